@@ -1,0 +1,1 @@
+"""Wire formats: bytes to types and back, sans-IO. Floor 2."""

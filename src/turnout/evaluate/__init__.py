@@ -1,0 +1,1 @@
+"""The workbench: the same strategies over recorded outcomes. Floor 6."""

@@ -1,0 +1,1 @@
+"""What is wrapped around a request or an attempt. Floor 4."""

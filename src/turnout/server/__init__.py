@@ -1,0 +1,1 @@
+"""The gateway: raw ASGI in front of the engine. Floor 6."""

@@ -1,0 +1,1 @@
+"""Facts about a request, computed on demand. Floor 2."""

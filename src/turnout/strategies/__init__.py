@@ -1,0 +1,1 @@
+"""Pure functions from candidates and signals to a Plan. Floor 2."""

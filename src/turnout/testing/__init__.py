@@ -1,0 +1,1 @@
+"""Checks and fakes for people who extend Turnout. Floor 6."""

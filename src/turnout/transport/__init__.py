@@ -1,0 +1,1 @@
+"""How bytes reach an upstream. Floor 3."""

@@ -1,0 +1,1 @@
+"""The frozen facts everything else is made of. Floor 0."""

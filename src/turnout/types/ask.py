@@ -1,0 +1,79 @@
+"""Everything a request says about *how* it wants to be served, apart from its content. Floor 0."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from turnout.types.chat import NOTHING
+from turnout.types.json import Json, JsonObject
+from turnout.types.principal import ANONYMOUS, Principal
+from turnout.types.usage import NanoUsd
+
+Endpoint = Literal["chat", "embeddings"]
+
+
+class Wire(Struct, frozen=True):
+    """The client's own JSON, parsed once and strictly; what the express track sends on."""
+
+    format: str
+    """Wire format of the client's dialect."""
+    body: JsonObject
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers of the dialect that travel with it (`anthropic-*`)."""
+
+
+class Preferences(Struct, frozen=True, kw_only=True):
+    """What a client asked of the choice; may only narrow what policy allows (WIRE.md 5 and 7)."""
+
+    route: str | None = None
+    candidates: tuple[str, ...] = ()
+    """Model names to choose among, in order."""
+    fallbacks: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    """Globs over model or provider names."""
+    only_providers: tuple[str, ...] = ()
+    order_providers: tuple[str, ...] = ()
+    allow_fallbacks: bool = True
+    sort: Literal["", "price", "throughput", "latency"] = ""
+    max_cost_nusd: NanoUsd | None = None
+    max_price_input_nusd_per_mtok: int | None = None
+    max_price_output_nusd_per_mtok: int | None = None
+    min_quality: float | None = None
+    weights: Mapping[str, float] = {}
+    """Benchmark name -> weight."""
+    samples: int | None = None
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """The envelope of one request."""
+
+    request_id: str
+    """`req_` + 26 characters."""
+    endpoint: Endpoint = "chat"
+    dialect: str = ""
+    """Dialect the client speaks; "" = the SDK."""
+    client_request_id: str | None = None
+    principal: Principal = ANONYMOUS
+    wire: Wire | None = None
+    """None = built in process: there is no express track."""
+    prefer: Preferences = Preferences()
+    session: str | None = None
+    surface: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    end_user: str | None = None
+    timeout_s: float | None = None
+    ttft_timeout_s: float | None = None
+    idle_timeout_s: float | None = None
+    retries: int | None = None
+    """0–5; None = the route's."""
+    log_content: bool = True
+    """False = this request's text must not be stored, whatever the route says."""
+    explain: Literal["none", "summary", "full"] = "none"
+    traceparent: str | None = None
+    tracestate: str | None = None
+    warnings: tuple[str, ...] = ()
+    """Closed words collected while reading the request (`route_ignored`, …)."""
+    extra: Mapping[str, Json] = NOTHING

@@ -1,0 +1,163 @@
+"""Vendor, model and deployment: three objects, so that a vendor is a row and a model is data. Floor 0."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from turnout.types.http import Timeouts
+from turnout.types.secret import Secret
+from turnout.types.usage import NanoUsd, Price
+
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"]
+
+
+class Quirks(Struct, frozen=True, kw_only=True):
+    """How a host departs from its wire format. Data, so that no code asks for a vendor's name."""
+
+    max_tokens_field: str = "max_tokens"
+    """Name of the output limit (`max_completion_tokens` at OpenAI itself)."""
+    stream_usage: bool = True
+    """Whether `stream_options.include_usage` is understood; False = the host reports usage anyway or never."""
+    developer_role: bool = False
+    """Whether the `developer` role is understood; False = sent as `system`."""
+    unsupported: frozenset[str] = frozenset()
+    """Top-level request fields the host refuses; dropped with a notice or filtering, by their kind."""
+    reasoning_field: str = "reasoning_content"
+    """Field in which reasoning text comes back (`reasoning`, `reasoning_content`)."""
+    required_as_any: bool = False
+    """`tool_choice: required` is spelled `any`."""
+    tool_id_length: int | None = None
+    """Exact length the host demands of tool call ids (Mistral: 9)."""
+    image_url_string: bool = False
+    """`image_url` must be a plain string."""
+    json_schema: bool = True
+    """Whether `response_format: json_schema` is understood."""
+    audio_outside_prompt: bool = False
+    """Audio tokens are not part of `prompt_tokens`."""
+    extra_headers: tuple[tuple[str, str], ...] = ()
+    """Fixed headers the host wants."""
+    query: str = ""
+    """Fixed query string, such as `api-version=…`."""
+
+
+class Vendor(Struct, frozen=True, kw_only=True):
+    """Who answers, where, and in which wire format."""
+
+    name: str
+    base_url: str
+    """Without a trailing slash; codecs append their own path."""
+    codec: str
+    """Name of the wire format: `openai_chat`, `anthropic`, `gemini`, …"""
+    auth: Auth = "bearer"
+    env: tuple[str, ...] = ()
+    """Environment variables in which users keep the key, in order."""
+    quirks: Quirks = Quirks()
+    allow_http: bool = False
+    """Plain HTTP to a host that is not loopback."""
+    embeddings: bool = True
+    docs: str = ""
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """Facts about a model, whoever serves it. None = not known, which is not zero."""
+
+    id: str
+    """`provider/model`."""
+    context_window: int | None = None
+    max_output: int | None = None
+    price: Price | None = None
+    modalities_in: frozenset[str] = frozenset({"text"})
+    modalities_out: frozenset[str] = frozenset({"text"})
+    capabilities: frozenset[str] | None = None
+    """Subset of {tools, parallel_tools, tool_choice, json_object, json_schema, reasoning, prompt_cache, logprobs,
+    embeddings, system, web_search, streaming}; None = not known: nothing is filtered on it."""
+    kind: Literal["chat", "embedding", "other"] = "chat"
+    retires_on: str | None = None
+    """ISO date."""
+    successors: tuple[str, ...] = ()
+    embedding_dimensions: int | None = None
+    benchmarks: Mapping[str, float] = {}
+    source: str = ""
+    as_of: str = ""
+
+
+class Credential(Struct, frozen=True):
+    """A key of the operator at one vendor."""
+
+    name: str
+    secret: Secret | None
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one deployment may carry at once."""
+
+    max_concurrency: int | None = None
+    """None = no cap."""
+    max_queue: int = 100
+    """Attempts that may wait for a free place; further ones fail at once."""
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """One model at one vendor under one credential: what an attempt is sent to."""
+
+    id: str
+    """Unique; `provider/model` unless the operator says otherwise."""
+    vendor: Vendor
+    model: Model
+    upstream_model: str
+    """The name the vendor knows the model by."""
+    credential: Credential | None = None
+    base_url: str | None = None
+    """Replaces the vendor's, for self-hosted and Azure-style addresses."""
+    region: str | None = None
+    weight: float = 1.0
+    priority: int = 0
+    """Lower is asked first."""
+    tags: frozenset[str] = frozenset()
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def url(self) -> str:
+        """Base address, without a trailing slash."""
+        return self.base_url or self.vendor.base_url
+
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """Live numbers of one deployment at one instant. None = nothing observed yet."""
+
+    state: BreakerState = "closed"
+    cooldown_s: float = 0.0
+    """Seconds until the breaker lets a probe through; 0 when not open."""
+    error_ratio: float | None = None
+    n_observed: int = 0
+    """Attempts inside the window the ratios and quantiles cover."""
+    in_flight: int = 0
+    ttft_p50_s: float | None = None
+    ttft_p95_s: float | None = None
+    total_p50_s: float | None = None
+    total_p95_s: float | None = None
+    tokens_per_s: float | None = None
+
+
+class Candidate(Struct, frozen=True):
+    """A deployment with a snapshot of its live numbers: what strategies choose among."""
+
+    deployment: Deployment
+    stats: Stats = Stats()
+
+    @property
+    def id(self) -> str:
+        """The deployment's id."""
+        return self.deployment.id
+
+
+class CostEstimate(Struct, frozen=True):
+    """Predicted money of one call."""
+
+    mean: NanoUsd
+    worst: NanoUsd

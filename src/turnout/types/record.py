@@ -1,0 +1,248 @@
+"""What happened: the decision, the attempts and the outcome of one request. Floor 0.
+
+The JSON of a Record is the contract of docs/design/WIRE.md section 10. Text of prompts and answers is
+not in it; `content` holds it only where the operator asked.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct, field
+
+from turnout.types.deployment import BreakerState
+from turnout.types.json import Json
+from turnout.types.usage import NanoUsd, Usage
+
+Status = Literal["chosen", "eligible", "filtered", "cooling", "lost"]
+PlanKind = Literal["single", "sequence", "cascade", "fanout", "hedge", "cached"]
+CostState = Literal["exact", "estimated", "unknown"]
+AttemptOutcome = Literal["ok", "failed", "rejected", "cancelled", "lost"]
+"""`rejected` = an acceptor refused the answer; `lost` = a contender was faster."""
+
+Reason = Literal[
+    "pinned_by_caller",
+    "rewritten_by_policy",
+    "only_candidate",
+    "rule_matched",
+    "highest_score",
+    "cheapest_above_floor",
+    "fastest",
+    "weighted_draw",
+    "session_sticky",
+    "cache_hit",
+    "exploration",
+    "escalated",
+    "consensus",
+    "default_abstain",
+    "budget_downgrade",
+    "fallback_rate_limited",
+    "fallback_timeout",
+    "fallback_error",
+    "fallback_context",
+    "fallback_content",
+]
+
+
+class Dropped(Struct, frozen=True):
+    """A filter removed a candidate."""
+
+    filter: str
+    reason: str
+    """A closed word, such as `no_tools`, `window_too_small`, `breaker_open`."""
+
+
+class CostView(Struct, frozen=True):
+    """Predicted cost; None where the price is unknown."""
+
+    mean: NanoUsd | None
+    worst: NanoUsd | None
+    price_version: str = ""
+
+
+class HealthView(Struct, frozen=True):
+    """Breaker state and error ratio of a candidate when the decision was made."""
+
+    state: BreakerState
+    error_rate: float | None
+    cooldown_s: float
+
+
+class Quantiles(Struct, frozen=True):
+    """Observed latency quantiles in seconds."""
+
+    p50: float | None
+    p95: float | None
+
+
+class CandidateView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One candidate as the decision saw it."""
+
+    id: str
+    model: str
+    status: Status
+    filters: tuple[Dropped, ...] = ()
+    scores: Mapping[str, float] = {}
+    """Scorer name -> its term."""
+    utility: float | None = None
+    q: float | None = None
+    sd: float | None = None
+    cost_nusd: CostView | None = None
+    ttft_s: Quantiles | None = None
+    health: HealthView | None = None
+    in_flight: int = 0
+
+
+class SignalView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One signal as the decision saw it: a value with confidence, or the reason it is absent."""
+
+    value: Json = None
+    confidence: float | None = None
+    error: str | None = None
+
+
+class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the client asked for, in its words."""
+
+    endpoint: str
+    dialect: str
+    model: str
+    source: str
+    """Which rule of precedence chose the pool: `body.model`, `body.models`, `body.route`, `header.route`, `alias`, `auto`."""
+    constraints: Mapping[str, Json] = {}
+
+
+class InputView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Size and shape of the request."""
+
+    n_tokens: int
+    n_tokens_source: str
+    max_tokens_out: int | None = None
+    modalities: tuple[str, ...] = ()
+    n_tools: int = 0
+    structured: bool = False
+    stream: bool = False
+    n_messages: int = 0
+
+
+class Objective(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Prices and constraints that ruled the choice (ROUTING.md 1.2)."""
+
+    lambda_: float | None = field(default=None, name="lambda")
+    mu: float | None = None
+    psi: float | None = None
+    quality_floor: float | None = None
+    binding: tuple[str, ...] = ()
+    relaxed: tuple[str, ...] = ()
+    tie_break: str | None = None
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why this model. Reproducible from itself: strategy, candidates, signals and seed are all here."""
+
+    decision_id: str
+    route: str
+    strategy: str
+    asked: Asked
+    input: InputView
+    candidates: tuple[CandidateView, ...]
+    plan: Json
+    """The plan as a tree, in the form of `plan.to_json`."""
+    kind: PlanKind
+    chosen: tuple[str, ...]
+    """Deployment ids in the order the plan names them first."""
+    reason: Reason
+    signals: Mapping[str, SignalView] = {}
+    objective: Objective = Objective()
+    propensity: float | None = None
+    explored: bool = False
+    abstained: str | None = None
+    rng_seed: int = 0
+    policy_version: int = 0
+    config_digest: str = ""
+
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One call to one deployment."""
+
+    n: int
+    deployment: str
+    model: str
+    provider: str
+    start_s: float
+    """Since the request's start."""
+    ttft_s: float | None = None
+    """From the attempt's start to its first content."""
+    duration_s: float
+    outcome: AttemptOutcome
+    error: str | None = None
+    """Class word of the taxonomy."""
+    status: int | None = None
+    """The upstream's HTTP status."""
+    committed: bool = False
+    retry_of: int | None = None
+    usage: Usage | None = None
+    cost_nusd: NanoUsd | None = None
+    cost_state: CostState = "unknown"
+    express: bool = False
+    upstream_id: str | None = None
+    verdict: str | None = None
+
+
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the request ended."""
+
+    error: str | None = None
+    """Class word; None = served. `client_closed` when the client hung up."""
+    finish: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    usage: Usage | None = None
+    usage_source: Literal["provider", "estimated", "none"] = "none"
+    cost_nusd: NanoUsd | None = None
+    """Over all attempts."""
+    cost_state: CostState = "unknown"
+    cache: str | None = None
+    ttft_s: float | None = None
+    total_s: float = 0.0
+    overhead_s: float = 0.0
+    """Total minus the time spent waiting for upstreams."""
+    n_attempts: int = 0
+    n_fallbacks: int = 0
+
+
+class Content(Struct, frozen=True, omit_defaults=True):
+    """Text, stored only where the operator asked for it."""
+
+    request: str | None = None
+    response: str | None = None
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything kept about one request."""
+
+    schema: str = "turnout.record/1"
+    request_id: str
+    client_request_id: str | None = None
+    at: datetime
+    """Aware UTC instant of arrival."""
+    endpoint: str
+    dialect: str
+    principal: str | None = None
+    """Key id."""
+    project: str | None = None
+    team: str | None = None
+    end_user_hash: str | None = None
+    session_hash: str | None = None
+    surface: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    trace_id: str | None = None
+    query_hash: str | None = None
+    """Keyed digest of the last user message, for joining equal questions without storing them."""
+    decision: Decision | None = None
+    attempts: tuple[Attempt, ...] = ()
+    outcome: Outcome
+    warnings: tuple[str, ...] = ()
+    dropped_params: tuple[str, ...] = ()
+    content: Content | None = None

@@ -1,0 +1,21 @@
+"""Fixtures every suite may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("turnout", derandomize=True, deadline=None, max_examples=60, print_blob=True)
+settings.load_profile("turnout")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with recorded provider traffic and outcome tables; absent in a plain clone."""
+    folder = Path(os.environ.get("TURNOUT_SHARED", ROOT.parent / "shared"))
+    if not (folder / "wire").is_dir():
+        pytest.skip(f"no recorded data at {folder}: set TURNOUT_SHARED to run this test")
+    return folder
