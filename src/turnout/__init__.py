@@ -1,0 +1,188 @@
+"""Turnout guides each LLM request to the model that should answer it. Floor 7.
+
+This file is the public API: what it does not name is private. `import turnout` loads nothing; a name's
+module is imported when the name is first used, so a program pays only for what it touches.
+
+To publish a name: add it to the imports and to `__all__` (what type checkers read) and to `_NAMES_OF` (what
+the interpreter reads). tests/test_architecture.py keeps the three and the written list of names together.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from turnout.errors import (
+        AllAttemptsFailed,
+        BudgetExceeded,
+        CallerError,
+        ConfigError,
+        ContentFiltered,
+        ContextLengthExceeded,
+        GatewayError,
+        GuardBlocked,
+        InvalidRequest,
+        ModelNotFound,
+        NoEligibleModel,
+        PolicyError,
+        ProviderError,
+        ProviderOverloaded,
+        ProviderRateLimited,
+        RateLimited,
+        StreamInterrupted,
+        TimeoutTotal,
+        TurnoutError,
+        Unauthenticated,
+        UnsupportedParameter,
+    )
+    from turnout.plan import Cascade, Fanout, Hedge, Plan, Sequence, Try
+    from turnout.types.chat import (
+        ChatRequest,
+        ChatResponse,
+        Media,
+        Message,
+        OutputFormat,
+        Reasoning,
+        Refusal,
+        Text,
+        Thinking,
+        Tool,
+        ToolCall,
+        ToolChoice,
+        ToolResult,
+    )
+    from turnout.types.deployment import Candidate, Deployment, Model, Vendor
+    from turnout.types.embed import EmbedRequest, EmbedResponse
+    from turnout.types.event import Event, Finish, ReasoningDelta, TextDelta, ToolDelta, UsageUpdate
+    from turnout.types.record import Attempt, Decision, Outcome, Record
+    from turnout.types.secret import Secret
+    from turnout.types.usage import Price, Usage
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AllAttemptsFailed",
+    "Attempt",
+    "BudgetExceeded",
+    "CallerError",
+    "Candidate",
+    "Cascade",
+    "ChatRequest",
+    "ChatResponse",
+    "ConfigError",
+    "ContentFiltered",
+    "ContextLengthExceeded",
+    "Decision",
+    "Deployment",
+    "EmbedRequest",
+    "EmbedResponse",
+    "Event",
+    "Fanout",
+    "Finish",
+    "GatewayError",
+    "GuardBlocked",
+    "Hedge",
+    "InvalidRequest",
+    "Media",
+    "Message",
+    "Model",
+    "ModelNotFound",
+    "NoEligibleModel",
+    "Outcome",
+    "OutputFormat",
+    "Plan",
+    "PolicyError",
+    "Price",
+    "ProviderError",
+    "ProviderOverloaded",
+    "ProviderRateLimited",
+    "RateLimited",
+    "Reasoning",
+    "ReasoningDelta",
+    "Record",
+    "Refusal",
+    "Secret",
+    "Sequence",
+    "StreamInterrupted",
+    "Text",
+    "TextDelta",
+    "Thinking",
+    "TimeoutTotal",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "ToolDelta",
+    "ToolResult",
+    "Try",
+    "TurnoutError",
+    "Unauthenticated",
+    "UnsupportedParameter",
+    "Usage",
+    "UsageUpdate",
+    "Vendor",
+]
+
+_NAMES_OF = {
+    "turnout.errors": (
+        "AllAttemptsFailed",
+        "BudgetExceeded",
+        "CallerError",
+        "ConfigError",
+        "ContentFiltered",
+        "ContextLengthExceeded",
+        "GatewayError",
+        "GuardBlocked",
+        "InvalidRequest",
+        "ModelNotFound",
+        "NoEligibleModel",
+        "PolicyError",
+        "ProviderError",
+        "ProviderOverloaded",
+        "ProviderRateLimited",
+        "RateLimited",
+        "StreamInterrupted",
+        "TimeoutTotal",
+        "TurnoutError",
+        "Unauthenticated",
+        "UnsupportedParameter",
+    ),
+    "turnout.plan": ("Cascade", "Fanout", "Hedge", "Plan", "Sequence", "Try"),
+    "turnout.types.chat": (
+        "ChatRequest",
+        "ChatResponse",
+        "Media",
+        "Message",
+        "OutputFormat",
+        "Reasoning",
+        "Refusal",
+        "Text",
+        "Thinking",
+        "Tool",
+        "ToolCall",
+        "ToolChoice",
+        "ToolResult",
+    ),
+    "turnout.types.deployment": ("Candidate", "Deployment", "Model", "Vendor"),
+    "turnout.types.embed": ("EmbedRequest", "EmbedResponse"),
+    "turnout.types.event": ("Event", "Finish", "ReasoningDelta", "TextDelta", "ToolDelta", "UsageUpdate"),
+    "turnout.types.record": ("Attempt", "Decision", "Outcome", "Record"),
+    "turnout.types.secret": ("Secret",),
+    "turnout.types.usage": ("Price", "Usage"),
+}
+"""Module -> the public names that live in it."""
+
+_HOME = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used (PEP 562)."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'turnout' has no attribute {name!r}")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return [*__all__, "__version__"]
