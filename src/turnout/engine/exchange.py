@@ -9,14 +9,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+from msgspec import Struct
+
+from turnout.plan import Reduction, Verdict
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.http import Timeouts
-from turnout.types.record import Attempt, Decision, Outcome
+from turnout.types.record import Attempt, Decision, Outcome, Reason
 
 if TYPE_CHECKING:
     from turnout.engine.reply import Reply
@@ -24,33 +28,78 @@ if TYPE_CHECKING:
 Request = ChatRequest | EmbedRequest
 
 
+class Policy(Struct, frozen=True, kw_only=True):
+    """What a route says about failure, time and storage."""
+
+    total_s: float | None = 600.0
+    """Deadline over all attempts."""
+    max_retries: int = 2
+    fallback_on: frozenset[str] = frozenset()
+    """Class words for which the route opted in to fallback (`content_filtered`, `provider_rejected`)."""
+    stream_recovery: str = "error"
+    """`error` or `continue` (WIRE.md 2.6)."""
+    reject_unsupported: bool = False
+    """Whether an advisory parameter that an upstream lacks is an error instead of a notice."""
+    echo_model: bool = False
+    """Whether the answer names the requested model instead of the one that answered."""
+    store_content: bool = False
+
+
+DEFAULT_POLICY = Policy()
+
+
+class Routing(Protocol):
+    """What the route station decided; enough for headers, and the whole Decision on demand."""
+
+    @property
+    def route(self) -> str:
+        """Name of the route."""
+        ...
+
+    @property
+    def strategy(self) -> str:
+        """Name of the strategy."""
+        ...
+
+    @property
+    def reason(self) -> Reason:
+        """Why the first model was chosen."""
+        ...
+
+    def decision(self, exchange: "Exchange") -> Decision:
+        """Write the Decision."""
+        ...
+
+
 class Exchange:
     """Everything known about one request while it is served."""
 
     __slots__ = (
+        "_decision",
+        "_rng",
         "ask",
         "at",
         "attempts",
         "deadline_at",
-        "decision",
-        "decision_of",
         "dropped",
         "explain_only",
+        "fallback_reason",
         "n_calls",
         "n_fallbacks",
         "original",
         "outcome",
         "outcome_error",
+        "policy",
         "reply",
         "request",
-        "rng",
-        "route",
+        "routing",
+        "seed",
         "started",
         "upstream_s",
         "warnings",
     )
 
-    def __init__(self, request: Request, ask: Ask, *, started: float, at: datetime, rng: Random) -> None:
+    def __init__(self, request: Request, ask: Ask, *, started: float, at: datetime, seed: int) -> None:
         self.request = request
         """What will be answered; a layer that rewrites it (guard, compression) replaces it."""
         self.original = request
@@ -59,17 +108,20 @@ class Exchange:
         self.started = started
         """Clock reading of the event loop at arrival."""
         self.at = at
-        self.rng = rng
+        self.seed = seed
+        """Of every random draw made for this request; kept in the Record."""
         self.deadline_at: float | None = None
         """Written by the deadline layer: clock reading after which the request fails."""
-        self.route = ""
-        self.decision: Decision | None = None
-        self.decision_of: Callable[[], Decision] | None = None
-        """Writes the decision in full; called once by whoever needs it (journal, explain)."""
+        self.policy = DEFAULT_POLICY
+        """Written by the route station: the rules of the route that serves the request."""
+        self.routing: Routing | None = None
+        """Written by the route station: what was decided and why."""
         self.attempts: list[Attempt] = []
         """Written by the measure layer, in the order calls ended."""
         self.n_calls = 0
         self.n_fallbacks = 0
+        self.fallback_reason: Reason | None = None
+        """Written by the executor when the plan's next node was used."""
         self.reply: Reply | None = None
         """Written by the engine at commit."""
         self.outcome: Outcome | None = None
@@ -79,18 +131,54 @@ class Exchange:
         self.dropped: tuple[str, ...] = ()
         self.warnings: list[str] = []
         self.explain_only = False
+        self._decision: Decision | None = None
+        self._rng: Random | None = None
+
+    @property
+    def rng(self) -> Random:
+        """The request's generator, seeded with `seed`; made on first use, as most requests draw nothing."""
+        if self._rng is None:
+            self._rng = Random(self.seed)  # noqa: S311  balancing, not secrecy
+        return self._rng
+
+    def note_verdict(self, deployment: str, verdict: Verdict) -> None:
+        """Write what an acceptor said into the record of the attempt it judged."""
+        for at in range(len(self.attempts) - 1, -1, -1):
+            if self.attempts[at].deployment == deployment:
+                self.attempts[at] = msgspec.structs.replace(
+                    self.attempts[at],
+                    verdict=verdict.reason or ("accepted" if verdict.accept else "rejected"),
+                    outcome="ok" if verdict.accept else "rejected",
+                )
+                return
+
+    def note_reduction(self, reduction: Reduction) -> None:
+        """Write how several answers became one."""
+        if reduction.reason:
+            self.warnings.append(reduction.reason)
 
     def full_decision(self) -> Decision | None:
-        """Return the Decision, writing it on first need."""
-        if self.decision is None and self.decision_of is not None:
-            self.decision = self.decision_of()
-        return self.decision
+        """Return the Decision, written on first need: only the journal, explain and replay read it whole."""
+        if self._decision is None and self.routing is not None:
+            self._decision = self.routing.decision(self)
+        return self._decision
 
 
 class Call:
     """One attempt at one deployment, under way."""
 
-    __slots__ = ("committed_at", "deployment", "exchange", "n", "request", "retry_of", "started", "status", "timeouts", "verdict")
+    __slots__ = (
+        "committed_at",
+        "deployment",
+        "exchange",
+        "n",
+        "request",
+        "retry_of",
+        "started",
+        "status",
+        "timeouts",
+        "verdict",
+    )
 
     def __init__(self, exchange: Exchange, deployment: Deployment, request: Request, *, now: float) -> None:
         exchange.n_calls += 1

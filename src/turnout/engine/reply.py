@@ -13,16 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 
 from turnout.errors import TurnoutError
-from turnout.types.chat import (
-    ChatResponse,
-    FinishReason,
-    Native,
-    Part,
-    Reasoning,
-    Refusal,
-    Text,
-    ToolCall,
-)
+from turnout.types.chat import ChatResponse, FinishReason, Native, Part, Reasoning, Refusal, Text, ToolCall
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedResponse
 from turnout.types.event import (
@@ -52,7 +43,17 @@ class Reply(ABC):
         n_text: Characters of text passed on so far, for an estimate when usage never comes.
     """
 
-    __slots__ = ("deployment", "done", "express", "failure", "finish", "n_text", "upstream_id", "usage", "warnings")
+    __slots__ = (
+        "deployment",
+        "done",
+        "express",
+        "failure",
+        "finish",
+        "n_text",
+        "upstream_id",
+        "usage",
+        "warnings",
+    )
 
     def __init__(self, deployment: Deployment, *, express: bool = False) -> None:
         self.deployment = deployment

@@ -10,6 +10,7 @@ from turnout.plan import Plan
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate
+from turnout.types.embed import EmbedRequest
 from turnout.types.record import Dropped, Objective, Reason
 from turnout.types.signal import Signals
 
@@ -17,7 +18,7 @@ from turnout.types.signal import Signals
 class Context(Struct, frozen=True, kw_only=True):
     """What a filter, scorer or strategy may read beside the candidates."""
 
-    request: ChatRequest
+    request: ChatRequest | EmbedRequest
     ask: Ask
     n_tokens_in: int
     """Estimated input tokens."""
@@ -25,7 +26,18 @@ class Context(Struct, frozen=True, kw_only=True):
     """Expected output tokens."""
     max_tokens_out: int
     """Output tokens to reserve for: what the client allows, or the declared default."""
+    explicit_max_tokens: bool = False
+    """Whether the client itself set the output limit."""
     signals: Signals = {}
+
+
+class Draw(Protocol):
+    """Where a strategy takes its random numbers: a generator seeded per request, made on first use."""
+
+    @property
+    def rng(self) -> Random:
+        """The seeded generator."""
+        ...
 
 
 class Filter(Protocol):
@@ -33,7 +45,7 @@ class Filter(Protocol):
 
     @property
     def name(self) -> str:
-        """Word for Records: `allowed`, `capable`, `fits`, `healthy`, `priced`, …"""
+        """Word for Records: `allowed`, `capable`, `fits`, `healthy`, `priced` or another."""
         ...
 
     def drop(self, context: Context, candidate: Candidate) -> str | None:
@@ -81,7 +93,7 @@ class Strategy(Protocol):
         """Names of the signals it reads."""
         ...
 
-    def choose(self, context: Context, candidates: Sequence[Candidate], rng: Random) -> Choice:
+    def choose(self, context: Context, candidates: Sequence[Candidate], draw: Draw) -> Choice:
         """Decide among candidates that passed every filter (at least one). Pure.
 
         The plan names only ids in `candidates`.

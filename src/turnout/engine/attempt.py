@@ -1,0 +1,313 @@
+"""One attempt: encode, send, decode. Floor 4.
+
+Theory of operation.
+1. Entering sends the request and waits until the first *content* is in hand; then the reply exists and
+   the attempt is committed. Everything before that is an ordinary exception: retry and fallback may follow.
+2. The express track is taken when the client's dialect is the upstream's wire format and no layer
+   replaced the request: the client's JSON goes out, the upstream's bytes come back, a `Tap` reads along.
+3. Leaving closes the response; a response read to its end gives its connection back to the pool.
+4. Nothing here waits without a limit: connect, first byte, idle and total are enforced by the transport,
+   and frames without content (comments, pings, role-only chunks) do not extend the first-content limit.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
+from turnout.codecs.base import Codec, Decoder, Encoded, Tap
+from turnout.engine.collect import Collector
+from turnout.engine.exchange import Call, Clock
+from turnout.engine.reply import Reply, VectorsReply, WholeReply
+from turnout.errors import ProviderBadResponse, TimeoutTtft, TurnoutError, UnsupportedParameter
+from turnout.transport.base import Authorise, Response, Transport
+from turnout.types.chat import ChatRequest, ChatResponse
+from turnout.types.deployment import Deployment
+from turnout.types.embed import EmbedRequest
+from turnout.types.event import Event, Finish, NativeDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta
+from turnout.types.http import HttpResponse
+
+COMMITS = (TextDelta, ToolDelta, ReasoningDelta, RefusalDelta, NativeDelta, Finish)
+"""Events that carry content, or say that there will be none."""
+
+
+class Upstreams:
+    """Everything an attempt needs from outside: codecs by name, the network, credentials, the clock."""
+
+    __slots__ = ("_authorise", "_codecs", "_transport", "clock")
+
+    def __init__(
+        self,
+        codecs: Mapping[str, Codec],
+        transport: Transport,
+        authorise: Mapping[str, Authorise],
+        clock: Clock,
+    ) -> None:
+        self._codecs = codecs
+        self._transport = transport
+        self._authorise = authorise
+        """Deployment id -> credential headers; absent = none."""
+        self.clock = clock
+
+    def codec(self, deployment: Deployment) -> Codec:
+        """Return the codec of a deployment's wire format."""
+        return self._codecs[deployment.vendor.codec]
+
+    async def send(self, encoded: Encoded, call: Call) -> Response:
+        """Send with the deployment's credential; wait for the head of the answer."""
+        return await self._transport.send(
+            encoded.http, call.timeouts, self._authorise.get(call.deployment.id)
+        )
+
+    def open(self, call: Call) -> AbstractAsyncContextManager[Reply]:
+        """Return the attempt; the innermost `CallHandler`."""
+        return _Attempt(self, call)
+
+
+class _Attempt:
+    __slots__ = ("_call", "_response", "_upstreams")
+
+    def __init__(self, upstreams: Upstreams, call: Call) -> None:
+        self._upstreams = upstreams
+        self._call = call
+        self._response: Response | None = None
+
+    async def __aenter__(self) -> Reply:
+        try:
+            return await self._enter()
+        except BaseException:
+            if self._response is not None:
+                self._response.close()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            self._response.close()
+
+    async def _enter(self) -> Reply:
+        call = self._call
+        request = call.request
+        codec = self._upstreams.codec(call.deployment)
+        if isinstance(request, EmbedRequest):
+            return await self._vectors(codec, request)
+        exchange = call.exchange
+        wire = exchange.ask.wire
+        express = wire is not None and wire.format == codec.wire and request is exchange.original
+        if express:
+            assert wire is not None
+            encoded = codec.forward(wire, call.deployment, stream=request.stream)
+        else:
+            encoded = codec.encode(request, call.deployment)
+        self._note(encoded)
+        response = await self._send(encoded)
+        if response.status // 100 != 2:
+            raise codec.error(HttpResponse(response.status, response.headers, await response.read()))
+        if request.stream and not response.headers.get("content-type", "").startswith("application/json"):
+            if express:
+                return await self._tapped(response, codec.tap(strip_usage=not request.include_usage))
+            return await self._decoded(response, codec.decoder())
+        return self._whole(
+            codec, HttpResponse(response.status, response.headers, await response.read()), express
+        )
+
+    async def _send(self, encoded: Encoded) -> Response:
+        response = await self._upstreams.send(encoded, self._call)
+        self._response = response
+        self._call.status = response.status
+        return response
+
+    def _note(self, encoded: Encoded) -> None:
+        exchange = self._call.exchange
+        if encoded.dropped:
+            if exchange.policy.reject_unsupported:
+                names = ", ".join(encoded.dropped)
+                raise UnsupportedParameter(f"{names}: not supported by {self._call.deployment.model.id}")
+            exchange.dropped = encoded.dropped
+        if encoded.warnings:
+            exchange.warnings.extend(encoded.warnings)
+
+    async def _vectors(self, codec: Codec, request: EmbedRequest) -> Reply:
+        encoded = codec.encode_embed(request, self._call.deployment)
+        self._note(encoded)
+        response = await self._send(encoded)
+        http = HttpResponse(response.status, response.headers, await response.read())
+        if http.status // 100 != 2:
+            raise codec.error(http)
+        reply = VectorsReply(self._call.deployment, codec.decode_embed(http))
+        self._commit()
+        return reply
+
+    def _whole(self, codec: Codec, http: HttpResponse, express: bool) -> Reply:
+        call = self._call
+        reply: Reply
+        if express and not (isinstance(call.request, ChatRequest) and call.request.stream):
+            glance = codec.glance(http)
+            reply = ExpressReply(call.deployment, glance.body)
+            reply.usage = glance.usage
+            reply.finish = glance.finish
+            reply.upstream_id = glance.upstream_id
+        else:
+            reply = WholeReply(call.deployment, codec.decode(http))
+        self._commit()
+        return reply
+
+    async def _tapped(self, response: Response, tap: Tap) -> Reply:
+        held = b""
+        while not (tap.has_content or tap.done):
+            data = await response.chunk()
+            held += tap.feed(data) if data else tap.end()
+            self._check_first_content()
+            if not data and not tap.has_content and not tap.done:
+                raise ProviderBadResponse("the upstream's stream ended without content")
+        self._commit()
+        return TappedReply(self._call.deployment, response, tap, held)
+
+    async def _decoded(self, response: Response, decoder: Decoder) -> Reply:
+        held: list[Event] = []
+        while True:
+            data = await response.chunk()
+            events = decoder.feed(data) if data else decoder.end()
+            held += events
+            if any(isinstance(event, COMMITS) for event in events):
+                break
+            if not data:
+                raise ProviderBadResponse("the upstream's stream ended without content")
+            self._check_first_content()
+        self._commit()
+        return DecodedReply(self._call.deployment, response, decoder, held)
+
+    def _check_first_content(self) -> None:
+        limit = self._call.timeouts.first_byte_s
+        if limit is not None and self._upstreams.clock() - self._call.started > limit:
+            raise TimeoutTtft(f"no content within {limit:g} s from {self._call.deployment.model.id}")
+
+    def _commit(self) -> None:
+        self._call.committed_at = self._upstreams.clock()
+
+
+class ExpressReply(Reply):
+    """A complete answer that passes through as bytes."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, deployment: Deployment, body: bytes) -> None:
+        super().__init__(deployment, express=True)
+        self._body = body
+        self.done = True
+
+    def body(self) -> bytes:
+        """Return the upstream's own body."""
+        return self._body
+
+    async def response(self) -> ChatResponse:
+        """Refuse: an express reply is read as bytes."""
+        raise TypeError("an express reply has body(), not response()")
+
+    def events(self) -> AsyncIterator[list[Event]]:
+        """Refuse: an express reply is read as bytes."""
+        raise TypeError("an express reply has body(), not events()")
+
+
+class TappedReply(Reply):
+    """A stream that passes through as bytes."""
+
+    __slots__ = ("_held", "_response", "_tap")
+
+    def __init__(self, deployment: Deployment, response: Response, tap: Tap, held: bytes) -> None:
+        super().__init__(deployment, express=True)
+        self._response = response
+        self._tap = tap
+        self._held = held
+
+    def frames(self) -> AsyncIterator[bytes]:
+        """Yield the upstream's frames; the ones that committed come first."""
+        return self
+
+    def __aiter__(self) -> "TappedReply":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._held:
+            held, self._held = self._held, b""
+            self.n_text += len(held)
+            self._saw_tap()
+            return held
+        tap = self._tap
+        while not self.done and self.failure is None:
+            try:
+                data = await self._response.chunk()
+                out = tap.feed(data) if data else tap.end()
+            except TurnoutError as error:
+                self.failure = error
+                raise
+            self._saw_tap()
+            if not data:
+                self.done = True
+            if out:
+                self.n_text += len(out)
+                return out
+        raise StopAsyncIteration
+
+    def _saw_tap(self) -> None:
+        tap = self._tap
+        self.usage = tap.usage
+        self.finish = tap.finish
+        self.upstream_id = tap.upstream_id
+        if tap.error is not None:
+            self.failure = tap.error
+
+    async def response(self) -> ChatResponse:
+        """Refuse: an express reply is read as bytes."""
+        raise TypeError("an express reply has frames(), not response()")
+
+    def events(self) -> AsyncIterator[list[Event]]:
+        """Refuse: an express reply is read as bytes."""
+        raise TypeError("an express reply has frames(), not events()")
+
+
+class DecodedReply(Reply):
+    """A stream that is decoded into events."""
+
+    __slots__ = ("_decoder", "_held", "_response")
+
+    def __init__(
+        self, deployment: Deployment, response: Response, decoder: Decoder, held: list[Event]
+    ) -> None:
+        super().__init__(deployment)
+        self._response = response
+        self._decoder = decoder
+        self._held = held
+
+    def events(self) -> AsyncIterator[list[Event]]:
+        """Yield batches of events; the batch that committed comes first."""
+        return self
+
+    def __aiter__(self) -> "DecodedReply":
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        if self._held:
+            events, self._held = self._held, []
+            self._saw(events)
+            return events
+        while not self.done:
+            try:
+                data = await self._response.chunk()
+                events = self._decoder.feed(data) if data else self._decoder.end()
+            except TurnoutError as error:
+                self.failure = error
+                raise
+            if not data:
+                self.done = True
+            if events:
+                self._saw(events)
+                return events
+        raise StopAsyncIteration
+
+    async def response(self) -> ChatResponse:
+        """Read the stream to its end and return the complete answer."""
+        collector = Collector()
+        async for events in self:
+            collector.add(events)
+        return collector.response()

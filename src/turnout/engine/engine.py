@@ -1,0 +1,177 @@
+"""The engine: one request in, one committed reply out. Floor 4.
+
+Verbs: `open` serves, `select` decides without sending, `registry` and `health` tell what there is and how
+it does, `observe` takes in what happened elsewhere, `apply` puts another configuration in force.
+
+A request keeps the `Running` configuration it began with: a reload swaps one reference.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from random import Random
+from types import TracebackType
+
+from turnout.engine.attempt import Upstreams
+from turnout.engine.exchange import CallHandler, CallLayer, Clock, Exchange, Handler, Layer, Request
+from turnout.engine.execute import Executor, Step
+from turnout.engine.reply import Reply
+from turnout.engine.route import Router
+from turnout.engine.snapshot import Snapshot
+from turnout.errors import TurnoutError
+from turnout.stores.live import Fleet
+from turnout.types.ask import Ask
+from turnout.types.deployment import Deployment, Stats
+from turnout.types.record import Attempt, Decision
+
+
+class Running:
+    """A snapshot with its rings composed: what requests are served with."""
+
+    __slots__ = ("handler", "router", "snapshot")
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        upstreams: Upstreams,
+        fleet: Fleet,
+        request_ring: Sequence[Layer],
+        call_ring: Sequence[CallLayer],
+    ) -> None:
+        call: CallHandler = upstreams.open
+        for call_layer in reversed(call_ring):
+            call = call_layer(call)
+        clock = upstreams.clock
+        executor = Executor(call, snapshot.deployments, clock, asyncio.sleep)
+        self.snapshot = snapshot
+        self.router = Router(snapshot, lambda name: fleet.stats(name, clock()))
+        handler: Handler = _Core(self.router, executor)
+        for layer in reversed(request_ring):
+            handler = layer(handler)
+        self.handler = handler
+
+
+class _Core:
+    """Innermost handler of the request ring: decide, then execute."""
+
+    __slots__ = ("_executor", "_router")
+
+    def __init__(self, router: Router, executor: Executor) -> None:
+        self._router = router
+        self._executor = executor
+
+    def __call__(self, exchange: Exchange) -> AbstractAsyncContextManager[Reply]:
+        return _Routed(self._router, self._executor, exchange)
+
+
+class _Routed:
+    __slots__ = ("_exchange", "_executor", "_router", "_step")
+
+    def __init__(self, router: Router, executor: Executor, exchange: Exchange) -> None:
+        self._router = router
+        self._executor = executor
+        self._exchange = exchange
+        self._step: Step | None = None
+
+    async def __aenter__(self) -> Reply:
+        exchange = self._exchange
+        routed = self._router.decide(exchange)
+        step = self._executor.open(routed.choice.plan, exchange, exchange.request)
+        reply = await step.__aenter__()
+        self._step = step
+        exchange.reply = reply
+        return reply
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._step is not None:
+            await self._step.__aexit__(kind, error, trace)
+
+
+class Opened:
+    """One request being served: enter for the reply, leave when it has been read."""
+
+    __slots__ = ("_step", "exchange")
+
+    def __init__(self, handler: Handler, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self._step = handler(exchange)
+
+    async def __aenter__(self) -> Reply:
+        try:
+            return await self._step.__aenter__()
+        except TurnoutError as error:
+            error.attempts = tuple(
+                (a.n, a.model, a.error or "", a.status or 0) for a in self.exchange.attempts
+            )
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._step.__aexit__(kind, error, trace)
+
+
+class Engine:
+    """Serves requests under the configuration in force."""
+
+    __slots__ = ("_compile", "_running", "_seeds", "clock", "fleet")
+
+    def __init__(
+        self,
+        running: Callable[[Snapshot], Running],
+        snapshot: Snapshot,
+        fleet: Fleet,
+        *,
+        clock: Clock,
+        seed: int | None = None,
+    ) -> None:
+        self._compile = running
+        self._running = running(snapshot)
+        self._seeds = Random(seed)  # noqa: S311  balancing, not secrecy
+        self.fleet = fleet
+        self.clock = clock
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration in force."""
+        return self._running.snapshot
+
+    def open(self, request: Request, ask: Ask) -> Opened:
+        """Serve a request. Entering returns the committed reply; leaving settles and records.
+
+        Raises any `TurnoutError` on entering; while the reply is read only `StreamInterrupted` and time-outs.
+        """
+        return Opened(self._running.handler, self.exchange(request, ask))
+
+    def exchange(self, request: Request, ask: Ask) -> Exchange:
+        """Return a new exchange, started now."""
+        return Exchange(
+            request, ask, started=self.clock(), at=datetime.now(UTC), seed=self._seeds.getrandbits(32)
+        )
+
+    def select(self, request: Request, ask: Ask) -> Decision:
+        """Decide as `open` would on the same snapshot, and send nothing."""
+        exchange = self.exchange(request, ask)
+        exchange.explain_only = True
+        return self._running.router.decide(exchange).decision(exchange)
+
+    def registry(self) -> tuple[Deployment, ...]:
+        """Return every configured deployment."""
+        return tuple(self._running.snapshot.deployments.values())
+
+    def health(self) -> Mapping[str, Stats]:
+        """Return the live numbers of every configured deployment, by id."""
+        now = self.clock()
+        return {name: self.fleet.stats(name, now) for name in self._running.snapshot.deployments}
+
+    def observe(self, attempt: Attempt) -> None:
+        """Take in a call made elsewhere, as if the engine had made it: it moves health and latency."""
+        self.fleet.observe(attempt, self.clock())
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Put another configuration in force for requests that start from now on."""
+        self._running = self._compile(snapshot)
+        self.fleet.keep(snapshot.deployments)

@@ -1,0 +1,240 @@
+"""The executor: interprets a plan by making attempts. Floor 4.
+
+Theory of operation. Every node of a plan becomes a context manager that yields a committed Reply.
+
+1. Entering a node may fail with a `TurnoutError`; only the parent decides whether something else is tried.
+2. Once a node was entered, its parents never try anything else: commit is final.
+3. `Sequence` moves on only where the error's class allows it (`Row.fallback`), and skips nodes that
+   cannot help: a window that is not larger after `context_length_exceeded`.
+4. `Cascade` collects every step but the last, asks the acceptor, and leaves each step before it goes on.
+5. `Hedge` and `Fanout` (race.py) run contenders in tasks of their own that each enter and leave there.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import assert_never
+
+import msgspec
+
+from turnout import plan as plans
+from turnout.engine.exchange import Call, CallHandler, Clock, Exchange, Request, Sleep
+from turnout.engine.reply import Reply, WholeReply
+from turnout.errors import AllAttemptsFailed, CapacityExhausted, Fallback, TurnoutError
+from turnout.types.chat import ChatRequest, ChatResponse
+from turnout.types.deployment import Deployment
+from turnout.types.record import Reason
+
+_REASONS: Mapping[str, Reason] = {
+    "provider_rate_limited": "fallback_rate_limited",
+    "timeout_connect": "fallback_timeout",
+    "timeout_ttft": "fallback_timeout",
+    "timeout_idle": "fallback_timeout",
+    "context_length_exceeded": "fallback_context",
+    "content_filtered": "fallback_content",
+}
+"""Which word of the Decision a failure gives to the model that takes over; others are `fallback_error`."""
+
+Step = AbstractAsyncContextManager[Reply]
+
+
+class Executor:
+    """Opens plans."""
+
+    __slots__ = ("_call", "_deployments", "clock", "sleep")
+
+    def __init__(
+        self, call: CallHandler, deployments: Mapping[str, Deployment], clock: Clock, sleep: Sleep
+    ) -> None:
+        self._call = call
+        """The attempt ring around the attempt."""
+        self._deployments = deployments
+        self.clock = clock
+        self.sleep = sleep
+
+    def open(self, plan: plans.Plan, exchange: Exchange, request: Request) -> Step:
+        """Return the plan as a context manager; entering it commits."""
+        match plan:
+            case plans.Try():
+                return self.call(plan.deployment, exchange, request)
+            case plans.Sequence():
+                if len(plan.nodes) == 1:
+                    return self.open(plan.nodes[0], exchange, request)
+                return _Sequence(self, plan, exchange, request)
+            case plans.Cascade():
+                return _Cascade(self, plan, exchange, request)
+            case plans.Hedge():
+                from turnout.engine.race import Hedging  # noqa: PLC0415  race.py imports this module
+
+                return Hedging(self, plan, exchange, request)
+            case plans.Fanout():
+                from turnout.engine.race import FanningOut  # noqa: PLC0415  race.py imports this module
+
+                return FanningOut(self, plan, exchange, request)
+            case _:
+                assert_never(plan)
+
+    def call(self, deployment: str, exchange: Exchange, request: Request) -> Step:
+        """Return one attempt inside its ring."""
+        return self._call(Call(exchange, self._deployments[deployment], request, now=self.clock()))
+
+    async def collect(self, plan: plans.Plan, exchange: Exchange, request: Request) -> WholeReply:
+        """Run a plan to its complete answer and leave it."""
+        async with self.open(plan, exchange, whole(request)) as reply:
+            return WholeReply(reply.deployment, await reply.response())
+
+    async def answer(self, question: plans.Question | None, exchange: Exchange) -> ChatResponse | None:
+        """Make the call a judge asked for; None when it asked for none or the call failed."""
+        if question is None:
+            return None
+        try:
+            async with self.call(question.to, exchange, whole(question.request)) as reply:
+                return await reply.response()
+        except TurnoutError:
+            exchange.warnings.append("judge_failed")
+            return None
+
+    def window(self, plan: plans.Plan) -> float:
+        """Return the largest context window a plan offers; unknown counts as unlimited."""
+        sizes = (self._deployments[name].model.context_window for name in plans.deployments(plan))
+        return max((float("inf") if size is None else size) for size in sizes)
+
+
+def whole(request: Request) -> Request:
+    """Return the request in its collected form: not streamed, and so decoded."""
+    if isinstance(request, ChatRequest):
+        return msgspec.structs.replace(request, stream=False)
+    return request
+
+
+def may_follow(error: TurnoutError, exchange: Exchange) -> bool:
+    """Tell whether another node of the plan may be tried after this failure."""
+    match error.row.fallback:
+        case Fallback.YES | Fallback.LARGER_WINDOW:
+            return True
+        case Fallback.OPT_IN:
+            return error.row.word in exchange.policy.fallback_on
+        case Fallback.NO:
+            return isinstance(error, CapacityExhausted)
+        case _:
+            assert_never(error.row.fallback)
+
+
+def conclude(errors: Sequence[TurnoutError]) -> TurnoutError:
+    """Return the failure that stands for all: their one class if they share it, else `AllAttemptsFailed`."""
+    words = {error.row.word for error in errors}
+    if len(words) == 1:
+        return errors[-1]
+    waits = [error.retry_after_s for error in errors if error.retry_after_s is not None]
+    mixed = AllAttemptsFailed(
+        f"all {len(errors)} attempts failed: {', '.join(sorted(words))}",
+        retry_after_s=min(waits, default=None),
+    )
+    mixed.__cause__ = errors[-1]
+    return mixed
+
+
+class _Entered:
+    """Holds the step that was entered, and leaves it."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self) -> None:
+        self._step: Step | None = None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._step is not None:
+            await self._step.__aexit__(kind, error, trace)
+
+
+class _Sequence(_Entered):
+    __slots__ = ("_exchange", "_executor", "_plan", "_request")
+
+    def __init__(
+        self, executor: Executor, plan: plans.Sequence, exchange: Exchange, request: Request
+    ) -> None:
+        super().__init__()
+        self._executor = executor
+        self._plan = plan
+        self._exchange = exchange
+        self._request = request
+
+    async def __aenter__(self) -> Reply:
+        errors: list[TurnoutError] = []
+        too_small = 0.0
+        for node in self._plan.nodes:
+            if too_small and self._executor.window(node) <= too_small:
+                continue
+            if errors:
+                self._exchange.n_fallbacks += 1
+                self._exchange.fallback_reason = _REASONS.get(errors[-1].row.word, "fallback_error")
+            step = self._executor.open(node, self._exchange, self._request)
+            try:
+                reply = await step.__aenter__()
+            except TurnoutError as error:
+                errors.append(error)
+                if not may_follow(error, self._exchange):
+                    break
+                if error.row.fallback is Fallback.LARGER_WINDOW:
+                    too_small = max(too_small, self._executor.window(node))
+            else:
+                self._step = step
+                return reply
+        raise _final(errors)
+
+
+def _final(errors: list[TurnoutError]) -> TurnoutError:
+    """A failure that ends the plan by its class speaks for itself; otherwise all of them are summed up."""
+    last = errors[-1]
+    if last.row.fallback in (Fallback.NO, Fallback.OPT_IN) and not isinstance(last, CapacityExhausted):
+        return last
+    return conclude(errors)
+
+
+class _Cascade(_Entered):
+    __slots__ = ("_exchange", "_executor", "_plan", "_request")
+
+    def __init__(self, executor: Executor, plan: plans.Cascade, exchange: Exchange, request: Request) -> None:
+        super().__init__()
+        self._executor = executor
+        self._plan = plan
+        self._exchange = exchange
+        self._request = request
+
+    async def __aenter__(self) -> Reply:
+        errors: list[TurnoutError] = []
+        rejected: WholeReply | None = None
+        for node in self._plan.nodes[:-1]:
+            try:
+                reply = await self._executor.collect(node, self._exchange, self._request)
+            except TurnoutError as error:
+                if not may_follow(error, self._exchange):
+                    raise
+                errors.append(error)
+                continue
+            if await self._accepted(reply):
+                return reply
+            rejected = reply
+        step = self._executor.open(self._plan.nodes[-1], self._exchange, self._request)
+        try:
+            last = await step.__aenter__()
+        except TurnoutError as error:
+            if rejected is None:
+                raise conclude([*errors, error]) from error
+            self._exchange.warnings.append("cascade_last_step_failed")
+            return rejected
+        if rejected is not None:
+            self._exchange.fallback_reason = "escalated"
+        self._step = step
+        return last
+
+    async def _accepted(self, reply: WholeReply) -> bool:
+        request = self._request
+        assert isinstance(request, ChatRequest)
+        answer = await reply.response()
+        judgement = await self._executor.answer(self._plan.accept.ask(request, answer), self._exchange)
+        verdict = self._plan.accept.verdict(request, answer, judgement)
+        self._exchange.note_verdict(reply.deployment.id, verdict)
+        return verdict.accept

@@ -1,0 +1,45 @@
+"""One version of the configuration, compiled: what a request is served with from start to end. Floor 4."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from turnout.engine.exchange import DEFAULT_POLICY, Policy
+from turnout.signals.base import Sense
+from turnout.strategies.base import Filter, Strategy
+from turnout.types.deployment import Deployment
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A named pool of deployments with the strategy that chooses among them."""
+
+    name: str
+    deployments: tuple[Deployment, ...]
+    """In the declared order."""
+    strategy: Strategy
+    filters: tuple[Filter, ...]
+    senses: tuple[Sense, ...] = ()
+    """The signals the strategy needs, in an order that satisfies their own needs."""
+    policy: Policy = DEFAULT_POLICY
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """Everything configured. Never changed: a reload makes another one."""
+
+    version: int
+    digest: str
+    deployments: Mapping[str, Deployment]
+    """By id."""
+    models: Mapping[str, tuple[Deployment, ...]]
+    """Model id (`provider/model`) -> who serves it, best first."""
+    routes: Mapping[str, Route] = {}
+    aliases: Mapping[str, str] = {}
+    """Another name -> model id, alias or `turnout/<route>`; resolved to the end when the snapshot is made."""
+    default_route: str | None = None
+    """What `auto` means."""
+    direct: Route
+    """Strategy, filters and policy for requests that name a model or list candidates; its pool is empty."""
+    bare: Mapping[str, str] = {}
+    """Well-known ids without provider -> model id, where unique."""
+    default_max_tokens: int = 4096
+    """Output to reckon with when neither the client nor the model says."""

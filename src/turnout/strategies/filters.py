@@ -1,0 +1,170 @@
+"""The filters every route applies, in the order of ROUTING.md 1.2. Floor 2.
+
+A filter that lacks a fact keeps the candidate: unknown is not a reason to drop, except where money is
+capped and the price is what is unknown.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from turnout.strategies.base import Context
+from turnout.types.ask import Preferences
+from turnout.types.chat import ChatRequest
+from turnout.types.deployment import Candidate, Deployment
+from turnout.types.usage import Usage, cost
+
+
+class Allowed(Struct, frozen=True, tag="allowed"):
+    """Keeps what the key and the caller's own wishes allow."""
+
+    allow: tuple[str, ...] = ()
+    """Globs over model and provider names; empty = all."""
+    deny: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        return "allowed"
+
+    def drop(self, context: Context, candidate: Candidate) -> str | None:
+        """Return why the candidate is not allowed, or None."""
+        deployment = candidate.deployment
+        principal, prefer = context.ask.principal, context.ask.prefer
+        if self.allow and not _matches(self.allow, deployment):
+            return "not_allowed_by_route"
+        if self.deny and _matches(self.deny, deployment):
+            return "denied_by_route"
+        if principal.allow and not _matches(principal.allow, deployment):
+            return "not_allowed_for_key"
+        return _unwanted(prefer, deployment)
+
+
+def _unwanted(prefer: Preferences, deployment: Deployment) -> str | None:
+    if prefer.allow and not _matches(prefer.allow, deployment):
+        return "not_allowed_by_caller"
+    if prefer.only_providers and deployment.vendor.name not in prefer.only_providers:
+        return "provider_not_listed"
+    if prefer.avoid and _matches(prefer.avoid, deployment):
+        return "avoided_by_caller"
+    return None
+
+
+def _matches(globs: Sequence[str], deployment: Deployment) -> bool:
+    model, vendor = deployment.model.id, deployment.vendor.name
+    return any(fnmatchcase(model, glob) or fnmatchcase(vendor, glob) for glob in globs)
+
+
+class Capable(Struct, frozen=True, tag="capable"):
+    """Keeps what can do all that the request binds it to: media, tools, structure, server tools."""
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        return "capable"
+
+    def drop(self, context: Context, candidate: Candidate) -> str | None:
+        """Return what the candidate lacks, or None."""
+        deployment = candidate.deployment
+        model, facts = deployment.model, context.request.facts
+        if not isinstance(context.request, ChatRequest):
+            return None if model.kind != "chat" else "no_embeddings"
+        if model.kind == "embedding":
+            return "no_chat"
+        for kind in facts.modalities:
+            if kind not in model.modalities_in and model.capabilities is not None:
+                return f"no_{kind}"
+        if facts.native_wire and deployment.vendor.codec != facts.native_wire:
+            return "no_server_tools"
+        can = model.capabilities
+        if can is None:
+            return None
+        if facts.n_tools and "tools" not in can:
+            return "no_tools"
+        if facts.structured and not can & {"json_schema", "json_object"}:
+            return "no_structured_output"
+        return None
+
+
+class Fits(Struct, frozen=True, tag="fits"):
+    """Keeps windows that hold the prompt and the output the client asked for."""
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        return "fits"
+
+    def drop(self, context: Context, candidate: Candidate) -> str | None:
+        """Return `window_too_small` or `output_too_long`, or None."""
+        model = candidate.deployment.model
+        asked = context.max_tokens_out if context.explicit_max_tokens else 0
+        if model.context_window is not None and context.n_tokens_in + asked > model.context_window:
+            return "window_too_small"
+        if asked and model.max_output is not None and asked > model.max_output:
+            return "output_too_long"
+        return None
+
+
+class Healthy(Struct, frozen=True, tag="healthy"):
+    """Keeps deployments whose breaker lets a call through."""
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        return "healthy"
+
+    def drop(self, context: Context, candidate: Candidate) -> str | None:
+        """Return `breaker_open`, or None."""
+        return "breaker_open" if candidate.stats.state == "open" else None
+
+
+class Priced(Struct, frozen=True, tag="priced"):
+    """Keeps what costs no more than the route's and the caller's caps."""
+
+    max_cost_usd: float | None = None
+    """Worst case of one call."""
+    max_cost_per_1k: float | None = None
+    """USD per 1,000 tokens of this request's mix (ROUTING.md 1.2)."""
+    require_known: bool = False
+    """Drop a candidate whose price is not known even without a cap."""
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        return "priced"
+
+    def drop(self, context: Context, candidate: Candidate) -> str | None:
+        """Return why the price rules the candidate out, or None."""
+        prefer = context.ask.prefer
+        caps = [c for c in (self.max_cost_usd, _usd(prefer.max_cost_nusd)) if c is not None]
+        unit = (prefer.max_price_input_nusd_per_mtok, prefer.max_price_output_nusd_per_mtok)
+        capped = bool(caps) or self.max_cost_per_1k is not None or unit != (None, None)
+        price = candidate.deployment.model.price
+        if price is None:
+            return "price_unknown" if capped or self.require_known else None
+        if not capped:
+            return None
+        worst = cost(Usage(input_uncached=context.n_tokens_in, output_text=context.max_tokens_out), price)
+        if caps and worst > min(caps) * 1e9:
+            return "too_expensive"
+        if self.max_cost_per_1k is not None:
+            n_in, n_out = context.n_tokens_in, context.n_tokens_out
+            mean = cost(Usage(input_uncached=n_in, output_text=n_out), price)
+            if mean * 1e-9 * 1000 / max(1, n_in + n_out) > self.max_cost_per_1k:
+                return "too_expensive_per_1k"
+        # One pico-USD per token is 1,000 nano-USD per million tokens.
+        if unit[0] is not None and price.input * 1000 > unit[0]:
+            return "input_price_over_cap"
+        if unit[1] is not None and price.output * 1000 > unit[1]:
+            return "output_price_over_cap"
+        return None
+
+
+def _usd(nano: int | None) -> float | None:
+    return None if nano is None else nano * 1e-9
+
+
+Filter = Allowed | Capable | Fits | Healthy | Priced
+STANDARD: tuple[Filter, ...] = (Allowed(), Capable(), Fits(), Healthy(), Priced())
+"""What a route applies when it names no filters."""
