@@ -57,6 +57,12 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Plain HTTP to a host that is not loopback."""
     embeddings: bool = True
     docs: str = ""
+    aliases: tuple[str, ...] = ()
+    """Names other tools give this vendor; understood wherever a vendor is named."""
+    makes: tuple[str, ...] = ()
+    """Prefixes of bare model ids that mean this vendor's own models (`gpt-`, `claude-`)."""
+    seen: str = ""
+    """ISO date on which this row was last compared with its sources."""
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -65,6 +71,8 @@ class Model(Struct, frozen=True, kw_only=True):
     id: str
     """`provider/model`."""
     context_window: int | None = None
+    max_input: int | None = None
+    """Input limit, where it is smaller than the window; None = the window."""
     max_output: int | None = None
     price: Price | None = None
     modalities_in: frozenset[str] = frozenset({"text"})
