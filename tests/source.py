@@ -20,6 +20,8 @@ class Module(Struct, frozen=True):
     """Dotted, a package's `__init__` under the package's own name."""
     text: str
     tree: ast.Module
+    package: str = ""
+    """What relative imports in it start from."""
 
     @property
     def part(self) -> str:
@@ -27,8 +29,8 @@ class Module(Struct, frozen=True):
         return [*self.name.split("."), ""][1]
 
 
-def parse(name: str, text: str) -> Module:
-    return Module(name, text, ast.parse(text))
+def parse(name: str, text: str, package: str = "") -> Module:
+    return Module(name, text, ast.parse(text), package)
 
 
 @cache
@@ -38,7 +40,9 @@ def modules() -> tuple[Module, ...]:
 
 def _read(path: Path) -> Module:
     dotted = ".".join(path.relative_to(SRC).with_suffix("").parts)
-    return parse(dotted.removesuffix(".__init__"), path.read_text(encoding="utf-8"))
+    return parse(
+        dotted.removesuffix(".__init__"), path.read_text(encoding="utf-8"), dotted.rpartition(".")[0]
+    )
 
 
 def functions(tree: ast.AST, above: str = "") -> Iterator[tuple[str, Function]]:
@@ -53,13 +57,15 @@ def functions(tree: ast.AST, above: str = "") -> Iterator[tuple[str, Function]]:
             yield from functions(node, above)
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything imported anywhere, `from a import b` as `a.b`."""
-    for node in ast.walk(tree):
+def imports(module: Module) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything imported anywhere, `from a import b` as `a.b`."""
+    for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            above = module.package.split(".")[: 1 - node.level or None] if node.level else []
+            source = ".".join([*above, *filter(None, [node.module])])
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -44,7 +44,7 @@ def body_lines(function: Function) -> int:
 
 
 def parameters(function: Function) -> int:
-    """Count what a caller must understand. A command's parameters are its options, each documented by itself."""
+    """Count what a caller must understand. A command's are its options, each with its help."""
     decorators = " ".join(ast.unparse(decorator) for decorator in function.decorator_list)
     if "option" in decorators or "command" in decorators:
         return 0
