@@ -85,7 +85,7 @@ class SseSplitter:
         self._buffer = FrameBuffer()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take the next bytes, return the frames they complete. Raises `ProviderBadResponse` past `MAX_FRAME`."""
+        """Return the frames that the next bytes complete. Raises `ProviderBadResponse` past `MAX_FRAME`."""
         whole = self._buffer.take(data)
         return frames(whole) if whole else []
 

@@ -26,7 +26,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 
 
 def parse(body: bytes) -> JsonObject:
-    """Read a request body. Raises `InvalidRequest` for what two parsers could read differently, or too deep."""
+    """Read a request body. Raises `InvalidRequest` for what two parsers could read differently."""
     try:
         tree = _decode(body)
     except UnicodeDecodeError as error:
