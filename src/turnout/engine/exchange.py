@@ -20,7 +20,7 @@ from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.http import Timeouts
-from turnout.types.record import Attempt, Decision, Outcome, Reason
+from turnout.types.record import Attempt, Content, Decision, Outcome, Reason
 
 if TYPE_CHECKING:
     from turnout.engine.reply import Reply
@@ -71,6 +71,22 @@ class Routing(Protocol):
         ...
 
 
+class Deadline(Protocol):
+    """The limit of a request's total time, in force."""
+
+    def within(self, total_s: float | None) -> None:
+        """Replace the default limit by the route's own; None = only the client's, if it named one."""
+        ...
+
+
+class UnderWay(Protocol):
+    """A call whose books are still open."""
+
+    def settle(self) -> None:
+        """Write its Attempt now instead of when it is left. Idempotent."""
+        ...
+
+
 class Exchange:
     """Everything known about one request while it is served."""
 
@@ -80,10 +96,14 @@ class Exchange:
         "ask",
         "at",
         "attempts",
+        "committed_at",
+        "content_of",
+        "deadline",
         "deadline_at",
         "dropped",
         "explain_only",
         "fallback_reason",
+        "finish",
         "n_calls",
         "n_fallbacks",
         "original",
@@ -95,7 +115,10 @@ class Exchange:
         "routing",
         "seed",
         "started",
+        "trace_id",
+        "under_way",
         "upstream_s",
+        "upstream_since",
         "warnings",
     )
 
@@ -112,6 +135,10 @@ class Exchange:
         """Of every random draw made for this request; kept in the Record."""
         self.deadline_at: float | None = None
         """Written by the deadline layer: clock reading after which the request fails."""
+        self.deadline: Deadline | None = None
+        """Written by the deadline layer; the route station tells it the route's own limit."""
+        self.trace_id: str | None = None
+        """Written by the trace layer: 32 hex digits of the client's trace, if it has one."""
         self.policy = DEFAULT_POLICY
         """Written by the route station: the rules of the route that serves the request."""
         self.routing: Routing | None = None
@@ -124,10 +151,22 @@ class Exchange:
         """Written by the executor when the plan's next node was used."""
         self.reply: Reply | None = None
         """Written by the engine at commit."""
+        self.committed_at: float | None = None
+        """Written by the layer that records the request: clock reading when the reply was in hand."""
         self.outcome: Outcome | None = None
+        """Written once, by whoever records the request first."""
         self.outcome_error: str | None = None
+        """Class word known to the reader alone (`client_closed`); it overrules what the layers saw."""
+        self.finish: Callable[[Exchange, BaseException | None], None] | None = None
+        """Written by the journal layer: records the request now instead of when it is left. Idempotent."""
+        self.content_of: Callable[[], Content] | None = None
+        """Written by the journal layer, where the route stores text."""
+        self.under_way: list[UnderWay] = []
+        """Written by the measure layer: calls whose Attempt is not written yet."""
+        self.upstream_since = 0.0
+        """Written by the measure layer: clock reading since which at least one call is under way."""
         self.upstream_s = 0.0
-        """Written by the measure layer: seconds spent waiting for upstreams."""
+        """Written by the measure layer: seconds in which at least one call was under way."""
         self.dropped: tuple[str, ...] = ()
         self.warnings: list[str] = []
         self.explain_only = False

@@ -182,6 +182,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     committed: bool = False
     retry_of: int | None = None
     usage: Usage | None = None
+    usage_estimated: bool = False
+    """Whether `usage` was reckoned from text length because the upstream told none, or not all."""
     cost_nusd: NanoUsd | None = None
     cost_state: CostState = "unknown"
     express: bool = False
