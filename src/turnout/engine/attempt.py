@@ -220,6 +220,11 @@ class TappedReply(Reply):
         self._tap = tap
         self._held = held
 
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal frame is among the bytes handed out."""
+        return self._tap.done
+
     def frames(self) -> AsyncIterator[bytes]:
         """Yield the upstream's frames; the ones that committed come first."""
         return self

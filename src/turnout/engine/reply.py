@@ -66,6 +66,11 @@ class Reply(ABC):
         self.upstream_id: str | None = None
         self.warnings: tuple[str, ...] = ()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the bytes handed out so far hold the terminal event of the answer."""
+        return self.done
+
     @abstractmethod
     async def response(self) -> ChatResponse:
         """Return the complete answer."""

@@ -1,0 +1,388 @@
+"""From a `Config` to a `Snapshot`: providers, deployments and routes made of rows. Floor 5.
+
+Pure apart from reading the environment given: nothing is opened or started here.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from turnout.catalog.catalog import Catalog
+from turnout.catalog.vendors import find_vendor, placeholders
+from turnout.config import (
+    Config,
+    ModelConfig,
+    PriceConfig,
+    ProviderConfig,
+    RouteConfig,
+    TimeoutsConfig,
+    to_builtins,
+)
+from turnout.engine.exchange import Policy
+from turnout.engine.snapshot import Route, Snapshot
+from turnout.errors import ConfigError
+from turnout.registry import did_you_mean, load
+from turnout.signals.base import Sense
+from turnout.strategies.base import Filter, Strategy
+from turnout.strategies.filters import STANDARD
+from turnout.strategies.priority import Priority
+from turnout.types.deployment import Credential, Deployment, Limits, Model, Quirks, Vendor
+from turnout.types.http import Timeouts
+from turnout.types.json import Json
+from turnout.types.secret import Secret
+from turnout.types.usage import PicoUsd, Price
+
+Env = Mapping[str, str]
+
+
+def compile_snapshot(config: Config, catalog: Catalog, env: Env, *, version: int = 1) -> Snapshot:
+    """Make everything a request is served with. Raises `ConfigError` listing every problem found."""
+    problems: list[str] = []
+    providers = _providers(config, env, problems)
+    deployments = _deployments(config, catalog, providers, problems)
+    models = _by_model(deployments)
+    routes = {
+        route.name: _route(route, at, config, deployments, problems) for at, route in enumerate(config.routes)
+    }
+    aliases = _aliases(config, models, routes, problems)
+    if config.default_route is not None and config.default_route not in routes:
+        hint = did_you_mean(config.default_route, routes)
+        problems.append(f"default_route: no route {config.default_route!r}{hint}")
+    if problems:
+        raise ConfigError(tuple(problems))
+    default = config.default_route or (next(iter(routes)) if len(routes) == 1 else None)
+    return Snapshot(
+        version=version,
+        digest=digest(config),
+        deployments={d.id: d for d in deployments},
+        models=models,
+        routes=routes,
+        aliases=aliases,
+        default_route=default,
+        direct=Route(
+            name="direct", deployments=(), strategy=Priority(), filters=STANDARD, policy=_policy(None, config)
+        ),
+        bare=_bare(models),
+    )
+
+
+def digest(config: Config) -> str:
+    """Return the digest that identifies a configuration, secrets left out."""
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(to_builtins(config), order="sorted")).hexdigest()
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """A vendor as configured, with the operator's credential."""
+
+    vendor: Vendor
+    secret: Secret | None
+
+
+def _providers(config: Config, env: Env, problems: list[str]) -> dict[str, Provider]:
+    found: dict[str, Provider] = {}
+    for name, row in config.providers.items():
+        provider = _provider(name, row, env, problems)
+        if provider is not None:
+            found[name] = provider
+    for name in _named_providers(config):
+        if name not in found and name not in config.providers:
+            provider = _provider(name, ProviderConfig(), env, problems)
+            if provider is not None:
+                found[name] = provider
+    return found
+
+
+def _named_providers(config: Config) -> Iterable[str]:
+    for item in config.models:
+        row = item if isinstance(item, ModelConfig) else ModelConfig(model=item)
+        yield row.provider or row.model.partition("/")[0]
+    known = {item.id for item in config.models if isinstance(item, ModelConfig)}
+    for route in config.routes:
+        for name in route.models:
+            if name not in known and "/" in name:
+                yield name.partition("/")[0]
+
+
+def _provider(name: str, row: ProviderConfig, env: Env, problems: list[str]) -> Provider | None:
+    path = f"providers.{name}"
+    base = find_vendor(row.vendor or name)
+    if base is None and (row.base_url is None or row.vendor is not None):
+        wanted = row.vendor or name
+        problems.append(
+            f"{path}: no vendor {wanted!r} is known; give it a base_url, or name a row with vendor:"
+        )
+        return None
+    url = (row.base_url or (base.base_url if base else "")).rstrip("/")
+    for key in placeholders(url):
+        if key not in row.parameters:
+            problems.append(f"{path}.parameters: {key!r} is missing; the address is {url}")
+            return None
+        url = url.replace("{" + key + "}", row.parameters[key])
+    quirks = _quirks(base.quirks if base else Quirks(), row)
+    vendor = Vendor(
+        name=name,
+        base_url=url,
+        codec=row.codec or (base.codec if base else "openai_chat"),
+        auth=row.auth or (base.auth if base else ("bearer" if row.secret else "none")),
+        env=base.env if base else (),
+        quirks=quirks,
+        allow_http=row.allow_http or bool(base and base.allow_http),
+        embeddings=base.embeddings if base else True,
+    )
+    secret = row.secret
+    if secret is None and vendor.auth != "none":
+        value = next((env[key] for key in vendor.env if env.get(key)), None)
+        secret = Secret(value) if value else None
+    return Provider(vendor, secret)
+
+
+def _quirks(base: Quirks, row: ProviderConfig) -> Quirks:
+    changes = {k: v for k, v in msgspec.structs.asdict(row.quirks).items() if v is not None}
+    if row.headers:
+        changes["extra_headers"] = (*base.extra_headers, *sorted(row.headers.items()))
+    return msgspec.structs.replace(base, **changes)
+
+
+def _deployments(
+    config: Config, catalog: Catalog, providers: Mapping[str, Provider], problems: list[str]
+) -> tuple[Deployment, ...]:
+    found: dict[str, Deployment] = {}
+    for at, item in enumerate(config.models):
+        row = item if isinstance(item, ModelConfig) else ModelConfig(model=item)
+        for each in _expand(row, catalog):
+            deployment = _deployment(each, f"models[{at}]", config, catalog, providers, problems)
+            if deployment is None:
+                continue
+            if deployment.id in found:
+                problems.append(
+                    f"models[{at}].id: {deployment.id!r} stands twice; give one of them another id"
+                )
+            found[deployment.id] = deployment
+    for at, route in enumerate(config.routes):
+        for name in route.models:
+            if name not in found and not _serves(found, name) and "*" not in name:
+                path = f"routes[{at}].models"
+                made = _deployment(ModelConfig(model=name), path, config, catalog, providers, problems)
+                if made is not None:
+                    found[made.id] = made
+    if not config.models and not config.routes:
+        found = _everything(config, catalog, providers)
+    return tuple(found.values())
+
+
+def _serves(found: Mapping[str, Deployment], model: str) -> bool:
+    return any(d.model.id == model for d in found.values())
+
+
+def _expand(row: ModelConfig, catalog: Catalog) -> Iterable[ModelConfig]:
+    if not row.model.endswith("/*"):
+        return (row,)
+    names = [name for name in catalog.names() if fnmatchcase(name, row.model)]
+    return [msgspec.structs.replace(row, model=name) for name in names if catalog.kind(name) != "other"]
+
+
+def _everything(config: Config, catalog: Catalog, providers: Mapping[str, Provider]) -> dict[str, Deployment]:
+    """Return every model the catalogue knows at the providers that have a credential."""
+    found: dict[str, Deployment] = {}
+    for name, provider in providers.items():
+        if provider.secret is None and provider.vendor.auth != "none":
+            continue
+        for row in _expand(ModelConfig(model=f"{name}/*"), catalog):
+            deployment = _deployment(row, "models", config, catalog, providers, [])
+            if deployment is not None:
+                found[deployment.id] = deployment
+    return found
+
+
+def _deployment(
+    row: ModelConfig,
+    path: str,
+    config: Config,
+    catalog: Catalog,
+    providers: Mapping[str, Provider],
+    problems: list[str],
+) -> Deployment | None:
+    prefix, slash, rest = row.model.partition("/")
+    if not slash or not rest:
+        problems.append(f"{path}.model: {row.model!r} is not of the form provider/model")
+        return None
+    name = row.provider or prefix
+    provider = providers.get(name)
+    if provider is None:
+        if name not in config.providers and not any(p.startswith(f"providers.{name}:") for p in problems):
+            problems.append(
+                f"{path}: no provider {name!r}{did_you_mean(name, providers)}; add it under providers:"
+            )
+        return None
+    secret = row.secret or provider.secret
+    if secret is None and provider.vendor.auth != "none":
+        keys = " or ".join(provider.vendor.env) or "its key"
+        problems.append(f"providers.{name}: no credential; set {keys}, or providers.{name}.secret")
+        return None
+    timeouts = row.timeouts or config.timeouts
+    return Deployment(
+        id=row.id or row.model,
+        vendor=provider.vendor,
+        model=_model(row, catalog),
+        upstream_model=row.upstream_model or rest,
+        credential=Credential(name, secret) if secret is not None else None,
+        base_url=row.base_url.rstrip("/") if row.base_url else None,
+        region=row.region,
+        weight=row.weight,
+        priority=row.priority,
+        tags=row.tags,
+        limits=Limits(max_concurrency=row.limits.max_concurrency, max_queue=row.limits.max_queue),
+        timeouts=_timeouts(timeouts),
+    )
+
+
+def _timeouts(row: TimeoutsConfig) -> Timeouts:
+    return Timeouts(row.connect_s, row.first_byte_s, row.idle_s, row.total_s)
+
+
+def _model(row: ModelConfig, catalog: Catalog) -> Model:
+    model = catalog.get(row.model) or Model(id=row.model)
+    changes: dict[str, object] = {
+        "price": _price(row.price) if row.price else model.price,
+        "context_window": row.context_window or model.context_window,
+        "max_output": row.max_output or model.max_output,
+        "capabilities": model.capabilities if row.capabilities is None else row.capabilities,
+        "modalities_in": row.modalities or model.modalities_in,
+    }
+    return msgspec.structs.replace(model, **changes)
+
+
+def _price(row: PriceConfig) -> Price:
+    return Price(
+        input=_pico(row.input),
+        output=_pico(row.output),
+        cache_read=None if row.cache_read is None else _pico(row.cache_read),
+        cache_write_5m=None if row.cache_write is None else _pico(row.cache_write),
+        source="configuration",
+    )
+
+
+def _pico(usd_per_mtok: float) -> PicoUsd:
+    return PicoUsd(round(usd_per_mtok * 1_000_000))
+
+
+def _by_model(deployments: Iterable[Deployment]) -> dict[str, tuple[Deployment, ...]]:
+    found: dict[str, list[Deployment]] = {}
+    for deployment in deployments:
+        found.setdefault(deployment.model.id, []).append(deployment)
+    return {name: tuple(sorted(items, key=lambda d: d.priority)) for name, items in found.items()}
+
+
+def _bare(models: Iterable[str]) -> dict[str, str]:
+    """Return ids without their provider, where only one model has that id."""
+    found: dict[str, list[str]] = {}
+    for name in models:
+        found.setdefault(name.partition("/")[2], []).append(name)
+    return {bare: names[0] for bare, names in found.items() if len(names) == 1}
+
+
+def _route(
+    row: RouteConfig, at: int, config: Config, deployments: Iterable[Deployment], problems: list[str]
+) -> Route:
+    path = f"routes[{at}]"
+    pool: dict[str, Deployment] = {}
+    for name in row.models:
+        for deployment in deployments:
+            if name in (deployment.id, deployment.model.id) or (
+                "*" in name and fnmatchcase(deployment.id, name)
+            ):
+                pool[deployment.id] = deployment
+    if not row.models:
+        problems.append(f"{path}.models: a route needs at least one model")
+    strategy = _strategy(row.strategy, f"{path}.strategy", problems)
+    filters = STANDARD if row.filter is None else _filters(row.filter, f"{path}.filter", problems)
+    return Route(
+        name=row.name,
+        deployments=tuple(pool.values()),
+        strategy=strategy,
+        filters=filters,
+        senses=_senses(strategy, f"{path}.strategy", problems),
+        policy=_policy(row, config),
+    )
+
+
+def _policy(row: RouteConfig | None, config: Config) -> Policy:
+    if row is None:
+        return Policy(
+            total_s=config.timeouts.total_s,
+            max_retries=config.retry.max,
+            store_content=config.journal.content,
+        )
+    return Policy(
+        total_s=config.timeouts.total_s if row.total_s is None else row.total_s,
+        max_retries=config.retry.max if row.max_retries is None else row.max_retries,
+        fallback_on=frozenset(row.fallback_on),
+        stream_recovery=row.stream_recovery,
+        reject_unsupported=row.unsupported_params == "reject",
+        echo_model=row.response_model == "requested",
+        store_content=row.store_content or config.journal.content,
+    )
+
+
+def _strategy(tree: Mapping[str, Json], path: str, problems: list[str]) -> Strategy:
+    built = _plugin("turnout.strategies", tree, path, problems)
+    return built if built is not None else Priority()  # type: ignore[return-value]  # the registry holds strategies
+
+
+def _filters(rows: Iterable[Mapping[str, Json]], path: str, problems: list[str]) -> tuple[Filter, ...]:
+    built = [_plugin("turnout.filters", row, f"{path}[{at}]", problems) for at, row in enumerate(rows)]
+    return tuple(item for item in built if item is not None)  # type: ignore[misc]  # the registry holds filters
+
+
+def _plugin(group: str, tree: Mapping[str, Json], path: str, problems: list[str]) -> object | None:
+    kind = tree.get("type")
+    if not isinstance(kind, str):
+        problems.append(f"{path}.type: missing; name what this is")
+        return None
+    try:
+        cls = load(group, kind)
+    except ConfigError as error:
+        problems.extend(f"{path}.type: {problem}" for problem in error.problems)
+        return None
+    rest = {key: value for key, value in tree.items() if key != "type"}
+    unknown = [key for key in rest if key not in getattr(cls, "__struct_fields__", ())]
+    if unknown:
+        hint = did_you_mean(unknown[0], getattr(cls, "__struct_fields__", ()))
+        problems.append(f"{path}.{unknown[0]}: unknown key{hint}")
+        return None
+    try:
+        return msgspec.convert(rest, cls)  # type: ignore[call-overload,no-any-return]  # a Struct type by protocol
+    except msgspec.ValidationError as error:
+        problems.append(f"{path}: {error}")
+        return None
+
+
+def _senses(strategy: Strategy, path: str, problems: list[str]) -> tuple[Sense, ...]:
+    senses: list[Sense] = []
+    for name in sorted(strategy.needs):
+        try:
+            senses.append(load("turnout.signals", name))  # type: ignore[arg-type]  # the registry holds senses
+        except ConfigError as error:
+            problems.extend(f"{path}: {problem}" for problem in error.problems)
+    return tuple(senses)
+
+
+def _aliases(
+    config: Config, models: Mapping[str, object], routes: Mapping[str, object], problems: list[str]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in config.aliases:
+        seen, target = [name], config.aliases[name]
+        while target in config.aliases and target not in seen:
+            seen.append(target)
+            target = config.aliases[target]
+        if target in seen:
+            problems.append(f"aliases.{name}: goes round in a circle: {' → '.join([*seen, target])}")
+        elif target not in models and target.removeprefix("turnout/") not in routes:
+            hint = did_you_mean(target, [*models, *(f"turnout/{route}" for route in routes)])
+            problems.append(f"aliases.{name}: {target!r} is neither a model nor turnout/<route>{hint}")
+        else:
+            found[name] = target
+    return found

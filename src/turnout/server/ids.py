@@ -1,0 +1,17 @@
+"""Request ids: sortable by time, unique across processes. Floor 6."""
+
+import os
+import time
+from random import Random
+
+_random = Random(os.urandom(16))  # noqa: S311  uniqueness, not secrecy
+
+
+def new_request_id() -> str:
+    """Return `req_` and 26 hexadecimal digits: 11 of milliseconds, 15 of chance (60 bits)."""
+    return f"req_{time.time_ns() // 1_000_000:011x}{_random.getrandbits(60):015x}"
+
+
+def reseed() -> None:
+    """Take new chance: a forked worker must not repeat its parent's ids."""
+    _random.seed(os.urandom(16))

@@ -1,0 +1,281 @@
+"""What request headers say: the part of an `Ask` that is not in the body. Floor 6.
+
+One table maps a header name to the field it fills (docs/design/WIRE.md section 5), so that reading headers
+costs one dictionary look-up each. Ours win over peers' names for the same thing, whatever their order.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from turnout.errors import InvalidRequest, TurnoutError
+
+
+class Inbound(Struct, kw_only=True):
+    """Values read from headers; None = not sent. Mutable while it is filled, by one function."""
+
+    client_request_id: str | None = None
+    route: str | None = None
+    session: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    end_user: str | None = None
+    timeout_s: float | None = None
+    ttft_timeout_s: float | None = None
+    idle_timeout_s: float | None = None
+    retries: int | None = None
+    max_cost_nusd: int | None = None
+    min_quality: float | None = None
+    allow: tuple[str, ...] = ()
+    explain: str | None = None
+    log_content: bool = True
+    traceparent: str | None = None
+    tracestate: str | None = None
+    keys: tuple[str, ...] = ()
+    """Credentials in any carrier; more than one only if equal."""
+    dialect_headers: tuple[tuple[bytes, bytes], ...] = ()
+    content_type: str = ""
+    content_length: int | None = None
+    content_encoding: str = ""
+    cache: str | None = None
+    """`default`, `bypass`, `refresh` or `only`; read by the cache layer where a route has one."""
+    hops: str | None = None
+    """`x-turnout-hop`: instance ids the request has passed through."""
+
+
+Reader = Callable[[str, str], Any]
+_MAX_SESSION = 256
+_MAX_TAGS = 20
+_MAX_METADATA_KEYS = 16
+_MAX_METADATA_BYTES = 2048
+_MAX_TIMEOUT_MS = 24 * 3600 * 1000
+
+
+def _text(name: str, value: str, limit: int = _MAX_SESSION) -> str:
+    if not value or len(value) > limit:
+        raise InvalidRequest(f"header {name}: expected 1–{limit} characters", param=name)
+    return value
+
+
+def _tags(name: str, value: str) -> tuple[str, ...]:
+    tags = tuple(tag.strip() for tag in value.split(",") if tag.strip())
+    if len(tags) > _MAX_TAGS:
+        raise InvalidRequest(f"header {name}: at most {_MAX_TAGS} tags", param=name)
+    return tags
+
+
+def _list(name: str, value: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _metadata(name: str, value: str) -> Mapping[str, str]:
+    if len(value) > _MAX_METADATA_BYTES:
+        raise InvalidRequest(f"header {name}: at most {_MAX_METADATA_BYTES} bytes", param=name)
+    try:
+        found = msgspec.json.decode(value, type=dict[str, str | int | float | bool | None])
+    except msgspec.DecodeError:
+        raise InvalidRequest(f"header {name}: expected a flat JSON object", param=name) from None
+    if len(found) > _MAX_METADATA_KEYS:
+        raise InvalidRequest(f"header {name}: at most {_MAX_METADATA_KEYS} keys", param=name)
+    return {
+        key: item if isinstance(item, str) else msgspec.json.encode(item).decode()
+        for key, item in found.items()
+    }
+
+
+def _number(name: str, value: str, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:
+        raise InvalidRequest(f"header {name}: expected a number from {low:g} to {high:g}", param=name)
+    return number
+
+
+def _ms(name: str, value: str) -> float:
+    return _number(name, value, 1, _MAX_TIMEOUT_MS) / 1000
+
+
+def _seconds(name: str, value: str) -> float:
+    return _number(name, value, 0.001, _MAX_TIMEOUT_MS / 1000)
+
+
+def _retries(name: str, value: str) -> int:
+    if value not in {"0", "1", "2", "3", "4", "5"}:
+        raise InvalidRequest(f"header {name}: expected 0–5", param=name)
+    return int(value)
+
+
+def _usd(name: str, value: str) -> int:
+    return int(_number(name, value, 0, 1e6) * 1e9)
+
+
+def _share(name: str, value: str) -> float:
+    return _number(name, value, 0, 1)
+
+
+def _explain(name: str, value: str) -> str:
+    if value not in {"none", "summary", "full"}:
+        raise InvalidRequest(f"header {name}: expected none, summary or full", param=name)
+    return value
+
+
+def _cache(name: str, value: str) -> str:
+    if value not in {"default", "bypass", "refresh", "only"}:
+        raise InvalidRequest(f"header {name}: expected default, bypass, refresh or only", param=name)
+    return value
+
+
+def _imported_route(name: str, value: str) -> str:
+    if value.lstrip().startswith("{"):
+        raise refused(name)
+    return _text(name, value)
+
+
+def _peer_explain(name: str, value: str) -> str:
+    return "summary" if value == "enabled" else "none"
+
+
+def _log(name: str, value: str) -> bool:
+    if value not in {"off", "hash"}:
+        raise InvalidRequest(f"header {name}: expected off or hash", param=name)
+    return False
+
+
+def _redact(name: str, value: str) -> bool:
+    return value.lower() != "true"
+
+
+def _payload(name: str, value: str) -> bool:
+    return value.lower() != "false"
+
+
+_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def _request_id(name: str, value: str) -> str | None:
+    return value if 0 < len(value) <= 64 and _ID.issuperset(value) else None
+
+
+OURS: dict[bytes, tuple[str, Reader]] = {
+    b"x-turnout-route": ("route", _text),
+    b"x-turnout-session": ("session", _text),
+    b"x-turnout-tags": ("tags", _tags),
+    b"x-turnout-metadata": ("metadata", _metadata),
+    b"x-turnout-end-user": ("end_user", _text),
+    b"x-turnout-timeout-ms": ("timeout_s", _ms),
+    b"x-turnout-ttft-timeout-ms": ("ttft_timeout_s", _ms),
+    b"x-turnout-idle-timeout-ms": ("idle_timeout_s", _ms),
+    b"x-turnout-retries": ("retries", _retries),
+    b"x-turnout-max-cost-usd": ("max_cost_nusd", _usd),
+    b"x-turnout-min-quality": ("min_quality", _share),
+    b"x-turnout-allow": ("allow", _list),
+    b"x-turnout-explain": ("explain", _explain),
+    b"x-turnout-log-content": ("log_content", _log),
+    b"x-turnout-cache": ("cache", _cache),
+    b"x-turnout-hop": ("hops", _text),
+    b"x-request-id": ("client_request_id", _request_id),
+    b"traceparent": ("traceparent", _text),
+    b"tracestate": ("tracestate", lambda n, v: _text(n, v, 512)),
+}
+PEERS: dict[bytes, tuple[str, Reader]] = {
+    b"x-merge-routing-policy-id": ("route", _text),
+    b"x-portkey-config": ("route", _imported_route),
+    b"x-session-id": ("session", _text),
+    b"x-claude-code-session-id": ("session", _text),
+    b"x-bf-session-id": ("session", _text),
+    b"cf-aig-session-id": ("session", _text),
+    b"otari-conversation-id": ("session", _text),
+    b"x-litellm-tags": ("tags", _tags),
+    b"x-litellm-spend-logs-metadata": ("metadata", _metadata),
+    b"x-portkey-metadata": ("metadata", _metadata),
+    b"cf-aig-metadata": ("metadata", _metadata),
+    b"x-litellm-customer-id": ("end_user", _text),
+    b"x-litellm-end-user-id": ("end_user", _text),
+    b"x-litellm-timeout": ("timeout_s", _seconds),
+    b"x-litellm-stream-timeout": ("ttft_timeout_s", _seconds),
+    b"x-portkey-request-timeout": ("timeout_s", _ms),
+    b"cf-aig-request-timeout": ("ttft_timeout_s", _ms),
+    b"x-litellm-num-retries": ("retries", _retries),
+    b"cf-aig-max-attempts": ("retries", _retries),
+    b"cf-aig-allowed-models": ("allow", _list),
+    b"cf-aig-allowed-providers": ("allow", _list),
+    b"x-openrouter-metadata": ("explain", _peer_explain),
+    b"x-litellm-enable-message-redaction": ("log_content", _redact),
+    b"cf-aig-collect-log-payload": ("log_content", _payload),
+}
+KEY_CARRIERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"x-turnout-key"})
+REFUSED = frozenset({b"x-portkey-custom-host", b"x-portkey-forward-headers"})
+REFUSED_PREFIX = b"x-bf-eh-"
+_TRANSPORT = frozenset({b"content-type", b"content-length", b"content-encoding"})
+_SINGLE = KEY_CARRIERS | _TRANSPORT | frozenset(OURS)
+_KNOWN = _SINGLE | frozenset(PEERS) | REFUSED
+
+
+def read(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
+    """Read the headers of one request (names in lower case, as ASGI gives them).
+
+    Raises `InvalidRequest` for a bad or duplicate value and for headers that would set an address.
+    """
+    found = Inbound()
+    seen: set[bytes] = set()
+    for name, value in headers:
+        if name not in _KNOWN:
+            if name.startswith((b"anthropic-", b"x-turnout-", REFUSED_PREFIX)):
+                _unknown(found, name, value)
+            continue
+        if name in _SINGLE:
+            if name in seen:
+                raise InvalidRequest(f"header {name.decode()} was sent twice", param=name.decode())
+            seen.add(name)
+        _take(found, name, value, seen)
+    return found
+
+
+def _take(found: Inbound, name: bytes, raw: bytes, seen: set[bytes]) -> None:
+    value = raw.decode("latin-1").strip()
+    label = name.decode()
+    if name in KEY_CARRIERS:
+        key = value[7:].strip() if name == b"authorization" and value[:7].lower() == "bearer " else value
+        found.keys = (*found.keys, key)
+    elif name == b"content-type":
+        found.content_type = value
+    elif name == b"content-length":
+        found.content_length = int(value) if value.isdigit() else None
+    elif name == b"content-encoding":
+        found.content_encoding = value.lower()
+    elif name in OURS:
+        field, reader = OURS[name]
+        setattr(found, field, reader(label, value))
+    elif name in PEERS:
+        field, reader = PEERS[name]
+        if not _set_by_us(field, seen):
+            setattr(found, field, reader(label, value))
+    else:
+        raise refused(label)
+
+
+def _set_by_us(field: str, seen: set[bytes]) -> bool:
+    return any(OURS[name][0] == field for name in seen if name in OURS)
+
+
+def _unknown(found: Inbound, name: bytes, value: bytes) -> None:
+    if name.startswith(b"anthropic-"):
+        found.dialect_headers = (*found.dialect_headers, (name, value))
+    elif name.startswith(REFUSED_PREFIX):
+        raise refused(name.decode())
+    elif not name.startswith(b"x-turnout-internal-"):
+        raise InvalidRequest(
+            f"header {name.decode('latin-1')[:64]} is not known", param=name.decode("latin-1")[:64]
+        )
+
+
+def refused(label: str) -> TurnoutError:
+    """Return the failure for a header that names an address or forwards headers (S-10)."""
+    return InvalidRequest(
+        f"header {label} is refused: clients never set an address", param=label, code="forbidden_header"
+    )
