@@ -19,7 +19,7 @@ MAX_FILE_BYTES = 2 << 20
 
 TRACES = {
     "a path of somebody's machine": r"(?<![\w.-])/([w]ork|[r]oot|[h]ome|[U]sers)/",
-    "the host of a package registry": r"[p]ypi\.org|[p]ythonhosted|[r]egistry\.npmjs|[d]eb\.debian\.|[c]rates\.io",
+    "the host of a package registry": r"[p]ypi\.org|[p]ythonhosted|[r]egistry\.npmjs|[c]rates\.io",
     "a private key": r"-----[B]EGIN [A-Z ]*PRIVATE KEY",
     "a cloud credential": r"\b([A]KIA[0-9A-Z]{16}|[g]hp_\w{36}|[A]Iza[\w-]{35})",
     "a provider key": r"\b[s]k-(ant-api\d\d|proj)-[\w-]{40}",

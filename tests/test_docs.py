@@ -1,0 +1,201 @@
+"""The documentation is executed: every block of code, every command, every link.
+
+    ```python    the blocks of a page run top to bottom in one fresh process, offline, in an empty folder
+    ```console   each `$ make …` names a target, each `$ turnout …` a command with options that it has
+    ```yaml      is YAML; with a `routes` or `providers` key it is a configuration that loads
+    ```json      is JSON
+    ```toml      is TOML
+
+A block after `<!-- not run: why -->` is only shown. Pages in docs/design are contracts with excerpts in them:
+their links are checked, their blocks are not run. Every file in examples/ runs too, and stays short.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from msgspec import Struct
+
+from tests.source import ROOT
+
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+MAX_EXAMPLE_LINES = 60
+LANGUAGES = {
+    "python",
+    "console",
+    "yaml",
+    "json",
+    "toml",
+    "text",
+    "mermaid",
+    "http",
+    "sql",
+    "ini",
+    "dockerfile",
+}
+
+FENCE = re.compile(
+    r"^(?P<skip><!-- not run: .+ -->\n\n?)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)|!\[[^\]]*\]\((?P<image>[^)\s]+)\)")
+
+
+class Block(Struct, frozen=True):
+    """One fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """The blocks of a page that are to be executed."""
+    if page.is_relative_to(ROOT / "docs" / "design"):
+        return []
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, found.start("code")), found["language"], found["code"])
+        for found in FENCE.finditer(text)
+        if not found["skip"]
+    ]
+
+
+def all_blocks(language: str) -> list[object]:
+    found = [block for page in PAGES for block in blocks(page) if block.language == language]
+    return [pytest.param(block, id=f"{block.page.relative_to(ROOT)}:{block.line}") for block in found]
+
+
+def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_says_its_language(page: Path) -> None:
+    assert [
+        f"line {block.line}: {block.language!r}" for block in blocks(page) if block.language not in LANGUAGES
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(b.language == "python" for b in blocks(page))],
+    ids=lambda page: page.name,
+)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    result = run("\n".join(block.code for block in blocks(page) if block.language == "python"), tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("block", all_blocks("json"))
+def test_json_parses(block: Block) -> None:
+    json.loads(block.code)
+
+
+@pytest.mark.parametrize("block", all_blocks("toml"))
+def test_toml_parses(block: Block) -> None:
+    tomllib.loads(block.code)
+
+
+@pytest.mark.parametrize("block", all_blocks("yaml"))
+def test_yaml_parses_and_a_configuration_is_accepted(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from turnout.config import load_config
+
+    tree = yaml.safe_load(block.code)
+    if not isinstance(tree, dict) or not {"routes", "providers"} & tree.keys():
+        return
+    for name in re.findall(r"\$\{env:(\w+)\}", block.code):
+        monkeypatch.setenv(name, "x" * 40)
+    file = tmp_path / "turnout.yaml"
+    file.write_text(block.code, encoding="utf-8")
+    load_config(file)
+
+
+@pytest.mark.parametrize("block", all_blocks("console"))
+def test_every_command_shown_exists(block: Block) -> None:
+    lines = block.code.replace("\\\n", "").splitlines()
+    for line in lines:
+        if line.startswith("$ "):
+            complaint = unknown_in(shlex.split(line[2:], comments=True))
+            assert complaint is None, f"{line}: {complaint}"
+
+
+def unknown_in(words: list[str]) -> str | None:
+    """What in a command does not exist; None when all of it does, or when it is not one of ours."""
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        unknown = [word for word in words[1:] if "=" not in word and word not in targets]
+        return f"no target {unknown[0]}" if unknown else None
+    if Path(words[0]).name != "turnout":
+        return None
+    command = [word for word in words[1:3] if re.fullmatch(r"[a-z][a-z-]*", word)]
+    while command and help_of(*command) is None:
+        command.pop()
+    text = help_of(*command)
+    if text is None or (len(words) > 1 and not command and not words[1].startswith("-")):
+        return f"no command {' '.join(words[1:2])}"
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    unknown = [
+        option for option in options if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text)
+    ]
+    return f"no option {unknown[0]}" if unknown else None
+
+
+@cache
+def help_of(*command: str) -> str | None:
+    result = turnout(*command, "--help")
+    return result.stdout if result.returncode == 0 else None
+
+
+def turnout(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from turnout.cli.main import main; sys.argv[0] = 'turnout'; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    env = {**os.environ, "COLUMNS": "160", "TERM": "dumb"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=60)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as the usual renderers make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(
+        r"```.*?^```$|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    dead = []
+    for found in LINK.finditer(text):
+        target, _, anchor = (found["target"] or found["image"]).partition("#")
+        if ":" in target:
+            continue
+        there = (page.parent / target).resolve() if target else page
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
+            dead.append(found[0])
+    assert dead == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_is_short_and_runs_offline(example: Path, tmp_path: Path) -> None:
+    text = example.read_text(encoding="utf-8")
+    assert text.count("\n") <= MAX_EXAMPLE_LINES
+    result = subprocess.run(
+        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert result.returncode == 0, result.stderr
