@@ -14,36 +14,52 @@ Authorise = Callable[[HttpRequest], Headers]
 
 
 class Response(Protocol):
-    """An answer whose status and headers are known. Must be closed."""
+    """An answer whose status and headers are known. Must be closed; read by one task."""
 
-    status: int
-    headers: Mapping[str, str]
-    """Lower-case names."""
+    @property
+    def status(self) -> int:
+        """The final status; interim ones (1xx) are never seen."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Lower-case names; values of repeated headers joined with ', '."""
+        ...
 
     async def read(self) -> bytes:
-        """Return the whole (rest of the) body, decoded. At most the transport's body limit."""
+        """Return the whole (rest of the) body, decoded. At most the transport's body limit.
+
+        Raises what `chunk` raises.
+        """
         ...
 
     async def chunk(self) -> bytes:
         """Return what has arrived, waiting for at least one byte; b"" at the clean end.
 
-        Raises `TimeoutIdle`, `TimeoutTotal`-free classes of the provider domain, `StreamInterrupted` on an early end.
+        Raises `TimeoutIdle`, `TimeoutTotal`, `ProviderBadResponse` (over a limit, damaged) and
+        `StreamInterrupted` (connection closed before the end), after handing out what came before.
         """
         ...
 
     def close(self) -> None:
-        """Release the connection: to the pool when the body was read to its end, else by closing it. Idempotent."""
+        """Release the connection: to the pool when the body came to its end, else by closing it.
+
+        Idempotent.
+        """
         ...
 
 
 class Transport(Protocol):
     """Carries requests. One object per process; safe for concurrent use on one event loop."""
 
-    async def send(self, request: HttpRequest, timeouts: Timeouts, authorise: Authorise | None = None) -> Response:
+    async def send(
+        self, request: HttpRequest, timeouts: Timeouts, authorise: Authorise | None = None
+    ) -> Response:
         """Send and wait for the head of the answer.
 
-        Raises `ProviderUnreachable`, `TimeoutConnect`, `TimeoutTtft`, `ProviderBadResponse`, `Forbidden` (address guard).
-        Cancellation closes the connection before it returns.
+        Raises `ProviderUnreachable` (also when the connection closes before the head is complete),
+        `TimeoutConnect`, `TimeoutTtft`, `TimeoutTotal`, `ProviderBadResponse`, `Forbidden` (address guard,
+        credential of another host). Cancellation closes the connection before it returns.
         """
         ...
 
