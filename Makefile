@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/done
 # A lock is complete and hashed, so nothing is resolved, nothing unlisted is fetched, nothing is compiled.
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps --only-binary :all:
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types bench docs lock clean install
@@ -67,7 +67,7 @@ $(DONE)/core $(DONE)/demo $(DONE)/dev $(DONE)/lock: $(DONE)/%: requirements/%.tx
 
 # The package itself, from this checkout: edits in src/ need no new installation.
 $(DONE)/package: pyproject.toml $(DONE)/build
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DONE)/core $(DONE)/demo $(DONE)/dev: $(DONE)/package

@@ -47,7 +47,7 @@ LANGUAGES = {
 FENCE = re.compile(
     r"^(?P<skip><!-- not run: .+ -->\n\n?)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
 )
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)|!\[[^\]]*\]\((?P<image>[^)\s]+)\)")
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[\w./#:-]+)\)|!\[[^\]]*\]\((?P<image>[^)\s]+)\)")
 
 
 class Block(Struct, frozen=True):
