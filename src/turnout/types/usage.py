@@ -55,6 +55,7 @@ class Tier(Struct, frozen=True):
     cache_read: PicoUsd | None = None
     cache_write: PicoUsd | None = None
     cache_write_1h: PicoUsd | None = None
+    reasoning: PicoUsd | None = None
 
 
 class Price(Struct, frozen=True, kw_only=True):
@@ -118,7 +119,7 @@ def _tiered(price: Price, n_input: int) -> Price:
         cache_read=price.cache_read if tier.cache_read is None else tier.cache_read,
         cache_write_5m=price.cache_write_5m if tier.cache_write is None else tier.cache_write,
         cache_write_1h=price.cache_write_1h if tier.cache_write_1h is None else tier.cache_write_1h,
-        reasoning=None if price.reasoning == price.output else price.reasoning,
+        reasoning=tier.reasoning or (None if price.reasoning == price.output else price.reasoning),
         audio_in=price.audio_in,
         audio_out=price.audio_out,
         per_image=price.per_image,

@@ -1,0 +1,156 @@
+"""Extension points: from a group and a name to an object. Floor 1.
+
+Theory of operation.
+
+1. A *group* is an entry-point group (`turnout.codecs`, …); inside it a *name* stands for one object:
+   a class, an instance or a factory, whatever the group's protocol asks for.
+2. Three sources, first match wins: what was registered by call, what Turnout brings (`BUILTINS`), what
+   installed distributions offer as entry points. An installed package can therefore add a name, never
+   silently replace one.
+3. Nothing is imported before it is asked for: a source holds either the object or its address as
+   `module:attribute`. Installed distributions are searched only for a name that the first two lack.
+4. Whatever goes wrong is one `ConfigError` of one line that names the group, the name and, for a
+   third-party plug-in, the distribution that brought it.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from turnout.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
+    "turnout.codecs": {},
+    "turnout.strategies": {},
+    "turnout.filters": {},
+    "turnout.scorers": {},
+    "turnout.signals": {},
+    "turnout.guards": {},
+    "turnout.layers": {},
+    "turnout.stores": {},
+    "turnout.reducers": {},
+    "turnout.acceptors": {},
+}
+"""Group -> name -> `module:attribute` of what Turnout itself brings. A new built-in is one line here."""
+
+GROUPS: Final = tuple(BUILTINS)
+
+
+class Registry:
+    """Names of one process. The module's functions share one; tests make their own."""
+
+    __slots__ = ("_builtins", "_found", "_loaded", "_registered")
+
+    def __init__(self, builtins: Mapping[str, Mapping[str, str]] = BUILTINS) -> None:
+        self._builtins = builtins
+        self._registered: dict[tuple[str, str], object] = {}
+        self._loaded: dict[tuple[str, str], object] = {}
+        self._found: dict[str, Mapping[str, tuple[EntryPoint, ...]]] = {}
+
+    def register(self, group: str, name: str, target: object) -> None:
+        """Give an object a name. `target` is the object, or its address `module:attribute`, imported later.
+
+        Raises:
+            ConfigError: The group is unknown, the name is taken, or the address is malformed.
+        """
+        self._check_group(group)
+        if (group, name) in self._registered or name in self._builtins[group]:
+            raise ConfigError((f"{group}: {name!r} is already registered; choose another name",))
+        if isinstance(target, str) and not all(target.partition(":")):
+            raise ConfigError((f"{group}: {name!r} is registered as {target!r}; expected module:attribute",))
+        self._registered[group, name] = target
+
+    def load(self, group: str, name: str) -> object:
+        """Return the object with this name, importing it the first time.
+
+        Raises:
+            ConfigError: The group or name is unknown, or what it stands for cannot be imported.
+        """
+        key = (group, name)
+        if key not in self._loaded:
+            self._check_group(group)
+            self._loaded[key] = self._resolve(group, name)
+        return self._loaded[key]
+
+    def names(self, group: str) -> tuple[str, ...]:
+        """Return every name of a group, sorted, without importing what they stand for."""
+        self._check_group(group)
+        registered = {name for where, name in self._registered if where == group}
+        return tuple(sorted(registered | set(self._builtins[group]) | set(self._installed(group))))
+
+    def _check_group(self, group: str) -> None:
+        if group not in self._builtins:
+            raise ConfigError((f"no extension point {group!r}{did_you_mean(group, self._builtins)}",))
+
+    def _resolve(self, group: str, name: str) -> object:
+        target = self._registered.get((group, name), self._builtins[group].get(name))
+        if target is None:
+            return _load_installed(group, name, self._installed(group).get(name, ()), self.names(group))
+        if not isinstance(target, str):
+            return target
+        module, _, attribute = target.partition(":")
+        try:
+            return _attribute(module, attribute)
+        except Exception as error:
+            raise ConfigError((f"{group}: {name!r} cannot be loaded: {_reason(error)}",)) from error
+
+    def _installed(self, group: str) -> Mapping[str, tuple["EntryPoint", ...]]:
+        if group not in self._found:
+            # Imported here: it costs more than all else in this file, and most processes never need it.
+            from importlib.metadata import entry_points  # noqa: PLC0415
+
+            found: dict[str, tuple[EntryPoint, ...]] = {}
+            for point in entry_points(group=group):
+                found[point.name] = (*found.get(point.name, ()), point)
+            self._found[group] = found
+        return self._found[group]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean "…"?` for the known word that is closest, or "" when none is close."""
+    from difflib import get_close_matches  # noqa: PLC0415 (only errors need it)
+
+    near = get_close_matches(word[:200], list(known), n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+_REGISTRY = Registry()
+register = _REGISTRY.register
+load = _REGISTRY.load
+names = _REGISTRY.names
+
+
+def _load_installed(
+    group: str, name: str, points: tuple["EntryPoint", ...], known: tuple[str, ...]
+) -> object:
+    if not points:
+        hint = did_you_mean(name, known) or (f"; known: {', '.join(known)}" if known else "")
+        raise ConfigError((f"{group}: no {name!r}{hint}",))
+    if len(points) > 1:
+        owners = " and ".join(sorted(_distribution(point) for point in points))
+        raise ConfigError((f"{group}: {name!r} is offered by {owners}; uninstall all but one",))
+    try:
+        return points[0].load()
+    except Exception as error:
+        owner = _distribution(points[0])
+        raise ConfigError((f"{group}: {name!r} of {owner} cannot be loaded: {_reason(error)}",)) from error
+
+
+def _distribution(point: "EntryPoint") -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed distribution"
+
+
+def _attribute(module: str, attribute: str) -> object:
+    found: object = import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"it needs the module {error.name}, which is not installed"
+    return f"{type(error).__name__}: {error}".replace("\n", " ")
