@@ -90,7 +90,6 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         assert transport is not None
         self.response = response
-        response.line = self
         self._complete = False
         self._head_only = head_only
         if len(body) < _BIG_BODY:

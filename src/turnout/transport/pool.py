@@ -19,8 +19,9 @@ from turnout.errors import GatewayOverloaded, ProviderUnreachable, TimeoutConnec
 from turnout.transport.connection import Connection
 from turnout.transport.dial import Dialer
 from turnout.transport.guard import Origin
-from turnout.transport.response import ResponseLimits
+from turnout.transport.response import PooledResponse, ResponseLimits
 from turnout.transport.watch import Watch
+from turnout.types.http import Timeouts
 
 
 class PoolLimits(Struct, frozen=True, kw_only=True):
@@ -78,11 +79,11 @@ class Pool:
         "_dialer",
         "_idle",
         "_limits",
-        "_loop",
         "_max_age_s",
         "_queue",
         "_sizes",
         "_watch",
+        "loop",
         "n_open",
         "opened_total",
         "origin",
@@ -99,7 +100,7 @@ class Pool:
         self._max_age_s = sizes.max_age_s
         self._dialer = dialer
         self._watch = watch
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._idle: dict[Connection, float] = {}
         self._queue: deque[_Ticket] = deque()
         self._closed = False
@@ -115,6 +116,15 @@ class Pool:
                 return connection
             connection.retire()
         return None
+
+    def begin(self, connection: Connection, timeouts: Timeouts, started: float) -> PooledResponse:
+        """Return a new answer for the next exchange, watched from now on. `started`: of the attempt."""
+        watch = self._watch
+        response = PooledResponse(connection, self._limits, timeouts, watch.items, started)
+        watch.items.add(response)
+        if not watch.fast:
+            watch.start()
+        return response
 
     async def acquire(self, connect_by: float | None, *, fresh: bool = False) -> Connection:
         """Return a connection, opened or waited for until `connect_by` (loop time).
@@ -138,7 +148,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Give a connection to the first in the queue, or keep it."""
-        now = self._loop.time()
+        now = self.loop.time()
         if self._closed or now - connection.born >= self._max_age_s:
             connection.retire()
             return
@@ -191,7 +201,7 @@ class Pool:
     async def _wait_in_line(self, connect_by: float | None) -> Connection | None:
         if len(self._queue) >= self._sizes.max_queue:
             raise TimeoutConnect(f"{self.where}: {len(self._queue)} requests already wait for a connection")
-        ticket = _Ticket(self.where, connect_by, self._loop.create_future())
+        ticket = _Ticket(self.where, connect_by, self.loop.create_future())
         self._queue.append(ticket)
         self._watch.items.add(ticket)
         if not self._watch.fast:
@@ -233,7 +243,7 @@ class Pool:
         return connection
 
     def _make(self) -> Connection:
-        return Connection(self.where, self._limits, self._loop.time())
+        return Connection(self.where, self._limits, self.loop.time())
 
     def _vacate(self) -> None:
         while self._queue:

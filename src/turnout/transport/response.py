@@ -54,6 +54,8 @@ class ResponseLimits(Struct, frozen=True, kw_only=True):
 class Line(Protocol):
     """The connection an answer arrives on."""
 
+    where: str
+
     def abort(self) -> None:
         """Close at once."""
         ...
@@ -102,9 +104,9 @@ class PooledResponse:
     )
 
     def __init__(
-        self, where: str, limits: ResponseLimits, timeouts: Timeouts, items: set[Watched], started: float
+        self, line: Line, limits: ResponseLimits, timeouts: Timeouts, items: set[Watched], started: float
     ) -> None:
-        self.where = where
+        self.where = line.where
         """Host and port, for messages."""
         self._limits = limits
         self._timeouts = timeouts
@@ -134,7 +136,17 @@ class PooledResponse:
         self.unsent = 0
         self.want = HEAD
         self.waiter: asyncio.Future[None] | None = None
-        self.line: Line | None = None
+        self.line: Line | None = line
+
+    async def head(self) -> None:
+        """Wait until the head is there, or `error` is set."""
+        waiter = self.waiter = asyncio.get_running_loop().create_future()
+        try:
+            await waiter
+        except BaseException:  # cancelled: nobody will read on
+            self.close()
+            raise
+        self.waiter = None
 
     async def read(self) -> bytes:
         """Return the rest of the body, decoded."""
