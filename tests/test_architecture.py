@@ -252,6 +252,9 @@ DIALECT_WORDS = {"openai", "anthropic", "gemini"}
 """Names of wire formats as well as of companies; the faces that speak a format may say its name."""
 
 VENDOR_WORDS_ALLOWED: dict[str, tuple[set[str], str]] = {
+    **dict.fromkeys(
+        ("turnout.config", "turnout.compile", "turnout.build"), (DIALECT_WORDS, "assembly names wire formats")
+    ),
     "turnout.server": (DIALECT_WORDS, "the dialects clients speak"),
     "turnout.testing": (DIALECT_WORDS, "the emulator speaks these formats"),
 }
