@@ -1,0 +1,23 @@
+"""Live numbers of every deployment: health, latency, load. In process; floor 3.
+
+Pure data structures: clock readings and randomness are arguments, nothing here waits or does I/O.
+"""
+
+from turnout.stores.live.breaker import Blame, Breaker, BreakerConfig, blame
+from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
+from turnout.stores.live.fleet import Fleet, Live
+from turnout.stores.live.sketch import Sketch
+from turnout.stores.live.window import Window
+
+__all__ = [
+    "Blame",
+    "Breaker",
+    "BreakerConfig",
+    "Fleet",
+    "Live",
+    "RetryBudget",
+    "RetryBudgetConfig",
+    "Sketch",
+    "Window",
+    "blame",
+]

@@ -1,0 +1,190 @@
+"""Live numbers of all deployments, by id. Floor 3.
+
+Theory of operation. A `Live` is written by the attempt ring and read by every decision that has the
+deployment among its candidates; there are more reads than writes, so the snapshot is kept until something
+moved. Configuration comes and goes, a `Live` stays: a reload must not forget who is down.
+"""
+
+from collections.abc import Collection, Mapping
+from random import Random
+
+from turnout.stores.live.breaker import Breaker, BreakerConfig, blame
+from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
+from turnout.stores.live.sketch import Sketch
+from turnout.stores.live.window import Window
+from turnout.types.deployment import Stats
+from turnout.types.record import Attempt
+
+WINDOW_S = 60.0
+N_WINDOWS = 5
+UNSEEN = Stats()
+DEFAULT_BREAKER = BreakerConfig()
+DEFAULT_BUDGET = RetryBudgetConfig()
+UNFINISHED = frozenset(("cancelled", "lost"))
+
+
+class Live:
+    """Live numbers of one deployment.
+
+    Attributes:
+        breaker: Whether it may be asked.
+        budget: Whether it may be asked again.
+        in_flight: Calls under way.
+        last_error: Class word of the latest failure.
+        last_error_at: Clock reading of it.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_moved",
+        "_speed",
+        "_stats",
+        "_total",
+        "_ttft",
+        "_valid_until",
+        "breaker",
+        "budget",
+        "in_flight",
+        "last_error",
+        "last_error_at",
+    )
+
+    def __init__(self, breaker: Breaker, budget: RetryBudget) -> None:
+        self.breaker = breaker
+        self.budget = budget
+        self.in_flight = 0
+        self.last_error: str | None = None
+        self.last_error_at: float | None = None
+        self._calls = Window(WINDOW_S * N_WINDOWS, N_WINDOWS)
+        self._ttft = Sketch(WINDOW_S, N_WINDOWS)
+        self._total = Sketch(WINDOW_S, N_WINDOWS)
+        self._speed = Sketch(WINDOW_S, N_WINDOWS)
+        self._stats = UNSEEN
+        self._moved = False
+        self._valid_until = 0.0
+        """Clock reading after which numbers expire even if nothing moves."""
+
+    def begin(self) -> None:
+        """Take in that a call starts."""
+        self.in_flight += 1
+        self._moved = True
+
+    def end(self) -> None:
+        """Take in that a call ended, however."""
+        self.in_flight -= 1
+        self._moved = True
+
+    def answered(self, now: float, total_s: float, ttft_s: float | None, tokens_per_s: float | None) -> None:
+        """Take in a complete answer. `ttft_s` is None for an answer that was not streamed."""
+        self._calls.count(now)
+        self._total.add(total_s, now)
+        if ttft_s is not None:
+            self._ttft.add(ttft_s, now)
+        if tokens_per_s is not None:
+            self._speed.add(tokens_per_s, now)
+        self._moved = True
+
+    def failed(self, now: float, word: str) -> None:
+        """Take in a failure that the deployment is to blame for."""
+        self._calls.count(now)
+        self._calls.hit(now)
+        self.last_error = word
+        self.last_error_at = now
+        self._moved = True
+
+    def snapshot(self, now: float) -> Stats:
+        """Return the numbers at this instant."""
+        calm = self.breaker.is_calm(now)
+        if not self._moved and calm and now < self._valid_until and self._stats.state == "closed":
+            return self._stats
+        stats = self._stats = self._read(now, calm)
+        self._moved = False
+        return stats
+
+    def _read(self, now: float, calm: bool) -> Stats:
+        calls, breaker = self._calls, self.breaker
+        if now >= self._valid_until:
+            self._valid_until = (int(now / WINDOW_S) + 1) * WINDOW_S
+        calls.roll(now)
+        ttft_p50_s, ttft_p95_s = self._ttft.summary(now)
+        total_p50_s, total_p95_s = self._total.summary(now)
+        return Stats(
+            state="closed" if calm else breaker.state(now),
+            cooldown_s=0.0 if calm else breaker.cooldown_s(now),
+            error_ratio=min(calls.hits / calls.n, 1.0) if calls.n else None,
+            n_observed=calls.n,
+            in_flight=self.in_flight,
+            ttft_p50_s=ttft_p50_s,
+            ttft_p95_s=ttft_p95_s,
+            total_p50_s=total_p50_s,
+            total_p95_s=total_p95_s,
+            tokens_per_s=self._speed.summary(now)[0],
+        )
+
+
+class Fleet:
+    """Every deployment that was ever called, and is still configured."""
+
+    __slots__ = ("_breaker", "_breakers", "_budget", "_lives", "_rng")
+
+    def __init__(
+        self,
+        breaker: BreakerConfig = DEFAULT_BREAKER,
+        *,
+        breakers: Mapping[str, BreakerConfig] | None = None,
+        budget: RetryBudgetConfig = DEFAULT_BUDGET,
+        seed: int | None = None,
+    ) -> None:
+        self._breaker = breaker
+        self._breakers = breakers or {}
+        self._budget = budget
+        self._rng = Random(seed)  # noqa: S311  spreads probes, keeps no secret
+        self._lives: dict[str, Live] = {}
+
+    def of(self, deployment: str) -> Live:
+        """Return the live numbers of a deployment, made on first need."""
+        live = self._lives.get(deployment)
+        if live is None:
+            config = self._breakers.get(deployment, self._breaker)
+            live = Live(Breaker(config, self._rng), RetryBudget(self._budget))
+            self._lives[deployment] = live
+        return live
+
+    def stats(self, deployment: str, now: float) -> Stats:
+        """Return the numbers of a deployment at this instant; empty ones if it was never called."""
+        live = self._lives.get(deployment)
+        return UNSEEN if live is None else live.snapshot(now)
+
+    def observe(self, attempt: Attempt, now: float) -> None:
+        """Take in a call made elsewhere, as if it had been made here."""
+        if attempt.outcome in UNFINISHED:
+            return
+        live = self.of(attempt.deployment)
+        ticket = live.breaker.admit(now)
+        if attempt.outcome == "failed":
+            word = attempt.error or "provider_error"
+            blamed = blame(word)
+            if ticket is not None:
+                live.breaker.fail(ticket, blamed, now)
+            if blamed != "none":
+                live.failed(now, word)
+            return
+        if ticket is not None:
+            live.breaker.succeed(ticket, now)
+        n_out = attempt.usage.n_output if attempt.usage is not None else 0
+        writing_s = attempt.duration_s - (attempt.ttft_s or 0.0)
+        live.answered(
+            now, attempt.duration_s, attempt.ttft_s, n_out / writing_s if n_out and writing_s > 0 else None
+        )
+
+    def configure(self, breaker: BreakerConfig, breakers: Mapping[str, BreakerConfig] | None = None) -> None:
+        """Put other breaker rules in force; what was seen so far stays."""
+        self._breaker = breaker
+        self._breakers = breakers or {}
+        for name, live in self._lives.items():
+            live.breaker.config = self._breakers.get(name, breaker)
+
+    def keep(self, deployments: Collection[str]) -> None:
+        """Forget deployments that are not among these; calls under way on them end undisturbed."""
+        for name in [each for each in self._lives if each not in deployments]:
+            del self._lives[name]
