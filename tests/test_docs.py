@@ -199,3 +199,9 @@ def test_an_example_is_short_and_runs_offline(example: Path, tmp_path: Path) -> 
         [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_the_reference_says_what_the_code_says() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

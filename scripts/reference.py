@@ -1,0 +1,176 @@
+"""Write docs/reference/ from the code (`make docs`), so that the reference cannot say something else.
+
+`--check` writes nothing and fails when a page is not what the code says.
+"""
+
+import ast
+import inspect
+import sys
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import click
+import msgspec
+
+import turnout
+from turnout.cli.main import cli
+from turnout.config import Config
+from turnout.errors import TAXONOMY
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "reference"
+NOTE = "<!-- Written by scripts/reference.py from {source}; change that and run `make docs`. -->"
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Write a Markdown table; bars inside cells are escaped."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def page(title: str, source: str, *parts: str) -> str:
+    """Write a page: title, where it comes from, its parts."""
+    return "\n\n".join([f"# {title}", NOTE.format(source=source), *parts]) + "\n"
+
+
+def first_line(thing: object) -> str:
+    """Return the first line of a docstring; "" where a union or an alias has none."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0] if isinstance(thing, type) else ""
+
+
+def errors() -> str:
+    """Every class of failure a caller can meet."""
+    rows = [
+        (
+            f"`{word}`",
+            f"`{kind.__name__}`",
+            str(kind.domain),
+            str(kind.row.status),
+            str(kind.row.retry).replace("_", " "),
+            str(kind.row.fallback).replace("_", " "),
+            first_line(kind),
+        )
+        for word, kind in TAXONOMY.items()
+    ]
+    text = "The word is the same in error bodies, headers, logs, metrics and Records. *Retry* is the same\n"
+    text += "deployment again, *fallback* the next node of the plan. How each looks in a client's dialect: "
+    text += "[WIRE.md](../design/WIRE.md), section 9."
+    header = ("word", "class", "whose fault", "status", "retry", "fallback", "what it means")
+    return page("Errors", "src/turnout/errors.py", text, table(header, rows))
+
+
+def public_names() -> str:
+    """Everything a program may import."""
+    rows = []
+    for name in turnout.__all__:
+        value = getattr(turnout, name)
+        union = ", ".join(f"`{each.__name__}`" for each in get_args(value) if isinstance(each, type))
+        rows.append((f"`{name}`", first_line(value) or f"One of {union}."))
+    text = "What `turnout` exports is public; everything else may change in any release."
+    return page("Python names", "the docstrings", text, table(("name", "what it is for"), rows))
+
+
+def vendors() -> str:
+    """The rows of the vendor table."""
+    rows = tomllib.loads((ROOT / "src/turnout/catalog/vendors.toml").read_text(encoding="utf-8"))
+    lines = [
+        (
+            f"`{name}`",
+            f"`{row.get('codec', 'openai_chat')}`",
+            f"`{row['base_url']}`",
+            ", ".join(f"`{variable}`" for variable in row.get("env", [])) or "-",
+        )
+        for name, row in sorted(rows.items())
+    ]
+    text = (
+        "A provider of the configuration file with one of these names needs nothing but its key. `{…}` in\n"
+    )
+    text += "an address is given under `parameters`. Other OpenAI-compatible hosts work with their own `base_url`."
+    header = ("provider", "wire format", "address", "key is read from")
+    return page("Vendors", "src/turnout/catalog/vendors.toml", text, table(header, lines))
+
+
+def configuration() -> str:
+    """Every key of the configuration file."""
+    parts = ["`turnout check --schema` prints the same as JSON Schema. Unknown keys are refused."]
+    for path, kind in sections(Config, ""):
+        rows = [
+            (f"`{name}`", f"`{hint}`", f"`{default}`" if default else "required", doc)
+            for name, hint, default, doc in keys(kind)
+        ]
+        parts += [
+            f"## {path or 'Top level'}",
+            first_line(kind),
+            table(("key", "type", "default", "meaning"), rows),
+        ]
+    return page("Configuration file", "src/turnout/config.py", *parts)
+
+
+def sections(kind: type[msgspec.Struct], path: str) -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Walk the tree of sections, each with the path under which it stands."""
+    yield path, kind
+    for field in msgspec.structs.fields(kind):
+        for below, many in structs_in(field.type):
+            yield from sections(below, f"{path}.{field.name}".lstrip(".") + many)
+
+
+def structs_in(hint: object) -> Iterator[tuple[type[msgspec.Struct], str]]:
+    """The sections a key may hold, with `[]` for a list of them and `.*` for named ones."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        yield hint, ""
+    many = {tuple: "[]", dict: ".*"}.get(getattr(hint, "__origin__", None), "")
+    for argument in get_args(hint):
+        yield from ((kind, many + below) for kind, below in structs_in(argument))
+
+
+def keys(kind: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type, default and documentation of every key, as the source writes them."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    for node, after in zip(body.body, [*body.body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign):
+            documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            doc = inspect.cleandoc(str(after.value.value)).replace("\n", " ") if documented else ""
+            default = ast.unparse(node.value) if node.value else ""
+            yield ast.unparse(node.target), ast.unparse(node.annotation), default, doc
+
+
+def commands() -> str:
+    """The help of every command."""
+    return page("Command line", "src/turnout/cli", *(part for text in helps(cli, "turnout") for part in text))
+
+
+def helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+    """Heading and help text of a command and of all below it."""
+    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+    yield f"## `{name}`", f"```text\n{command.get_help(context)}\n```"
+    for below in sorted(getattr(command, "commands", {}).values(), key=lambda each: str(each.name)):
+        yield from helps(below, f"{name} {below.name}")
+
+
+PAGES = {
+    "cli.md": commands,
+    "configuration.md": configuration,
+    "errors.md": errors,
+    "python.md": public_names,
+    "vendors.md": vendors,
+}
+
+
+def main() -> None:
+    """Write every page, or tell which are stale."""
+    fresh = {FOLDER / name: write() for name, write in PAGES.items()}
+    stale = [at for at, text in fresh.items() if not at.exists() or at.read_text(encoding="utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        sys.exit("".join(f"{at.relative_to(ROOT)} is stale: run `make docs`\n" for at in stale) or 0)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for at in stale:
+        at.write_text(fresh[at], encoding="utf-8")
+        print(f"· wrote {at.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
