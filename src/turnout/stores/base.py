@@ -1,0 +1,384 @@
+"""What every store promises: the journal, the rows behind it, counters and kept values. Floor 3.
+
+Also here, because every journal needs the same: how a Record becomes bytes and back, and which facts of
+it can be searched for.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from numbers import Integral, Real
+from typing import Literal, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from turnout.types.record import Outcome, Record
+from turnout.types.usage import Usage
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_INT64 = 2**63 - 1
+"""The largest integer that msgpack's and SQLite's signed columns both hold."""
+
+Order = Literal["newest", "oldest", "stored"]
+"""`newest` and `oldest` sort by arrival; `stored` is the order of being committed, for following."""
+
+ANY_ERROR = "any"
+"""Value of `Query.error` that asks for every request that was not served."""
+
+PARTIAL = "record_partly_readable"
+"""Warning on a Record of which this version could read only the searchable facts."""
+
+
+class Cursor(Struct, frozen=True):
+    """A place in the journal; stays valid while rows are added."""
+
+    at_us: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.at_us}.{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Read what `str` wrote. Raises ValueError on anything else."""
+        at_us, dot, seq = text.partition(".")
+        if not dot:
+            raise ValueError("a journal cursor has the form AT.SEQ")
+        return cls(int(at_us), int(seq))
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Which Records to return. Every field given must match."""
+
+    since: datetime | None = None
+    """Arrived at or after."""
+    until: datetime | None = None
+    """Arrived before."""
+    request_id: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    route: str | None = None
+    error: str | None = None
+    """Class word of the taxonomy, or `any`."""
+    order: Order = "newest"
+    after: Cursor | None = None
+    """Only what follows this place in `order`."""
+    limit: int = 100
+
+
+class Entry(Struct, frozen=True):
+    """A Record and its place."""
+
+    cursor: Cursor
+    record: Record
+
+
+class Page(Struct, frozen=True):
+    """Some of the Records that match, in the order asked for."""
+
+    entries: tuple[Entry, ...]
+    more: bool
+    """Whether the limit cut the answer; go on after the last entry's cursor."""
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The Records alone."""
+        return tuple(entry.record for entry in self.entries)
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """How a journal is doing, since this process opened it."""
+
+    appended: int = 0
+    written: int = 0
+    """Committed to the rows, adopted ones included."""
+    queued: int = 0
+    """Appended and not yet committed."""
+    spooled_bytes: int = 0
+    """Bytes on disk that wait for the rows."""
+    held: int = 0
+    """Records in memory only, because the spool refuses to grow (disk full)."""
+    dropped: int = 0
+    """Records lost: memory was full too, or a bounded journal made room."""
+    adopted: int = 0
+    """Records found in the spools of dead workers."""
+    damaged: int = 0
+    """Places in spools that could not be read: the torn end of a killed worker, or a broken disk."""
+    unreadable: int = 0
+    """Frames that are whole but hold no Record this version understands; kept aside, not lost."""
+    error: str | None = None
+    """Why rows or spool refuse at the moment; None = all is well."""
+
+
+class Journal(Protocol):
+    """Keeps one Record per request."""
+
+    def append(self, record: Record) -> None:
+        """Keep a Record. Never raises, never waits for a database.
+
+        When it returns, the death of the process cannot lose the Record (for journals that outlive a
+        process). So it is called before the last bytes of the answer are handed to the client.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything appended before can be queried.
+
+        Raises:
+            StoreUnavailable: The rows refuse; what was appended stays safe and is tried again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write what can be written and let go of every resource. May be called twice."""
+        ...
+
+    async def query(self, query: Query) -> Page:
+        """Return the Records that match."""
+        ...
+
+    async def get(self, request_id: str) -> Record | None:
+        """Return one Record, or None."""
+        ...
+
+    def stats(self) -> Stats:
+        """Say how the journal is doing. Cheap; does not read the rows."""
+        ...
+
+
+class Stored(Struct, frozen=True):
+    """What became of a batch of payloads."""
+
+    new: int
+    unreadable: int = 0
+
+
+class Rows(Protocol):
+    """The database behind a journal. Blocking: called from a thread that may wait."""
+
+    def insert(self, payloads: Sequence[bytes]) -> Stored:
+        """Commit encoded Records in one transaction; one that is already there stays as it is.
+
+        Raises:
+            StoreUnavailable: Nothing was committed; the same call may succeed later.
+        """
+        ...
+
+    def query(self, query: Query) -> Page:
+        """Return the Records that match. Raises StoreUnavailable."""
+        ...
+
+    def get(self, request_id: str) -> Record | None:
+        """Return one Record, or None. Raises StoreUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class Store(Protocol):
+    """Small shared state of the request path: counters and values that expire. Every call is atomic."""
+
+    async def incr(self, key: str, by: int, *, ttl_s: float) -> int:
+        """Add to a counter and return its new value; it expires `ttl_s` after its first increment."""
+        ...
+
+    async def count(self, key: str) -> int:
+        """Return a counter; 0 when it never was or has expired."""
+        ...
+
+    async def claim(self, key: str, value: bytes, *, ttl_s: float) -> bytes | None:
+        """Keep a value unless the key has one; return the one that was there, None = ours is kept now.
+
+        The first step of an idempotent request: the second caller sees the first one's value.
+        """
+        ...
+
+    async def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        """Keep a value in place of any other."""
+        ...
+
+    async def forget(self, key: str) -> None:
+        """Let go of a value, so that the key can be claimed again."""
+        ...
+
+
+class Columns(Struct, frozen=True, kw_only=True):
+    """What of a Record can be searched and summed without reading the rest of it."""
+
+    request_id: str
+    at_us: int
+    model: str | None
+    """The model that answered; of a failure, the one tried last."""
+    provider: str | None
+    route: str | None
+    strategy: str | None
+    error: str | None
+    cost_nusd: int | None
+    n_input: int | None
+    n_output: int | None
+    ttft_s: float | None
+    total_s: float
+    project: str | None
+    principal: str | None
+    n_attempts: int
+    n_fallbacks: int
+
+    def match(self, query: Query) -> bool:
+        """Tell whether the facts are those asked for; order, place and limit are the journal's part."""
+        return (
+            (query.since is None or self.at_us >= microseconds(query.since))
+            and (query.until is None or self.at_us < microseconds(query.until))
+            and query.request_id in {None, self.request_id}
+            and query.model in {None, self.model}
+            and query.provider in {None, self.provider}
+            and query.route in {None, self.route}
+            and (query.error in {None, self.error} or (query.error == ANY_ERROR and self.error is not None))
+        )
+
+
+class _Choice(Struct):
+    """The part of a Decision that is searched."""
+
+    route: str
+    strategy: str
+
+
+class _Try(Struct):
+    """The part of an Attempt that is searched."""
+
+    model: str
+    provider: str
+
+
+class _End(Struct):
+    """The part of an Outcome that is searched."""
+
+    error: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    usage: Usage | None = None
+    cost_nusd: int | None = None
+    ttft_s: float | None = None
+    total_s: float = 0.0
+    n_attempts: int = 0
+    n_fallbacks: int = 0
+
+
+class _Brief(Struct):
+    """A Record, read only as far as its columns need: a third of the time of reading it whole."""
+
+    request_id: str
+    at: datetime
+    outcome: _End
+    principal: str | None = None
+    project: str | None = None
+    decision: _Choice | None = None
+    attempts: tuple[_Try, ...] = ()
+
+
+def columns_of(record: Record | _Brief) -> Columns:
+    """Take the searchable facts out of a Record."""
+    end, decision = record.outcome, record.decision
+    last = record.attempts[-1] if record.attempts else None
+    return Columns(
+        request_id=record.request_id,
+        at_us=microseconds(record.at),
+        model=end.model or (last.model if last else None),
+        provider=end.provider or (last.provider if last else None),
+        route=decision.route if decision else None,
+        strategy=decision.strategy if decision else None,
+        error=end.error,
+        cost_nusd=_int64(end.cost_nusd),
+        n_input=_int64(end.usage.n_input) if end.usage else None,
+        n_output=_int64(end.usage.n_output) if end.usage else None,
+        ttft_s=end.ttft_s,
+        total_s=end.total_s,
+        project=record.project,
+        principal=record.principal,
+        n_attempts=end.n_attempts,
+        n_fallbacks=end.n_fallbacks,
+    )
+
+
+def microseconds(at: datetime) -> int:
+    """Return an instant as whole microseconds since 1970; without a zone it is taken as UTC."""
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH) // _MICROSECOND
+
+
+def _int64(value: int | None) -> int | None:
+    # Sums of an upstream's numbers may exceed what a database column holds.
+    return value if value is None else max(-_INT64, min(value, _INT64))
+
+
+def plain(value: object) -> object:
+    """Replace what msgpack cannot say: numpy numbers become numbers, anything else its type's name.
+
+    The name and not the text, because a Record must not hold what nobody meant to store.
+    """
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    return f"<{type(value).__name__}>"
+
+
+ENCODER = msgspec.msgpack.Encoder(enc_hook=plain)
+"""MessagePack, not JSON: NaN and infinity survive, and it is 15 % smaller and 25 % faster for Records."""
+_RECORD = msgspec.msgpack.Decoder(Record)
+_BRIEF = msgspec.msgpack.Decoder(_Brief)
+
+
+def encode(record: Record) -> bytes:
+    """Write a Record as its payload, whatever it holds."""
+    try:
+        return ENCODER.encode(record)
+    except (UnicodeEncodeError, OverflowError):
+        return ENCODER.encode(_mended(msgspec.to_builtins(record, builtin_types=(datetime,), enc_hook=plain)))
+
+
+def decode(payload: bytes) -> Record:
+    """Read a payload. Raises msgspec.DecodeError (a ValueError) when it is not a Record."""
+    return _RECORD.decode(payload)
+
+
+def restore(payload: bytes) -> Record:
+    """Read a stored payload; of one that only another version of Turnout can read whole, what is sure."""
+    try:
+        return _RECORD.decode(payload)
+    except msgspec.ValidationError:
+        brief = _BRIEF.decode(payload)
+        return Record(
+            request_id=brief.request_id,
+            at=brief.at,
+            endpoint="",
+            dialect="",
+            principal=brief.principal,
+            project=brief.project,
+            outcome=msgspec.convert(brief.outcome, Outcome, from_attributes=True),
+            warnings=(PARTIAL,),
+        )
+
+
+def read_columns(payload: bytes) -> Columns:
+    """Read only the searchable facts of a payload. Raises msgspec.DecodeError."""
+    return columns_of(_BRIEF.decode(payload))
+
+
+def _mended(value: object) -> object:
+    """Cut integers to 64 bits and replace lone surrogates, which neither MessagePack nor JSON can carry."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case bool():
+            return value
+        case int():
+            return max(-_INT64, min(value, _INT64))
+        case Mapping():
+            return {_mended(key): _mended(item) for key, item in value.items()}
+        case Iterable() if not isinstance(value, bytes):
+            return [_mended(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,160 @@
+"""A journal and a store that live and die with the process. Floor 3.
+
+For the SDK, tests and single-process gateways. Both are bounded. Both are used from one event loop and
+never give way to it in the middle, which makes each call atomic.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stats, columns_of
+from turnout.types.record import Record
+
+V = TypeVar("V")
+
+CAPACITY = 10_000
+"""Records kept; each takes a few kilobytes."""
+KEYS = 100_000
+"""Counters kept, and values kept."""
+
+
+class _Kept(Struct, frozen=True):
+    """A Record in the ring, with what it is searched by."""
+
+    seq: int
+    columns: Columns
+    record: Record
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.columns.at_us, self.seq
+
+
+class MemoryJournal:
+    """A `Journal` that keeps the latest Records; the oldest makes room and is counted as dropped."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._kept: dict[str, _Kept] = {}
+        self._appended = 0
+        self._written = 0
+
+    def append(self, record: Record) -> None:
+        """Keep a Record; one with the same request id stays as it is."""
+        self._appended += 1
+        if record.request_id in self._kept:
+            return
+        self._written += 1
+        self._kept[record.request_id] = _Kept(self._written, columns_of(record), record)
+        if len(self._kept) > self._capacity:
+            del self._kept[next(iter(self._kept))]
+
+    async def flush(self) -> None:
+        """Return: what was appended can be queried at once."""
+
+    async def close(self) -> None:
+        """Return: there is nothing to let go of."""
+
+    async def query(self, query: Query) -> Page:
+        """Return the Records that match."""
+        found = _after(query, [kept for kept in self._kept.values() if kept.columns.match(query)])
+        entries = tuple(
+            Entry(Cursor(kept.columns.at_us, kept.seq), kept.record) for kept in found[: query.limit]
+        )
+        return Page(entries, more=len(found) > query.limit)
+
+    async def get(self, request_id: str) -> Record | None:
+        """Return one Record, or None."""
+        kept = self._kept.get(request_id)
+        return kept.record if kept else None
+
+    def stats(self) -> Stats:
+        """Say how many Records came and how many had to make room."""
+        return Stats(appended=self._appended, written=self._written, dropped=self._written - len(self._kept))
+
+
+def _after(query: Query, found: list[_Kept]) -> list[_Kept]:
+    """Sort as the query asks and cut off what comes up to its cursor."""
+    there = (query.after.at_us, query.after.seq) if query.after else None
+    match query.order:
+        case "stored":
+            return [kept for kept in found if there is None or kept.seq > there[1]]
+        case "oldest":
+            found.sort(key=lambda kept: kept.place)
+            return [kept for kept in found if there is None or kept.place > there]
+        case "newest":
+            found.sort(key=lambda kept: kept.place, reverse=True)
+            return [kept for kept in found if there is None or kept.place < there]
+
+
+class _Expiring(Generic[V]):
+    """A dictionary whose entries end; when it is full, those that ended go, then those kept longest."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: dict[str, tuple[V, float]] = {}
+
+    def get(self, key: str, now: float) -> tuple[V, float] | None:
+        """Return a value and when it ends, or None."""
+        found = self._items.get(key)
+        return found if found is not None and found[1] > now else None
+
+    def put(self, key: str, value: V, ends_at: float, now: float) -> None:
+        """Keep a value until `ends_at`."""
+        if key not in self._items and len(self._items) >= self._capacity:
+            self._make_room(now)
+        self._items[key] = (value, ends_at)
+
+    def pop(self, key: str) -> None:
+        """Let go of a value."""
+        self._items.pop(key, None)
+
+    def _make_room(self, now: float) -> None:
+        # A tenth at once, so that a full dictionary does not look at every key for every new one.
+        room = max(1, self._capacity // 10)
+        left = {key: item for key, item in self._items.items() if item[1] > now}
+        for key in list(left)[: max(0, len(left) - self._capacity + room)]:
+            del left[key]
+        self._items = left
+
+
+class MemoryStore:
+    """A `Store` in dictionaries."""
+
+    def __init__(self, capacity: int = KEYS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counters: _Expiring[int] = _Expiring(capacity)
+        self._values: _Expiring[bytes] = _Expiring(capacity)
+
+    async def incr(self, key: str, by: int, *, ttl_s: float) -> int:
+        """Add to a counter; see `Store.incr`."""
+        now = self._clock()
+        count, ends_at = self._counters.get(key, now) or (0, now + ttl_s)
+        self._counters.put(key, count + by, ends_at, now)
+        return count + by
+
+    async def count(self, key: str) -> int:
+        """Return a counter; see `Store.count`."""
+        found = self._counters.get(key, self._clock())
+        return found[0] if found else 0
+
+    async def claim(self, key: str, value: bytes, *, ttl_s: float) -> bytes | None:
+        """Keep a value unless the key has one; see `Store.claim`."""
+        now = self._clock()
+        found = self._values.get(key, now)
+        if found is not None:
+            return found[0]
+        self._values.put(key, value, now + ttl_s, now)
+        return None
+
+    async def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        """Keep a value in place of any other; see `Store.put`."""
+        now = self._clock()
+        self._values.put(key, value, now + ttl_s, now)
+
+    async def forget(self, key: str) -> None:
+        """Let go of a value; see `Store.forget`."""
+        self._values.pop(key)
