@@ -1,0 +1,28 @@
+"""What writing a request for Gemini had to give up. Floor 2."""
+
+from turnout.codecs.base import Encoded
+from turnout.types.http import HttpRequest
+
+SCHEMA_RELAXED = "schema_relaxed"
+SYSTEM_FOLDED = "system_folded"
+NATIVE_DROPPED = "native_dropped"
+
+
+class Notices:
+    """Collects dropped parameters and warnings of one request, each once, in order."""
+
+    def __init__(self) -> None:
+        self._dropped: dict[str, None] = {}
+        self._warnings: dict[str, None] = {}
+
+    def drop(self, name: str) -> None:
+        """Note a parameter the upstream cannot be told."""
+        self._dropped[name] = None
+
+    def warn(self, word: str) -> None:
+        """Note a loss by its closed word."""
+        self._warnings[word] = None
+
+    def encoded(self, http: HttpRequest) -> Encoded:
+        """Return the request with what was noted."""
+        return Encoded(http, tuple(self._dropped), tuple(self._warnings))

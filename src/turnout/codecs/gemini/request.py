@@ -1,0 +1,216 @@
+"""Writes generateContent calls for a conversation of any origin. Floor 2."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from turnout.codecs.base import Encoded
+from turnout.codecs.gemini import thinking
+from turnout.codecs.gemini.contents import Contents
+from turnout.codecs.gemini.notices import SCHEMA_RELAXED, Notices
+from turnout.codecs.gemini.schema import from_json_schema
+from turnout.codecs.gemini.wire import WIRE, write
+from turnout.errors import UnsupportedParameter
+from turnout.types.ask import Wire
+from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
+from turnout.types.deployment import Deployment
+from turnout.types.http import HttpRequest
+from turnout.types.json import Json, JsonObject
+
+MAX_STOP = 5
+"""`stopSequences`: at most five. (Gemini API, GenerationConfig.)"""
+MAX_CANDIDATES = 8
+"""`candidateCount`: 1 to 8. (Vertex AI, GenerationConfig.)"""
+
+
+_SAFE_MODEL = re.compile(r"[A-Za-z0-9._@/-]+")
+JSON_TYPE = (b"content-type", b"application/json")
+_ACCEPT_SSE = (b"accept", b"text/event-stream")
+_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
+_READ = frozenset({"generationConfig", "toolConfig"})
+_OWN_SCHEMAS = frozenset({"responseSchema", "responseJsonSchema", "_responseJsonSchema"})
+
+
+def encode(request: ChatRequest, to: Deployment) -> Encoded:
+    """Write the call. Raises `UnsupportedParameter` where a binding parameter cannot be said."""
+    notices = Notices()
+    own = request.wire == WIRE
+    body: dict[str, Json] = {}
+    contents = Contents(to.upstream_model, notices, own=own)
+    contents.write(request.messages)
+    if contents.system:
+        body["systemInstruction"] = {"parts": contents.system}
+    body["contents"] = contents.turns
+    tools = _tools(request, to, notices)
+    if tools:
+        body["tools"] = tools
+    config = _tool_config(request, has_tools=bool(tools))
+    if config:
+        body["toolConfig"] = config
+    generation = _generation(request, to, notices)
+    if generation:
+        body["generationConfig"] = generation
+    if own:
+        body |= {name: value for name, value in request.extra.items() if name not in _READ}
+    else:
+        _drop(request, notices)
+    return notices.encoded(call(to, write(body), stream=request.stream))
+
+
+def _drop(request: ChatRequest, notices: Notices) -> None:
+    """Note what a client of another dialect said that Gemini has no word for."""
+    for name in request.extra:
+        notices.drop(name)
+    if request.user:
+        notices.drop("user")
+    if request.logit_bias:
+        notices.drop("logit_bias")
+    if request.parallel_tool_calls is False and request.tools:
+        notices.drop("parallel_tool_calls")
+
+
+def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
+    """Send the client's own JSON: the model stands in the URL, so the body stays as it is."""
+    return Encoded(call(to, write(wire.body), stream=stream))
+
+
+def call(to: Deployment, body: bytes, *, stream: bool) -> HttpRequest:
+    """Address a generateContent body."""
+    method, query = ("streamGenerateContent", "alt=sse") if stream else ("generateContent", "")
+    accept = (_ACCEPT_SSE,) if stream else ()
+    headers = (JSON_TYPE, *accept, *((k.encode(), v.encode()) for k, v in to.vendor.quirks.extra_headers))
+    return HttpRequest("POST", address(to, method, query), headers, body)
+
+
+def address(to: Deployment, method: str, query: str = "") -> str:
+    """Return the URL of a method of the deployment's model."""
+    model = to.upstream_model
+    if not _SAFE_MODEL.fullmatch(model):
+        model = quote(model, safe="@/")
+    folder = "" if "/" in model else "models/"
+    queries = "&".join(part for part in (query, to.vendor.quirks.query) if part)
+    return f"{to.url}/{folder}{model}:{method}{'?' if queries else ''}{queries}"
+
+
+def _tools(request: ChatRequest, to: Deployment, notices: Notices) -> list[Json]:
+    declarations: list[Json] = []
+    served: list[Json] = []
+    for tool in request.tools:
+        match tool:
+            case Tool():
+                declarations.append(_declaration(tool, to, notices, own=request.wire == WIRE))
+            case ServerTool(wire=wire, value=value) if wire == WIRE:
+                served.append(value)
+            case ServerTool():
+                raise UnsupportedParameter(
+                    f"tools: a server tool of {tool.wire} cannot run on {to.id}", param="tools"
+                )
+    return [{"functionDeclarations": declarations}, *served] if declarations else served
+
+
+def _declaration(tool: Tool, to: Deployment, notices: Notices, *, own: bool) -> JsonObject:
+    out: dict[str, Json] = {"name": tool.name}
+    if tool.description is not None:
+        out["description"] = tool.description
+    if own:
+        out |= tool.extra
+    if tool.schema is None or "parameters" in out:
+        return out
+    if to.vendor.quirks.json_schema:
+        out["parametersJsonSchema"] = tool.schema
+    else:
+        out["parameters"] = _translated(tool.schema, notices, strict=tool.strict is True, at="tools")
+    return out
+
+
+def _translated(schema: JsonObject, notices: Notices, *, strict: bool, at: str) -> JsonObject:
+    written, relaxed = from_json_schema(schema)
+    lost = relaxed - {"additionalProperties"}
+    if lost and strict:
+        words = ", ".join(sorted(lost))
+        raise UnsupportedParameter(f"{at}: this upstream cannot keep to {words} of a strict schema", param=at)
+    if lost:
+        notices.warn(SCHEMA_RELAXED)
+    return written
+
+
+def _tool_config(request: ChatRequest, *, has_tools: bool) -> JsonObject:
+    given = request.extra.get("toolConfig") if request.wire == WIRE else None
+    config: dict[str, Json] = dict(given) if isinstance(given, Mapping) else {}
+    choice = request.tool_choice
+    if choice is None or not (has_tools or request.wire == WIRE):
+        return config
+    rest = config.get("functionCallingConfig")
+    config["functionCallingConfig"] = {**_calling(choice), **(rest if isinstance(rest, Mapping) else {})}
+    return config
+
+
+def _calling(choice: ToolChoice) -> dict[str, Json]:
+    calling: dict[str, Json] = {"mode": _MODES[choice.mode]}
+    if choice.names and choice.mode in {"required", "named"}:
+        calling["allowedFunctionNames"] = list(choice.names)
+    return calling
+
+
+def _generation(request: ChatRequest, to: Deployment, notices: Notices) -> JsonObject:
+    if len(request.stop) > MAX_STOP:
+        raise UnsupportedParameter(
+            f"stop has {len(request.stop)} sequences; {to.id} takes {MAX_STOP}", param="stop"
+        )
+    if request.n is not None and request.n > MAX_CANDIDATES:
+        raise UnsupportedParameter(
+            f"n is {request.n}; {to.id} gives {MAX_CANDIDATES} answers at most", param="n"
+        )
+    given = request.extra.get("generationConfig") if request.wire == WIRE else None
+    rest = given if isinstance(given, Mapping) else {}
+    said: tuple[tuple[str, Json], ...] = (
+        ("maxOutputTokens", request.max_tokens),
+        ("temperature", request.temperature),
+        ("topP", request.top_p),
+        ("topK", request.top_k),
+        ("stopSequences", list(request.stop) or None),
+        ("seed", request.seed),
+        ("candidateCount", request.n),
+        ("presencePenalty", request.presence_penalty),
+        ("frequencyPenalty", request.frequency_penalty),
+        ("responseLogprobs", request.logprobs),
+        ("logprobs", request.top_logprobs),
+    )
+    out: dict[str, Json] = {name: value for name, value in said if value is not None}
+    out |= rest
+    if request.output_format is not None and _OWN_SCHEMAS.isdisjoint(rest):
+        out |= _output(request.output_format, to, notices)
+    config = _thinking(request, to, notices)
+    if config:
+        more = rest.get("thinkingConfig")
+        out["thinkingConfig"] = {**config, **(more if isinstance(more, Mapping) else {})}
+    return out
+
+
+def _output(form: OutputFormat, to: Deployment, notices: Notices) -> dict[str, Json]:
+    out: dict[str, Json] = {"responseMimeType": "application/json"}
+    if form.schema is None:
+        return out
+    if to.vendor.quirks.json_schema:
+        out["responseJsonSchema"] = form.schema
+    else:
+        strict = form.strict is True
+        out["responseSchema"] = _translated(form.schema, notices, strict=strict, at="response_format")
+    return out
+
+
+def _thinking(request: ChatRequest, to: Deployment, notices: Notices) -> JsonObject:
+    asked = request.thinking
+    if asked is None:
+        return {}
+    if request.wire == WIRE:
+        return thinking.same(asked)
+    known = to.model.capabilities
+    if known is not None and "reasoning" not in known:
+        if asked.enabled is not False and asked.effort != "none":
+            notices.drop("reasoning_effort")
+        return {}
+    config, warnings = thinking.config_for(to.upstream_model, asked)
+    for word in warnings:
+        notices.warn(word)
+    return config

@@ -1,0 +1,212 @@
+"""Reads the conversation of a generateContent request. Floor 2.
+
+Theory of operation.
+
+1. A content is one message; one that holds nothing but function responses has the role `tool`.
+2. Calls without an id get one from their place in the conversation, and a response without an id takes that
+   of the oldest open call of its name. The same history gives the same ids in every turn, so that an
+   upstream's prompt cache still hits.
+3. What has no canonical field stays: in `extra` of its part, or as `Native` when the part is unknown.
+"""
+
+from collections.abc import Mapping
+
+from turnout.codecs.gemini.fields import entries, kind, members, refusal, take_bool, take_str
+from turnout.codecs.gemini.response import media_kind
+from turnout.codecs.gemini.seal import unsealed
+from turnout.codecs.gemini.wire import SIGNATURE, WIRE, mint_id, write
+from turnout.types.chat import Media, Message, Native, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from turnout.types.json import Json, JsonObject
+
+_ROLES: dict[str | None, Role] = {
+    "user": "user",
+    "model": "assistant",
+    None: "user",
+    "": "user",
+    "function": "user",
+    "tool": "user",
+}
+_DATA = frozenset(
+    {
+        "text",
+        "inlineData",
+        "fileData",
+        "functionCall",
+        "functionResponse",
+        "executableCode",
+        "codeExecutionResult",
+        "toolCall",
+        "toolResponse",
+    }
+)
+"""Members of a part of which only one may be set."""
+
+_PLAIN = ("output", "result", "error")
+"""Keys under which a function response holds its one value, by Google's convention."""
+
+_STORED = ("https://generativelanguage.googleapis.com/", "gs://")
+"""Addresses that only Google can read: ids rather than URLs."""
+
+
+class Turns:
+    """Reads contents in order; remembers which calls are still to be answered."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, str]] = []
+        self._n_calls = 0
+
+    def system(self, value: Json, at: str) -> list[Message]:
+        """Read `systemInstruction`, a content or a plain string."""
+        if isinstance(value, str):
+            return [Message("system", (Text(value),))] if value else []
+        content = members(value, at)
+        parts = self._parts(content, at)
+        return [Message("system", parts)] if parts else []
+
+    def contents(self, value: Json, at: str) -> list[Message]:
+        """Read `contents`."""
+        if isinstance(value, str):
+            return [Message("user", (Text(value),))]
+        return [self._content(item, f"{at}[{i}]") for i, item in enumerate(entries(value, at))]
+
+    def _content(self, item: Json, at: str) -> Message:
+        content = members(item, at)
+        given = take_str(content, "role", at)
+        role = _ROLES.get(given)
+        if role is None:
+            raise refusal(f"{at}.role", f"is {given!r}; expected 'user' or 'model'")
+        parts = self._parts(content, at)
+        if parts and all(isinstance(part, ToolResult) for part in parts):
+            role = "tool"
+        return Message(role, parts)
+
+    def _parts(self, content: dict[str, Json], at: str) -> tuple[Part, ...]:
+        value = content.get("parts")
+        if value is None:
+            return ()
+        return tuple(
+            self._part(item, f"{at}.parts[{i}]") for i, item in enumerate(entries(value, f"{at}.parts"))
+        )
+
+    def _part(self, item: Json, at: str) -> Part:
+        if isinstance(item, str):
+            return Text(item)
+        part = members(item, at)
+        if not part:
+            raise refusal(at, "is empty")
+        if len(part) > 1 and len(part.keys() & _DATA) > 1:
+            raise refusal(at, f"has more than one of {', '.join(sorted(part.keys() & _DATA))}")
+        if "text" in part:
+            return _words(part, at)
+        if "functionCall" in part:
+            return self._call(part, at)
+        if "functionResponse" in part:
+            return self._result(part, at)
+        if "inlineData" in part:
+            return _inline(part, at)
+        if "fileData" in part:
+            return _file(part, at)
+        if part.keys() <= {"thought", SIGNATURE}:
+            return _words(part, at)
+        return Native(WIRE, part)
+
+    def _call(self, part: dict[str, Json], at: str) -> ToolCall:
+        at = f"{at}.functionCall"
+        call = members(part.pop("functionCall"), at)
+        name = take_str(call, "name", at)
+        if not name:
+            raise refusal(f"{at}.name", "is missing")
+        args = call.pop("args", None)
+        if args is not None and not isinstance(args, Mapping):
+            raise refusal(f"{at}.args", f"must be an object, not {kind(args)}")
+        call_id = take_str(call, "id", at) or mint_id(f"history|{self._n_calls}")
+        self._n_calls += 1
+        self._open.append((name, call_id))
+        signature = take_str(part, SIGNATURE, at)
+        arguments = write(args).decode() if args else "{}"
+        extra = {**part, "functionCall": call} if call else part
+        return ToolCall(id=call_id, name=name, arguments=arguments, signature=signature, extra=extra)
+
+    def _result(self, part: dict[str, Json], at: str) -> ToolResult:
+        at = f"{at}.functionResponse"
+        given = members(part.pop("functionResponse"), at)
+        name = take_str(given, "name", at)
+        value = given.pop("response", None)
+        if value is not None and not isinstance(value, Mapping):
+            raise refusal(f"{at}.response", f"must be an object, not {kind(value)}")
+        call_id = self._answers(take_str(given, "id", at), name)
+        content: list[Text | Media | Native] = [Text(plain(value))] if value is not None else []
+        pieces = given.pop("parts", None)
+        for i, item in enumerate(entries(pieces, f"{at}.parts") if pieces is not None else ()):
+            piece = self._part(item, f"{at}.parts[{i}]")
+            content.append(
+                piece if isinstance(piece, Text | Media | Native) else Native(WIRE, members(item, at))
+            )
+        failed = value is not None and value.keys() == {"error"}
+        extra = {**part, "functionResponse": given} if given else part
+        return ToolResult(
+            call_id=call_id, name=name, content=tuple(content), is_error=failed, value=value, extra=extra
+        )
+
+    def _answers(self, given: str | None, name: str | None) -> str:
+        """Return the id of the call that a response belongs to, and close that call."""
+        for i, (called, call_id) in enumerate(self._open):
+            if call_id == given or (given is None and called == name):
+                del self._open[i]
+                return call_id
+        if given is None and self._open:
+            return self._open.pop(0)[1]
+        return given or mint_id(f"orphan|{name}|{self._n_calls}")
+
+
+def plain(value: JsonObject) -> str:
+    """Return a function response as text: the one string it wraps, else its JSON."""
+    if len(value) == 1:
+        for name in _PLAIN:
+            inner = value.get(name)
+            if isinstance(inner, str):
+                return inner
+    return write(value).decode()
+
+
+def _words(part: dict[str, Json], at: str) -> Text | Reasoning:
+    text = take_str(part, "text", at) or ""
+    if not part:
+        return Text(text)
+    if not take_bool(part, "thought", at):
+        return Text(text, part)
+    signature = take_str(part, SIGNATURE, at)
+    foreign = unsealed(signature) if signature is not None else None
+    return foreign or Reasoning(text=text, signature=signature, wire=WIRE, extra=part)
+
+
+def _inline(part: dict[str, Json], at: str) -> Media:
+    at = f"{at}.inlineData"
+    blob = members(part.pop("inlineData"), at)
+    mime = take_str(blob, "mimeType", at)
+    data = take_str(blob, "data", at)
+    if data is None:
+        raise refusal(f"{at}.data", "is missing")
+    name = take_str(blob, "displayName", at)
+    extra = {**part, "inlineData": blob} if blob else part
+    return Media(kind=media_kind(mime), mime=mime, data=data, name=name, extra=extra)
+
+
+def _file(part: dict[str, Json], at: str) -> Media:
+    at = f"{at}.fileData"
+    blob = members(part.pop("fileData"), at)
+    mime = take_str(blob, "mimeType", at)
+    uri = take_str(blob, "fileUri", at)
+    if not uri:
+        raise refusal(f"{at}.fileUri", "is missing")
+    stored = uri.startswith(_STORED) or not uri.startswith(("https://", "http://"))
+    kind_of_media = "video" if mime is None and "youtu" in uri else media_kind(mime)
+    name = take_str(blob, "displayName", at)
+    return Media(
+        kind=kind_of_media,
+        mime=mime,
+        url=None if stored else uri,
+        file_id=uri if stored else None,
+        name=name,
+        extra={**part, "fileData": blob} if blob else part,
+    )
