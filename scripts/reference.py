@@ -88,7 +88,7 @@ def vendors() -> str:
     text = (
         "A provider of the configuration file with one of these names needs nothing but its key. `{…}` in\n"
     )
-    text += "an address is given under `parameters`. Other OpenAI-compatible hosts work with their own `base_url`."
+    text += "an address is given under `parameters`. Other OpenAI-compatible hosts work with a `base_url`."
     header = ("provider", "wire format", "address", "key is read from")
     return page("Vendors", "src/turnout/catalog/vendors.toml", text, table(header, lines))
 
