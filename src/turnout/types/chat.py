@@ -158,6 +158,8 @@ class Thinking(Struct, frozen=True, kw_only=True):
     """Detail of a reasoning summary (`auto`, `concise`, `detailed`)."""
     include: bool | None = None
     """Whether reasoning text should come back."""
+    extra: Mapping[str, Json] = NOTHING
+    """The origin format's own top-level fields for this, re-emitted to that format as they came."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):

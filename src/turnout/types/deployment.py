@@ -25,6 +25,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Top-level request fields the host refuses; dropped with a notice or filtering, by their kind."""
     reasoning_field: str = "reasoning_content"
     """Field in which reasoning text comes back (`reasoning`, `reasoning_content`)."""
+    thinking_field: Literal["reasoning_effort", "reasoning", "thinking"] = "reasoning_effort"
+    """Field in which the host is told how much to reason."""
     required_as_any: bool = False
     """`tool_choice: required` is spelled `any`."""
     tool_id_length: int | None = None

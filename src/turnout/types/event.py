@@ -1,6 +1,7 @@
 """What a stream is made of. Floor 0."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import Struct
 
@@ -56,6 +57,8 @@ class ToolDelta(Struct, frozen=True, tag="tool", kw_only=True):
     arguments: str = ""
     signature: str | None = None
     choice: int = 0
+    kind: Literal["function", "custom"] = "function"
+    """`custom` = the arguments are free text."""
 
 
 class NativeDelta(Struct, frozen=True, tag="native"):

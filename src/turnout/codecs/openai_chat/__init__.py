@@ -1,0 +1,1 @@
+"""OpenAI chat completions, both directions. Floor 2."""

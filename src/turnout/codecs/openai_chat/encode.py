@@ -1,0 +1,191 @@
+"""Our request written as the JSON of a chat completion call. Floor 2."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from turnout.codecs.base import Encoded
+from turnout.codecs.openai_chat.history import LEGACY
+from turnout.codecs.openai_chat.quirks import adapt
+from turnout.codecs.openai_chat.thinking import write_thinking
+from turnout.codecs.openai_chat.turns import Turns
+from turnout.codecs.openai_chat.wire import WIRE
+from turnout.errors import UnsupportedParameter
+from turnout.types.ask import Wire
+from turnout.types.chat import NOTHING, ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
+from turnout.types.deployment import Deployment
+from turnout.types.http import Headers, HttpRequest
+from turnout.types.json import Json
+
+_encode = msgspec.json.Encoder().encode
+_HEADERS = ((b"content-type", b"application/json"),)
+_PLAIN = (
+    "parallel_tool_calls",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "n",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "user",
+)
+"""Fields with the same name and meaning on both sides."""
+
+
+def encode(request: ChatRequest, to: Deployment) -> Encoded:
+    """Write a call. Raises `UnsupportedParameter` for what the format or the host cannot say but must."""
+    quirks = to.vendor.quirks
+    same = request.wire == WIRE
+    turns = Turns(same=same, reasoning_field=quirks.reasoning_field)
+    for turn in request.messages:
+        turns.add(turn)
+    body: dict[str, Json] = {"model": to.upstream_model, "messages": turns.messages}
+    body |= _tools(request, same=same)
+    for field in _PLAIN:
+        value = getattr(request, field)
+        if value is not None:
+            body[field] = value
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.output_format is not None:
+        body["response_format"] = _response_format(request.output_format)
+    warnings = _think(body, request, quirks.thinking_field)
+    dropped = list(turns.dropped)
+    if same:
+        body |= request.extra
+    else:
+        dropped += request.extra
+    _stream(body, stream=request.stream, usage=quirks.stream_usage)
+    dropped += adapt(body, quirks)
+    return Encoded(post(body, to, "/chat/completions"), tuple(dropped), warnings)
+
+
+def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
+    """Write a call from the client's own JSON; only the model, the usage wish and quirks change it."""
+    body = {**wire.body, "model": to.upstream_model}
+    _stream(body, stream=stream, usage=to.vendor.quirks.stream_usage)
+    dropped = adapt(body, to.vendor.quirks)
+    return Encoded(post(body, to, "/chat/completions"), dropped)
+
+
+def post(body: Mapping[str, Json], to: Deployment, path: str) -> HttpRequest:
+    """Return the call that sends `body` to a path of the deployment."""
+    quirks = to.vendor.quirks
+    url = f"{to.url}{path}?{quirks.query}" if quirks.query else to.url + path
+    headers: Headers = _HEADERS
+    if quirks.extra_headers:
+        fixed = tuple((name.lower().encode(), value.encode()) for name, value in quirks.extra_headers)
+        headers = (*_HEADERS, *fixed)
+    return HttpRequest("POST", url, headers, _encode(body))
+
+
+def _stream(body: dict[str, Json], *, stream: bool, usage: bool) -> None:
+    if not stream:
+        if body.get("stream"):
+            body["stream"] = False
+        body.pop("stream_options", None)
+        return
+    body["stream"] = True
+    if usage:
+        options = body.get("stream_options")
+        body["stream_options"] = {
+            **(options if isinstance(options, Mapping) else NOTHING),
+            "include_usage": True,
+        }
+    elif "stream_options" in body:
+        del body["stream_options"]
+
+
+def _think(body: dict[str, Json], request: ChatRequest, field: str) -> tuple[str, ...]:
+    thinking = request.thinking
+    if thinking is None:
+        return ()
+    if request.wire == WIRE and thinking.extra:
+        body |= thinking.extra
+        return ()
+    fields, approximated = write_thinking(thinking, field)
+    body |= fields
+    return ("reasoning_approximated",) if approximated else ()
+
+
+def _tools(request: ChatRequest, *, same: bool) -> dict[str, Json]:
+    choice = request.tool_choice
+    if same and any(isinstance(tool, Tool) and tool.extra.get(LEGACY) for tool in request.tools):
+        functions: list[Json] = [_function(tool) for tool in request.tools if isinstance(tool, Tool)]
+        return {
+            "functions": functions,
+            **({} if choice is None else {"function_call": _legacy_choice(choice)}),
+        }
+    tools = [_tool(tool, same=same) for tool in request.tools]
+    if not tools and not same:
+        return {}
+    written: dict[str, Json] = {"tools": tools} if tools else {}
+    if choice is not None:
+        written["tool_choice"] = _choice(choice, request.tools)
+    return written
+
+
+def _tool(tool: Tool | ServerTool, *, same: bool) -> Json:
+    if isinstance(tool, ServerTool):
+        if tool.wire != WIRE:
+            raise UnsupportedParameter(
+                f"tools of {tool.wire} that the provider runs itself exist only there", param="tools"
+            )
+        return tool.value
+    extra = tool.extra if same else NOTHING
+    inner = extra.get("function")
+    function = {**_function(tool), **inner} if isinstance(inner, Mapping) else _function(tool)
+    return {**extra, "type": "function", "function": function}
+
+
+def _function(tool: Tool) -> dict[str, Json]:
+    function: dict[str, Json] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.schema is not None:
+        function["parameters"] = tool.schema
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return function
+
+
+def _choice(choice: ToolChoice, tools: Iterable[Tool | ServerTool]) -> Json:
+    custom = {_custom_name(tool) for tool in tools if isinstance(tool, ServerTool)}
+    named: list[Json] = [
+        {"type": "custom", "custom": {"name": name}}
+        if name in custom
+        else {"type": "function", "function": {"name": name}}
+        for name in choice.names
+    ]
+    if choice.mode == "named":
+        return named[0]
+    if named:
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": named}}
+    return choice.mode
+
+
+def _custom_name(tool: ServerTool) -> Json:
+    custom = tool.value.get("custom")
+    return custom.get("name") if isinstance(custom, Mapping) else None
+
+
+def _legacy_choice(choice: ToolChoice) -> Json:
+    return {"name": choice.names[0]} if choice.mode == "named" else choice.mode
+
+
+def _response_format(asked: OutputFormat) -> Json:
+    if asked.kind == "json_object":
+        return {"type": "json_object"}
+    schema: dict[str, Json] = {"name": asked.name if asked.name is not None else "answer"}
+    if asked.description is not None:
+        schema["description"] = asked.description
+    if asked.schema is not None:
+        schema["schema"] = asked.schema
+    if asked.strict is not None:
+        schema["strict"] = asked.strict
+    return {"type": "json_schema", "json_schema": schema}

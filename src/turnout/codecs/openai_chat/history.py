@@ -1,0 +1,125 @@
+"""Turns of an OpenAI conversation read into ours. Floor 2.
+
+What only this format can say stays in `extra` of the turn: on the way back to an upstream of the same
+format it is written as it came, elsewhere it is left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from turnout.codecs.openai_chat.media import read_part
+from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
+from turnout.codecs.openai_chat.reasoning import read_reasoning, thinking_text
+from turnout.codecs.openai_chat.wire import WIRE, CustomCall, FunctionCall, MessageIn, PartIn, ToolCallIn
+from turnout.types.chat import (
+    NOTHING,
+    Media,
+    Message,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from turnout.types.json import Json, JsonObject
+
+LEGACY = "legacy"
+"""Mark in the `extra` of calls and tools that came as `function_call` and `functions`."""
+
+_KNOWN = frozenset(MessageIn.__struct_fields__) - REASONING_FIELDS
+_CALL_KNOWN = frozenset({"id", "type", "function", "custom"})
+_ROLES: Mapping[str, Role] = {"function": "tool"}
+
+
+def read_messages(messages: Sequence[MessageIn], raw: Json) -> tuple[Message, ...]:
+    """Read all turns; `raw` is the same list as it came."""
+    assert isinstance(raw, Sequence)
+    open_calls: dict[str, str] = {}
+    return tuple(
+        _read_message(message, tree, open_calls, i)
+        for i, (message, tree) in enumerate(zip(messages, raw, strict=True))
+        if isinstance(tree, Mapping)
+    )
+
+
+def _read_message(message: MessageIn, raw: JsonObject, open_calls: dict[str, str], at: int) -> Message:
+    extra = NOTHING if _KNOWN.issuperset(raw) else {k: v for k, v in raw.items() if k not in _KNOWN}
+    match message.role:
+        case "tool" | "function":
+            call_id = message.tool_call_id or open_calls.get(message.name or "", "")
+            parts: tuple[Part, ...] = (_result(message, raw, call_id),)
+        case "assistant":
+            parts = (*_spoken(message, raw), *_calls(message, raw, open_calls, at))
+        case _:
+            parts = _content(message.content, raw)
+    role: Role = _ROLES.get(message.role, "user") if message.role == "function" else message.role
+    return Message(role, parts, None if role == "tool" else message.name, extra)
+
+
+def _content(
+    content: str | list[PartIn] | None, raw: JsonObject
+) -> tuple[Text | Media | Refusal | Native, ...]:
+    if isinstance(content, str):
+        return (Text(content),)
+    trees = raw.get("content")
+    if content is None or not isinstance(trees, Sequence):
+        return ()
+    return tuple(
+        read_part(part, tree) for part, tree in zip(content, trees, strict=True) if isinstance(tree, Mapping)
+    )
+
+
+def _spoken(message: MessageIn, raw: JsonObject) -> list[Part]:
+    parts: list[Part] = [*read_reasoning(raw)]
+    for part in _content(message.content, raw):
+        if isinstance(part, Native) and part.value.get("type") == "thinking":
+            parts.append(Reasoning(text=thinking_text(part.value), wire=WIRE, extra={"native": part.value}))
+        elif not (isinstance(part, Text) and part.text == "" and message.tool_calls):
+            parts.append(part)
+    if message.refusal is not None:
+        parts.append(Refusal(message.refusal))
+    return parts
+
+
+def _calls(message: MessageIn, raw: JsonObject, open_calls: dict[str, str], at: int) -> list[ToolCall]:
+    calls = []
+    if message.tool_calls:
+        trees = raw["tool_calls"]
+        assert isinstance(trees, Sequence)
+        calls = [_call(call, tree) for call, tree in zip(message.tool_calls, trees, strict=True)]
+    if message.function_call is not None:
+        # The old form has no ids; the turn's place makes one that is stable when the history is sent again.
+        name = message.function_call.name
+        open_calls[name] = f"call_{at}"
+        calls.append(
+            ToolCall(
+                id=f"call_{at}",
+                name=name,
+                arguments=message.function_call.arguments or "",
+                extra={LEGACY: True},
+            )
+        )
+    return calls
+
+
+def _call(call: ToolCallIn, raw: Json) -> ToolCall:
+    assert isinstance(raw, Mapping)
+    extra = NOTHING if _CALL_KNOWN.issuperset(raw) else {k: v for k, v in raw.items() if k not in _CALL_KNOWN}
+    kind: Literal["function", "custom"] = "function"
+    match call:
+        case ToolCallIn(custom=CustomCall(name=name, input=arguments)):
+            kind = "custom"
+        case ToolCallIn(function=FunctionCall(name=name, arguments=text)):
+            arguments = text or ""
+        case _:
+            name = arguments = ""
+    return ToolCall(id=call.id, name=name, arguments=arguments, kind=kind, extra=extra)
+
+
+def _result(message: MessageIn, raw: JsonObject, call_id: str) -> ToolResult:
+    content = tuple(part for part in _content(message.content, raw) if not isinstance(part, Refusal))
+    extra = {LEGACY: True} if message.role == "function" else NOTHING
+    return ToolResult(call_id=call_id, name=message.name, content=content, extra=extra)

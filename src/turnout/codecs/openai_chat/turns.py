@@ -1,0 +1,155 @@
+"""Our turns written as OpenAI messages. Floor 2.
+
+A turn of another format may hold what OpenAI says in several messages: tool results become messages of
+their own, before the words that came with them; pictures inside a result follow in a user message.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from turnout.codecs.openai_chat.history import LEGACY
+from turnout.codecs.openai_chat.media import write_part
+from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
+from turnout.codecs.openai_chat.wire import WIRE
+from turnout.types.chat import NOTHING, Media, Message, Native, Reasoning, Refusal, Text, ToolCall, ToolResult
+from turnout.types.json import Json
+
+Word = Text | Media | Refusal | Native
+"""What stands in `content`."""
+
+
+class Turns:
+    """Writes the turns of one request, in order."""
+
+    def __init__(self, *, same: bool, reasoning_field: str) -> None:
+        self.messages: list[Json] = []
+        self.dropped: dict[str, None] = {}
+        """Kinds of blocks that could not be said, in order of first mention."""
+        self._same = same
+        self._reasoning_field = reasoning_field
+        self._calls: dict[str, int] = {}
+
+    def add(self, turn: Message) -> None:
+        """Write one turn."""
+        results = [part for part in turn.parts if isinstance(part, ToolResult)]
+        leftover: list[Json] = []
+        # Answers go back in the order of the calls (WIRE.md 2.8).
+        for result in sorted(results, key=lambda result: self._calls.get(result.call_id, 0)):
+            leftover += self._result(result, turn)
+        if turn.role == "assistant":
+            self._assistant(turn)
+        elif len(results) < len(turn.parts) or leftover or not results:
+            self._spoken(turn, leftover)
+
+    def _result(self, result: ToolResult, turn: Message) -> list[Json]:
+        """Write one answer of a tool; return the parts that a tool message cannot hold."""
+        if self._same:
+            legacy = result.extra.get(LEGACY)
+            head: dict[str, Json] = (
+                {"role": "function"} if legacy else {"role": "tool", "tool_call_id": result.call_id}
+            )
+            if result.name is not None:
+                head["name"] = result.name
+            self.messages.append({**head, "content": self._words(result.content) or "", **turn.extra})
+            return []
+        for part in result.content:
+            if isinstance(part, Native):
+                self._drop(part)
+        self.messages.append({"role": "tool", "tool_call_id": result.call_id, "content": _answer(result)})
+        return [write_part(part, same=False) for part in result.content if isinstance(part, Media)]
+
+    def _spoken(self, turn: Message, leftover: list[Json]) -> None:
+        words = [part for part in turn.parts if isinstance(part, Text | Media | Refusal | Native)]
+        message: dict[str, Json] = {"role": "user" if turn.role == "tool" else turn.role}
+        if leftover:
+            message["content"] = [*leftover, *self._parts(words)]
+        elif turn.role != "user" and not self._same:
+            message["content"] = _text(words, "\n\n")
+        else:
+            message["content"] = self._words(words)
+        self._add(message, turn)
+
+    def _assistant(self, turn: Message) -> None:
+        message: dict[str, Json] = {"role": "assistant", "content": None}
+        words: list[Word] = []
+        calls: list[ToolCall] = []
+        thoughts: list[Reasoning] = []
+        for part in turn.parts:
+            match part:
+                case ToolCall():
+                    calls.append(part)
+                case Reasoning(extra={"native": dict() as native}) if self._same:
+                    words.append(Native(WIRE, native))
+                case Reasoning():
+                    thoughts.append(part)
+                case Refusal():
+                    message["refusal"] = part.text
+                case Text() | Media() | Native():
+                    words.append(part)
+        if words:
+            plain = not self._same and all(isinstance(part, Text) for part in words)
+            message["content"] = _text(words, "") if plain else self._words(words)
+        message |= self._thought(thoughts, turn)
+        message |= self._called(calls)
+        self._add(message, turn)
+
+    def _add(self, message: dict[str, Json], turn: Message) -> None:
+        if turn.name is not None:
+            message["name"] = turn.name
+        self.messages.append({**message, **turn.extra} if self._same else message)
+
+    def _thought(self, thoughts: Sequence[Reasoning], turn: Message) -> dict[str, Json]:
+        # Fields the client sent travel with the rest of `extra`; signatures never leave their wire.
+        if self._same and not REASONING_FIELDS.isdisjoint(turn.extra):
+            return {}
+        text = "".join(part.text for part in thoughts if part.wire in (WIRE, ""))
+        return {self._reasoning_field: text} if text else {}
+
+    def _called(self, calls: Sequence[ToolCall]) -> dict[str, Json]:
+        if self._same and any(call.extra.get(LEGACY) for call in calls):
+            return {"function_call": {"name": calls[0].name, "arguments": calls[0].arguments}}
+        for call in calls:
+            self._calls[call.id] = len(self._calls)
+        return {"tool_calls": [_call(call, same=self._same) for call in calls]} if calls else {}
+
+    def _words(self, parts: Sequence[Word]) -> Json:
+        match parts:
+            case [Text(text=text, extra=extra)] if not extra or not self._same:
+                return text
+            case _:
+                return self._parts(parts)
+
+    def _parts(self, parts: Iterable[Word]) -> list[Json]:
+        written: list[Json] = []
+        for part in parts:
+            if not isinstance(part, Native):
+                written.append(write_part(part, same=self._same))
+            elif part.wire == WIRE and self._same:
+                written.append(part.value)
+            else:
+                self._drop(part)
+        return written
+
+    def _drop(self, part: Native) -> None:
+        kind = part.value.get("type")
+        self.dropped[f"messages.{kind}" if isinstance(kind, str) else "messages"] = None
+
+
+def _call(call: ToolCall, *, same: bool) -> Json:
+    extra: Mapping[str, Json] = call.extra if same else NOTHING
+    if call.kind == "custom":
+        custom: Json = {"name": call.name, "input": call.arguments}
+        return {"id": call.id, "type": "custom", "custom": custom, **extra}
+    function: Json = {"name": call.name, "arguments": call.arguments if call.arguments or same else "{}"}
+    return {"id": call.id, "type": "function", "function": function, **extra}
+
+
+def _answer(result: ToolResult) -> str:
+    if not result.content and result.value is not None:
+        return result.value if isinstance(result.value, str) else msgspec.json.encode(result.value).decode()
+    return _text(result.content, "\n")
+
+
+def _text(parts: Iterable[Word], between: str) -> str:
+    return between.join(part.text for part in parts if isinstance(part, Text))
