@@ -1,0 +1,149 @@
+"""Content blocks of the Anthropic format read as parts. Floor 2.
+
+Blocks are read after `scan` (requests) or from an upstream's own JSON (answers). A block this file does
+not know, or a known one in an unknown shape, becomes `Native`: kept whole and re-emitted to this format.
+"""
+
+from collections.abc import Callable, Mapping
+
+from turnout.codecs.anthropic.wire import WIRE, is_sealed, read, string, unsealed, without, write
+from turnout.types.chat import Media, MediaKind, Message, Native, Part, Reasoning, Text, ToolCall, ToolResult
+from turnout.types.json import Json, JsonObject
+
+_TEXT = frozenset({"type", "text"})
+_MEDIA = frozenset({"type", "source"})
+_DOCUMENT = frozenset({"type", "source", "title"})
+_CALL = frozenset({"type", "id", "name", "input"})
+_RESULT = frozenset({"type", "tool_use_id", "content", "is_error"})
+_THINKING = frozenset({"type", "thinking", "signature"})
+_REDACTED = frozenset({"type", "data"})
+
+IN_PLACE: Mapping[str, Json] = {"role": "system"}
+"""Mark in `Message.extra` of a system turn that stands inside `messages` and not in `system`."""
+
+
+def read_messages(body: JsonObject) -> tuple[Message, ...]:
+    """Read `system` and `messages` of a request that `scan` has found well-formed."""
+    system, turns = body.get("system"), body.get("messages")
+    found = [Message("system", read_content(system))] if system else []
+    for turn in turns if isinstance(turns, list) else ():
+        if not isinstance(turn, dict):
+            continue
+        parts = read_content(turn.get("content"))
+        match turn.get("role"):
+            case "assistant":
+                found.append(Message("assistant", parts))
+            case "system":
+                found.append(Message("system", parts, extra=IN_PLACE))
+            case _:
+                found.append(Message("user", parts))
+    return tuple(found)
+
+
+def read_content(content: Json) -> tuple[Part, ...]:
+    """Read a text or a list of blocks."""
+    if isinstance(content, str):
+        return (Text(content),)
+    if not isinstance(content, list):
+        return ()
+    return tuple(read_block(block) for block in content if isinstance(block, dict))
+
+
+def read_block(block: JsonObject) -> Part:
+    """Read one block."""
+    reader = _READERS.get(string(block, "type"))
+    return _native(block) if reader is None else reader(block)
+
+
+def arguments_of(given: Json) -> str:
+    """Return the input of a call as compact JSON text; none = `{}`."""
+    return write(given).decode() if isinstance(given, dict) else "{}"
+
+
+def _native(block: JsonObject) -> Native:
+    return Native(WIRE, block)
+
+
+def _text(block: JsonObject) -> Part:
+    return Text(string(block, "text"), without(block, _TEXT) if len(block) > 2 else {})
+
+
+def _call(block: JsonObject) -> Part:
+    return ToolCall(
+        id=string(block, "id"),
+        name=string(block, "name"),
+        arguments=arguments_of(block.get("input")),
+        extra=without(block, _CALL),
+    )
+
+
+def _result(block: JsonObject) -> Part:
+    parts = read_content(block.get("content"))
+    return ToolResult(
+        call_id=string(block, "tool_use_id"),
+        content=tuple(part for part in parts if isinstance(part, Text | Media | Native)),
+        is_error=block.get("is_error") is True,
+        extra=without(block, _RESULT),
+    )
+
+
+def _thinking(block: JsonObject) -> Part:
+    text, signature = string(block, "thinking"), string(block, "signature")
+    if is_sealed(signature):
+        return unsealed(text, signature)
+    return Reasoning(text=text, signature=signature, wire=WIRE, extra=without(block, _THINKING))
+
+
+def _redacted(block: JsonObject) -> Part:
+    return Reasoning(redacted=string(block, "data"), wire=WIRE, extra=without(block, _REDACTED))
+
+
+def _image(block: JsonObject) -> Part:
+    return _media("image", block, without(block, _MEDIA), None)
+
+
+def _document(block: JsonObject) -> Part:
+    title = block.get("title")
+    return _media("document", block, without(block, _DOCUMENT), title if isinstance(title, str) else None)
+
+
+def _media(kind: MediaKind, block: JsonObject, extra: dict[str, Json], name: str | None) -> Part:
+    source = block.get("source")
+    if not isinstance(source, dict):
+        return _native(block)
+    mime = string(source, "media_type") or None
+    match source.get("type"):
+        case "base64":
+            return Media(kind=kind, mime=mime, data=string(source, "data"), name=name, extra=extra)
+        case "url":
+            return Media(kind=kind, url=string(source, "url"), name=name, extra=extra)
+        case "file":
+            return Media(kind=kind, file_id=string(source, "file_id"), name=name, extra=extra)
+        case "text":
+            return Media(kind=kind, mime=mime, text=string(source, "data"), name=name, extra=extra)
+        case "content":
+            parts = read_content(source.get("content"))
+            words = [part.text for part in parts if isinstance(part, Text)]
+            if len(words) == len(parts):
+                extra["source"] = source
+                return Media(kind=kind, mime="text/plain", text="\n".join(words), name=name, extra=extra)
+    return _native(block)
+
+
+_READERS: Mapping[str, Callable[[JsonObject], Part]] = {
+    "text": _text,
+    "image": _image,
+    "document": _document,
+    "tool_use": _call,
+    "tool_result": _result,
+    "thinking": _thinking,
+    "redacted_thinking": _redacted,
+}
+
+
+def object_of(text: str) -> bool:
+    """Tell whether a text is one JSON object."""
+    try:
+        return isinstance(read(text), dict)
+    except (ValueError, RecursionError):
+        return False

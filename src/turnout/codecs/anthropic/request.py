@@ -1,0 +1,197 @@
+"""Requests to an upstream that speaks the Anthropic messages format. Floor 2."""
+
+from collections.abc import Mapping
+
+from turnout.codecs.anthropic.reasoning import SILENT, Spoken, speak
+from turnout.codecs.anthropic.tools import write_choice, write_format, write_tools
+from turnout.codecs.anthropic.turns import Block, Notes, Turns, content, has_open_calls, write_turns
+from turnout.codecs.anthropic.wire import DEFAULT_MAX_TOKENS, VERSION, WIRE, Traits, traits, without, write
+from turnout.codecs.base import Encoded
+from turnout.errors import UnsupportedParameter
+from turnout.types.ask import Wire
+from turnout.types.chat import ChatRequest
+from turnout.types.deployment import Deployment
+from turnout.types.http import HttpRequest
+from turnout.types.json import Json
+
+_ADVISORY = ("seed", "presence_penalty", "frequency_penalty", "logit_bias")
+"""Fields the format has no word for; leaving them out does not change what a correct answer is."""
+_LEFTOVERS = frozenset({"thinking", "output_config", "metadata", "betas"})
+"""Members of `extra` that are parts of a field written from elsewhere."""
+_EFFORT = frozenset({"effort"})
+_TYPE = (b"content-type", b"application/json")
+_UNSAFE = ("key", "auth", "token", "secret", "cookie", "credential", "host", "url", "proxy")
+"""A header of the open `anthropic-*` prefix with one of these in its name may carry a credential or an
+address and does not travel (SECURITY.md S-43)."""
+_MIN_TOP_P = 0.95
+"""The API refuses a smaller one while the model thinks."""
+
+
+def encode(request: ChatRequest, to: Deployment) -> Encoded:
+    """Write the call for a request of any origin."""
+    _check_binding(request)
+    notes, kind = Notes(), traits(to)
+    turns = write_turns(request, notes)
+    tools = write_tools(request, kind, turns.messages, notes)
+    limit = _limit(request, to, notes)
+    thought = _thought(request, kind, limit, turns, to, notes)
+    body: Block = {"model": to.upstream_model, "max_tokens": limit or DEFAULT_MAX_TOKENS + thought.budget}
+    if turns.system:
+        body["system"] = content(turns.system)
+    body["messages"] = turns.messages
+    if tools:
+        body["tools"] = tools
+    choice = write_choice(request, has_tools=bool(tools))
+    if choice is not None:
+        body["tool_choice"] = choice
+    _add_sampling(body, request, kind, thought, notes)
+    if request.stop:
+        body["stop_sequences"] = request.stop
+    if request.stream:
+        body["stream"] = True
+    extra = _extra(request, notes)
+    _add_compound(body, request, thought, extra, notes)
+    body.update(without(extra, _LEFTOVERS))
+    for name in _ADVISORY:
+        if getattr(request, name) is not None:
+            notes.drop(name)
+    for name in to.vendor.quirks.unsupported & body.keys():
+        del body[name]
+        notes.drop(name)
+    return Encoded(_http(body, to, _beta_header(extra)), notes.dropped, notes.warnings)
+
+
+def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
+    """Write the call from the client's own JSON, with the model replaced."""
+    body: Block = {**wire.body, "model": to.upstream_model}
+    if body.get("stream", False) is not stream:
+        body["stream"] = stream
+    return Encoded(_http(body, to, wire.headers))
+
+
+def _check_binding(request: ChatRequest) -> None:
+    if request.n is not None and request.n > 1:
+        raise UnsupportedParameter("this format gives one answer at a time", param="n")
+    if request.logprobs or request.top_logprobs:
+        raise UnsupportedParameter("this format has no log probabilities", param="logprobs")
+
+
+def _limit(request: ChatRequest, to: Deployment, notes: Notes) -> int | None:
+    """Return `max_tokens`; None where neither the client nor the catalogue says one."""
+    asked, most = request.max_tokens, to.model.max_output
+    if asked is None:
+        return most
+    if most is not None and asked > most:
+        notes.warn("max_tokens_clamped")
+        return most
+    return asked
+
+
+def _thought(
+    request: ChatRequest, kind: Traits, limit: int | None, turns: Turns, to: Deployment, notes: Notes
+) -> Spoken:
+    if request.wire != WIRE and request.thinking is not None:
+        capabilities, choice = to.model.capabilities, request.tool_choice
+        is_forced = choice is not None and choice.mode in {"required", "named"} and bool(request.tools)
+        if (
+            (capabilities is not None and "reasoning" not in capabilities)
+            # "Thinking may not be enabled when tool_choice forces tool use", says the API.
+            or is_forced
+            # With a budget, the turn that made the open calls must begin with its own thinking.
+            or (_uses_budget(request, kind) and has_open_calls(turns.messages))
+        ):
+            if request.thinking.enabled is not False and request.thinking.effort != "none":
+                notes.drop("reasoning_effort")
+            return SILENT
+    return speak(request, kind, limit, notes)
+
+
+def _uses_budget(request: ChatRequest, kind: Traits) -> bool:
+    given = request.thinking is not None and request.thinking.budget_tokens is not None
+    return not kind.adaptive or (kind.budget and given)
+
+
+def _add_sampling(body: Block, request: ChatRequest, kind: Traits, thought: Spoken, notes: Notes) -> None:
+    asked = {name: getattr(request, name) for name in ("temperature", "top_p", "top_k")}
+    if asked["temperature"] is not None and asked["temperature"] > 1 and kind.sampling:
+        notes.warn("temperature_clamped")
+        asked["temperature"] = 1.0
+    for name, value in asked.items():
+        if value is None:
+            continue
+        if _is_refused(name, value, kind, thought) or (
+            name == "top_p" and "temperature" in body and kind.one_sampler
+        ):
+            notes.drop(name)
+        else:
+            body[name] = value
+
+
+def _is_refused(name: str, value: float, kind: Traits, thought: Spoken) -> bool:
+    """Tell whether the model answers 400 to a sampling parameter."""
+    if not kind.sampling:
+        return True
+    if not thought.is_on:
+        return False
+    return {"temperature": value != 1, "top_p": value < _MIN_TOP_P, "top_k": True}[name]
+
+
+def _add_compound(
+    body: Block, request: ChatRequest, thought: Spoken, extra: Mapping[str, Json], notes: Notes
+) -> None:
+    """Add the fields that are made of a canonical part and of what only an Anthropic client can say."""
+    rest = extra.get("thinking")
+    own = rest if isinstance(rest, dict) else {}
+    if thought.thinking is not None or "type" in own:
+        body["thinking"] = {**(thought.thinking or {}), **own}
+    rest = extra.get("output_config")
+    config: Block = {}
+    if request.output_format is not None:
+        config["format"] = write_format(request.output_format, notes, native=request.wire == WIRE)
+    if thought.effort is not None:
+        config["effort"] = thought.effort
+    if isinstance(rest, dict):
+        # A word above `xhigh` replaces it, unless the model takes none.
+        config.update(rest if "effort" in config else without(rest, _EFFORT))
+    if config:
+        body["output_config"] = config
+    rest = extra.get("metadata")
+    metadata = dict(rest) if isinstance(rest, dict) else {}
+    if request.user is not None:
+        metadata["user_id"] = request.user
+    if metadata:
+        body["metadata"] = metadata
+
+
+def _extra(request: ChatRequest, notes: Notes) -> Mapping[str, Json]:
+    """Return the top-level fields that have no canonical place and may go to this format."""
+    if request.wire in {WIRE, ""}:
+        return request.extra
+    for name in request.extra:
+        notes.drop(name)
+    return {}
+
+
+def _beta_header(extra: Mapping[str, Json]) -> tuple[tuple[bytes, bytes], ...]:
+    betas = extra.get("betas")
+    names = [beta for beta in betas if isinstance(beta, str)] if isinstance(betas, list | tuple) else []
+    return ((b"anthropic-beta", ",".join(names).encode()),) if names else ()
+
+
+def _http(body: Block, to: Deployment, headers: tuple[tuple[bytes, bytes], ...]) -> HttpRequest:
+    quirks = to.vendor.quirks
+    sent = [_TYPE]
+    sent += [(name, value) for name, value in headers if travels(name)]
+    if all(name != b"anthropic-version" for name, _ in headers):
+        sent.append((b"anthropic-version", VERSION))
+    sent += [(name.lower().encode(), value.encode()) for name, value in quirks.extra_headers]
+    query = f"?{quirks.query}" if quirks.query else ""
+    return HttpRequest("POST", f"{to.url}/messages{query}", sent, write(body))
+
+
+def travels(name: bytes) -> bool:
+    """Tell whether a client's header goes on to an upstream of this format."""
+    if not name.startswith(b"anthropic-"):
+        return False
+    text = name.decode("latin-1")
+    return not any(word in text for word in _UNSAFE)

@@ -1,0 +1,146 @@
+"""One walk over a request's blocks: are they well-formed, and what do filters need to know of them. Floor 2.
+
+The walk looks at every block once and builds nothing, so that a request on the express track, and every
+request that is refused, costs no decoding. `blocks.read_messages` relies on what is checked here.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from turnout.codecs.anthropic.wire import is_sealed, string, write
+from turnout.errors import InvalidRequest
+from turnout.types.json import Json, JsonObject
+
+_ROLES = frozenset({"user", "assistant", "system"})
+_REQUIRED: Mapping[str, tuple[tuple[str, type, str], ...]] = {
+    "text": (("text", str, "a text"),),
+    "image": (("source", dict, "an object"),),
+    "document": (("source", dict, "an object"),),
+    "tool_use": (("id", str, "a text"), ("name", str, "a text"), ("input", dict, "an object")),
+    "tool_result": (("tool_use_id", str, "a text"),),
+    "thinking": (("thinking", str, "a text"),),
+    "redacted_thinking": (("data", str, "a text"),),
+}
+_FILES = frozenset({"container_upload"})
+_SERVER_FIELDS = ("mcp_servers", "container")
+"""Top-level fields that make the upstream run something of its own."""
+
+
+class Scan(Struct):
+    """What the walk counted; the one mutable value while a request is parsed."""
+
+    n_chars: int = 0
+    n_media: int = 0
+    modalities: frozenset[str] = frozenset()
+    is_bound: bool = False
+    """Names something only the provider has: a stored file, a server tool."""
+    has_server_tools: bool = False
+    has_sealed: bool = False
+    """Holds reasoning of another provider, or unsigned: Anthropic must not see it as it stands."""
+
+
+def scan(body: JsonObject) -> Scan:
+    """Check the conversation and the tools. Raises `InvalidRequest` with the path of the offending field."""
+    found = Scan()
+    system = body.get("system")
+    if system is not None:
+        _content(found, system, "system")
+    turns = body.get("messages")
+    if not isinstance(turns, list):
+        raise _refused("messages", "must be a list")
+    if not turns:
+        raise _refused("messages", "must hold at least one message")
+    for i, turn in enumerate(turns):
+        if not isinstance(turn, dict):
+            raise _refused(f"messages[{i}]", "must be an object")
+        if turn.get("role") not in _ROLES:
+            raise _refused(f"messages[{i}].role", "must be 'user', 'assistant' or 'system'")
+        content = turn.get("content")
+        if type(content) is str:
+            found.n_chars += len(content)
+        else:
+            _content(found, content, f"messages[{i}].content")
+    _tools(found, body.get("tools"))
+    if any(body.get(name) for name in _SERVER_FIELDS):
+        found.has_server_tools = True
+    found.is_bound |= found.has_server_tools
+    return found
+
+
+def _content(found: Scan, content: Json, at: str) -> None:
+    if isinstance(content, str):
+        found.n_chars += len(content)
+        return
+    if not isinstance(content, list):
+        raise _refused(at, "must be a text or a list of blocks")
+    for i, block in enumerate(content):
+        if not isinstance(block, dict):
+            raise _refused(f"{at}[{i}]", "must be an object")
+        kind = block.get("type")
+        if not isinstance(kind, str):
+            raise _refused(f"{at}[{i}].type", "is missing or no text")
+        for name, wanted, words in _REQUIRED.get(kind, ()):
+            if not isinstance(block.get(name), wanted):
+                raise _refused(f"{at}[{i}].{name}", f"must be {words}")
+        _block(found, kind, block, f"{at}[{i}]")
+
+
+def _block(found: Scan, kind: str, block: JsonObject, at: str) -> None:
+    match kind:
+        case "text":
+            found.n_chars += len(string(block, "text"))
+        case "tool_use":
+            found.n_chars += len(string(block, "name")) + len(write(block.get("input")))
+        case "tool_result":
+            content = block.get("content")
+            if content is not None:
+                _content(found, content, f"{at}.content")
+        case "thinking":
+            found.n_chars += len(string(block, "thinking"))
+            found.has_sealed |= is_sealed(string(block, "signature"))
+        case "image" | "document":
+            found.n_media += 1
+            found.modalities |= {kind}
+            _source(found, block.get("source"), f"{at}.source")
+        case _:
+            found.is_bound |= kind in _FILES
+
+
+def _source(found: Scan, source: Json, at: str) -> None:
+    assert isinstance(source, dict)  # checked by the caller
+    match source.get("type"):
+        case "text":
+            found.n_chars += len(string(source, "data"))
+        case "content":
+            _content(found, source.get("content"), f"{at}.content")
+        case "file":
+            found.is_bound = True
+
+
+def _tools(found: Scan, tools: Json) -> None:
+    if tools is None:
+        return
+    if not isinstance(tools, list):
+        raise _refused("tools", "must be a list")
+    for i, tool in enumerate(tools):
+        if not isinstance(tool, dict):
+            raise _refused(f"tools[{i}]", "must be an object")
+        if not isinstance(tool.get("name", tool.get("type")), str):
+            raise _refused(f"tools[{i}].name", "must be a text")
+        if is_function(tool):
+            if not isinstance(tool.get("input_schema", {}), dict):
+                raise _refused(f"tools[{i}].input_schema", "must be an object")
+        else:
+            found.has_server_tools = True
+    if tools:
+        found.n_chars += len(write(tools))
+
+
+def is_function(tool: JsonObject) -> bool:
+    """Tell a tool with a schema of the caller's own from one that Anthropic defines."""
+    return tool.get("type") in {None, "custom"}
+
+
+def _refused(at: str, must: str) -> InvalidRequest:
+    return InvalidRequest(f"{at} {must}", param=at)

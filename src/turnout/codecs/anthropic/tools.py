@@ -1,0 +1,111 @@
+"""Tools, tool choice and answer schemas of any origin, written for Anthropic. Floor 2."""
+
+from collections.abc import Mapping, Sequence
+
+from turnout.codecs.anthropic.turns import Block, Notes
+from turnout.codecs.anthropic.wire import WIRE, Traits
+from turnout.errors import InvalidRequest, UnsupportedParameter
+from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool
+from turnout.types.json import Json, JsonObject
+
+_CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+
+
+def write_tools(request: ChatRequest, traits: Traits, messages: Sequence[Block], notes: Notes) -> list[Block]:
+    """Write the tools. Raises `UnsupportedParameter` for one that only another provider runs."""
+    choice = request.tool_choice
+    allowed = frozenset(choice.names) if choice is not None and choice.mode == "required" else frozenset()
+    out: list[Block] = []
+    for tool in request.tools:
+        if isinstance(tool, ServerTool):
+            if tool.wire != WIRE:
+                raise UnsupportedParameter(
+                    f"the tool {tool.value.get('type')} is run only by its own provider", param="tools"
+                )
+            out.append(dict(tool.value))
+        elif not allowed or tool.name in allowed:
+            # The format cannot allow a subset: leaving the others out says the same.
+            out.append(_tool(tool, request.wire, traits, notes))
+    if not out and request.wire != WIRE:
+        out = _called(messages)
+        if out:
+            notes.warn("tools_restored")
+    return out
+
+
+def write_choice(request: ChatRequest, *, has_tools: bool) -> Mapping[str, Json] | None:
+    """Write which tool must be called, and whether several may be; None where there is nothing to say."""
+    if not has_tools:
+        return None
+    choice, single = request.tool_choice, request.parallel_tool_calls is False
+    if not request.tools:
+        return {"type": "none"}
+    if choice is None:
+        return {"type": "auto", "disable_parallel_tool_use": True} if single else None
+    out: dict[str, Json] = {"type": _CHOICES[choice.mode]}
+    if choice.mode == "named" and choice.names:
+        out["name"] = choice.names[0]
+    if single and choice.mode != "none":
+        out["disable_parallel_tool_use"] = True
+    return out
+
+
+def write_format(wanted: OutputFormat, notes: Notes, *, native: bool) -> Mapping[str, Json]:
+    """Write the schema of the answer. Raises `UnsupportedParameter` for JSON without one."""
+    if wanted.kind != "json_schema":
+        raise UnsupportedParameter(
+            "this format has no JSON mode without a schema; send a json_schema", param="response_format"
+        )
+    if wanted.schema is None:
+        raise InvalidRequest("the answer's schema is missing", param="response_format.json_schema.schema")
+    schema = wanted.schema if native else _closed(wanted.schema)
+    if schema != wanted.schema:
+        notes.warn("schema_adapted")
+    return {"type": "json_schema", "schema": schema}
+
+
+def _tool(tool: Tool, wire: str, traits: Traits, notes: Notes) -> Block:
+    out: Block = {"name": tool.name}
+    if tool.description is not None:
+        out["description"] = tool.description
+    schema = _NO_PARAMETERS if tool.schema is None else tool.schema
+    out["input_schema"] = schema if wire == WIRE or "type" in schema else {"type": "object", **schema}
+    if tool.strict is not None:
+        if wire == WIRE or traits.strict_tools:
+            out["strict"] = tool.strict
+        elif tool.strict:
+            notes.warn("tool_strict_dropped")
+    if wire in {WIRE, ""}:
+        out.update(tool.extra)
+    elif isinstance(tool.extra.get("cache_control"), dict):
+        out["cache_control"] = tool.extra["cache_control"]
+    return out
+
+
+def _called(messages: Sequence[Block]) -> list[Block]:
+    """Return a bare tool for each one that was called: the API refuses calls of undeclared tools."""
+    names: dict[str, None] = {}
+    for turn in messages:
+        blocks = turn["content"]
+        for block in blocks if isinstance(blocks, list) else ():
+            if block["type"] == "tool_use":
+                names[block["name"]] = None
+    return [{"name": name, "input_schema": _NO_PARAMETERS} for name in names]
+
+
+def _closed(schema: JsonObject) -> JsonObject:
+    """Return a schema whose objects say `additionalProperties: false`, as the API demands of every one."""
+    out = {key: _closed_within(value) for key, value in schema.items()}
+    if schema.get("type") == "object" or "properties" in schema:
+        out.setdefault("type", "object")
+        out.setdefault("additionalProperties", False)
+    return out
+
+
+def _closed_within(value: Json) -> Json:
+    if isinstance(value, dict):
+        return _closed(value)
+    if isinstance(value, list):
+        return [_closed_within(item) for item in value]
+    return value

@@ -1,0 +1,265 @@
+"""A conversation of any origin written as `system` and `messages`. Floor 2.
+
+Theory of operation. The API has two roles and strict habits; other formats have neither.
+
+1. Leading system and developer messages become `system`; later ones are folded into it with a warning,
+   except a system turn that an Anthropic client itself put among the messages.
+2. A tool's answer is a block of a *user* turn, before any other block of it. Neighbours of one role are
+   joined, unless the request came in this format: then its turns stand as they were sent.
+3. Every call id is unique and of the accepted alphabet. A call and its answers get the same stand-in
+   (`_CallIds`), also where the origin gave no id at all.
+4. Reasoning goes only to the provider that signed it: anything else is left out with a warning.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Raw, Struct
+
+from turnout.codecs.anthropic.blocks import object_of
+from turnout.codecs.anthropic.media import media_block
+from turnout.codecs.anthropic.wire import WIRE, tool_id, write
+from turnout.errors import InvalidRequest
+from turnout.types.chat import (
+    ChatRequest,
+    Media,
+    Message,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from turnout.types.json import Json
+
+Block = dict[str, object]
+"""A block as it is sent; `Raw` members hold JSON text that is not touched again."""
+
+
+class Notes:
+    """What was left out or adapted while one request was written; each word once, in order."""
+
+    def __init__(self) -> None:
+        self._dropped: dict[str, None] = {}
+        self._warnings: dict[str, None] = {}
+
+    def drop(self, name: str) -> None:
+        """Note a parameter that could not be said."""
+        self._dropped[name] = None
+
+    def warn(self, word: str) -> None:
+        """Note an adaptation."""
+        self._warnings[word] = None
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of what was left out."""
+        return tuple(self._dropped)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Words of what was adapted."""
+        return tuple(self._warnings)
+
+
+class Turns(Struct, frozen=True):
+    """A conversation as the API takes it."""
+
+    system: list[Block]
+    messages: list[Block]
+
+
+def write_turns(request: ChatRequest, notes: Notes) -> Turns:
+    """Write the conversation. Raises `InvalidRequest` when nothing is left to be answered."""
+    writer = _Writer(request.wire, notes)
+    for message in request.messages:
+        writer.add(message)
+    return writer.close()
+
+
+def content(blocks: list[Block]) -> str | list[Block]:
+    """Return blocks as the API takes them: one plain text as a string."""
+    if len(blocks) == 1 and len(blocks[0]) == 2 and blocks[0].get("type") == "text":
+        text = blocks[0]["text"]
+        assert isinstance(text, str)
+        return text
+    return blocks
+
+
+class _Writer:
+    def __init__(self, wire: str, notes: Notes) -> None:
+        self._native = wire == WIRE
+        """Written by an Anthropic client: stands as it is."""
+        self._keeps = wire in {WIRE, ""}
+        """Unknown fields are meant for this format: written by its client, or in process."""
+        self._notes = notes
+        self._ids = _CallIds(renames=not self._native)
+        self._system: list[Block] = []
+        self._turns: list[tuple[str, list[Block]]] = []
+
+    def add(self, message: Message) -> None:
+        if message.name is not None:
+            self._notes.drop("messages.name")
+        parts = message.parts
+        if message.role == "assistant" and not self._native and any(isinstance(p, Media) for p in parts):
+            self._notes.warn("assistant_media_dropped")
+            parts = tuple(part for part in parts if not isinstance(part, Media))
+        blocks = [block for block in map(self._block, parts) if block is not None]
+        if message.role in {"system", "developer"}:
+            self._add_system(message, blocks)
+            return
+        role = "assistant" if message.role == "assistant" else "user"
+        if self._native:
+            self._turns.append((role, blocks))
+        elif self._turns and self._turns[-1][0] == role:
+            self._turns[-1][1].extend(blocks)
+        elif blocks:
+            self._turns.append((role, blocks))
+
+    def close(self) -> Turns:
+        turns, system = self._turns, self._system
+        if not turns and system:
+            self._notes.warn("system_as_user")
+            turns, system = [("user", system)], []
+        if not turns:
+            raise InvalidRequest("messages hold nothing that can be answered", param="messages")
+        if not self._native:
+            for role, blocks in turns:
+                if role == "user":
+                    blocks.sort(key=_is_no_result)
+            if turns[-1][0] == "assistant":
+                _trim_end(turns[-1][1])
+        return Turns(system, [{"role": role, "content": content(blocks)} for role, blocks in turns])
+
+    def _add_system(self, message: Message, blocks: list[Block]) -> None:
+        if self._native and message.extra:
+            self._turns.append(("system", blocks))
+            return
+        if self._turns:
+            self._notes.warn("system_folded")
+        self._system += [block for block in blocks if self._native or block["type"] == "text"]
+
+    def _block(self, part: Part) -> Block | None:
+        match part:
+            case Text():
+                if not (self._native or part.text.strip()):
+                    return None  # the API refuses blank texts
+                return {"type": "text", "text": part.text, **self._extra(part.extra)}
+            case Refusal():
+                return {"type": "text", "text": part.text} if part.text.strip() else None
+            case Media():
+                return {**media_block(part, native=self._native), **self._extra(part.extra)}
+            case ToolCall():
+                return self._call(part)
+            case ToolResult():
+                return self._result(part)
+            case Reasoning():
+                return self._reasoning(part)
+            case Native():
+                if part.wire == WIRE:
+                    return dict(part.value)
+                self._notes.warn("native_block_dropped")
+                return None
+
+    def _extra(self, extra: Mapping[str, Json]) -> Mapping[str, Json]:
+        if not extra or self._keeps:
+            return extra
+        # Clients of other dialects mark cache breakpoints for Claude in this very form.
+        mark = extra.get("cache_control")
+        return {"cache_control": mark} if isinstance(mark, dict) else {}
+
+    def _call(self, call: ToolCall) -> Block:
+        text = call.arguments.strip()
+        given: object
+        if call.kind == "custom":
+            given = {"input": call.arguments}
+        elif not text:
+            given = {}
+        elif object_of(text):
+            given = Raw(text.encode())
+        else:
+            self._notes.warn("tool_arguments_wrapped")
+            given = {"arguments": call.arguments}
+        sent = self._ids.of_call(call)
+        return {"type": "tool_use", "id": sent, "name": call.name, "input": given, **self._extra(call.extra)}
+
+    def _result(self, result: ToolResult) -> Block:
+        out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_result(result)}
+        blocks = [block for block in map(self._block, result.content) if block is not None]
+        if blocks:
+            out["content"] = content(blocks)
+        elif result.value is not None:
+            out["content"] = write(result.value).decode()
+        if result.is_error:
+            out["is_error"] = True
+        return {**out, **self._extra(result.extra)}
+
+    def _reasoning(self, thought: Reasoning) -> Block | None:
+        if thought.wire == WIRE and thought.redacted is not None:
+            return {"type": "redacted_thinking", "data": thought.redacted, **thought.extra}
+        if thought.wire == WIRE and thought.signature:
+            own = {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
+            return {**own, **thought.extra}
+        self._notes.warn("reasoning_dropped")
+        return None
+
+
+class _CallIds:
+    """Ids of calls as they are sent."""
+
+    def __init__(self, *, renames: bool) -> None:
+        self._renames = renames
+        """A repeated id gets a stand-in: hosts count from `call_0` in every turn, and turns may be joined."""
+        self._sent: dict[str, str] = {}
+        """Id as given -> as sent, of the latest call of that id."""
+        self._used: set[str] = set()
+        self._unnamed: list[tuple[str, str]] = []
+        """(tool, id as sent) of calls without an id that wait for their answers."""
+
+    def of_call(self, call: ToolCall) -> str:
+        sent = tool_id(call.id) if call.id else ""
+        if not sent or (self._renames and sent in self._used):
+            sent = tool_id(f"{call.id}/{call.name}/{len(self._used)}")
+        self._used.add(sent)
+        if call.id:
+            self._sent[call.id] = sent
+        else:
+            self._unnamed.append((call.name, sent))
+        return sent
+
+    def of_result(self, result: ToolResult) -> str:
+        if result.call_id:
+            return self._sent.get(result.call_id) or tool_id(result.call_id)
+        for i, (name, sent) in enumerate(self._unnamed):
+            if result.name in {None, name}:
+                del self._unnamed[i]
+                return sent
+        return tool_id(f"/{result.name}")
+
+
+def _is_no_result(block: Block) -> bool:
+    return block["type"] != "tool_result"
+
+
+def _trim_end(blocks: list[Block]) -> None:
+    """Cut white space from the end of a started answer: the API refuses it."""
+    last = blocks[-1] if blocks else {}
+    text = last.get("text")
+    if last.get("type") == "text" and isinstance(text, str):
+        last["text"] = text.rstrip()
+
+
+def has_open_calls(messages: Sequence[Block]) -> bool:
+    """Tell whether the conversation ends in answers to calls of a turn that does not begin with thinking."""
+    if len(messages) < 2:
+        return False
+    called, answered = _kinds(messages[-2]), _kinds(messages[-1])
+    if "tool_use" not in called or "tool_result" not in answered:
+        return False
+    return called[0] not in {"thinking", "redacted_thinking"}
+
+
+def _kinds(turn: Block) -> list[object]:
+    blocks = turn["content"]
+    return [block["type"] for block in blocks] if isinstance(blocks, list) else []
