@@ -39,6 +39,11 @@ def test_a_builtin_is_imported_when_it_is_asked_for():
     assert Registry(BUILTIN).load("turnout.scorers", "path") is Path
 
 
+def test_an_address_may_be_a_module():
+    registry = Registry({"turnout.codecs": {"x": "pathlib"}})
+    assert registry.load("turnout.codecs", "x").Path is Path
+
+
 def test_an_address_may_name_an_attribute_of_a_class():
     assert Registry(BUILTIN).load("turnout.scorers", "cwd")() == Path.cwd()
 

@@ -7,12 +7,13 @@ Theory of operation.
 2. Three sources, first match wins: what was registered by call, what Turnout brings (`BUILTINS`), what
    installed distributions offer as entry points. An installed package can therefore add a name, never
    silently replace one.
-3. Nothing is imported before it is asked for: a source holds either the object or its address as
+3. Nothing is imported before it is asked for: a source holds either the object or its address, `module` or
    `module:attribute`. Installed distributions are searched only for a name that the first two lack.
 4. Whatever goes wrong is one `ConfigError` of one line that names the group, the name and, for a
    third-party plug-in, the distribution that brought it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -23,9 +24,22 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
-    "turnout.codecs": {},
-    "turnout.strategies": {},
-    "turnout.filters": {},
+    "turnout.codecs": {
+        "openai_chat": "turnout.codecs.openai_chat",
+        "anthropic": "turnout.codecs.anthropic",
+        "gemini": "turnout.codecs.gemini",
+    },
+    "turnout.strategies": {
+        "priority": "turnout.strategies.priority:Priority",
+        "weighted": "turnout.strategies.weighted:Weighted",
+    },
+    "turnout.filters": {
+        "allowed": "turnout.strategies.filters:Allowed",
+        "capable": "turnout.strategies.filters:Capable",
+        "fits": "turnout.strategies.filters:Fits",
+        "healthy": "turnout.strategies.filters:Healthy",
+        "priced": "turnout.strategies.filters:Priced",
+    },
     "turnout.scorers": {},
     "turnout.signals": {},
     "turnout.guards": {},
@@ -34,9 +48,13 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.reducers": {},
     "turnout.acceptors": {},
 }
-"""Group -> name -> `module:attribute` of what Turnout itself brings. A new built-in is one line here."""
+"""Group -> name -> address of what Turnout itself brings. A new built-in is one line here.
+
+A codec is a package with a `CODEC` and a `DIALECT`; everywhere else the object is the thing itself.
+"""
 
 GROUPS: Final = tuple(BUILTINS)
+_ADDRESS: Final = re.compile(r"[\w.]+(:[\w.]+)?")
 
 
 class Registry:
@@ -51,7 +69,7 @@ class Registry:
         self._found: dict[str, Mapping[str, tuple[EntryPoint, ...]]] = {}
 
     def register(self, group: str, name: str, target: object) -> None:
-        """Give an object a name. `target` is the object, or its address `module:attribute`, imported later.
+        """Give an object a name. `target` is the object, or its address (`module:attribute`), imported later.
 
         Raises:
             ConfigError: The group is unknown, the name is taken, or the address is malformed.
@@ -59,7 +77,7 @@ class Registry:
         self._check_group(group)
         if (group, name) in self._registered or name in self._builtins[group]:
             raise ConfigError((f"{group}: {name!r} is already registered; choose another name",))
-        if isinstance(target, str) and not all(target.partition(":")):
+        if isinstance(target, str) and not _ADDRESS.fullmatch(target):
             raise ConfigError((f"{group}: {name!r} is registered as {target!r}; expected module:attribute",))
         self._registered[group, name] = target
 
@@ -145,7 +163,7 @@ def _distribution(point: "EntryPoint") -> str:
 
 def _attribute(module: str, attribute: str) -> object:
     found: object = import_module(module)
-    for part in attribute.split("."):
+    for part in attribute.split(".") if attribute else ():
         found = getattr(found, part)
     return found
 

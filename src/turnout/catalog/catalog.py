@@ -148,6 +148,11 @@ class Catalog:
             return found
         return Model(id=name, price=_FREE if is_free(name) else None)
 
+    def kind(self, name: str) -> Literal["chat", "embedding", "other"]:
+        """Return the kind of a `provider/model`; "chat" when it is not known."""
+        model = self.get(name)
+        return model.kind if model else "chat"
+
     def suggest(self, name: str) -> str:
         """Return what to say after "no model NAME": the names it could mean, or ""."""
         offers = self._offers().get(name, [])

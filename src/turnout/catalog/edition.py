@@ -1,6 +1,8 @@
 """Editions of the catalogue: read one in either format, check it, write one. Floor 1.
 
 Two formats are read: our own (models.json) and the price map of litellm, told apart by their top-level keys.
+That map is one of the sources of models.json, not its equal: it names no successors and leaves out whole
+providers. It is therefore completed from a catalogue, and a difference is a difference of what it does say.
 """
 
 import re
@@ -18,7 +20,12 @@ from turnout.types.deployment import Model
 from turnout.types.usage import Price
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
-_FIELDS: Final = frozenset(Model.__struct_fields__) - {"id"}
+_PRICE_FIELDS: Final = frozenset(f"price.{field}" for field in Price.__struct_fields__)
+_FIELDS: Final = frozenset(Model.__struct_fields__) - {"id"} | _PRICE_FIELDS
+_ADDED: Final = frozenset({"cache_read", "cache_write_5m", "cache_write_1h"})
+"""Prices that models.json may have from its second source alone."""
+_NOT_IN_MAP: Final = frozenset({"per_request", "per_search", "source", "as_of"})
+"""What models.json takes from its second source where that has it."""
 _COUNTS: Final = ("context_window", "max_input", "max_output", "embedding_dimensions")
 
 
@@ -30,8 +37,8 @@ class Edition(Struct, frozen=True):
     """Rows of a foreign format that could not be converted, one line each."""
 
 
-def read_edition(data: bytes, where: str, as_of: str) -> Edition:
-    """Read and check an edition. `as_of` dates a format that carries no date.
+def read_edition(data: bytes, where: str, *, as_of: str, base: Catalog) -> Edition:
+    """Read and check an edition. A map of litellm is dated `as_of` and completed from `base`.
 
     Raises:
         ConfigError: It is neither format, or rows are wrong: one line per problem.
@@ -49,7 +56,8 @@ def read_edition(data: bytes, where: str, as_of: str) -> Edition:
     converted = litellm.convert(litellm.read_map(data))
     if not converted.models:
         raise ConfigError((f"{where} names no known model; expected a models.json or litellm's price map",))
-    rendered = render(converted.models, {litellm.SOURCE: f"litellm map {where}"}, as_of)
+    models = _completed(converted.models, base)
+    rendered = render(models, {litellm.SOURCE: f"litellm map {where}"}, as_of)
     return Edition(Catalog.parse(rendered, where), converted.refused)
 
 
@@ -65,6 +73,32 @@ def render(models: Mapping[str, Model], sources: Mapping[str, str], as_of: str) 
     head = b'{"as_of":%b,"sources":%b,"models":{\n' % (encode(as_of), encode(sources))
     rows = [b"%b:%b" % (encode(name), encode(_row(models[name]))) for name in sorted(models)]
     return head + b",\n".join(rows) + b"\n}}\n"
+
+
+def _completed(models: Mapping[str, Model], base: Catalog) -> Mapping[str, Model]:
+    listed = {name.partition("/")[0] for name in models}
+    completed = {model.id: model for model in base if model.id.partition("/")[0] not in listed}
+    for name, model in models.items():
+        known = base.get(name)
+        completed[name] = _completed_model(model, known) if known else model
+    return completed
+
+
+def _completed_model(model: Model, known: Model) -> Model:
+    price = model.price
+    if price and known.price and _agree(price, known.price):
+        price = known.price  # it says the same, and more: part of it came from a second source
+    return msgspec.structs.replace(
+        model, price=price, successors=known.successors, benchmarks=known.benchmarks
+    )
+
+
+def _agree(said: Price, known: Price) -> bool:
+    for field in set(said.__struct_fields__) - _NOT_IN_MAP:
+        ours, theirs = getattr(known, field), getattr(said, field)
+        if ours != theirs and not (theirs is None and field in _ADDED):
+            return False
+    return True
 
 
 def _row(struct: Struct) -> dict[str, object]:
@@ -86,8 +120,10 @@ def _row(struct: Struct) -> dict[str, object]:
 
 
 def _unknown_fields(models: Raw) -> Iterator[str]:
-    for name, row in msgspec.json.decode(models, type=dict[str, dict[str, Raw]]).items():
-        for field in sorted(row.keys() - _FIELDS):
+    for name, row in msgspec.json.decode(models, type=dict[str, dict[str, object]]).items():
+        price = row.get("price")
+        fields = {*row, *(f"price.{field}" for field in (price if isinstance(price, dict) else ()))}
+        for field in sorted(fields - _FIELDS):
             yield f"{name} has an unknown field {field!r}{did_you_mean(field, _FIELDS)}"
 
 
