@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from turnout.catalog.catalog import Catalog
-from turnout.catalog.vendors import find_vendor, placeholders
+from turnout.catalog.vendors import find_vendor, placeholders, vendors
 from turnout.config import (
     Config,
     ModelConfig,
@@ -37,11 +37,24 @@ from turnout.types.usage import PicoUsd, Price
 Env = Mapping[str, str]
 
 
-def compile_snapshot(config: Config, catalog: Catalog, env: Env, *, version: int = 1) -> Snapshot:
-    """Make everything a request is served with. Raises `ConfigError` listing every problem found."""
+def compile_snapshot(
+    config: Config, catalog: Catalog, env: Env, *, version: int = 1, credentials: bool = True
+) -> Snapshot:
+    """Make everything a request is served with.
+
+    Args:
+        config: What is configured.
+        catalog: Facts about models.
+        env: Where vendors' keys are looked up.
+        version: Number of the snapshot.
+        credentials: Whether a provider without its credential is a problem; False for recommending only.
+
+    Raises:
+        ConfigError: One line per problem.
+    """
     problems: list[str] = []
     providers = _providers(config, env, problems)
-    deployments = _deployments(config, catalog, providers, problems)
+    deployments = _deployments(Making(config, catalog, providers, credentials, problems))
     models = _by_model(deployments)
     routes = {
         route.name: _route(route, at, config, deployments, problems) for at, route in enumerate(config.routes)
@@ -86,12 +99,17 @@ def _providers(config: Config, env: Env, problems: list[str]) -> dict[str, Provi
         provider = _provider(name, row, env, problems)
         if provider is not None:
             found[name] = provider
-    for name in _named_providers(config):
+    for name in _named_providers(config) if config.models or config.routes else _keyed(env):
         if name not in found and name not in config.providers:
             provider = _provider(name, ProviderConfig(), env, problems)
             if provider is not None:
                 found[name] = provider
     return found
+
+
+def _keyed(env: Env) -> Iterable[str]:
+    """Return the vendors whose key is in the environment: what is served without a configuration file."""
+    return [name for name, vendor in vendors().items() if any(env.get(key) for key in vendor.env)]
 
 
 def _named_providers(config: Config) -> Iterable[str]:
@@ -145,30 +163,37 @@ def _quirks(base: Quirks, row: ProviderConfig) -> Quirks:
     return msgspec.structs.replace(base, **changes)
 
 
-def _deployments(
-    config: Config, catalog: Catalog, providers: Mapping[str, Provider], problems: list[str]
-) -> tuple[Deployment, ...]:
-    found: dict[str, Deployment] = {}
+class Making(msgspec.Struct, frozen=True):
+    """What deployments are made from."""
+
+    config: Config
+    catalog: Catalog
+    providers: Mapping[str, Provider]
+    credentials: bool
+    problems: list[str]
+
+
+def _deployments(making: Making) -> tuple[Deployment, ...]:
+    config, found = making.config, dict[str, Deployment]()
     for at, item in enumerate(config.models):
         row = item if isinstance(item, ModelConfig) else ModelConfig(model=item)
-        for each in _expand(row, catalog):
-            deployment = _deployment(each, f"models[{at}]", config, catalog, providers, problems)
+        for each in _expand(row, making.catalog):
+            deployment = _deployment(each, f"models[{at}]", making)
             if deployment is None:
                 continue
             if deployment.id in found:
-                problems.append(
+                making.problems.append(
                     f"models[{at}].id: {deployment.id!r} stands twice; give one of them another id"
                 )
             found[deployment.id] = deployment
     for at, route in enumerate(config.routes):
         for name in route.models:
             if name not in found and not _serves(found, name) and "*" not in name:
-                path = f"routes[{at}].models"
-                made = _deployment(ModelConfig(model=name), path, config, catalog, providers, problems)
+                made = _deployment(ModelConfig(model=name), f"routes[{at}].models", making)
                 if made is not None:
                     found[made.id] = made
     if not config.models and not config.routes:
-        found = _everything(config, catalog, providers)
+        found = _everything(making)
     return tuple(found.values())
 
 
@@ -183,49 +208,38 @@ def _expand(row: ModelConfig, catalog: Catalog) -> Iterable[ModelConfig]:
     return [msgspec.structs.replace(row, model=name) for name in names if catalog.kind(name) != "other"]
 
 
-def _everything(config: Config, catalog: Catalog, providers: Mapping[str, Provider]) -> dict[str, Deployment]:
+def _everything(making: Making) -> dict[str, Deployment]:
     """Return every model the catalogue knows at the providers that have a credential."""
     found: dict[str, Deployment] = {}
-    for name, provider in providers.items():
+    for name, provider in making.providers.items():
         if provider.secret is None and provider.vendor.auth != "none":
             continue
-        for row in _expand(ModelConfig(model=f"{name}/*"), catalog):
-            deployment = _deployment(row, "models", config, catalog, providers, [])
+        for row in _expand(ModelConfig(model=f"{name}/*"), making.catalog):
+            deployment = _deployment(row, "models", making)
             if deployment is not None:
                 found[deployment.id] = deployment
     return found
 
 
-def _deployment(
-    row: ModelConfig,
-    path: str,
-    config: Config,
-    catalog: Catalog,
-    providers: Mapping[str, Provider],
-    problems: list[str],
-) -> Deployment | None:
+def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | None:
     prefix, slash, rest = row.model.partition("/")
     if not slash or not rest:
-        problems.append(f"{path}.model: {row.model!r} is not of the form provider/model")
+        making.problems.append(f"{path}.model: {row.model!r} is not of the form provider/model")
         return None
     name = row.provider or prefix
-    provider = providers.get(name)
+    provider = making.providers.get(name)
     if provider is None:
-        if name not in config.providers and not any(p.startswith(f"providers.{name}:") for p in problems):
-            problems.append(
-                f"{path}: no provider {name!r}{did_you_mean(name, providers)}; add it under providers:"
-            )
+        _no_provider(name, path, making)
         return None
     secret = row.secret or provider.secret
-    if secret is None and provider.vendor.auth != "none":
+    if secret is None and provider.vendor.auth != "none" and making.credentials:
         keys = " or ".join(provider.vendor.env) or "its key"
-        problems.append(f"providers.{name}: no credential; set {keys}, or providers.{name}.secret")
+        making.problems.append(f"providers.{name}: no credential; set {keys}, or providers.{name}.secret")
         return None
-    timeouts = row.timeouts or config.timeouts
     return Deployment(
         id=row.id or row.model,
         vendor=provider.vendor,
-        model=_model(row, catalog),
+        model=_model(row, making.catalog),
         upstream_model=row.upstream_model or rest,
         credential=Credential(name, secret) if secret is not None else None,
         base_url=row.base_url.rstrip("/") if row.base_url else None,
@@ -234,8 +248,15 @@ def _deployment(
         priority=row.priority,
         tags=row.tags,
         limits=Limits(max_concurrency=row.limits.max_concurrency, max_queue=row.limits.max_queue),
-        timeouts=_timeouts(timeouts),
+        timeouts=_timeouts(row.timeouts or making.config.timeouts),
     )
+
+
+def _no_provider(name: str, path: str, making: Making) -> None:
+    told = any(problem.startswith(f"providers.{name}:") for problem in making.problems)
+    if name not in making.config.providers and not told:
+        hint = did_you_mean(name, making.providers)
+        making.problems.append(f"{path}: no provider {name!r}{hint}; add it under providers:")
 
 
 def _timeouts(row: TimeoutsConfig) -> Timeouts:
@@ -312,12 +333,12 @@ def _policy(row: RouteConfig | None, config: Config) -> Policy:
     if row is None:
         return Policy(
             total_s=config.timeouts.total_s,
-            max_retries=config.retry.max,
+            max_retries=config.max_retries,
             store_content=config.journal.content,
         )
     return Policy(
         total_s=config.timeouts.total_s if row.total_s is None else row.total_s,
-        max_retries=config.retry.max if row.max_retries is None else row.max_retries,
+        max_retries=config.max_retries if row.max_retries is None else row.max_retries,
         fallback_on=frozenset(row.fallback_on),
         stream_recovery=row.stream_recovery,
         reject_unsupported=row.unsupported_params == "reject",
@@ -353,7 +374,7 @@ def _plugin(group: str, tree: Mapping[str, Json], path: str, problems: list[str]
         problems.append(f"{path}.{unknown[0]}: unknown key{hint}")
         return None
     try:
-        return msgspec.convert(rest, cls)  # type: ignore[call-overload,no-any-return]  # a Struct type by protocol
+        return msgspec.convert(rest, cls)  # type: ignore[no-any-return]  # a Struct type by protocol
     except msgspec.ValidationError as error:
         problems.append(f"{path}: {error}")
         return None

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.errors import ConfigError
+from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, RetryBudgetConfig
 from turnout.types.json import Json
 from turnout.types.secret import Secret
@@ -68,7 +69,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a host departs from its wire format; names as in `types.deployment.Quirks`. None = as the vendor row says."""
+    """How a host departs from its wire format, as `types.deployment.Quirks`. None = as the vendor row says."""
 
     max_tokens_field: str | None = None
     stream_usage: bool | None = None
@@ -166,17 +167,6 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     store_content: bool = False
 
 
-class RetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Retries on the same deployment."""
-
-    max: int = 2
-    base_s: float = 0.25
-    cap_s: float = 8
-    max_wait_s: float = 20
-    """A longer `Retry-After` means fallback instead of waiting."""
-    budget: RetryBudgetConfig = RetryBudgetConfig()
-
-
 class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where Records are kept."""
 
@@ -230,7 +220,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_route: str | None = None
     """Route that `auto` means."""
     timeouts: TimeoutsConfig = TimeoutsConfig()
+    max_retries: int = 2
+    """On the same deployment, where the failure's class allows it; a route may say otherwise."""
     retry: RetryConfig = RetryConfig()
+    retry_budget: RetryBudgetConfig = RetryBudgetConfig()
     breaker: BreakerConfig = BreakerConfig()
     journal: JournalConfig = JournalConfig()
     egress: EgressConfig = EgressConfig()
@@ -359,7 +352,7 @@ def _field_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(_names_of(Config, set())))
 
 
-def _names_of(kind: Any, seen: set[Any]) -> Iterator[str]:  # noqa: ANN401  walks type annotations
+def _names_of(kind: Any, seen: set[Any]) -> Iterator[str]:
     if get_origin(kind) is not None:
         for argument in get_args(kind):
             yield from _names_of(argument, seen)

@@ -13,7 +13,7 @@ format implements both. Everything is sans-IO: bytes and values in, bytes and va
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -170,6 +170,22 @@ class Body(Struct, frozen=True):
     extra: Mapping[str, Json] = NOTHING
 
 
+class EmbedBody(Struct, frozen=True, kw_only=True):
+    """An embeddings request, parsed; the fields beside `request` mean what they mean in `Body`."""
+
+    request: EmbedRequest
+    prefer: Preferences
+    wire: Wire
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    session: str | None = None
+    route: str | None = None
+    explain: str | None = None
+    timeout_s: float | None = None
+    retries: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
 class StreamEncoder(Protocol):
     """Writes one client stream."""
 
@@ -209,4 +225,26 @@ class Dialect(Protocol):
 
     def error(self, error: TurnoutError, request_id: str) -> tuple[int, bytes]:
         """Write a failure before the first byte: HTTP status and body."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Dialect, Protocol):
+    """A dialect whose model and verb stand in the path instead of the body."""
+
+    def parse_call(self, body: bytes, *, model: str, stream: bool) -> Body:
+        """Read a request whose address named `model` and whether it streams. Raises `InvalidRequest`."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A dialect in which clients ask for vectors."""
+
+    def parse_embed(self, body: bytes) -> EmbedBody:
+        """Read an embeddings request. Raises `InvalidRequest`."""
+        ...
+
+    def render_embed(self, response: EmbedResponse, request: EmbedRequest, summary: Summary) -> bytes:
+        """Write vectors as the client wants them encoded."""
         ...

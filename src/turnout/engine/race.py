@@ -22,6 +22,10 @@ from turnout.errors import TurnoutError
 from turnout.types.chat import ChatRequest, ChatResponse
 
 
+LOST = "lost"
+"""Message of the cancellation that tells a contender that another was faster (read by the measure layer)."""
+
+
 class Contender:
     """A step run in a task of its own."""
 
@@ -60,9 +64,9 @@ class Contender:
             self._leave.set_result(error)
         await self._task
 
-    async def stop(self) -> None:
-        """Abandon the step, and wait until it is gone."""
-        self._task.cancel()
+    async def stop(self, why: str | None = None) -> None:
+        """Abandon the step, and wait until it is gone. `why` tells the measure layer who lost a race."""
+        self._task.cancel(why)
         await asyncio.wait([self._task])
         if self.reply.done() and not self.reply.cancelled():
             self.reply.exception()  # looked at, so that asyncio does not report it as forgotten
@@ -70,10 +74,10 @@ class Contender:
             self._task.exception()
 
 
-async def stop_all(contenders: list[Contender]) -> None:
+async def stop_all(contenders: list[Contender], why: str | None = None) -> None:
     """Abandon several contenders."""
     for contender in contenders:
-        await contender.stop()
+        await contender.stop(why)
 
 
 class Hedging:
@@ -133,7 +137,7 @@ class Hedging:
         self._winner = contender
         running.remove(contender)
         try:
-            await stop_all(running)
+            await stop_all(running, LOST)
         except BaseException:
             running.append(contender)
             raise
@@ -167,7 +171,7 @@ class FanningOut:
             replies = await self._gather(tasks)
         finally:
             for task in tasks:
-                task.cancel()
+                task.cancel(LOST)
             await asyncio.wait(tasks)
             for task in tasks:
                 if not task.cancelled():

@@ -42,14 +42,14 @@ class Answer:
             await _Stream(self, opened, send).run()
             return
         exchange = opened.exchange
+        assert isinstance(request, ChatRequest)
+        body, response = b"", None
         async with opened as reply:
             if reply.express:
                 body = reply.body()
             else:
-                assert isinstance(request, ChatRequest)
                 response = await reply.response()
-                body = b""
-        if not reply.express:
+        if response is not None:
             body = self._dialect.render(response, request, self.summary(exchange, reply, final=True))
         headers = [JSON_TYPE, *self.head(exchange, reply), *self.tail(exchange)]
         await respond(send, 200, headers, body)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from turnout.codecs.base import Body, Dialect
+from turnout.codecs.base import Addressed, Body, Dialect, Embeds
 from turnout.engine.engine import Engine
 from turnout.errors import GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
 from turnout.server.answer import Answer
@@ -71,6 +71,10 @@ class Gateway:
         }
         self._listing = Listing(engine)
         self._exact, self._prefixes = self._table()
+
+    def rekey(self) -> None:
+        """Take over the keys of changed settings."""
+        self._gate = Gate(self.settings.keys)
 
     def _table(
         self,
@@ -170,7 +174,11 @@ class Gateway:
     async def _generate(self, visit: Visit) -> None:
         model, _, verb = visit.path_rest.rpartition(":")
         dialect = self._dialects.get("gemini")
-        if dialect is None or not model or verb not in ("generateContent", "streamGenerateContent"):
+        if (
+            not isinstance(dialect, Addressed)
+            or not model
+            or verb not in ("generateContent", "streamGenerateContent")
+        ):
             raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
         self._enter(visit)
         body = dialect.parse_call(await self._body(visit), model=model, stream=verb[0] == "s")
@@ -191,10 +199,10 @@ class Gateway:
     async def _embeddings(self, visit: Visit) -> None:
         self._enter(visit)
         dialect, answer = self._dialects["openai_chat"], self._answers["openai_chat"]
-        request, body = dialect.parse_embed(await self._body(visit))
-        ask = make_ask(
-            visit.request_id, visit.inbound, body, visit.principal, "openai_chat", endpoint="embeddings"
-        )
+        assert isinstance(dialect, Embeds)
+        body = dialect.parse_embed(await self._body(visit))
+        request = body.request
+        ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, "openai_chat")
         opened = self.engine.open(request, ask)
         hang_up = HangUp(visit.receive)
         try:

@@ -7,27 +7,22 @@ from typing import Literal
 
 import msgspec
 
-from turnout.codecs.base import Body
+from turnout.codecs.base import Body, EmbedBody
 from turnout.server.inbound import Inbound
-from turnout.types.ask import Ask, Endpoint, Wire
+from turnout.types.ask import Ask, Wire
 from turnout.types.principal import Principal
 from turnout.types.usage import NanoUsd
 
 
 def make_ask(
-    request_id: str,
-    inbound: Inbound,
-    body: Body,
-    principal: Principal,
-    dialect: str,
-    endpoint: Endpoint = "chat",
+    request_id: str, inbound: Inbound, body: Body | EmbedBody, principal: Principal, dialect: str
 ) -> Ask:
     """Return the envelope of one request."""
     prefer = body.prefer
     if inbound.route or inbound.allow or inbound.max_cost_nusd is not None or inbound.min_quality is not None:
         prefer = msgspec.structs.replace(
             prefer,
-            route=prefer.route or inbound.route,
+            route=prefer.route or body.route or inbound.route,
             allow=prefer.allow + inbound.allow,
             max_cost_nusd=_least(prefer.max_cost_nusd, inbound.max_cost_nusd),
             min_quality=prefer.min_quality if prefer.min_quality is not None else inbound.min_quality,
@@ -37,7 +32,7 @@ def make_ask(
         wire = Wire(wire.format, wire.body, inbound.dialect_headers)
     return Ask(
         request_id=request_id,
-        endpoint=endpoint,
+        endpoint="chat" if isinstance(body, Body) else "embeddings",
         dialect=dialect,
         client_request_id=inbound.client_request_id,
         principal=principal,

@@ -1,0 +1,275 @@
+"""From a `Config` to a running engine: the only file that wires. Floor 5.
+
+The two rings are written here as two lists, read from the outside in, each line with its reason.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from turnout.catalog.catalog import Catalog, read_overlay
+from turnout.codecs.base import Codec, Dialect
+from turnout.compile import compile_snapshot
+from turnout.config import Config
+from turnout.engine.attempt import Upstreams
+from turnout.engine.engine import Engine, Running
+from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
+from turnout.engine.route import Router
+from turnout.engine.snapshot import Snapshot
+from turnout.errors import ConfigError
+from turnout.layers.breaker import BreakerLayer
+from turnout.layers.concurrency import ConcurrencyLayer, Gates
+from turnout.layers.deadline import DeadlineLayer
+from turnout.layers.journal import JournalLayer
+from turnout.layers.measure import MeasureLayer
+from turnout.layers.retry import RetryLayer
+from turnout.layers.timeouts import TimeoutsLayer
+from turnout.layers.trace import OnEvent, TraceLayer
+from turnout.registry import load
+from turnout.stores.base import Journal
+from turnout.stores.live import Fleet
+from turnout.transport.base import Authorise, Transport
+from turnout.transport.guard import Egress, egress_for
+from turnout.types.ask import Ask
+from turnout.types.chat import ChatRequest
+from turnout.types.deployment import Stats
+from turnout.types.record import Decision
+
+CODECS = ("openai_chat", "anthropic", "gemini")
+
+
+class Upstream(Transport, Protocol):
+    """A transport whose allowed destinations follow the configuration."""
+
+    def allow(self, egress: Egress) -> None:
+        """Replace what may be dialled."""
+        ...
+
+
+class Built:
+    """A running engine with what it owns. Must be closed.
+
+    Attributes:
+        config: The configuration in force.
+        engine: Serves requests.
+        journal: Where Records go; None = not kept.
+        transport: The network.
+        dialects: What clients may speak, by wire format.
+    """
+
+    __slots__ = ("_catalog", "_env", "config", "dialects", "engine", "journal", "transport")
+
+    def __init__(
+        self, config: Config, env: Mapping[str, str], parts: "Parts", on_event: OnEvent | None = None
+    ) -> None:
+        self.config = config
+        self._env = env
+        self._catalog = parts.catalog
+        self.journal = parts.journal
+        self.transport = parts.transport
+        codecs: dict[str, Codec] = {name: load_codec(name) for name in CODECS}
+        self.dialects: dict[str, Dialect] = {name: load_dialect(name) for name in CODECS}
+        clock = asyncio.get_running_loop().time
+        fleet = Fleet(config.breaker, budget=config.retry_budget)
+        gates = Gates()
+
+        def running(snapshot: Snapshot) -> Running:
+            gates.keep(snapshot.deployments)
+            upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
+            return Running(
+                snapshot,
+                upstreams,
+                fleet,
+                request_ring(self.config, parts.journal, clock, on_event),
+                call_ring(self.config, fleet, gates, clock),
+            )
+
+        self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
+
+    def reload(self, config: Config) -> tuple[str, ...]:
+        """Put another configuration in force for requests that start from now on.
+
+        Returns the top-level keys that changed but take effect only at the next start.
+
+        Raises:
+            ConfigError: The configuration cannot be used; the old one stays in force.
+        """
+        catalog = load_catalog(config)
+        version = self.engine.snapshot.version + 1
+        snapshot = compile_snapshot(config, catalog, self._env, version=version)
+        self.transport.allow(egress(config, snapshot))
+        old, self.config, self._catalog = self.config, config, catalog
+        self.engine.apply(snapshot)
+        return tuple(
+            name for name in ("server", "journal", "breaker") if getattr(old, name) != getattr(config, name)
+        )
+
+    async def close(self) -> None:
+        """Close connections and write out the journal."""
+        await self.transport.close()
+        if self.journal is not None:
+            await self.journal.close()
+
+
+class Parts:
+    """What `Built` is put together from."""
+
+    __slots__ = ("catalog", "journal", "snapshot", "transport")
+
+    def __init__(
+        self, catalog: Catalog, snapshot: Snapshot, transport: Upstream, journal: Journal | None
+    ) -> None:
+        self.catalog = catalog
+        self.snapshot = snapshot
+        self.transport = transport
+        self.journal = journal
+
+
+async def build(
+    config: Config,
+    env: Mapping[str, str] | None = None,
+    *,
+    transport: Upstream | None = None,
+    journal: Journal | None = None,
+    on_event: OnEvent | None = None,
+) -> Built:
+    """Build an engine on the running event loop.
+
+    Args:
+        config: What to build.
+        env: Where vendors' keys are looked up; default: the environment of the process.
+        transport: Replaces the network, for tests and replays.
+        journal: Replaces the configured one.
+        on_event: Told about every request that ended.
+
+    Raises:
+        ConfigError: One line per problem.
+    """
+    env = os.environ if env is None else env
+    catalog = load_catalog(config)
+    snapshot = compile_snapshot(config, catalog, env)
+    if transport is None:
+        transport = open_transport(config, egress(config, snapshot))
+    if journal is None and config.journal.enabled:
+        journal = open_journal(config)
+    return Built(config, env, Parts(catalog, snapshot, transport, journal), on_event)
+
+
+def request_ring(
+    config: Config, journal: Journal | None, clock: Clock, on_event: OnEvent | None
+) -> list[Layer]:
+    """Return the layers around a request, outermost first."""
+    key = config.journal.hash_key
+    return [
+        # Outermost, so that what it reports includes everything below.
+        TraceLayer(clock, on_event),
+        # Around the deadline: a request that ran out of time is recorded too.
+        JournalLayer(journal, clock, key=None if key is None else key.reveal().encode()[:64]),
+        # Around every attempt, wait and fallback.
+        DeadlineLayer(clock, config.timeouts.total_s),
+    ]
+
+
+def call_ring(config: Config, fleet: Fleet, gates: Gates, clock: Clock) -> list[CallLayer]:
+    """Return the layers around an attempt, outermost first."""
+    return [
+        # Each retry passes all the layers below again.
+        RetryLayer(fleet, clock, config.retry),
+        # Before a place is taken: a deployment known to be down costs nothing.
+        BreakerLayer(fleet, clock),
+        # After the breaker, so that nobody queues for a deployment that is down.
+        ConcurrencyLayer(gates, clock),
+        # After the queue: the time spent waiting is no fault of the upstream.
+        TimeoutsLayer(),
+        # Innermost: measures what the upstream did, and nothing of ours.
+        MeasureLayer(fleet, clock),
+    ]
+
+
+def load_codec(name: str) -> Codec:
+    """Return the codec of a wire format."""
+    codec = load("turnout.codecs", name)
+    return codec.CODEC  # type: ignore[attr-defined,no-any-return]  # the registry names the format's package
+
+
+def load_dialect(name: str) -> Dialect:
+    """Return the dialect of a wire format."""
+    codec = load("turnout.codecs", name)
+    return codec.DIALECT  # type: ignore[attr-defined,no-any-return]  # the registry names the format's package
+
+
+def load_catalog(config: Config) -> Catalog:
+    """Return the catalogue with the configured corrections. Raises `ConfigError`."""
+    catalog = Catalog.load()
+    if config.catalog.overlay is None:
+        return catalog
+    path = Path(config.catalog.overlay)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError((f"catalog.overlay: {path} cannot be read: {error.strerror}",)) from None
+    return catalog.overlay(read_overlay(data, str(path)))
+
+
+def egress(config: Config, snapshot: Snapshot) -> Egress:
+    """Return where the configured deployments live: nothing else can be dialled. Raises `ConfigError`."""
+    hosts = {d.vendor.base_url for d in snapshot.deployments.values() if d.vendor.allow_http}
+    return egress_for(
+        {d.url for d in snapshot.deployments.values()},
+        allow_cidrs=config.egress.allow_cidrs,
+        allow_http=[*config.egress.allow_http, *(host_of(url) for url in hosts)],
+    )
+
+
+def host_of(url: str) -> str:
+    """Return the host of a base URL."""
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    return urlsplit(url).hostname or ""
+
+
+def credentials(snapshot: Snapshot) -> Mapping[str, Authorise]:
+    """Return what each deployment presents, bound to its vendor's host."""
+    from turnout.transport.credentials import authorise_for  # noqa: PLC0415
+
+    found: dict[str, Authorise] = {}
+    for deployment in snapshot.deployments.values():
+        if deployment.credential is not None:
+            found[deployment.id] = authorise_for(
+                deployment.vendor.auth, deployment.credential, (host_of(deployment.url),)
+            )
+    return found
+
+
+def open_transport(config: Config, allowed: Egress) -> Upstream:
+    """Open the network as configured."""
+    if config.egress.proxy is not None or config.egress.http2:
+        from turnout.transport.library import LibraryTransport  # noqa: PLC0415  an extra
+
+        return LibraryTransport(allowed, proxy=config.egress.proxy, http2=config.egress.http2)
+    from turnout.transport.http import HttpOptions, HttpTransport  # noqa: PLC0415
+    from turnout.transport.pool import PoolLimits  # noqa: PLC0415
+
+    return HttpTransport(allowed, HttpOptions(pool=PoolLimits(max_connections=config.egress.max_connections)))
+
+
+def open_journal(config: Config) -> Journal:
+    """Open the configured journal. Raises `ConfigError`."""
+    from turnout.stores.spool.journal import SpooledJournal  # noqa: PLC0415
+    from turnout.stores.sqlite import SqliteRows, spool_beside  # noqa: PLC0415
+
+    path = Path(config.journal.path)
+    return SpooledJournal(SqliteRows(path), spool_beside(path), fsync=config.journal.fsync)
+
+
+def recommend(config: Config, request: ChatRequest, ask: Ask) -> Decision:
+    """Decide from local computation alone: no credential is needed, no connection is opened.
+
+    Raises `ConfigError` for models the catalogue or configuration does not know, `TurnoutError` when none fits.
+    """
+    snapshot = compile_snapshot(config, load_catalog(config), {}, credentials=False)
+    exchange = Exchange(request, ask, started=0.0, at=datetime.now(UTC), seed=0)
+    return Router(snapshot, lambda _: Stats()).decide(exchange).decision(exchange)

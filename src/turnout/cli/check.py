@@ -1,0 +1,93 @@
+"""`turnout check`: is the configuration good, and what does it say in full? Floor 7."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from turnout.cli.options import config_option, read_config
+from turnout.types.deployment import Deployment
+
+EXAMPLE = """\
+# turnout.yaml
+version: 1
+providers:
+  openai: {secret: "${env:OPENAI_API_KEY}"}
+  anthropic: {secret: "${env:ANTHROPIC_API_KEY}"}
+  local: {vendor: llama_cpp, base_url: "http://127.0.0.1:8080/v1"}
+models:
+  - openai/gpt-5-mini
+  - anthropic/claude-haiku-4-5
+  - local/smollm2
+routes:
+  - name: assistant
+    models: [openai/gpt-5-mini, anthropic/claude-haiku-4-5, local/smollm2]
+    strategy: {type: priority}
+default_route: assistant
+aliases:
+  fast: anthropic/claude-haiku-4-5
+"""
+
+
+@click.command()
+@config_option
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the configuration file and stop.")
+@click.option("--example", is_flag=True, help="Print a configuration file to start from and stop.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the effective configuration as JSON instead of YAML."
+)
+def check(config_path: Path | None, schema: bool, example: bool, as_json: bool) -> None:
+    """Check a configuration and print what is in force, defaults included and secrets hidden.
+
+    Exit status 2 and one line per problem when it cannot be used.
+    """
+    from turnout.build import egress, load_catalog
+    from turnout.compile import compile_snapshot
+    from turnout.config import json_schema, to_builtins
+
+    if schema:
+        click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
+        return
+    if example:
+        click.echo(EXAMPLE, nl=False)
+        return
+    import os
+
+    from turnout.server.serve import check_bind
+
+    config, path = read_config(config_path)
+    snapshot = compile_snapshot(config, load_catalog(config), os.environ)
+    egress(config, snapshot)
+    check_bind(config)
+    tree = to_builtins(config)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode())
+    else:
+        import yaml
+
+        click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
+    for warning in warnings(snapshot.deployments.values()):
+        click.echo(f"turnout: {warning}", err=True)
+    n, routes = len(snapshot.deployments), len(snapshot.routes)
+    click.echo(f"turnout: {path or 'environment'}: good; {n} deployments, {routes} routes", err=True)
+
+
+def warnings(deployments: Iterable[Deployment]) -> list[str]:
+    """Return what is allowed but deserves a look: unknown prices and models past or near their retirement."""
+    from datetime import UTC, datetime, timedelta
+
+    today = datetime.now(UTC).date()
+    found: list[str] = []
+
+    for each in deployments:
+        model = each.model
+        if model.price is None:
+            found.append(f"{each.id}: the price is not known; cost will be reported as unknown")
+        if model.retires_on is not None:
+            day = datetime.fromisoformat(model.retires_on).date()
+            if day <= today + timedelta(days=30):
+                verb = "was retired" if day <= today else "will be retired"
+                hint = f"; use {', '.join(model.successors)}" if model.successors else ""
+                found.append(f"{each.id}: {verb} on {day}{hint}")
+    return found

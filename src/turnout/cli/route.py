@@ -1,0 +1,115 @@
+"""`turnout route`: what would happen to a request, as a table. Floor 7."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from turnout.cli.options import config_option, read_config
+from turnout.types.json import Json
+from turnout.types.record import CandidateView, Decision
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@config_option
+@click.option(
+    "--model", "-m", default="auto", show_default=True, help="Model, alias, turnout/<route> or auto."
+)
+@click.option(
+    "--request",
+    "request_file",
+    type=click.File("rb"),
+    help="A whole chat-completions body instead of PROMPT.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the Decision as JSON.")
+def route(
+    prompt: str | None, config_path: Path | None, model: str, request_file: click.File | None, as_json: bool
+) -> None:
+    """Decide for PROMPT and show why; nothing is sent.
+
+    Shows each candidate with the filters that dropped it, scores, predicted cost and health, and the plan.
+    """
+    from turnout.codecs.openai_chat import DIALECT
+    from turnout.server.ids import new_request_id
+    from turnout.types.ask import Ask
+
+    if request_file is not None:
+        raw = request_file.read()  # type: ignore[attr-defined]  # click opens it
+    elif prompt is not None:
+        raw = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
+    else:
+        raise click.UsageError("give a PROMPT, or --request FILE")
+    config, _ = read_config(config_path)
+    body = DIALECT.parse(raw)
+
+    async def decide() -> Decision:
+        from turnout.build import build
+        from turnout.config import JournalConfig
+
+        built = await build(msgspec.structs.replace(config, journal=JournalConfig(enabled=False)))
+        try:
+            return built.engine.select(body.request, Ask(request_id=new_request_id(), prefer=body.prefer))
+        finally:
+            await built.close()
+
+    decision = asyncio.run(decide())
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(decision), indent=2).decode())
+        return
+    show(decision)
+
+
+def show(decision: Decision) -> None:
+    """Print a decision for people."""
+    from rich.console import Console
+
+    console = Console()
+    asked, size = decision.asked, decision.input
+    console.print(
+        f"[bold]{asked.model}[/] ({asked.source}) → route [bold]{decision.route}[/], strategy "
+        f"[bold]{decision.strategy}[/]; about {size.n_tokens} tokens in"
+    )
+    console.print(_table(decision.candidates))
+    console.print(f"plan    {plan_line(decision.plan)}")
+    console.print(f"reason  {decision.reason}")
+
+
+def _table(candidates: tuple[CandidateView, ...]) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("candidate", "status", "why not", "utility", "cost (mean)", "health"):
+        table.add_column(
+            name, justify="right" if name in ("utility", "cost (mean)") else "left", overflow="fold"
+        )
+    colours = {"chosen": "green", "filtered": "red", "cooling": "yellow"}
+    for each in candidates:
+        colour = colours.get(each.status, "")
+        mean = each.cost_nusd.mean if each.cost_nusd else None
+        table.add_row(
+            each.id,
+            f"[{colour}]{each.status}[/]" if colour else each.status,
+            ", ".join(f"{drop.filter}: {drop.reason}" for drop in each.filters),
+            "" if each.utility is None else f"{each.utility:.3f}",
+            "unknown" if mean is None else f"${mean / 1e9:.6f}",
+            each.health.state if each.health else "",
+        )
+    return table
+
+
+def plan_line(plan: Json) -> str:
+    """Write a plan on one line: `a → b`, `hedge(a | b)`, `cascade(a ⇒ b)`."""
+    if not isinstance(plan, dict):
+        return str(plan)
+    for key, sign in (("sequence", " → "), ("cascade", " ⇒ "), ("hedge", " | "), ("fanout", " + ")):
+        nodes = plan.get(key)
+        if isinstance(nodes, list):
+            inner = sign.join(plan_line(node) for node in nodes)
+            return inner if key == "sequence" else f"{key}({inner})"
+    return str(plan.get("try", ""))

@@ -1,0 +1,95 @@
+"""Several worker processes on one listening socket. Floor 7.
+
+Theory of operation. The parent binds, forks, and then only waits: it runs no event loop and no thread, so a
+fork at any time is safe. A worker that dies is replaced, at most `MAX_RESTARTS` times a minute: a worker that
+cannot start must not fill the log for ever. Signals to the parent go on to all workers.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import click
+
+MAX_RESTARTS = 5
+"""Deaths per worker and minute that are mended."""
+_STOP = (signal.SIGTERM, signal.SIGINT)
+
+
+class Supervisor:
+    """Forks workers and keeps them running."""
+
+    def __init__(self, n: int, work: Callable[[], None]) -> None:
+        self._n = n
+        self._work = work
+        self._pids: set[int] = set()
+        self._stopping = False
+        self._deaths: list[float] = []
+
+    def run(self) -> int:
+        """Run until stopped; return the exit status."""
+        for sig in (*_STOP, signal.SIGHUP):
+            signal.signal(sig, self._pass_on)
+        for _ in range(self._n):
+            self._fork()
+        while self._pids:
+            try:
+                pid, status = os.wait()
+            except ChildProcessError:
+                break
+            except InterruptedError:
+                continue
+            self._pids.discard(pid)
+            self._forget_metrics(pid)
+            if not self._stopping:
+                self._replace(pid, status)
+        return 0 if self._stopping else 1
+
+    def _fork(self) -> None:
+        pid = os.fork()
+        if pid:
+            self._pids.add(pid)
+            return
+        status = 1
+        try:
+            for sig in (*_STOP, signal.SIGHUP):
+                signal.signal(sig, signal.SIG_DFL)
+            from turnout.server.ids import reseed
+
+            reseed()
+            self._work()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else 1
+        except KeyboardInterrupt:
+            status = 0
+        except BaseException as error:  # noqa: BLE001  the last frame of a process: told, then gone
+            click.echo(f"turnout: worker failed: {type(error).__name__}: {error}", err=True)
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _replace(self, pid: int, status: int) -> None:
+        now = time.monotonic()
+        self._deaths = [at for at in self._deaths if at > now - 60] + [now]
+        click.echo(f"turnout: worker {pid} ended with {os.waitstatus_to_exitcode(status)}", err=True)
+        if len(self._deaths) > MAX_RESTARTS * self._n:
+            click.echo("turnout: workers keep failing; stopping", err=True)
+            for each in self._pids:
+                os.kill(each, signal.SIGTERM)
+            return
+        self._fork()
+
+    def _pass_on(self, sig: int, _frame: object) -> None:
+        if sig in _STOP:
+            self._stopping = True
+        for pid in self._pids:
+            os.kill(pid, sig)
+
+    def _forget_metrics(self, pid: int) -> None:
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            from prometheus_client import multiprocess
+
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no annotations

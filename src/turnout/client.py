@@ -1,0 +1,280 @@
+"""The engine in process: what the gateway does, without the server. Floor 6.
+
+Messages and parameters are written as OpenAI's chat completions writes them and are checked by the same
+dialect as a request that arrives at the gateway.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
+
+import msgspec
+from msgspec import Struct
+
+from turnout.config import Config, ModelConfig, RouteConfig, load_config
+from turnout.engine.collect import Collector
+from turnout.engine.engine import Opened
+from turnout.engine.exchange import Exchange
+from turnout.engine.reply import Reply
+from turnout.server.ids import new_request_id
+from turnout.types.ask import Ask
+from turnout.types.chat import ChatRequest, ChatResponse, Text, ToolCall
+from turnout.types.embed import EmbedRequest
+from turnout.types.event import Event
+from turnout.types.record import Attempt, CostState, Decision
+from turnout.types.usage import NanoUsd, Usage
+
+if TYPE_CHECKING:
+    from turnout.build import Built
+
+Messages: TypeAlias = "str | Sequence[Mapping[str, Any]]"
+"""A question, or messages as `{"role": …, "content": …}`."""
+
+DEFAULT_FILE = Path("turnout.yaml")
+
+
+class ChatParams(TypedDict, total=False):
+    """Optional parameters of a chat call, named and shaped as in OpenAI's API, and Turnout's own `turnout` object."""
+
+    tools: Sequence[Mapping[str, Any]]
+    tool_choice: str | Mapping[str, Any]
+    parallel_tool_calls: bool
+    max_tokens: int
+    temperature: float
+    top_p: float
+    stop: str | Sequence[str]
+    seed: int
+    n: int
+    response_format: Mapping[str, Any]
+    reasoning_effort: str
+    logprobs: bool
+    top_logprobs: int
+    user: str
+    models: Sequence[str]
+    fallbacks: Sequence[str]
+    turnout: Mapping[str, Any]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A complete answer with who gave it and what it took."""
+
+    request_id: str
+    model: str
+    """`provider/model` that answered."""
+    response: ChatResponse
+    usage: Usage | None
+    cost_nusd: NanoUsd | None
+    """Over all attempts; None = a price is not known."""
+    cost_state: CostState
+    decision: Decision | None
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All text of the first choice."""
+        parts = self.response.choices[0].parts if self.response.choices else ()
+        return "".join(part.text for part in parts if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Tool calls of the first choice."""
+        parts = self.response.choices[0].parts if self.response.choices else ()
+        return tuple(part for part in parts if isinstance(part, ToolCall))
+
+
+class Vectors(Struct, frozen=True, kw_only=True):
+    """Embeddings with who made them."""
+
+    request_id: str
+    model: str
+    vectors: tuple[tuple[float, ...], ...]
+    usage: Usage | None
+    cost_nusd: NanoUsd | None
+
+
+class AsyncStream:
+    """A streamed answer: `async with client.stream(…) as stream: async for event in stream: …`."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._collector = Collector()
+        self._reply: Reply | None = None
+        self._batches: AsyncIterator[list[Event]] | None = None
+
+    async def __aenter__(self) -> "AsyncStream":
+        self._reply = await self._opened.__aenter__()
+        self._batches = self._reply.events()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.__aexit__(kind, error, trace)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while batch := await self.batch():
+            for event in batch:
+                yield event
+
+    async def batch(self) -> list[Event]:
+        """Return the events that are ready, waiting for at least one; [] at the end."""
+        if self._batches is None:
+            raise RuntimeError("enter the stream first: async with client.stream(…) as stream")
+        async for events in self._batches:
+            self._collector.add(events)
+            return events
+        return []
+
+    @property
+    def answer(self) -> Answer:
+        """What was answered so far: complete, with its cost, once the stream was read and left."""
+        if self._reply is None:
+            raise RuntimeError("enter the stream first: async with client.stream(…) as stream")
+        return _answer(self._opened.exchange, self._reply, self._collector.response())
+
+
+class AsyncClient:
+    """The engine in process.
+
+    Args:
+        config: A `Config`, the path of a configuration file, or None for `./turnout.yaml` where it exists and
+            otherwise every provider whose key is in the environment.
+
+    Raises:
+        ConfigError: On entering, when the configuration cannot be used.
+    """
+
+    def __init__(self, config: Config | str | Path | None = None) -> None:
+        self._config = _config(config)
+        self._built: Built | None = None
+
+    async def __aenter__(self) -> "AsyncClient":
+        from turnout.build import build  # noqa: PLC0415  heavy, and not needed to name the class
+
+        self._built = await build(self._config)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close connections and write out the journal."""
+        if self._built is not None:
+            await self._built.close()
+            self._built = None
+
+    async def chat(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Answer:
+        """Ask and wait for the complete answer. Raises `TurnoutError`."""
+        opened = self._open(messages, model, params, stream=False)
+        async with opened as reply:
+            response = await reply.response()
+        return _answer(opened.exchange, reply, response)
+
+    def stream(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> AsyncStream:
+        """Ask and read the answer as it comes. Raises `TurnoutError` on entering, and while it is read."""
+        return AsyncStream(self._open(messages, model, params, stream=True))
+
+    async def send(self, request: ChatRequest, ask: Ask | None = None) -> Answer:
+        """Send a request built from Turnout's own types. Raises `TurnoutError`."""
+        opened = self._engine.engine.open(request, ask or Ask(request_id=new_request_id()))
+        async with opened as reply:
+            response = await reply.response()
+        return _answer(opened.exchange, reply, response)
+
+    async def embed(
+        self, texts: str | Sequence[str], *, model: str, dimensions: int | None = None
+    ) -> Vectors:
+        """Embed texts; vectors come in input order. Raises `TurnoutError`."""
+        request = EmbedRequest(
+            model=model, input=[texts] if isinstance(texts, str) else list(texts), dimensions=dimensions
+        )
+        opened = self._engine.engine.open(request, Ask(request_id=new_request_id(), endpoint="embeddings"))
+        async with opened as reply:
+            response = await reply.vectors()
+        exchange = opened.exchange
+        return Vectors(
+            request_id=exchange.ask.request_id,
+            model=reply.deployment.model.id,
+            vectors=response.vectors,
+            usage=reply.usage,
+            cost_nusd=_cost(exchange)[0],
+        )
+
+    def explain(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Decision:
+        """Return the decision a call would get on the configuration in force; nothing is sent."""
+        request, ask = _request(messages, model, params, stream=False)
+        return self._engine.engine.select(request, ask)
+
+    def recommend(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Decision:
+        """Return which models to ask, best first (`decision.chosen`), from local computation alone.
+
+        `models=[…]` names catalogue models to choose among; they need no credential, and nothing is sent.
+        Without it the configured routes are used.
+        """
+        from turnout.build import recommend  # noqa: PLC0415  heavy, and not needed to name the class
+
+        names = tuple(params.pop("models", ()))
+        request, ask = _request(messages, model, params, stream=False)
+        if not names:
+            return self._engine.engine.select(request, ask)
+        route = RouteConfig(name="recommend", models=names)
+        config = Config(models=tuple(ModelConfig(model=name) for name in names), routes=(route,))
+        return recommend(config, msgspec.structs.replace(request, model="turnout/recommend"), ask)
+
+    @property
+    def _engine(self) -> "Built":
+        if self._built is None:
+            raise RuntimeError("enter the client first: async with AsyncClient(…) as client")
+        return self._built
+
+    def _open(self, messages: Messages, model: str, params: ChatParams, *, stream: bool) -> Opened:
+        request, ask = _request(messages, model, params, stream=stream)
+        return self._engine.engine.open(request, ask)
+
+
+def _config(config: Config | str | Path | None) -> Config:
+    if isinstance(config, Config):
+        return config
+    if config is not None:
+        return load_config(config)
+    return load_config(DEFAULT_FILE) if DEFAULT_FILE.is_file() else Config()
+
+
+def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool) -> tuple[ChatRequest, Ask]:
+    from turnout.codecs.openai_chat import DIALECT  # noqa: PLC0415  loaded with the first call
+
+    turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    body = DIALECT.parse(msgspec.json.encode({"model": model, "messages": turns, "stream": stream, **params}))
+    ask = Ask(
+        request_id=new_request_id(),
+        prefer=body.prefer,
+        session=body.session,
+        tags=body.tags,
+        metadata=body.metadata,
+        timeout_s=body.timeout_s,
+        retries=body.retries,
+        warnings=body.warnings,
+    )
+    return body.request, ask
+
+
+def _answer(exchange: Exchange, reply: Reply, response: ChatResponse) -> Answer:
+    cost, state = _cost(exchange)
+    return Answer(
+        request_id=exchange.ask.request_id,
+        model=reply.deployment.model.id,
+        response=response,
+        usage=reply.usage,
+        cost_nusd=cost,
+        cost_state=state,
+        decision=exchange.full_decision(),
+        attempts=tuple(exchange.attempts),
+    )
+
+
+def _cost(exchange: Exchange) -> tuple[NanoUsd | None, CostState]:
+    outcome = exchange.outcome
+    return (None, "unknown") if outcome is None else (outcome.cost_nusd, outcome.cost_state)

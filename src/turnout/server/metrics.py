@@ -1,0 +1,179 @@
+"""Prometheus metrics on a listener of their own. Floor 6.
+
+Labels are closed sets or configured names: no key, user, prompt or free model text (S-65). With several
+workers every process writes its numbers to shared files in `PROMETHEUS_MULTIPROC_DIR`, and whichever worker
+is scraped adds them up.
+"""
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+import uvicorn
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+from turnout.build import Built
+from turnout.layers.trace import AccessEvent
+from turnout.server.app import Gateway
+from turnout.server.http import Receive, Scope, Send, respond
+
+MULTIPROC = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
+_TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Metrics:
+    """Counts what requests did."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        labels = ("route", "model", "provider", "outcome")
+        self._requests = Counter(
+            "turnout_requests",
+            "Requests by how they ended; outcome is ok or an error class.",
+            labels,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "turnout_tokens", "Tokens by direction.", ("model", "provider", "direction"), registry=registry
+        )
+        self._cost = Counter(
+            "turnout_cost_usd", "What upstream calls cost.", ("model", "provider"), registry=registry
+        )
+        self._fallbacks = Counter(
+            "turnout_fallbacks", "Moves to the next node of a plan.", ("route",), registry=registry
+        )
+        self._ttft = Histogram(
+            "turnout_ttft_seconds",
+            "Time to first content.",
+            ("model", "provider"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._total = Histogram(
+            "turnout_request_seconds",
+            "Time to the last byte.",
+            ("model", "provider"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._overhead = Histogram(
+            "turnout_overhead_seconds",
+            "Total minus time spent waiting for upstreams.",
+            buckets=_OVERHEAD,
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "turnout_in_flight",
+            "Attempts under way.",
+            ("deployment",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._breaker = Gauge(
+            "turnout_breaker_state",
+            "0 closed, 1 half open, 2 open.",
+            ("deployment",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._open = Gauge(
+            "turnout_open_requests", "Requests being served.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._spool = Gauge(
+            "turnout_journal_spool_bytes",
+            "Records not yet in the database.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._children: dict[tuple[str, str], tuple[Any, ...]] = {}
+
+    def observe(self, event: AccessEvent) -> None:
+        """Count one request that ended."""
+        model, provider = event.model or "", event.provider or ""
+        route = event.route or ""
+        self._requests.labels(route, model, provider, event.error or "ok").inc()
+        tokens_in, tokens_out, cost, ttft, total = self._of(model, provider)
+        if event.n_input:
+            tokens_in.inc(event.n_input)
+        if event.n_output:
+            tokens_out.inc(event.n_output)
+        if event.cost_nusd:
+            cost.inc(event.cost_nusd * 1e-9)
+        if event.ttft_s is not None:
+            ttft.observe(event.ttft_s)
+        total.observe(event.total_s)
+        self._overhead.observe(event.overhead_s)
+        if event.n_fallbacks:
+            self._fallbacks.labels(route).inc(event.n_fallbacks)
+
+    def _of(self, model: str, provider: str) -> tuple[Any, ...]:
+        """Return the labelled metrics of one model, looked up once."""
+        found = self._children.get((model, provider))
+        if found is None:
+            found = self._children[model, provider] = (
+                self._tokens.labels(model, provider, "input"),
+                self._tokens.labels(model, provider, "output"),
+                self._cost.labels(model, provider),
+                self._ttft.labels(model, provider),
+                self._total.labels(model, provider),
+            )
+        return found
+
+    def refresh(self, built: Built, gateway: Gateway) -> None:
+        """Read the gauges as they are now."""
+        for name, stats in built.engine.health().items():
+            self._in_flight.labels(name).set(stats.in_flight)
+            self._breaker.labels(name).set(_STATES[stats.state])
+        self._open.set(gateway.n_open)
+        if built.journal is not None:
+            self._spool.set(built.journal.stats().spooled_bytes)
+
+    def text(self) -> bytes:
+        """Return the exposition of all workers."""
+        if MULTIPROC in os.environ:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has none
+            return generate_latest(registry)
+        return generate_latest(self._registry)
+
+    async def serve(self, sock: socket.socket, built: Built, gateway: Gateway) -> None:
+        """Answer scrapes on a listener of its own until cancelled."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                return
+            if scope["path"] != "/metrics" or scope["method"] not in ("GET", "HEAD"):
+                await respond(send, 404, [_TEXT], b"GET /metrics\n")
+                return
+            self.refresh(built, gateway)
+            await respond(send, 200, [_TEXT], self.text())
+
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+        )
+        server = _Quiet(config)
+        beat = asyncio.create_task(self._beat(built, gateway))
+        try:
+            await server._serve([sock])  # noqa: SLF001  `serve` would take the signals of the data plane's server
+        finally:
+            beat.cancel()
+
+    async def _beat(self, built: Built, gateway: Gateway) -> None:
+        """Keep this worker's gauges fresh for a scrape that another worker answers."""
+        while True:
+            self.refresh(built, gateway)
+            await asyncio.sleep(5)
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves signals alone: the data plane's server handles them."""

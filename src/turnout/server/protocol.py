@@ -1,0 +1,204 @@
+"""uvicorn's HTTP/1.1 protocol with the limits of SECURITY.md sections 4 and 7. Floor 6.
+
+Theory of operation. Sizes and counts are checked as bytes arrive; times are checked by one sweep per second
+over all connections (`sweep`), so that no request pays for a timer of its own.
+
+1. A request head is complete within `header_timeout_s` of its first byte, and a body arrives at no less than
+   `MIN_BODY_RATE` after `body_timeout_s`; otherwise the connection is closed.
+2. A head is at most 32 KiB, with at most 100 headers of at most 16 KiB each.
+3. Anything ambiguous (two lengths, length with chunking, a malformed `Host`) is answered 400 and closed.
+"""
+
+import re
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from httptools import HttpParserError
+from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+MAX_HEADERS = 100
+MIN_BODY_RATE = 1024
+"""Bytes per second below which a body that is late is given up."""
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization"})
+
+
+class WireLimits(Struct, frozen=True, kw_only=True):
+    """Times and names of one listener."""
+
+    header_timeout_s: float = 10
+    body_timeout_s: float = 60
+    allowed_hosts: frozenset[str] = frozenset()
+    """Lower-case host names without port; empty = any well-formed one."""
+    max_connections_per_address: int = 256
+
+
+class RefusedHead(Exception):  # noqa: N818  becomes an answer, not a traceback
+    """The head of a request breaks a limit; `status` is the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    wire_limits = WireLimits()
+    """Replaced per listener by `protocol_for`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_since: float | None = None
+        self._n_head = 0
+        self._body_since: float | None = None
+        self._n_body = 0
+        self._refusal: RefusedHead | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, unless its address holds too many."""
+        super().connection_made(transport)
+        self._head_since = self.loop.time()
+        if self.client is not None:
+            host = self.client[0]
+            n_same = sum(isinstance(c, GatewayProtocol) and c.address == host for c in self.connections)
+            if n_same > self.wire_limits.max_connections_per_address:
+                self._refuse(503, "too many connections from this address")
+
+    @property
+    def address(self) -> str:
+        """The client's address; "" on a socket that has none."""
+        return self.client[0] if self.client is not None else ""
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, counting what belongs to a head or a body."""
+        if self._body_since is None:
+            if self._head_since is None:
+                self._head_since = self.loop.time()
+            self._n_head += len(data)
+        super().data_received(data)
+        if self._refusal is None and self._body_since is None and self._n_head > MAX_HEAD_BYTES:
+            self._refuse(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
+        if len(self.headers) >= MAX_HEADERS:
+            self._stop(431, f"more than {MAX_HEADERS} headers")
+        if len(value) > MAX_HEADER_BYTES:
+            self._stop(431, f"a header exceeds {MAX_HEADER_BYTES} bytes")
+        if b"_" in name:
+            return  # a proxy may fold it into the name with dashes (S-41)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Check the head as a whole, then hand the request over."""
+        self._head_since, self._n_head = None, 0
+        self._body_since, self._n_body = self.loop.time(), 0
+        seen: set[bytes] = set()
+        for name, value in self.headers:
+            if name in _SINGLE:
+                if name in seen:
+                    self._stop(400, f"the header {name.decode()} was sent twice")
+                seen.add(name)
+                if name == b"host":
+                    self._check_host(value)
+        if b"host" not in seen and self.parser.get_http_version() != "1.0":
+            self._stop(400, "the Host header is missing")
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._n_body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._body_since = None
+        super().on_message_complete()
+
+    @property
+    def _serving(self) -> bool:
+        """Whether a request is being answered."""
+        cycle: Any = self.cycle  # None before the first request, though uvicorn's annotation says otherwise
+        return cycle is not None and not cycle.response_complete
+
+    def sweep(self, now: float) -> None:
+        """Give up on a client that is too slow; called once a second."""
+        limits = self.wire_limits
+        waiting = self._serving
+        if self._head_since is not None and not waiting and self._n_head:
+            if now - self._head_since > limits.header_timeout_s:
+                self._refuse(408, "the request head did not arrive in time")
+        elif self._body_since is not None:
+            late_s = now - self._body_since - limits.body_timeout_s
+            if late_s > 0 and self._n_body < late_s * MIN_BODY_RATE:
+                self._refuse(408, "the request body did not arrive in time")
+        elif (
+            self.cycle is None
+            and self._head_since is not None
+            and now - self._head_since > limits.header_timeout_s
+        ):
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused."""
+        refusal = self._refusal or RefusedHead(400, "the request is not valid HTTP/1.1")
+        self._answer(refusal)
+
+    def _check_host(self, value: bytes) -> None:
+        if not _HOST.fullmatch(value):
+            self._stop(400, "the Host header is malformed")
+        allowed = self.wire_limits.allowed_hosts
+        if allowed and value.decode().rsplit(":", 1)[0].lower().strip("[]") not in allowed:
+            self._stop(421, "this host is not served here")
+
+    def _stop(self, status: int, message: str) -> None:
+        """Leave the parser from inside one of its callbacks."""
+        self._refusal = RefusedHead(status, message)
+        raise HttpParserError(message)
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._refusal = RefusedHead(status, message)
+        self._answer(self._refusal)
+
+    def _answer(self, refusal: RefusedHead) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._serving or not self.cycle.response_started:
+            words = {413: "request_too_large", 431: "request_too_large", 503: "gateway_overloaded"}
+            word = words.get(refusal.status, "invalid_request")
+            body = msgspec.json.encode(
+                {
+                    "error": {
+                        "message": refusal.message,
+                        "type": "invalid_request_error",
+                        "param": None,
+                        "code": word,
+                    }
+                }
+            )
+            phrase = HTTPStatus(refusal.status).phrase
+            self.transport.write(
+                b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+                b"x-turnout-error-class: %s\r\nconnection: close\r\n\r\n%s"
+                % (refusal.status, phrase.encode(), len(body), word.encode(), body)
+            )
+        self.transport.close()
+
+
+def protocol_for(limits: WireLimits) -> type[GatewayProtocol]:
+    """Return the protocol class of one listener."""
+    return type("ListenerProtocol", (GatewayProtocol,), {"wire_limits": limits})
+
+
+def sweep_all(connections: Collection[Any], now: float) -> None:
+    """Give up on every client that is too slow."""
+    for connection in tuple(connections):
+        if isinstance(connection, GatewayProtocol):
+            connection.sweep(now)
