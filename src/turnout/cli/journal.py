@@ -68,7 +68,7 @@ def journal() -> None:
 @click.option("--model", metavar="NAME", help="Only requests this model answered, or failed at last.")
 @click.option("--route", metavar="NAME", help="Only requests of this route.")
 @click.option("--error", metavar="WORD", help="Only failures of this class, such as timeout_ttft; any: all.")
-@click.option("--json", "as_json", is_flag=True, help="Print whole Records, one JSON object per line.")
+@click.option("--json", "machine", is_flag=True, help="Print whole Records, one JSON object per line.")
 def tail(  # noqa: PLR0913 (a command has as many as it has options)
     db: Path,
     count: int,
@@ -77,7 +77,7 @@ def tail(  # noqa: PLR0913 (a command has as many as it has options)
     model: str | None,
     route: str | None,
     error: str | None,
-    as_json: bool,
+    machine: bool,
 ) -> None:
     """Show the latest requests, oldest first.
 
@@ -87,17 +87,15 @@ def tail(  # noqa: PLR0913 (a command has as many as it has options)
       turnout journal tail -f --route assistant
       turnout journal tail -n 1000 --json | jq .outcome.cost_nusd
     """  # noqa: D301 (click reads the control character as "do not wrap")
-    import msgspec
-
     from turnout.cli.journal_story import HEADLINE, line_of
-    from turnout.stores.base import Query
+    from turnout.stores.base import Query, as_json
 
     query = Query(model=model, route=route, error=error, limit=count)
     with _opened(db) as rows:
-        if not as_json:
+        if not machine:
             click.echo(HEADLINE)
         for record in _latest_then_new(rows, query, follows=follows):
-            click.echo(msgspec.json.encode(record) if as_json else line_of(record))
+            click.echo(as_json(record) if machine else line_of(record))
 
 
 def _latest_then_new(rows: "SqliteRows", query: "Query", *, follows: bool) -> Iterator["Record"]:
@@ -136,8 +134,8 @@ def follow(
 @journal.command("show")
 @click.argument("request_id", metavar="ID")
 @_DB
-@click.option("--json", "as_json", is_flag=True, help="Print the Record as JSON.")
-def show(request_id: str, db: Path, *, as_json: bool) -> None:
+@click.option("--json", "machine", is_flag=True, help="Print the Record as JSON.")
+def show(request_id: str, db: Path, *, machine: bool) -> None:
     """Tell the story of one request: what was asked, who could have answered, what was tried, how it ended.
 
     ID is the value of the answer's x-turnout-request-id header.
@@ -145,13 +143,14 @@ def show(request_id: str, db: Path, *, as_json: bool) -> None:
     import msgspec
 
     from turnout.cli.journal_story import tell
+    from turnout.stores.base import as_json
 
     with _opened(db) as rows:
         record = rows.get(request_id)
     if record is None:
         raise JournalError(f"{db} has no request {request_id}; `turnout journal tail` lists the latest ones")
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(record)))
+    if machine:
+        click.echo(msgspec.json.format(as_json(record)))
     else:
         tell(record)
 
@@ -189,8 +188,11 @@ def export(
     if str(out) == "-" and form == "parquet":
         raise JournalError("parquet cannot be written to the standard output; name a file")
     with _opened(db) as rows:
-        n = export_records(rows, Query(since=since, until=until), form, out)
-    click.echo(f"{n:,} records written to {out}", err=True)
+        try:
+            n = export_records(rows, Query(since=since, until=until), form, out)
+        except OSError as failure:
+            raise JournalError(f"cannot write {out}: {failure.strerror or failure}") from failure
+    click.echo(f"{n:,} records written{'' if str(out) == '-' else f' to {out}'}", err=True)
 
 
 @journal.command("check")
@@ -249,5 +251,7 @@ def _opened(db: Path, *, adopts: bool = True) -> Iterator["SqliteRows"]:
             yield rows
         finally:
             rows.close()
-    except (ConfigError, StoreUnavailable, OSError) as failure:
+    except (ConfigError, StoreUnavailable) as failure:
         raise JournalError(str(failure)) from failure
+    except OSError as failure:
+        raise JournalError(f"{failure.filename or db}: {failure.strerror or failure}") from failure

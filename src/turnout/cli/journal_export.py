@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol
 
 import click
-import msgspec
 from msgspec.structs import replace
 
-from turnout.stores.base import Query, columns_of
+from turnout.stores.base import Query, as_json, columns_of
 from turnout.types.record import Record
 
 if TYPE_CHECKING:
@@ -101,10 +100,8 @@ def _target(out: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _jsonl(file: BinaryIO) -> Iterator[Write]:
-    encoder = msgspec.json.Encoder()
-
     def write(records: Sequence[Record]) -> None:
-        file.write(encoder.encode_lines(records))
+        file.writelines(as_json(record) + b"\n" for record in records)
 
     yield write
 
@@ -150,7 +147,7 @@ def _row(record: Record) -> tuple[Any, ...]:
         "finish": record.outcome.finish,
         "cost_state": record.outcome.cost_state,
         "overhead_s": record.outcome.overhead_s,
-        "record": msgspec.json.encode(record).decode(),
+        "record": as_json(record).decode(),
     }
     return tuple(more[name] if name in more else getattr(of, name) for name in _COLUMNS)
 
@@ -174,4 +171,5 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -60,7 +60,8 @@ def tell(record: Record) -> None:
     _chapter(console, f"Request {record.request_id}", _asked(record))
     if record.decision is not None:
         _chapter(console, "Decision", _decided(record.decision))
-        _candidates(console, record.decision.candidates)
+        if record.decision.candidates:
+            _candidates(console, record.decision.candidates)
         _chapter(console, "Plan", _tree(record.decision.plan))
     if record.attempts:
         _attempts(console, record)
@@ -106,7 +107,8 @@ def _asked(record: Record) -> Iterator[str]:
 
 def _size(decision: Decision) -> str:
     size = decision.input
-    parts = [f"{size.n_tokens:,} tokens ({size.n_tokens_source})", f"{size.n_messages} messages"]
+    parts = [f"{size.n_tokens:,} tokens ({size.n_tokens_source})"]
+    parts += [f"{size.n_messages} messages"] if size.n_messages else []
     parts += [f"at most {size.max_tokens_out:,} tokens out"] if size.max_tokens_out else []
     parts += [f"{size.n_tools} tools"] if size.n_tools else []
     parts += [
@@ -123,13 +125,14 @@ def _decided(decision: Decision) -> Iterator[str]:
         (
             ("route", decision.route),
             ("strategy", f"{decision.strategy}, seed {decision.rng_seed}"),
-            ("chosen", f"{', '.join(decision.chosen) or _NONE} because {decision.reason}"),
+            ("chosen", f"{decision.chosen[0] if decision.chosen else _NONE} because {decision.reason}"),
+            ("then", ", ".join(decision.chosen[1:])),
             ("propensity", decision.propensity),
             ("explored", "yes" if decision.explored else None),
             ("abstained", decision.abstained),
             ("binding", ", ".join(objective.binding)),
             ("relaxed", ", ".join(objective.relaxed)),
-            ("configuration", decision.config_digest),
+            ("config", decision.config_digest),
         )
     )
     for name, signal in decision.signals.items():

@@ -327,6 +327,7 @@ def plain(value: object) -> object:
 
 ENCODER = msgspec.msgpack.Encoder(enc_hook=plain)
 """MessagePack, not JSON: NaN and infinity survive, and it is 15 % smaller and 25 % faster for Records."""
+_JSON = msgspec.json.Encoder(enc_hook=plain)
 _RECORD = msgspec.msgpack.Decoder(Record)
 _BRIEF = msgspec.msgpack.Decoder(_Brief)
 
@@ -365,6 +366,14 @@ def restore(payload: bytes) -> Record:
 def read_columns(payload: bytes) -> Columns:
     """Read only the searchable facts of a payload. Raises msgspec.DecodeError."""
     return columns_of(_BRIEF.decode(payload))
+
+
+def as_json(record: Record) -> bytes:
+    """Write a Record as the JSON that leaves Turnout: it names its schema, which payloads leave out."""
+    text = _JSON.encode(record)
+    return (
+        text if text.startswith(b'{"schema"') else b'{"schema":"%s",%s' % (record.schema.encode(), text[1:])
+    )
 
 
 def _mended(value: object) -> object:

@@ -140,17 +140,18 @@ class SqliteRows:
             time.sleep(0.02)
 
     def _make_schema(self) -> None:
-        with _transaction(self._db):
-            version = _version(self._db)
-            if version > SCHEMA_VERSION:
-                problem = (
-                    f"journal: {self.path} has schema {version}, newer than the {SCHEMA_VERSION} that this "
-                    "Turnout knows: upgrade Turnout, or name another file"
-                )
-                raise ConfigError((problem,))
-            if version == 0:
-                for statement in _SCHEMA:
+        if _version(self._db) == 0:
+            with _transaction(self._db):
+                # Asked again: another worker may have made it while this one waited for its turn.
+                for statement in _SCHEMA if _version(self._db) == 0 else ():
                     self._db.execute(statement)
+        version = _version(self._db)
+        if version > SCHEMA_VERSION:
+            problem = (
+                f"journal: {self.path} has schema {version}, newer than the {SCHEMA_VERSION} that this "
+                "Turnout knows: upgrade Turnout, or name another file"
+            )
+            raise ConfigError((problem,))
 
     def insert(self, payloads: Sequence[bytes]) -> Stored:
         """Commit a batch; see `Rows.insert`."""
