@@ -244,10 +244,10 @@ def _config(config: Config | str | Path | None) -> Config:
 
 
 def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool) -> tuple[ChatRequest, Ask]:
-    from turnout.codecs.openai_chat import DIALECT  # noqa: PLC0415  loaded with the first call
+    from turnout.codecs.openai_chat import OpenAIChatDialect  # noqa: PLC0415  loaded with the first call
 
     turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-    body = DIALECT.parse(msgspec.json.encode({"model": model, "messages": turns, "stream": stream, **params}))
+    body = OpenAIChatDialect().parse(msgspec.json.encode({"model": model, "messages": turns, "stream": stream, **params}))
     ask = Ask(
         request_id=new_request_id(),
         prefer=body.prefer,

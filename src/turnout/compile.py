@@ -10,16 +10,9 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from turnout.catalog.catalog import Catalog
+from turnout.catalog.prices import InexactPriceError
 from turnout.catalog.vendors import find_vendor, placeholders, vendors
-from turnout.config import (
-    Config,
-    ModelConfig,
-    PriceConfig,
-    ProviderConfig,
-    RouteConfig,
-    TimeoutsConfig,
-    to_builtins,
-)
+from turnout.config import Config, ModelConfig, ProviderConfig, RouteConfig, TimeoutsConfig, to_builtins
 from turnout.engine.exchange import Policy
 from turnout.engine.snapshot import Route, Snapshot
 from turnout.errors import ConfigError
@@ -32,7 +25,7 @@ from turnout.types.deployment import Credential, Deployment, Limits, Model, Quir
 from turnout.types.http import Timeouts
 from turnout.types.json import Json
 from turnout.types.secret import Secret
-from turnout.types.usage import PicoUsd, Price
+from turnout.types.usage import Price
 
 Env = Mapping[str, str]
 
@@ -231,6 +224,11 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
     if provider is None:
         _no_provider(name, path, making)
         return None
+    try:
+        price = None if row.price is None else row.price.exact()
+    except InexactPriceError as error:
+        making.problems.append(f"{path}.price: {error}")
+        return None
     secret = row.secret or provider.secret
     if secret is None and provider.vendor.auth != "none" and making.credentials:
         keys = " or ".join(provider.vendor.env) or "its key"
@@ -239,7 +237,7 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
     return Deployment(
         id=row.id or row.model,
         vendor=provider.vendor,
-        model=_model(row, making.catalog),
+        model=_model(row, making.catalog, price),
         upstream_model=row.upstream_model or rest,
         credential=Credential(name, secret) if secret is not None else None,
         base_url=row.base_url.rstrip("/") if row.base_url else None,
@@ -263,30 +261,16 @@ def _timeouts(row: TimeoutsConfig) -> Timeouts:
     return Timeouts(row.connect_s, row.first_byte_s, row.idle_s, row.total_s)
 
 
-def _model(row: ModelConfig, catalog: Catalog) -> Model:
-    model = catalog.get(row.model) or Model(id=row.model)
+def _model(row: ModelConfig, catalog: Catalog, price: Price | None) -> Model:
+    model = catalog.facts(row.model)
     changes: dict[str, object] = {
-        "price": _price(row.price) if row.price else model.price,
+        "price": price or model.price,
         "context_window": row.context_window or model.context_window,
         "max_output": row.max_output or model.max_output,
         "capabilities": model.capabilities if row.capabilities is None else row.capabilities,
         "modalities_in": row.modalities or model.modalities_in,
     }
     return msgspec.structs.replace(model, **changes)
-
-
-def _price(row: PriceConfig) -> Price:
-    return Price(
-        input=_pico(row.input),
-        output=_pico(row.output),
-        cache_read=None if row.cache_read is None else _pico(row.cache_read),
-        cache_write_5m=None if row.cache_write is None else _pico(row.cache_write),
-        source="configuration",
-    )
-
-
-def _pico(usd_per_mtok: float) -> PicoUsd:
-    return PicoUsd(round(usd_per_mtok * 1_000_000))
 
 
 def _by_model(deployments: Iterable[Deployment]) -> dict[str, tuple[Deployment, ...]]:

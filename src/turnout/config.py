@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
+from turnout.catalog.prices import UsdPrice
 from turnout.errors import ConfigError
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, RetryBudgetConfig
@@ -69,7 +70,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a host departs from its wire format, as `types.deployment.Quirks`. None = as the vendor row says."""
+    """How a host departs from its wire format (`types.deployment.Quirks`); None = as the vendor row says."""
 
     max_tokens_field: str | None = None
     stream_usage: bool | None = None
@@ -117,15 +118,6 @@ class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_queue: int = 100
 
 
-class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Prices in USD per million tokens, replacing the catalogue's."""
-
-    input: float
-    output: float
-    cache_read: float | None = None
-    cache_write: float | None = None
-
-
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One deployment: a model at a provider."""
 
@@ -143,7 +135,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tags: frozenset[str] = frozenset()
     limits: LimitsConfig = LimitsConfig()
     timeouts: TimeoutsConfig | None = None
-    price: PriceConfig | None = None
+    price: UsdPrice | None = None
+    """USD per million tokens, replacing the catalogue's."""
     context_window: int | None = None
     max_output: int | None = None
     capabilities: frozenset[str] | None = None
@@ -155,7 +148,7 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     name: str
     models: tuple[str, ...]
-    strategy: dict[str, Json] = {"type": "priority"}
+    strategy: dict[str, Json] = field(default_factory=lambda: {"type": "priority"})
     filter: tuple[dict[str, Json], ...] | None = None
     """None = allowed, capable, fits, healthy, priced."""
     total_s: float | None = None
@@ -213,8 +206,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: ServerConfig = ServerConfig()
     providers: dict[str, ProviderConfig] = {}
     models: tuple[str | ModelConfig, ...] = ()
-    """Deployments; `provider/*` = every model the catalogue knows there. Empty = all models of every provider that
-    has a credential."""
+    """Deployments; `provider/*` = every model the catalogue knows there. Empty, and no routes either = all models
+    of every provider that has a credential."""
     routes: tuple[RouteConfig, ...] = ()
     aliases: dict[str, str] = {}
     default_route: str | None = None

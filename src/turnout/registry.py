@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
 BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.codecs": {
-        "openai_chat": "turnout.codecs.openai_chat",
-        "anthropic": "turnout.codecs.anthropic",
-        "gemini": "turnout.codecs.gemini",
+        "openai_chat": "turnout.codecs.openai_chat:OpenAIChat",
+        "anthropic": "turnout.codecs.anthropic:Anthropic",
+        "gemini": "turnout.codecs.gemini:Gemini",
+    },
+    "turnout.dialects": {
+        "openai_chat": "turnout.codecs.openai_chat:OpenAIChatDialect",
+        "anthropic": "turnout.codecs.anthropic:AnthropicDialect",
+        "gemini": "turnout.codecs.gemini:GeminiDialect",
     },
     "turnout.strategies": {
         "priority": "turnout.strategies.priority:Priority",

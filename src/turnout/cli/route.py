@@ -35,7 +35,7 @@ def route(
 
     Shows each candidate with the filters that dropped it, scores, predicted cost and health, and the plan.
     """
-    from turnout.codecs.openai_chat import DIALECT
+    from turnout.codecs.openai_chat import OpenAIChatDialect
     from turnout.server.ids import new_request_id
     from turnout.types.ask import Ask
 
@@ -46,7 +46,7 @@ def route(
     else:
         raise click.UsageError("give a PROMPT, or --request FILE")
     config, _ = read_config(config_path)
-    body = DIALECT.parse(raw)
+    body = OpenAIChatDialect().parse(raw)
 
     async def decide() -> Decision:
         from turnout.build import build

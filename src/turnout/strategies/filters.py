@@ -96,11 +96,13 @@ class Fits(Struct, frozen=True, tag="fits"):
         return "fits"
 
     def drop(self, context: Context, candidate: Candidate) -> str | None:
-        """Return `window_too_small` or `output_too_long`, or None."""
+        """Return `window_too_small`, `input_too_long` or `output_too_long`, or None."""
         model = candidate.deployment.model
         asked = context.max_tokens_out if context.explicit_max_tokens else 0
         if model.context_window is not None and context.n_tokens_in + asked > model.context_window:
             return "window_too_small"
+        if model.max_input is not None and context.n_tokens_in > model.max_input:
+            return "input_too_long"
         if asked and model.max_output is not None and asked > model.max_output:
             return "output_too_long"
         return None
