@@ -51,12 +51,13 @@ KEEP_ALIVE = b": keep-alive\n\n"
 class _Open:
     """A call whose arguments are still arriving."""
 
-    __slots__ = ("arguments", "call_id", "name", "signature")
+    __slots__ = ("arguments", "call_id", "kind", "name", "signature")
 
     def __init__(self, delta: ToolDelta) -> None:
         self.call_id = delta.id or ""
         self.name = delta.name or ""
         self.signature = delta.signature
+        self.kind = delta.kind
         self.arguments = [delta.arguments]
 
     def add(self, delta: ToolDelta) -> None:
@@ -67,7 +68,9 @@ class _Open:
 
     def call(self) -> ToolCall:
         text = "".join(self.arguments)
-        return ToolCall(id=self.call_id, name=self.name, arguments=text, signature=self.signature)
+        return ToolCall(
+            id=self.call_id, name=self.name, arguments=text, kind=self.kind, signature=self.signature
+        )
 
 
 class GeminiStream:

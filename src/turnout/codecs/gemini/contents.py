@@ -4,19 +4,28 @@ Theory of operation.
 
 1. Gemini knows two roles. Tool results go into a `user` turn right behind the calls they answer: results that
    follow each other share one content, and inside a mixed turn they come first.
-2. A result is matched to its call by name and order, so its name is looked up from the call with its id. Ids
-   that this codec made up (`wire.MINTED`) are taken off again.
+2. Gemini matches a result to its call by name and order: the name is looked up from the call with its id, and
+   results go in the order of the calls. Ids that this codec made up (`wire.MINTED`) are taken off again.
 3. Thoughts and signatures of other providers never travel. Models that demand a signature on calls they did
    not make themselves get the word Google documents for that.
 """
 
+import sys
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
-from turnout.codecs.gemini.notices import NATIVE_DROPPED, SYSTEM_FOLDED, Notices
+from turnout.codecs.gemini.notices import (
+    ARGUMENTS_WRAPPED,
+    NATIVE_BLOCK_DROPPED,
+    REASONING_DROPPED,
+    SYSTEM_FOLDED,
+    Notices,
+)
 from turnout.codecs.gemini.thinking import generation, needs_signatures
 from turnout.codecs.gemini.turns import plain
 from turnout.codecs.gemini.wire import MINTED, SIGNATURE, UNREADABLE, WIRE
@@ -55,6 +64,17 @@ _SUFFIXES = {
 _read_arguments = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
+class _Called(NamedTuple):
+    """A call of the conversation."""
+
+    name: str
+    at: int
+    """How many calls came before it."""
+
+
+_UNKNOWN = _Called("", sys.maxsize)
+
+
 class Contents:
     """The conversation as Gemini wants it; `write` fills `system` and `turns`."""
 
@@ -66,24 +86,18 @@ class Contents:
         """The request came in this format: it keeps its extra fields."""
         self._fill_signatures = not own and needs_signatures(model)
         self._media_in_results = own or (generation(model) or 0) >= 3
-        self._names: dict[str, str] = {}
+        self._calls: dict[str, _Called] = {}
 
     def write(self, messages: Iterable[Message]) -> None:
         """Write the messages in order."""
-        answering: list[Json] | None = None
-        for message in messages:
+        for message in messages if self._own else _joined(messages):
             if message.role in {"system", "developer"}:
                 self._system(message)
                 continue
-            parts = self._assistant(message) if message.role == "assistant" else self._user(message)
-            if not parts:
-                continue
-            only_results = message.role == "tool" and not self._own
-            if only_results and answering is not None:
-                answering += parts
-                continue
-            self.turns.append({"role": "model" if message.role == "assistant" else "user", "parts": parts})
-            answering = parts if only_results else None
+            is_model = message.role == "assistant"
+            parts = self._assistant(message) if is_model else self._user(message)
+            if parts:
+                self.turns.append({"role": "model" if is_model else "user", "parts": parts})
         if not self.turns:
             self.turns.append({"role": "user", "parts": [{"text": ""}]})
 
@@ -110,19 +124,21 @@ class Contents:
         return parts
 
     def _user(self, message: Message) -> list[Json]:
-        results: list[Json] = []
+        results: list[tuple[int, Json]] = []
         others: list[Json] = []
         for part in message.parts:
-            if isinstance(part, ToolResult):
-                response, beside = self._result(part)
-                # A request of this format keeps its order; others may put text before results.
-                (others if self._own else results).append(response)
-                others += beside
+            if not isinstance(part, ToolResult):
+                written = self._content(part)
+                if written is not None:
+                    others.append(written)
                 continue
-            written = self._content(part)
-            if written is not None:
-                others.append(written)
-        return results + others
+            response, beside = self._result(part)
+            if self._own:
+                others.append(response)
+            else:
+                results.append((self._calls.get(part.call_id, _UNKNOWN).at, response))
+            others += beside
+        return [response for _, response in sorted(results, key=itemgetter(0))] + others
 
     def _content(self, part: Part) -> JsonObject | None:
         """Write a part; None where it says nothing to this upstream."""
@@ -138,7 +154,7 @@ class Contents:
             case Native() if part.wire == WIRE:
                 return part.value
             case Native():
-                self._notices.warn(NATIVE_DROPPED)
+                self._notices.warn(NATIVE_BLOCK_DROPPED)
                 return None
             case ToolCall():
                 return self._call(part, part.signature)
@@ -162,6 +178,7 @@ class Contents:
 
     def _thought(self, part: Reasoning) -> JsonObject | None:
         if part.wire != WIRE:
+            self._notices.warn(REASONING_DROPPED)
             return None
         out: dict[str, Json] = {"text": part.text, "thought": True} if part.text else {"thought": True}
         if part.signature is not None:
@@ -169,8 +186,8 @@ class Contents:
         return {**out, **self._extra(part.extra)} if part.text or part.signature else None
 
     def _call(self, part: ToolCall, signature: str | None) -> JsonObject:
-        self._names[part.id] = part.name
-        call: dict[str, Json] = {"name": part.name, "args": _arguments(part)}
+        self._calls[part.id] = _Called(part.name, len(self._calls))
+        call: dict[str, Json] = {"name": part.name, "args": self._arguments(part)}
         if part.id and not part.id.startswith(MINTED):
             call["id"] = part.id
         extra = dict(self._extra(part.extra))
@@ -178,6 +195,18 @@ class Contents:
         if isinstance(inner, Mapping):
             call |= inner
         return {"functionCall": call, **({SIGNATURE: signature} if signature else {}), **extra}
+
+    def _arguments(self, part: ToolCall) -> Json:
+        """Return the arguments as the object Gemini demands; the model's own text where it is one."""
+        text = part.arguments.strip()
+        if not text:
+            return {}
+        try:
+            _read_arguments(text)
+        except UNREADABLE:
+            self._notices.warn(ARGUMENTS_WRAPPED)
+            return {"input": part.arguments}
+        return Raw(text.encode())
 
     def _result(self, part: ToolResult) -> tuple[JsonObject, list[Json]]:
         """Write a tool's answer; media go inside it where the model can read them there, else beside it."""
@@ -187,7 +216,9 @@ class Contents:
             for piece in part.content
             if not isinstance(piece, Text) and (written := self._content(piece))
         ]
-        out: dict[str, Json] = {"name": part.name or self._names.get(part.call_id) or part.call_id}
+        out: dict[str, Json] = {
+            "name": part.name or self._calls.get(part.call_id, _UNKNOWN).name or part.call_id
+        }
         out["response"] = _response(part, "\n".join(texts))
         if part.call_id and not part.call_id.startswith(MINTED):
             out["id"] = part.call_id
@@ -235,21 +266,24 @@ class Contents:
         )
 
 
+def _joined(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield the messages with tool messages that follow each other made one."""
+    results: list[Part] = []
+    for message in messages:
+        if message.role == "tool":
+            results += message.parts
+            continue
+        if results:
+            yield Message("tool", tuple(results))
+            results = []
+        yield message
+    if results:
+        yield Message("tool", tuple(results))
+
+
 def _guess(part: Media) -> str:
     path = (part.url or "").partition("?")[0]
     return _SUFFIXES.get(path.rpartition(".")[2].lower(), _MIMES[part.kind])
-
-
-def _arguments(part: ToolCall) -> Json:
-    """Return the arguments as the object Gemini demands; the model's own text where it is one."""
-    text = part.arguments.strip()
-    if not text:
-        return {}
-    try:
-        _read_arguments(text)
-    except UNREADABLE:
-        return {"input": part.arguments}
-    return Raw(text.encode())
 
 
 def _response(part: ToolResult, text: str) -> Json:

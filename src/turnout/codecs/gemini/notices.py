@@ -3,9 +3,11 @@
 from turnout.codecs.base import Encoded
 from turnout.types.http import HttpRequest
 
-SCHEMA_RELAXED = "schema_relaxed"
+SCHEMA_ADAPTED = "schema_adapted"
 SYSTEM_FOLDED = "system_folded"
-NATIVE_DROPPED = "native_dropped"
+REASONING_DROPPED = "reasoning_dropped"
+ARGUMENTS_WRAPPED = "tool_arguments_wrapped"
+NATIVE_BLOCK_DROPPED = "native_block_dropped"
 
 
 class Notices:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from turnout.codecs.base import Encoded
 from turnout.codecs.gemini import thinking
 from turnout.codecs.gemini.contents import Contents
-from turnout.codecs.gemini.notices import SCHEMA_RELAXED, Notices
+from turnout.codecs.gemini.notices import SCHEMA_ADAPTED, Notices
 from turnout.codecs.gemini.schema import from_json_schema
 from turnout.codecs.gemini.wire import WIRE, write
 from turnout.errors import UnsupportedParameter
@@ -130,7 +130,7 @@ def _translated(schema: JsonObject, notices: Notices, *, strict: bool, at: str) 
         words = ", ".join(sorted(lost))
         raise UnsupportedParameter(f"{at}: this upstream cannot keep to {words} of a strict schema", param=at)
     if lost:
-        notices.warn(SCHEMA_RELAXED)
+        notices.warn(SCHEMA_ADAPTED)
     return written
 
 

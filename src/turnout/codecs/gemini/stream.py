@@ -27,6 +27,7 @@ from turnout.codecs.gemini.response import (
     seed_of,
 )
 from turnout.codecs.gemini.wire import (
+    END_MARK,
     UNREADABLE,
     WIRE,
     Frame,
@@ -37,6 +38,7 @@ from turnout.codecs.gemini.wire import (
     usage_of,
 )
 from turnout.codecs.sse import MAX_FRAME, SseSplitter
+from turnout.codecs.sse import Frame as SseFrame
 from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
 from turnout.types.chat import Media, Native, Reasoning, Text, ToolCall
 from turnout.types.event import (
@@ -131,14 +133,18 @@ class FrameReader:
             else:
                 self._sse = SseSplitter()
         if self._sse is not None:
-            return [frame.data for frame in self._sse.feed(data) if frame.data]
+            return _data_of(self._sse.feed(data))
         return self._array.feed(data) if self._array is not None else []
 
     def end(self) -> list[bytes]:
         """Return the last frame of an event stream that lacks its blank line."""
         if self._sse is None:
             return []
-        return [frame.data for frame in self._sse.end() if frame.data]
+        return _data_of(self._sse.end())
+
+
+def _data_of(frames: list[SseFrame]) -> list[bytes]:
+    return [frame.data for frame in frames if frame.data and frame.data != END_MARK]
 
 
 class _Candidate:

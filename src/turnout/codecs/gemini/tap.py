@@ -16,7 +16,15 @@ from msgspec import Raw, Struct
 
 from turnout.codecs.gemini import errors
 from turnout.codecs.gemini.response import may_name_turnout, without_turnout
-from turnout.codecs.gemini.wire import NO_RAW, UNREADABLE, PromptFeedback, finish_word, finished, usage_of
+from turnout.codecs.gemini.wire import (
+    END_MARK,
+    NO_RAW,
+    UNREADABLE,
+    PromptFeedback,
+    finish_word,
+    finished,
+    usage_of,
+)
 from turnout.codecs.sse import Frame, FrameBuffer, frames
 from turnout.errors import StreamInterrupted, TurnoutError
 from turnout.types.chat import FinishReason
@@ -25,8 +33,6 @@ from turnout.types.usage import Usage
 _SAYS_NOTHING = frozenset({"text", "thought"})
 _CALL = b'"functionCall"'
 """Quotes inside a JSON string are escaped, so these bytes can only be a member's name."""
-_END_MARK = b"[DONE]"
-"""Sent by some compatible hosts; never by Google."""
 
 
 class _Content(Struct, frozen=True):
@@ -126,7 +132,7 @@ class GeminiTap:
     def _pass(self, whole: bytes) -> bytes:
         found = frames(whole)
         for frame in found:
-            if frame.data and frame.data != _END_MARK:
+            if frame.data and frame.data != END_MARK:
                 self._look(frame.data)
         if not may_name_turnout(whole):
             return whole

@@ -71,6 +71,9 @@ MINTED = "gcall_"
 """Prefix of tool call ids that this codec makes where Gemini gave none. They are taken off again on the way
 back to Gemini, so a conversation returns as it came without any table of ids being kept."""
 
+END_MARK = b"[DONE]"
+"""Ends the streams of some compatible hosts; never of Google's."""
+
 NO_RAW = Raw()
 
 UNREADABLE = (ValueError, RecursionError)
