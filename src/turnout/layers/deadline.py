@@ -1,0 +1,110 @@
+"""Limits the time of a request over all its attempts. Floor 4.
+
+Theory of operation.
+1. One timer per request. When it fires it cancels the request's task; on the way out the cancellation
+   is turned into `TimeoutTotal`, but only if the timer asked for it and nobody else did
+   (`Task.uncancel` counts the askers, as in `asyncio.timeout`).
+2. The limit is the smaller of the route's and the caller's. The route is not known when the request
+   enters the ring, so a default applies until the route station calls `within`.
+3. Entering and leaving happen in one task, so the timer may stay armed while the reply is read. It is
+   disarmed as soon as nothing more is awaited from an upstream: a complete reply is never cut off.
+4. Time left is computed with the clock given, and the timer is set relative to now: event loops differ in
+   what their own `time()` means.
+"""
+
+import asyncio
+from functools import partial
+from types import TracebackType
+
+from turnout.engine.exchange import DEFAULT_POLICY
+from turnout.errors import TimeoutTotal
+from turnout.layers.base import Clock, Exchange, Handler, Reply
+
+
+class DeadlineLayer:
+    """Gives each request its deadline."""
+
+    __slots__ = ("clock", "total_s")
+
+    def __init__(self, clock: Clock, total_s: float | None = DEFAULT_POLICY.total_s) -> None:
+        self.clock = clock
+        self.total_s = total_s
+        """Limit until the route is known; None = none."""
+
+    def __call__(self, inner: Handler) -> Handler:
+        """Wrap a request handler."""
+        return partial(_Limited, self, inner)
+
+
+class _Limited:
+    __slots__ = ("_exchange", "_fired", "_inner", "_layer", "_n_cancelling", "_task", "_timer")
+
+    def __init__(self, layer: DeadlineLayer, handler: Handler, exchange: Exchange) -> None:
+        self._layer = layer
+        self._exchange = exchange
+        self._inner = handler(exchange)
+        self._timer: asyncio.TimerHandle | None = None
+        self._fired = False
+
+    async def __aenter__(self) -> Reply:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._n_cancelling = task.cancelling()
+        self._exchange.deadline = self
+        self.within(self._layer.total_s)
+        try:
+            reply = await self._inner.__aenter__()
+        except BaseException as error:
+            self._disarm()
+            if self._fired:
+                self._convert(error)
+            raise
+        if reply.done:
+            self._disarm()
+        return reply
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._disarm()
+        try:
+            return await self._inner.__aexit__(kind, error, trace)
+        finally:
+            if self._fired:
+                self._convert(error)
+
+    def within(self, total_s: float | None) -> None:
+        """Set the limit to the smaller of `total_s` and what the caller asked for."""
+        exchange = self._exchange
+        asked_s = exchange.ask.timeout_s
+        limit_s = asked_s if total_s is None or (asked_s is not None and asked_s < total_s) else total_s
+        deadline_at = None if limit_s is None else exchange.started + limit_s
+        if deadline_at == exchange.deadline_at:
+            return
+        exchange.deadline_at = deadline_at
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline_at is not None and not self._fired:
+            left_s = max(0.0, deadline_at - self._layer.clock())
+            self._timer = self._task.get_loop().call_later(left_s, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._fired = True
+        self._task.cancel()
+
+    def _disarm(self) -> None:
+        self._exchange.deadline = None  # it points back here
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _convert(self, error: BaseException | None) -> None:
+        """Take the cancellation back that the timer asked for, and raise what it means."""
+        was_only_one = self._task.uncancel() <= self._n_cancelling
+        if was_only_one and isinstance(error, asyncio.CancelledError):
+            exchange = self._exchange
+            limit_s = (exchange.deadline_at or exchange.started) - exchange.started
+            raise TimeoutTotal(f"no complete answer within {limit_s:g} s") from error
