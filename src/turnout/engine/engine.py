@@ -16,6 +16,7 @@ from types import TracebackType
 from turnout.engine.attempt import Upstreams
 from turnout.engine.exchange import CallHandler, CallLayer, Clock, Exchange, Handler, Layer, Request
 from turnout.engine.execute import Executor, Step
+from turnout.engine.recover import open_recovering, recovers
 from turnout.engine.reply import Reply
 from turnout.engine.route import Router
 from turnout.engine.snapshot import Snapshot
@@ -77,7 +78,11 @@ class _Routed:
     async def __aenter__(self) -> Reply:
         exchange = self._exchange
         routed = self._router.decide(exchange)
-        step = self._executor.open(routed.choice.plan, exchange, exchange.request)
+        plan = routed.choice.plan
+        if recovers(exchange):
+            step = open_recovering(self._executor, plan, exchange)
+        else:
+            step = self._executor.open(plan, exchange, exchange.request)
         reply = await step.__aenter__()
         self._step = step
         exchange.reply = reply

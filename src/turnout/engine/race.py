@@ -21,7 +21,6 @@ from turnout.engine.reply import Reply, WholeReply
 from turnout.errors import TurnoutError
 from turnout.types.chat import ChatRequest, ChatResponse
 
-
 LOST = "lost"
 """Message of the cancellation that tells a contender that another was faster (read by the measure layer)."""
 

@@ -215,6 +215,8 @@ class Router:
         elif pool.pinned:
             choice = msgspec.structs.replace(choice, reason="pinned_by_caller")
         exchange.policy = route.policy
+        if exchange.deadline is not None:
+            exchange.deadline.within(route.policy.total_s)
         routed = Routed(pool, context, candidates, dropped, choice, self._snapshot)
         exchange.routing = routed
         return routed
