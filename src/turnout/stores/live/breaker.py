@@ -122,6 +122,7 @@ class Breaker:
 
     @config.setter
     def config(self, config: BreakerConfig) -> None:
+        """Put other rules in force; what was counted stays, unless the window's length changes."""
         if config.window_s != self._config.window_s:
             self._window = Window(config.window_s, N_SLOTS)
         self._config = config
