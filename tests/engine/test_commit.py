@@ -5,8 +5,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.kit import Turn
-from engine.test_race import Longest, Majority, rig_with
+from tests.engine.kit import Turn
+from tests.engine.test_race import Longest, Majority, rig_with
 from turnout.errors import TurnoutError
 from turnout.plan import Cascade, Fanout, Hedge, Sequence, Try, deployments
 from turnout.testing.clock import run

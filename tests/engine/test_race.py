@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from engine.kit import Turn, rig, said
+from tests.engine.kit import Turn, rig, said
 from turnout.errors import ProviderOverloaded
 from turnout.plan import Cascade, Fanout, Hedge, Question, Reduction, Sequence, Try, Verdict
 from turnout.strategies.base import Choice

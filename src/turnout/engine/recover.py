@@ -1,8 +1,8 @@
 """What may follow a stream that broke after commit: `stream_recovery: continue` (WIRE.md 2.6). Floor 4.
 
-Theory of operation. The reply of a plan is wrapped; when its stream breaks, what was said so far is handed to
-the rest of the plan as the beginning of the assistant's own turn, and the new answer's text follows in the same
-stream.
+Theory of operation. The reply of a plan is wrapped; when its stream breaks, what was said so far is handed
+to the rest of the plan as the beginning of the assistant's own turn, and the new answer's text follows in the
+same stream.
 
 1. Only plain text can be continued: once a tool call, signed thinking or a refusal has begun, the break is
    reported as it is. So is a second break.
@@ -54,7 +54,7 @@ class Recovering:
             await self._step.__aexit__(kind, error, trace)
 
     async def follow(self, broken: Reply, said: str, error: TurnoutError) -> Reply:
-        """Leave what broke and enter the rest of the plan with what was said. Raises `error` if nothing is left."""
+        """Leave what broke, and enter the rest of the plan with what was said. Raises `error` if none is left."""
         request = self._exchange.request
         left = tuple(name for name in plans.deployments(self._plan) if name != broken.deployment.id)
         if not left or not isinstance(request, ChatRequest):

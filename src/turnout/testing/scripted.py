@@ -1,7 +1,7 @@
 """A transport that plays a script instead of using the network: the fake at the network's seam. Floor 6.
 
-Each upstream host has a list of `Turn`s; the n-th call to it plays the n-th, and the last one repeats. Answers
-are in Anthropic's wire format, whose frames are the strictest of the three.
+Each upstream host has a list of `Turn`s; the n-th call to it plays the n-th, and the last one repeats.
+Answers are in Anthropic's wire format, whose frames are the strictest of the three.
 """
 
 import asyncio
