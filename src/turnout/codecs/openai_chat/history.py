@@ -9,7 +9,7 @@ from typing import Literal
 
 from turnout.codecs.openai_chat.media import read_part
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
-from turnout.codecs.openai_chat.reasoning import read_reasoning, thinking_text
+from turnout.codecs.openai_chat.reasoning import read_reasoning, read_signature, thinking_text
 from turnout.codecs.openai_chat.wire import WIRE, CustomCall, FunctionCall, MessageIn, PartIn, ToolCallIn
 from turnout.types.chat import (
     NOTHING,
@@ -116,7 +116,8 @@ def _call(call: ToolCallIn, raw: Json) -> ToolCall:
             arguments = text or ""
         case _:
             name = arguments = ""
-    return ToolCall(id=call.id, name=name, arguments=arguments, kind=kind, extra=extra)
+    signature = read_signature(raw.get("extra_content"))
+    return ToolCall(id=call.id, name=name, arguments=arguments, kind=kind, signature=signature, extra=extra)
 
 
 def _result(message: MessageIn, raw: JsonObject, call_id: str) -> ToolResult:

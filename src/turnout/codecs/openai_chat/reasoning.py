@@ -51,6 +51,20 @@ def thinking_text(part: Mapping[str, Json]) -> str:
     return "".join(_text(piece, "text") or "" for piece in inner if isinstance(piece, Mapping))
 
 
+def read_signature(extra_content: object) -> str | None:
+    """Return the token Gemini's OpenAI endpoint wants back with a call: `extra_content` of the call."""
+    match extra_content:
+        case {"google": {"thought_signature": str() as signature}}:
+            return signature
+        case _:
+            return None
+
+
+def write_signature(signature: str | None) -> dict[str, Json]:
+    """Write the token as the member of a call that `read_signature` reads."""
+    return {} if signature is None else {"extra_content": {"google": {"thought_signature": signature}}}
+
+
 def write_details(parts: Iterable[Reasoning]) -> list[Json]:
     """Write reasoning as `reasoning_details`, so that a client can hand it back with its signatures."""
     return [_detail(part, i) for i, part in enumerate(parts)]

@@ -9,7 +9,7 @@ from turnout.codecs.openai_chat.errors import error_in
 from turnout.codecs.openai_chat.finish import read_finish
 from turnout.codecs.openai_chat.history import LEGACY
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
-from turnout.codecs.openai_chat.reasoning import read_reasoning, thinking_text
+from turnout.codecs.openai_chat.reasoning import read_reasoning, read_signature, thinking_text
 from turnout.codecs.openai_chat.usage import usage_in
 from turnout.codecs.openai_chat.wire import NO_DELTA, WIRE, Answer, ChoiceOut, Delta, ToolCallDelta
 from turnout.errors import ProviderBadResponse
@@ -55,7 +55,7 @@ def decode(response: HttpResponse) -> ChatResponse:
             for choice, value in zip(choices, raw, strict=True)
             if isinstance(value, Mapping)
         ),
-        usage=usage_in(answer) or Usage(),
+        usage=usage_in(answer.usage, answer.x_groq) or Usage(),
         created=int(created) if isinstance(created, int | float) else None,
         wire=WIRE,
         extra={key: value for key, value in tree.items() if key not in _KNOWN},
@@ -76,7 +76,7 @@ def glance(response: HttpResponse) -> Glance:
         body = _encode({key: value for key, value in _tree(body).items() if key != "turnout"})
     first = answer.choices[0]
     return Glance(
-        usage=usage_in(answer) or Usage(),
+        usage=usage_in(answer.usage, answer.x_groq) or Usage(),
         finish=finish_of(first, first.message or NO_DELTA),
         upstream_id=answer.id,
         model=answer.model,
@@ -148,12 +148,8 @@ def _parts(said: Delta, message: Mapping[str, Json]) -> tuple[Part, ...]:
         parts.append(Refusal(said.refusal))
     parts += [_call(call) for call in said.tool_calls or ()]
     if said.function_call is not None:
-        call = said.function_call
-        parts.append(
-            ToolCall(
-                id="", name=call.name or "", arguments=call_arguments(call.arguments), extra={LEGACY: True}
-            )
-        )
+        name, arguments = said.function_call.name or "", call_arguments(said.function_call.arguments)
+        parts.append(ToolCall(id="", name=name, arguments=arguments, extra={LEGACY: True}))
     return tuple(parts)
 
 
@@ -162,7 +158,7 @@ def read_content(content: Sequence[Json]) -> list[Text | Reasoning]:
     parts: list[Text | Reasoning] = []
     for part in content:
         match part:
-            case {"type": "thinking"}:
+            case {"type": "thinking"} if isinstance(part, Mapping):
                 parts.append(Reasoning(text=thinking_text(part), wire=WIRE))
             case {"text": str() as text}:
                 parts.append(Text(text))
@@ -170,22 +166,19 @@ def read_content(content: Sequence[Json]) -> list[Text | Reasoning]:
 
 
 def _call(call: ToolCallDelta) -> ToolCall:
-    extra: Mapping[str, Json] = NOTHING
-    if isinstance(call.extra_content, Mapping):
-        extra = {"extra_content": call.extra_content}
     if call.custom is not None:
-        return ToolCall(
-            id=call.id or "",
-            name=call.custom.name or "",
-            arguments=call.custom.input or "",
-            kind="custom",
-            extra=extra,
-        )
+        name, text = call.custom.name or "", call.custom.input or ""
+        return ToolCall(id=call.id or "", name=name, arguments=text, kind="custom")
     if call.function is None:
         raise ProviderBadResponse("the provider's answer holds a tool call without a function")
     return ToolCall(
         id=call.id or "",
         name=call.function.name or "",
         arguments=call_arguments(call.function.arguments),
-        extra=extra,
+        signature=read_signature(call.extra_content),
+        extra=_kept(call.extra_content),
     )
+
+
+def _kept(extra_content: object) -> Mapping[str, Json]:
+    return {"extra_content": extra_content} if isinstance(extra_content, dict) else NOTHING

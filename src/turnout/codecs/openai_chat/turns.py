@@ -11,8 +11,9 @@ import msgspec
 from turnout.codecs.openai_chat.history import LEGACY
 from turnout.codecs.openai_chat.media import write_part
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
+from turnout.codecs.openai_chat.reasoning import write_signature
 from turnout.codecs.openai_chat.wire import WIRE
-from turnout.types.chat import NOTHING, Media, Message, Native, Reasoning, Refusal, Text, ToolCall, ToolResult
+from turnout.types.chat import Media, Message, Native, Reasoning, Refusal, Text, ToolCall, ToolResult
 from turnout.types.json import Json
 
 Word = Text | Media | Refusal | Native
@@ -137,7 +138,7 @@ class Turns:
 
 
 def _call(call: ToolCall, *, same: bool) -> Json:
-    extra: Mapping[str, Json] = call.extra if same else NOTHING
+    extra: Mapping[str, Json] = call.extra if same else write_signature(call.signature)
     if call.kind == "custom":
         custom: Json = {"name": call.name, "input": call.arguments}
         return {"id": call.id, "type": "custom", "custom": custom, **extra}

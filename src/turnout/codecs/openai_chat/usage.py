@@ -6,9 +6,11 @@ Hosts agree on `prompt_tokens` and `completion_tokens`, not on what these contai
 
 from collections.abc import Mapping
 
-from turnout.codecs.openai_chat.wire import Answer
 from turnout.types.json import Json
 from turnout.types.usage import Usage
+
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens")
+"""Where hosts without `prompt_tokens_details.cached_tokens` keep the count."""
 
 
 def read_usage(raw: Mapping[str, object]) -> Usage:
@@ -20,9 +22,7 @@ def read_usage(raw: Mapping[str, object]) -> Usage:
     details, made = _object(raw, "prompt_tokens_details"), _object(raw, "completion_tokens_details")
     cached = _first(details, "cached_tokens")
     if cached is None:
-        cached = _first(
-            raw, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"
-        )
+        cached = _first(raw, *_CACHED)
     written = _first(details, "cache_write_tokens", "cache_creation_tokens")
     heard = _first(details, "audio_tokens") or _first(raw, "audio_prompt_tokens")
     reasoning = _first(made, "reasoning_tokens")
@@ -46,14 +46,11 @@ def read_usage(raw: Mapping[str, object]) -> Usage:
     )
 
 
-def usage_in(answer: Answer) -> Usage | None:
+def usage_in(usage: Mapping[str, object] | None, x_groq: object) -> Usage | None:
     """Return the usage an answer or chunk carries, also where Groq keeps it; None if it has none."""
-    if answer.usage:
-        return read_usage(answer.usage)
-    if answer.x_groq is not None and isinstance(answer.x_groq, Mapping):
-        raw = _object(answer.x_groq, "usage")
-        return read_usage(raw) if raw else None
-    return None
+    if not usage and isinstance(x_groq, Mapping):
+        usage = _object(x_groq, "usage")
+    return read_usage(usage) if usage else None
 
 
 def write_usage(usage: Usage, cost_usd: str | None = None) -> dict[str, Json]:

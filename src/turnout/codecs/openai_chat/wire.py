@@ -4,10 +4,12 @@ Request shapes are strict: what does not fit is the caller's mistake. Answer sha
 disagree about everything that is not content, so only what is read is typed. `object` means any JSON.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from turnout.types.json import Json
 
 WIRE = "openai_chat"
 
@@ -249,3 +251,8 @@ class Answer(Struct, frozen=True):
     error: object = None
     turnout: msgspec.Raw | UnsetType = UNSET
     """Set = the upstream forged our object; it is removed (S-45)."""
+
+
+def as_json(value: object) -> Json:
+    """Name the type of what a decoder put into a field declared `object`."""
+    return cast("Json", value)  # JSON decoders make nothing else

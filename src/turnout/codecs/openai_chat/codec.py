@@ -1,0 +1,92 @@
+"""The two faces of the format: `OpenAIChat` to upstreams, `OpenAIChatDialect` to clients. Floor 2."""
+
+from turnout.codecs.base import Body, EmbedBody, Encoded, Glance, Summary
+from turnout.codecs.openai_chat.embeddings import decode_embed, encode_embed, parse_embed, render_embed
+from turnout.codecs.openai_chat.encode import encode, forward
+from turnout.codecs.openai_chat.errors import read_error
+from turnout.codecs.openai_chat.failure import write_error
+from turnout.codecs.openai_chat.render import render
+from turnout.codecs.openai_chat.request import parse_request
+from turnout.codecs.openai_chat.response import decode, glance
+from turnout.codecs.openai_chat.stream import OpenAIChatDecoder
+from turnout.codecs.openai_chat.tap import OpenAIChatTap
+from turnout.codecs.openai_chat.wire import WIRE
+from turnout.codecs.openai_chat.writer import OpenAIChatStream
+from turnout.errors import TurnoutError
+from turnout.types.ask import Wire
+from turnout.types.chat import ChatRequest, ChatResponse
+from turnout.types.deployment import Deployment
+from turnout.types.embed import EmbedRequest, EmbedResponse
+from turnout.types.http import HttpResponse
+
+
+class OpenAIChat:
+    """Speaks chat completions and embeddings to any OpenAI-compatible host."""
+
+    wire = WIRE
+
+    def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
+        """Write the call."""
+        return encode(request, to)
+
+    def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
+        """Write the call from the client's own JSON."""
+        return forward(wire, to, stream=stream)
+
+    def decode(self, response: HttpResponse) -> ChatResponse:
+        """Read a complete answer."""
+        return decode(response)
+
+    def glance(self, response: HttpResponse) -> Glance:
+        """Read what the engine needs from an answer that passes through."""
+        return glance(response)
+
+    def decoder(self) -> OpenAIChatDecoder:
+        """Return a new stream parser."""
+        return OpenAIChatDecoder()
+
+    def tap(self, *, strip_usage: bool) -> OpenAIChatTap:
+        """Return a new pass-through reader."""
+        return OpenAIChatTap(strip_usage=strip_usage)
+
+    def error(self, response: HttpResponse) -> TurnoutError:
+        """Map a failed answer to one class."""
+        return read_error(response)
+
+    def encode_embed(self, request: EmbedRequest, to: Deployment) -> Encoded:
+        """Write an embeddings call."""
+        return encode_embed(request, to)
+
+    def decode_embed(self, response: HttpResponse) -> EmbedResponse:
+        """Read vectors."""
+        return decode_embed(response)
+
+
+class OpenAIChatDialect:
+    """Speaks chat completions and embeddings to clients."""
+
+    wire = WIRE
+
+    def parse(self, body: bytes) -> Body:
+        """Read a request."""
+        return parse_request(body)
+
+    def render(self, response: ChatResponse, request: ChatRequest, summary: Summary) -> bytes:
+        """Write a complete answer."""
+        return render(response, request, summary)
+
+    def stream(self, request: ChatRequest, summary: Summary) -> OpenAIChatStream:
+        """Return a new stream writer."""
+        return OpenAIChatStream(request, summary)
+
+    def error(self, error: TurnoutError, requestid: str) -> tuple[int, bytes]:
+        """Write a failure before the first byte."""
+        return write_error(error, requestid)
+
+    def parse_embed(self, body: bytes) -> EmbedBody:
+        """Read an embeddings request."""
+        return parse_embed(body)
+
+    def render_embed(self, response: EmbedResponse, request: EmbedRequest, summary: Summary) -> bytes:
+        """Write vectors as the client wants them encoded."""
+        return render_embed(response, request, summary)

@@ -1,0 +1,223 @@
+"""A chat completion stream read into our events. Floor 2.
+
+Theory of operation.
+
+1. `SseSplitter` gives the same frames for any split of the bytes; this decoder gives the same events for
+   the same frames, so any split gives the same events.
+2. An error, in-stream or of ours, is raised at once if the same read completed no event before it, else
+   at the next call: events that arrived are never lost to what came after them.
+3. Hosts number tool calls from 0, from 1, not at all, or all with 0. A new id at a known index, or an
+   index not seen, opens a call; ours are numbered in the order of opening, per choice.
+4. The stream is complete with `[DONE]`, or, for hosts that leave it out, when a finish reason was seen.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from turnout.codecs.openai_chat.errors import error_in_frame
+from turnout.codecs.openai_chat.finish import read_finish
+from turnout.codecs.openai_chat.reasoning import read_detail, read_signature
+from turnout.codecs.openai_chat.response import call_arguments, read_content, unreadable
+from turnout.codecs.openai_chat.usage import usage_in
+from turnout.codecs.openai_chat.wire import NO_DELTA, WIRE, Answer, ChoiceOut, Delta, ToolCallDelta, as_json
+from turnout.codecs.sse import Frame, SseSplitter
+from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
+from turnout.types.chat import Native, Reasoning, Text
+from turnout.types.event import (
+    Event,
+    Finish,
+    NativeDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Start,
+    TextDelta,
+    ToolDelta,
+    UsageUpdate,
+)
+
+_answer = msgspec.json.Decoder(Answer).decode
+
+
+class _Calls:
+    """Numbers the tool calls of one choice."""
+
+    __slots__ = ("_at", "_ids", "_latest", "n")
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._at: dict[int, int] = {}
+        self._ids: dict[int, str] = {}
+        self._latest = -1
+
+    def place(self, call: ToolCallDelta) -> tuple[int, bool]:
+        """Return the number of the call a fragment belongs to, and whether it opens it."""
+        known = self._latest if call.index is None else self._at.get(call.index, -1)
+        if known >= 0 and (not call.id or call.id == self._ids[known]):
+            self._latest = known
+            return known, False
+        number, self.n = self.n, self.n + 1
+        self._ids[number] = call.id or ""
+        if call.index is not None:
+            self._at[call.index] = number
+        self._latest = number
+        return number, True
+
+
+class OpenAIChatDecoder:
+    """Push parser of one stream."""
+
+    __slots__ = ("_calls", "_done", "_failure", "_finished", "_splitter", "_started")
+
+    def __init__(self) -> None:
+        self._splitter = SseSplitter()
+        self._calls: dict[int, _Calls] = {}
+        self._started = False
+        self._finished = False
+        self._done = False
+        self._failure: TurnoutError | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes, return the events they complete."""
+        if self._failure is not None:
+            raise self._failure
+        events: list[Event] = []
+        try:
+            for frame in self._splitter.feed(data):
+                self._read(frame, events)
+        except TurnoutError as error:
+            if not events:
+                raise
+            self._failure = error
+        return events
+
+    def end(self) -> list[Event]:
+        """Tell the decoder that the stream is over. Raises `StreamInterrupted` without a terminal event."""
+        if self._failure is not None:
+            raise self._failure
+        events: list[Event] = []
+        try:
+            for frame in self._splitter.end():
+                self._read(frame, events)
+        except ProviderBadResponse:
+            # Half a frame is what a cut leaves behind; whether it matters is decided below.
+            events.clear()
+        if not (self._done or self._finished):
+            raise StreamInterrupted("the provider's stream ended before its answer did")
+        return events
+
+    def _read(self, frame: Frame, events: list[Event]) -> None:
+        data = frame.data
+        if not data or self._done:
+            return
+        if data == b"[DONE]":
+            self._done = True
+            return
+        try:
+            answer = _answer(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise unreadable(error) from error
+        if answer.error is not None or frame.event == "error":
+            raise error_in_frame(data)
+        if not self._started and (answer.id or answer.choices):
+            self._started = True
+            events.append(_start(answer))
+        for choice in answer.choices or ():
+            if choice.error is not None:
+                raise error_in_frame(msgspec.json.encode({"error": choice.error}))
+            self._read_choice(choice, events)
+        if answer.usage or answer.x_groq is not None:
+            usage = usage_in(answer.usage, answer.x_groq)
+            if usage is not None:
+                events.append(UsageUpdate(usage))
+
+    def _read_choice(self, choice: ChoiceOut, events: list[Event]) -> None:
+        said, at = choice.delta or NO_DELTA, choice.index or 0
+        if said.reasoning_details or said.reasoning_content or said.reasoning:
+            events += _reasoning(said, at)
+        if isinstance(said.content, str) and not said.annotations:
+            if said.content or choice.logprobs is not None:
+                events.append(TextDelta(said.content, at, as_json(choice.logprobs)))
+        elif said.content or said.annotations:
+            events += _content(said, at)
+        if said.refusal:
+            events.append(RefusalDelta(said.refusal, at))
+        if said.tool_calls or said.function_call is not None:
+            self._read_calls(said, at, events)
+        if said.audio is not None or said.images is not None:
+            media = {"audio": as_json(said.audio), "images": as_json(said.images)}
+            value = {key: part for key, part in media.items() if part is not None}
+            events.append(NativeDelta(Native(WIRE, value), at))
+        if choice.finish_reason is not None:
+            self._finished = True
+            calls = self._calls.get(at)
+            reason = read_finish(choice.finish_reason, calls=calls is not None and calls.n > 0)
+            events.append(Finish(reason=reason, native=choice.finish_reason, choice=at))
+
+    def _read_calls(self, said: Delta, at: int, events: list[Event]) -> None:
+        calls = self._calls.get(at)
+        if calls is None:
+            calls = self._calls[at] = _Calls()
+        fragments = [*(said.tool_calls or ())]
+        if said.function_call is not None:
+            fragments.append(ToolCallDelta(index=0, function=said.function_call))
+        for call in fragments:
+            number, opens = calls.place(call)
+            events.append(_call(call, number, at, opens=opens))
+
+
+def _start(answer: Answer) -> Start:
+    created = answer.created
+    return Start(
+        id=answer.id or "",
+        model=answer.model or "",
+        created=int(created) if isinstance(created, int | float) else None,
+    )
+
+
+def _call(call: ToolCallDelta, number: int, at: int, *, opens: bool) -> ToolDelta:
+    name: str | None = None
+    arguments = ""
+    if call.custom is not None:
+        name, arguments = call.custom.name, call.custom.input or ""
+    elif call.function is not None:
+        name, arguments = call.function.name, call_arguments(call.function.arguments)
+    return ToolDelta(
+        index=number,
+        id=(call.id or "") if opens else None,
+        name=(name or "") if opens else None,
+        arguments=arguments,
+        signature=read_signature(call.extra_content),
+        choice=at,
+        kind="custom" if call.custom is not None or call.type == "custom" else "function",
+    )
+
+
+def _reasoning(said: Delta, at: int) -> list[ReasoningDelta]:
+    details = [detail for detail in said.reasoning_details or () if isinstance(detail, Mapping)]
+    if details:
+        return [_thought(read_detail(detail), at) for detail in details]
+    text = said.reasoning_content or said.reasoning
+    return [ReasoningDelta(text=text, wire=WIRE, choice=at)] if isinstance(text, str) else []
+
+
+def _thought(part: Reasoning, at: int) -> ReasoningDelta:
+    return ReasoningDelta(
+        text=part.text,
+        signature=part.signature,
+        redacted=part.redacted,
+        id=part.id,
+        wire=part.wire,
+        choice=at,
+    )
+
+
+def _content(said: Delta, at: int) -> list[Event]:
+    if said.annotations:
+        words = said.content if isinstance(said.content, str) else ""
+        return [TextDelta(words, at, None, {"annotations": as_json(said.annotations)})]
+    parts = said.content if isinstance(said.content, list) else []
+    return [
+        TextDelta(part.text, at) if isinstance(part, Text) else _thought(part, at)
+        for part in read_content([as_json(part) for part in parts])
+    ]
