@@ -147,8 +147,11 @@ def helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     """Heading and help text of a command and of all below it."""
     context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
     yield f"## `{name}`", f"```text\n{command.get_help(context)}\n```"
-    for below in sorted(getattr(command, "commands", {}).values(), key=lambda each: str(each.name)):
-        yield from helps(below, f"{name} {below.name}")
+    if isinstance(command, click.Group):
+        for word in command.list_commands(context):
+            below = command.get_command(context, word)
+            assert below is not None
+            yield from helps(below, f"{name} {word}")
 
 
 PAGES = {

@@ -106,13 +106,15 @@ NOT_AT_IMPORT = {
 
 THIRD_PARTY: dict[str, set[str]] = {
     "msgspec": {*FLOORS},
-    "httptools": {"transport"},
+    "httptools": {"transport", "server"},
     "certifi": {"transport"},
     "httpx": {"transport"},
+    "httpcore": {"transport"},
+    "prometheus_client": {"server", "cli"},
     "zstandard": {"transport"},
     "uvloop": {"transport", "client", "sync", "server", "cli"},
     "uvicorn": {"server", "cli"},
-    "yaml": {"config"},
+    "yaml": {"config", "cli"},
     "click": {"cli"},
     "rich": {"cli"},
     "numpy": {"learn", "strategies", "evaluate"},
