@@ -21,7 +21,8 @@ _OWNED = frozenset(
     | {b"keep-alive", b"upgrade", b"expect", b"trailer", b"proxy-connection", b"proxy-authorization"}
 )
 """Names only the transport may write: they frame the message or belong to the hop."""
-_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Methods whose requests say nothing about a body unless they have one."""
 _MAX_HEADS = 64
 
 
@@ -47,7 +48,7 @@ class Heads:
             if len(self._known) >= _MAX_HEADS:
                 self._known.clear()
             self._known[key] = known
-        if n_body or method not in _BODILESS:
+        if n_body or method not in BODILESS:
             return b"%bcontent-length: %d\r\n\r\n" % (known, n_body)
         return known + b"\r\n"
 

@@ -1,0 +1,106 @@
+"""The sockets under httpcore: guarded, and telling what happened on them. Floor 3. Extra: `http2`."""
+
+import ssl
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any
+
+import httpcore
+
+from turnout.errors import ProviderUnreachable, TurnoutError
+from turnout.transport.dial import Dialer, unreachable
+from turnout.transport.guard import Origin
+
+
+class Progress:
+    """What happened on the wire during one call; httpcore's exceptions do not tell."""
+
+    __slots__ = ("connected", "eof", "received")
+
+    def __init__(self) -> None:
+        self.connected = False
+        """A connection was opened for this call."""
+        self.received = 0
+        """Bytes that came."""
+        self.eof = False
+        """The upstream closed its side."""
+
+
+PROGRESS: ContextVar[Progress] = ContextVar("progress")
+"""Set by whoever calls into httpcore; read by the streams below, which run in the same task."""
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Dials one peer (the upstream, or the proxy in front of it) and nothing else."""
+
+    def __init__(self, dialer: Dialer, peer: Origin) -> None:
+        self._dialer = dialer
+        self._peer = peer
+        self._backend = httpcore.AnyIOBackend()
+        self.opened_total = 0
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,  # the library's alias is not exported as a type
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the peer. Raises `Forbidden`, `ProviderUnreachable`."""
+        peer = self._peer
+        if (host.strip("[]"), port) != (peer.host, peer.port):
+            raise ProviderUnreachable(f"{host}:{port} is not the pinned peer {peer.host}:{peer.port}")
+        PROGRESS.get().connected = True
+        failure: Exception | None = None
+        for address in await self._dialer.addresses(peer):
+            try:
+                stream = await self._backend.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except httpcore.ConnectError as error:
+                failure = error.__cause__ if isinstance(error.__cause__, OSError) else error
+                continue
+            try:
+                self._dialer.guard.peer(peer, address, stream.get_extra_info("server_addr")[0])
+            except TurnoutError:
+                await stream.aclose()
+                raise
+            self.opened_total += 1
+            return _Stream(stream)
+        raise unreachable(peer, failure) from failure
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; part of the library's interface."""
+        await self._backend.sleep(seconds)
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """Passes everything on and notes what came."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        data = await self._inner.read(max_bytes, timeout)
+        progress = PROGRESS.get()
+        progress.received += len(data)
+        progress.eof = not data
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
