@@ -32,8 +32,8 @@ _NUMBER_FORMATS = frozenset({"int32", "int64", "float", "double"})
 _SILENT = frozenset({"$schema", "$id", "$defs", "definitions", "$ref", "examples", "$comment"})
 """Keywords that go without loss: names of things already inlined, and notes."""
 
-_MAX_INLINED = 24
-"""Depth after which a `$ref` is taken for recursive and relaxed to any object."""
+_MAX_NODES = 5_000
+"""Size to which inlining may blow a schema up; what lies behind is relaxed to any object."""
 
 
 def to_json_schema(schema: JsonObject) -> JsonObject:
@@ -99,7 +99,7 @@ def from_json_schema(schema: JsonObject) -> tuple[JsonObject, frozenset[str]]:
         if isinstance(found, Mapping):
             definitions |= {f"#/{name}/{key}": value for key, value in found.items()}
     writer = _Writer(definitions)
-    return writer.write(schema, 0), frozenset(writer.relaxed)
+    return writer.write(schema, ()), frozenset(writer.relaxed)
 
 
 class _Writer:
@@ -107,40 +107,43 @@ class _Writer:
 
     def __init__(self, definitions: Mapping[str, Json]) -> None:
         self._definitions = definitions
+        self._n_nodes = 0
         self.relaxed: set[str] = set()
 
-    def write(self, schema: JsonObject, depth: int) -> dict[str, Json]:
-        schema = self._resolved(schema, depth)
+    def write(self, schema: JsonObject, inside: tuple[str, ...]) -> dict[str, Json]:
+        """Write one schema; `inside` names the definitions it stands in."""
+        self._n_nodes += 1
+        schema, inside = self._resolved(schema, inside)
         out: dict[str, Json] = {name: schema[name] for name in _COPIED if name in schema}
-        self._type(schema, out, depth)
+        self._type(schema, out)
         self._values(schema, out)
         properties = schema.get("properties")
         if isinstance(properties, Mapping):
-            out["properties"] = {k: self._below(v, depth) for k, v in properties.items()}
+            out["properties"] = {k: self._below(v, inside) for k, v in properties.items()}
         if "required" in schema:
             out["required"] = schema["required"]
         if "items" in schema:
-            out["items"] = self._below(schema["items"], depth)
-        self._branches(schema, out, depth)
+            out["items"] = self._below(schema["items"], inside)
+        self._branches(schema, out, inside)
         known = {*_COPIED, *_SILENT, *out, "type", "enum", "const", "format", "oneOf", "anyOf", "allOf"}
         self.relaxed |= schema.keys() - known
         return out
 
-    def _resolved(self, schema: JsonObject, depth: int) -> JsonObject:
+    def _resolved(self, schema: JsonObject, inside: tuple[str, ...]) -> tuple[JsonObject, tuple[str, ...]]:
         ref = schema.get("$ref")
         if not isinstance(ref, str):
-            return schema
+            return schema, inside
         target = self._definitions.get(ref)
-        if not isinstance(target, Mapping) or depth > _MAX_INLINED:
+        if not isinstance(target, Mapping) or ref in inside or self._n_nodes > _MAX_NODES:
             self.relaxed.add("$ref")
-            return {"type": "object"}
+            return {"type": "object"}, inside
         beside = {name: value for name, value in schema.items() if name != "$ref"}
-        return self._resolved({**target, **beside}, depth + 1)
+        return self._resolved({**target, **beside}, (*inside, ref))
 
-    def _below(self, value: Json, depth: int) -> Json:
-        return self.write(value, depth + 1) if isinstance(value, Mapping) else {}
+    def _below(self, value: Json, inside: tuple[str, ...]) -> Json:
+        return self.write(value, inside) if isinstance(value, Mapping) else {}
 
-    def _type(self, schema: JsonObject, out: dict[str, Json], depth: int) -> None:
+    def _type(self, schema: JsonObject, out: dict[str, Json]) -> None:
         kind = schema.get("type")
         if isinstance(kind, str):
             out["type"] = kind.upper()
@@ -151,7 +154,7 @@ class _Writer:
             if len(kinds) == 1:
                 out["type"] = kinds[0].upper()
             elif kinds:
-                out["anyOf"] = [self.write({**schema, "type": each}, depth + 1) for each in kinds]
+                out["anyOf"] = [{"type": each.upper()} for each in kinds]
         word = schema.get("format")
         allowed = _STRING_FORMATS if out.get("type") == "STRING" else _NUMBER_FORMATS
         if isinstance(word, str) and word in allowed:
@@ -172,7 +175,7 @@ class _Writer:
         else:
             self.relaxed.add("const" if "const" in schema else "enum")
 
-    def _branches(self, schema: JsonObject, out: dict[str, Json], depth: int) -> None:
+    def _branches(self, schema: JsonObject, out: dict[str, Json], inside: tuple[str, ...]) -> None:
         for name in ("anyOf", "oneOf"):
             branches = schema.get(name)
             if not isinstance(branches, list):
@@ -180,7 +183,7 @@ class _Writer:
             real = [each for each in branches if isinstance(each, Mapping) and each.get("type") != "null"]
             if len(real) < len(branches):
                 out["nullable"] = True
-            written = [self.write(each, depth + 1) for each in real]
+            written = [self.write(each, inside) for each in real]
             if len(written) == 1:
                 out.update({k: v for k, v in written[0].items() if k not in out})
             elif written:
@@ -188,7 +191,7 @@ class _Writer:
         parts = schema.get("allOf")
         if isinstance(parts, list):
             for each in parts:
-                merged = self._below(each, depth)
+                merged = self._below(each, inside)
                 assert isinstance(merged, dict)
                 out.update({k: v for k, v in merged.items() if k not in out})
             if len(parts) > 1:

@@ -107,7 +107,7 @@ class GeminiTap:
     def usage(self) -> Usage | None:
         """The last counters that passed."""
         if self._counters:
-            self._usage = usage_of(self._counters)
+            self._usage = usage_of(self._counters) or self._usage
             self._counters = NO_RAW
         return self._usage
 

@@ -189,6 +189,8 @@ def usage_of(raw: Raw) -> Usage | None:
     counted = read_usage(raw)
     prompt, cached = counted.prompt_token_count, counted.cached_content_token_count
     out = counted.candidates_token_count
+    if prompt is None and out is None and counted.thoughts_token_count is None:
+        return None
     audio_in = audio_out = None
     total_in = None if prompt is None else prompt + (counted.tool_use_prompt_token_count or 0) - (cached or 0)
     if counted.prompt_tokens_details and total_in is not None:
