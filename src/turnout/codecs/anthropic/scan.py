@@ -14,7 +14,6 @@ from turnout.types.json import Json, JsonObject
 
 _ROLES = frozenset({"user", "assistant", "system"})
 _REQUIRED: Mapping[str, tuple[tuple[str, type, str], ...]] = {
-    "text": (("text", str, "a text"),),
     "image": (("source", dict, "an object"),),
     "document": (("source", dict, "an object"),),
     "tool_use": (("id", str, "a text"), ("name", str, "a text"), ("input", dict, "an object")),
@@ -78,31 +77,37 @@ def _content(found: Scan, content: Json, at: str) -> None:
         if not isinstance(block, dict):
             raise _refused(f"{at}[{i}]", "must be an object")
         kind = block.get("type")
+        if kind == "text":
+            text = block.get("text")
+            if not isinstance(text, str):
+                raise _refused(f"{at}[{i}].text", "must be a text")
+            found.n_chars += len(text)
+            continue
         if not isinstance(kind, str):
             raise _refused(f"{at}[{i}].type", "is missing or no text")
         for name, wanted, words in _REQUIRED.get(kind, ()):
             if not isinstance(block.get(name), wanted):
                 raise _refused(f"{at}[{i}].{name}", f"must be {words}")
-        _block(found, kind, block, f"{at}[{i}]")
+        _block(found, kind, block, (at, i))
 
 
-def _block(found: Scan, kind: str, block: JsonObject, at: str) -> None:
+def _block(found: Scan, kind: str, block: JsonObject, place: tuple[str, int]) -> None:
     match kind:
-        case "text":
-            found.n_chars += len(string(block, "text"))
         case "tool_use":
             found.n_chars += len(string(block, "name")) + len(write(block.get("input")))
         case "tool_result":
             content = block.get("content")
-            if content is not None:
-                _content(found, content, f"{at}.content")
+            if isinstance(content, str):
+                found.n_chars += len(content)
+            elif content is not None:
+                _content(found, content, f"{place[0]}[{place[1]}].content")
         case "thinking":
             found.n_chars += len(string(block, "thinking"))
             found.has_sealed |= is_sealed(string(block, "signature"))
         case "image" | "document":
             found.n_media += 1
             found.modalities |= {kind}
-            _source(found, block.get("source"), f"{at}.source")
+            _source(found, block.get("source"), f"{place[0]}[{place[1]}].source")
         case _:
             found.is_bound |= kind in _FILES
 

@@ -1,7 +1,7 @@
 """Streams that pass through as bytes, with one eye on them. Floor 2.
 
 Theory of operation. Once content has passed, a read is looked at with five substring searches and handed
-on: no frame of text is parsed. Only reads that may hold something to know (`_MARKS`) are cut into frames.
+on: no frame of text is parsed. Only reads that may hold something to know (`_is_marked`) are cut into frames.
 
 1. A mark cannot hide: inside a JSON text its quotes would be escaped, and the start of an escape that
    could spell a letter is a mark itself. A mark that means nothing costs one parse.
@@ -23,7 +23,6 @@ from turnout.types.chat import FinishReason
 from turnout.types.json import Json
 from turnout.types.usage import Usage
 
-_MARKS = (b'"message_', b'"error"', b'"tool_use"', b'"turnout"', b"\\u00")
 _SPOKEN = frozenset({"text", "thinking"})
 """Blocks whose content comes in deltas."""
 
@@ -78,7 +77,7 @@ class AnthropicTap:
     def feed(self, data: bytes) -> bytes:
         """Take upstream bytes, return the whole frames for the client."""
         whole = self._buffer.take(data)
-        if not whole or (self.has_content and not any(mark in whole for mark in _MARKS)):
+        if not whole or (self.has_content and not _is_marked(whole)):
             return whole
         return b"".join([self._pass(frame) for frame in frames(whole)])
 
@@ -139,3 +138,13 @@ class AnthropicTap:
         if not self.has_content:
             raise error
         self.error = error
+
+
+def _is_marked(data: bytes) -> bool:
+    return (
+        b'"message_' in data
+        or b'"error"' in data
+        or b'"tool_use"' in data
+        or b'"turnout"' in data
+        or b"\\u00" in data
+    )
