@@ -93,9 +93,9 @@ async def test_a_newcomer_behind_a_cancelled_waiter_is_let_in():
     assert gate.take()
     waiter = asyncio.create_task(gate.wait())
     await asyncio.sleep(0)
+    newcomer = asyncio.create_task(attempt(handler, limited(1)))  # runs before the waiter leaves the line
     waiter.cancel()
     gate.release()
-    newcomer = asyncio.create_task(attempt(handler, limited(1)))
     await asyncio.wait([waiter, newcomer])
     assert (newcomer.exception(), gate.is_idle) == (None, True)
 

@@ -3,8 +3,8 @@
 Theory of operation.
 1. A permit is held from before the inner handler is entered until after it was left.
 2. Permits are handed over, never put back for anybody to grab: `release` counts the permit for the first
-   waiter before that waiter runs. So the line is first come, first served, and a newcomer cannot
-   overtake while somebody waits.
+   waiter before that waiter runs. So a permit is free only while nobody waits, the line is first come,
+   first served, and a newcomer cannot overtake.
 3. A waiter that is cancelled leaves the line. If it had been handed a permit in the same moment (its
    future is done, but it had not run yet), it passes the permit on. So no permit is ever lost.
 4. A line that is full refuses at once with `CapacityExhausted`; the executor goes on to the next node.
@@ -51,8 +51,8 @@ class Gate:
             self._admit()
 
     def take(self) -> bool:
-        """Take a permit if one is free and nobody waits."""
-        if self.n_held < self._cap and not self._line:
+        """Take a permit if one is free; then nobody waits for it (2)."""
+        if self.n_held < self._cap:
             self.n_held += 1
             return True
         return False
@@ -68,7 +68,6 @@ class Gate:
                 self.release()
             else:
                 self._line.remove(turn)
-                self._admit()  # a newcomer may have queued behind this turn while a permit was free
             raise
 
     def release(self) -> None:
