@@ -38,11 +38,7 @@ from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Stats
 from turnout.types.record import Decision
 
-CODECS = tuple(
-    n
-    for n in ("openai_chat", "anthropic", "gemini")
-    if __import__("os").path.exists(f"src/turnout/codecs/{n}/dialect.py")
-)  # TEMP
+CODECS = ("openai_chat", "anthropic", "gemini")
 
 
 class Upstream(Transport, Protocol):
