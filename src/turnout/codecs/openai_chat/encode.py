@@ -53,7 +53,7 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     if request.stop:
         body["stop"] = list(request.stop)
     if request.output_format is not None:
-        body["response_format"] = _response_format(request.output_format)
+        body["response_format"] = _response_format(request.output_format, same=same)
     warnings = _think(body, request, quirks.thinking_field)
     dropped = list(turns.dropped)
     if same:
@@ -178,10 +178,12 @@ def _legacy_choice(choice: ToolChoice) -> Json:
     return {"name": choice.names[0]} if choice.mode == "named" else choice.mode
 
 
-def _response_format(asked: OutputFormat) -> Json:
+def _response_format(asked: OutputFormat, *, same: bool) -> Json:
     if asked.kind == "json_object":
         return {"type": "json_object"}
-    schema: dict[str, Json] = {"name": asked.name if asked.name is not None else "answer"}
+    schema: dict[str, Json] = {}
+    if asked.name is not None or not same:  # OpenAI demands a name; other formats have none
+        schema["name"] = asked.name or "answer"
     if asked.description is not None:
         schema["description"] = asked.description
     if asked.schema is not None:

@@ -11,7 +11,15 @@ from turnout.codecs.openai_chat.history import LEGACY
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
 from turnout.codecs.openai_chat.reasoning import read_reasoning, read_signature, thinking_text
 from turnout.codecs.openai_chat.usage import usage_in
-from turnout.codecs.openai_chat.wire import NO_DELTA, WIRE, Answer, ChoiceOut, Delta, ToolCallDelta
+from turnout.codecs.openai_chat.wire import (
+    NO_DELTA,
+    WIRE,
+    Answer,
+    ChoiceOut,
+    CustomDelta,
+    Delta,
+    ToolCallDelta,
+)
 from turnout.errors import ProviderBadResponse
 from turnout.types.chat import (
     NOTHING,
@@ -91,7 +99,12 @@ def unreadable(error: Exception) -> ProviderBadResponse:
 
 def finish_of(choice: ChoiceOut, said: Delta) -> FinishReason:
     """Return why a complete choice ended."""
-    return read_finish(choice.finish_reason or "", calls=bool(said.tool_calls or said.function_call))
+    return read_finish(choice.finish_reason or "", calls=bool(said.tool_calls or _named(said)))
+
+
+def custom_of(call: ToolCallDelta) -> CustomDelta | None:
+    """Return the free-text call, if it is one; some hosts send an empty `custom` beside every function."""
+    return call.custom if call.function is None or (call.custom and call.custom.name) else None
 
 
 def call_arguments(arguments: object) -> str:
@@ -99,6 +112,10 @@ def call_arguments(arguments: object) -> str:
     if isinstance(arguments, str):
         return arguments
     return "" if arguments is None else _encode(arguments).decode()
+
+
+def _named(said: Delta) -> bool:
+    return said.function_call is not None and bool(said.function_call.name)
 
 
 def _read(response: HttpResponse) -> tuple[Mapping[str, Json], Answer]:
@@ -147,7 +164,7 @@ def _parts(said: Delta, message: Mapping[str, Json]) -> tuple[Part, ...]:
     if said.refusal:
         parts.append(Refusal(said.refusal))
     parts += [_call(call) for call in said.tool_calls or ()]
-    if said.function_call is not None:
+    if said.function_call is not None and _named(said):
         name, arguments = said.function_call.name or "", call_arguments(said.function_call.arguments)
         parts.append(ToolCall(id="", name=name, arguments=arguments, extra={LEGACY: True}))
     return tuple(parts)
@@ -166,8 +183,9 @@ def read_content(content: Sequence[Json]) -> list[Text | Reasoning]:
 
 
 def _call(call: ToolCallDelta) -> ToolCall:
-    if call.custom is not None:
-        name, text = call.custom.name or "", call.custom.input or ""
+    custom = custom_of(call)
+    if custom is not None:
+        name, text = custom.name or "", custom.input or ""
         return ToolCall(id=call.id or "", name=name, arguments=text, kind="custom")
     if call.function is None:
         raise ProviderBadResponse("the provider's answer holds a tool call without a function")

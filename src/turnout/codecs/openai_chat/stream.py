@@ -18,7 +18,7 @@ import msgspec
 from turnout.codecs.openai_chat.errors import error_in_frame
 from turnout.codecs.openai_chat.finish import read_finish
 from turnout.codecs.openai_chat.reasoning import read_detail, read_signature
-from turnout.codecs.openai_chat.response import call_arguments, read_content, unreadable
+from turnout.codecs.openai_chat.response import call_arguments, custom_of, read_content, unreadable
 from turnout.codecs.openai_chat.usage import usage_in
 from turnout.codecs.openai_chat.wire import NO_DELTA, WIRE, Answer, ChoiceOut, Delta, ToolCallDelta, as_json
 from turnout.codecs.sse import Frame, SseSplitter
@@ -73,7 +73,7 @@ class OpenAIChatDecoder:
         self._splitter = SseSplitter()
         self._calls: dict[int, _Calls] = {}
         self._started = False
-        self._finished = False
+        self._finished: set[int] = set()
         self._done = False
         self._failure: TurnoutError | None = None
 
@@ -112,6 +112,8 @@ class OpenAIChatDecoder:
             return
         if data == b"[DONE]":
             self._done = True
+            for at in self._calls:  # some hosts never say why they stopped
+                self._finish(at, None, events)
             return
         try:
             answer = _answer(data)
@@ -119,6 +121,9 @@ class OpenAIChatDecoder:
             raise unreadable(error) from error
         if answer.error is not None or frame.event == "error":
             raise error_in_frame(data)
+        self._read_answer(answer, events)
+
+    def _read_answer(self, answer: Answer, events: list[Event]) -> None:
         if not self._started and (answer.id or answer.choices):
             self._started = True
             events.append(_start(answer))
@@ -133,10 +138,12 @@ class OpenAIChatDecoder:
 
     def _read_choice(self, choice: ChoiceOut, events: list[Event]) -> None:
         said, at = choice.delta or NO_DELTA, choice.index or 0
+        if at not in self._calls:
+            self._calls[at] = _Calls()
         if said.reasoning_details or said.reasoning_content or said.reasoning:
             events += _reasoning(said, at)
         if isinstance(said.content, str) and not said.annotations:
-            if said.content or choice.logprobs is not None:
+            if said.content or _tells(choice.logprobs):
                 events.append(TextDelta(said.content, at, as_json(choice.logprobs)))
         elif said.content or said.annotations:
             events += _content(said, at)
@@ -144,26 +151,33 @@ class OpenAIChatDecoder:
             events.append(RefusalDelta(said.refusal, at))
         if said.tool_calls or said.function_call is not None:
             self._read_calls(said, at, events)
-        if said.audio is not None or said.images is not None:
+        if _tells(said.audio) or said.images:
             media = {"audio": as_json(said.audio), "images": as_json(said.images)}
-            value = {key: part for key, part in media.items() if part is not None}
+            value = {key: part for key, part in media.items() if part}
             events.append(NativeDelta(Native(WIRE, value), at))
         if choice.finish_reason is not None:
-            self._finished = True
-            calls = self._calls.get(at)
-            reason = read_finish(choice.finish_reason, calls=calls is not None and calls.n > 0)
-            events.append(Finish(reason=reason, native=choice.finish_reason, choice=at))
+            self._finish(at, choice.finish_reason, events)
+
+    def _finish(self, at: int, native: str | None, events: list[Event]) -> None:
+        if at in self._finished:
+            return
+        self._finished.add(at)
+        reason = read_finish(native or "", calls=self._calls[at].n > 0)
+        events.append(Finish(reason=reason, native=native, choice=at))
 
     def _read_calls(self, said: Delta, at: int, events: list[Event]) -> None:
-        calls = self._calls.get(at)
-        if calls is None:
-            calls = self._calls[at] = _Calls()
+        calls = self._calls[at]
         fragments = [*(said.tool_calls or ())]
-        if said.function_call is not None:
+        if said.function_call is not None and (said.function_call.name or said.function_call.arguments):
             fragments.append(ToolCallDelta(index=0, function=said.function_call))
         for call in fragments:
             number, opens = calls.place(call)
             events.append(_call(call, number, at, opens=opens))
+
+
+def _tells(value: object) -> bool:
+    """Tell whether an object holds anything: some hosts send placeholders full of nulls and empty strings."""
+    return isinstance(value, Mapping) and any(value.values())
 
 
 def _start(answer: Answer) -> Start:
@@ -178,8 +192,9 @@ def _start(answer: Answer) -> Start:
 def _call(call: ToolCallDelta, number: int, at: int, *, opens: bool) -> ToolDelta:
     name: str | None = None
     arguments = ""
-    if call.custom is not None:
-        name, arguments = call.custom.name, call.custom.input or ""
+    custom = custom_of(call)
+    if custom is not None:
+        name, arguments = custom.name, custom.input or ""
     elif call.function is not None:
         name, arguments = call.function.name, call_arguments(call.function.arguments)
     return ToolDelta(
@@ -189,7 +204,7 @@ def _call(call: ToolCallDelta, number: int, at: int, *, opens: bool) -> ToolDelt
         arguments=arguments,
         signature=read_signature(call.extra_content),
         choice=at,
-        kind="custom" if call.custom is not None or call.type == "custom" else "function",
+        kind="custom" if custom is not None and call.type != "function" else "function",
     )
 
 

@@ -152,6 +152,8 @@ class OpenAIChatTap:
             return _Fate.PASS
         if data == b"[DONE]":
             self.done = True
+            if self.finish is None:  # a host that never says why it stopped
+                self.finish = read_finish("", calls=self._calls)
             return _Fate.PASS
         try:
             chunk = _chunk(data)
@@ -172,7 +174,7 @@ class OpenAIChatTap:
     def _see_choice(self, choice: _Choice) -> None:
         delta = choice.delta
         if delta is not None and (not self.has_content or delta.tool_calls):
-            self._calls = self._calls or bool(delta.tool_calls or delta.function_call)
+            self._calls = self._calls or bool(delta.tool_calls) or _tells(delta.function_call)
             self.has_content = self.has_content or _holds_content(delta)
         if choice.finish_reason is not None:
             self.finish = read_finish(choice.finish_reason, calls=self._calls)
@@ -193,10 +195,14 @@ def _holds_content(delta: _Delta) -> bool:
         or delta.reasoning
         or delta.tool_calls
         or delta.refusal
-        or delta.function_call
-        or delta.audio
+        or _tells(delta.function_call)
+        or _tells(delta.audio)
         or delta.images
     )
+
+
+def _tells(value: object) -> bool:
+    return isinstance(value, dict) and any(value.values())
 
 
 def _without_turnout(data: bytes, event: str = "") -> bytes:

@@ -33,11 +33,13 @@ def read_usage(raw: Mapping[str, object]) -> Usage:
     elif apart:
         completion += apart
         reasoning = apart if reasoning is None else reasoning
+    uncached, (cached, heard, written) = _split(prompt, cached, heard, written)
+    words, (reasoning, spoken) = _split(completion, reasoning, spoken)
     return Usage(
-        input_uncached=max(0, prompt - (cached or 0) - (written or 0) - (heard or 0)),
-        cache_read=None if cached is None else min(cached, prompt),
+        input_uncached=uncached,
+        cache_read=cached,
         cache_write_5m=written,
-        output_text=max(0, completion - (reasoning or 0) - (spoken or 0)),
+        output_text=words,
         reasoning=reasoning,
         audio_in=heard,
         audio_out=spoken,
@@ -74,6 +76,15 @@ def write_usage(usage: Usage, cost_usd: str | None = None) -> dict[str, Json]:
     if cost_usd is not None:
         out["cost"] = float(cost_usd)
     return out
+
+
+def _split(total: int, *shares: int | None) -> tuple[int, tuple[int | None, ...]]:
+    """Take shares off a total, each cut to what is left: some hosts count one token in two of them."""
+    cut: list[int | None] = []
+    for share in shares:
+        cut.append(None if share is None else min(share, total))
+        total -= cut[-1] or 0
+    return total, tuple(cut)
 
 
 def _object(raw: Mapping[str, object], key: str) -> Mapping[str, object]:
