@@ -3,8 +3,8 @@
 The two rings are written here as two lists, read from the outside in, each line with its reason.
 """
 
-import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,7 +72,7 @@ class Built:
         self.transport = parts.transport
         codecs: dict[str, Codec] = {name: load_codec(name) for name in CODECS}
         self.dialects: dict[str, Dialect] = {name: load_dialect(name) for name in CODECS}
-        clock = asyncio.get_running_loop().time
+        clock = parts.clock
         fleet = Fleet(config.breaker, budget=config.retry_budget)
         gates = Gates()
 
@@ -103,9 +103,7 @@ class Built:
         self.transport.allow(egress(config, snapshot))
         old, self.config, self._catalog = self.config, config, catalog
         self.engine.apply(snapshot)
-        return tuple(
-            name for name in ("server", "journal", "breaker") if getattr(old, name) != getattr(config, name)
-        )
+        return tuple(name for name in ("server", "journal") if getattr(old, name) != getattr(config, name))
 
     async def close(self) -> None:
         """Close connections and write out the journal."""
@@ -117,15 +115,16 @@ class Built:
 class Parts:
     """What `Built` is put together from."""
 
-    __slots__ = ("catalog", "journal", "snapshot", "transport")
+    __slots__ = ("catalog", "clock", "journal", "snapshot", "transport")
 
     def __init__(
-        self, catalog: Catalog, snapshot: Snapshot, transport: Upstream, journal: Journal | None
+        self, catalog: Catalog, snapshot: Snapshot, transport: Upstream, journal: Journal | None, clock: Clock
     ) -> None:
         self.catalog = catalog
         self.snapshot = snapshot
         self.transport = transport
         self.journal = journal
+        self.clock = clock
 
 
 async def build(
@@ -135,6 +134,7 @@ async def build(
     transport: Upstream | None = None,
     journal: Journal | None = None,
     on_event: OnEvent | None = None,
+    clock: Clock = time.monotonic,
 ) -> Built:
     """Build an engine on the running event loop.
 
@@ -144,6 +144,7 @@ async def build(
         transport: Replaces the network, for tests and replays.
         journal: Replaces the configured one.
         on_event: Told about every request that ended.
+        clock: Monotonic seconds. Not the event loop's: uvloop reads that once a millisecond.
 
     Raises:
         ConfigError: One line per problem.
@@ -155,7 +156,7 @@ async def build(
         transport = open_transport(config, egress(config, snapshot))
     if journal is None and config.journal.enabled:
         journal = open_journal(config)
-    return Built(config, env, Parts(catalog, snapshot, transport, journal), on_event)
+    return Built(config, env, Parts(catalog, snapshot, transport, journal, clock), on_event)
 
 
 def request_ring(

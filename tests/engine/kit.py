@@ -1,5 +1,7 @@
 """An engine over a scripted network, and requests to send through it."""
 
+import asyncio
+
 from turnout.build import build
 from turnout.config import parse_config
 from turnout.stores.memory import MemoryJournal
@@ -62,5 +64,8 @@ def said(response):
 
 async def rig(script, extra="", config=None):
     transport, journal = ScriptedTransport(script), MemoryJournal()
-    built = await build(config or config_for(script, extra), {}, transport=transport, journal=journal)
+    clock = asyncio.get_running_loop().time
+    built = await build(
+        config or config_for(script, extra), {}, transport=transport, journal=journal, clock=clock
+    )
     return Rig(built, transport, journal)

@@ -69,7 +69,8 @@ class Capable(Struct, frozen=True, tag="capable"):
         deployment = candidate.deployment
         model, facts = deployment.model, context.request.facts
         if not isinstance(context.request, ChatRequest):
-            return None if model.kind != "chat" else "no_embeddings"
+            is_known_chat = model.kind == "chat" and bool(model.source)
+            return "no_embeddings" if is_known_chat or not deployment.vendor.embeddings else None
         if model.kind == "embedding":
             return "no_chat"
         for kind in facts.modalities:
