@@ -147,6 +147,8 @@ class _Attempt:
             reply.usage = glance.usage
             reply.finish = glance.finish
             reply.upstream_id = glance.upstream_id
+            if glance.usage.output_text is None:
+                reply.n_text = len(glance.body)
         else:
             reply = WholeReply(call.deployment, codec.decode(http))
         self._commit()

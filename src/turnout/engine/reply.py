@@ -120,6 +120,8 @@ class WholeReply(Reply):
         self.upstream_id = response.id
         if response.choices:
             self.finish = response.choices[0].finish
+        if response.usage.output_text is None:
+            self.n_text = sum(_n_text(part) for choice in response.choices for part in choice.parts)
         self.done = True
 
     async def response(self) -> ChatResponse:
@@ -154,6 +156,16 @@ class VectorsReply(Reply):
     def events(self) -> AsyncIterator[list[Event]]:
         """Refuse: vectors are not a stream."""
         raise TypeError("an embeddings reply has vectors(), not events()")
+
+
+def _n_text(part: Part) -> int:
+    match part:
+        case Text() | Reasoning() | Refusal():
+            return len(part.text)
+        case ToolCall():
+            return len(part.arguments)
+        case _:
+            return 0
 
 
 def as_events(response: ChatResponse) -> Iterator[Event]:
