@@ -5,7 +5,7 @@ import json
 import pytest
 
 from turnout.codecs.anthropic import Anthropic, AnthropicDialect
-from turnout.codecs.base import Summary
+from turnout.codecs.base import Carries, Summary
 from turnout.errors import (
     BudgetExceeded,
     CapacityExhausted,
@@ -41,8 +41,8 @@ LEAST = {"model": "m", "max_tokens": 8, "messages": [{"role": "user", "content":
 SUMMARY = Summary(request_id="req_1", model="anthropic/claude", created=1, provider="anthropic")
 
 
-def parse(headers=(), **fields):
-    return DIALECT.parse(json.dumps({**LEAST, **fields}).encode(), headers)
+def parse(**fields):
+    return DIALECT.parse(json.dumps({**LEAST, **fields}).encode())
 
 
 def blocks(*content, role="user"):
@@ -269,11 +269,17 @@ def test_routing_wishes_are_read_and_do_not_travel():
 
 def test_the_clients_beta_header_travels_with_its_fields_on_both_tracks():
     headers = ((b"anthropic-beta", b"a-1,b-2"), (b"x-api-key", b"tn_secret"))
-    body = parse(headers)
+    body = DIALECT.carry(parse(), headers)
     assert body.wire.headers == ((b"anthropic-beta", b"a-1,b-2"),)
     vendor = Vendor(name="v", base_url="https://up.test/v1", codec="anthropic")
     to = Deployment(id="d", vendor=vendor, model=Model(id="v/m"), upstream_model="m")
     assert (b"anthropic-beta", b"a-1,b-2") in list(Anthropic().encode(body.request, to).http.headers)
+
+
+def test_a_request_without_headers_of_its_own_stays_the_same_object():
+    body = parse()
+    assert DIALECT.carry(body, ((b"x-other", b"1"),)) is body
+    assert isinstance(DIALECT, Carries)
 
 
 def answer(*parts, **fields):

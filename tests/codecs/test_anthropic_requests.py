@@ -281,6 +281,7 @@ def test_media_the_format_cannot_say_are_refused(part, error):
         {"n": 2},
         {"logprobs": True},
         {"output_format": OutputFormat(kind="json_object")},
+        {"stop": ("END", "\n")},
         {"tools": [ServerTool("gemini", {"googleSearch": {}})]},
     ],
 )
@@ -300,6 +301,23 @@ def test_advisory_fields_are_dropped_by_name():
     )
     assert sent.dropped == ("store", "seed", "presence_penalty", "logit_bias")
     assert sent.warnings == ("temperature_clamped",)
+
+
+@pytest.mark.parametrize("user", ["ann@mail.test", "+1 (555) 010-9999"])
+def test_a_user_who_can_be_recognised_is_not_named(user):
+    body, sent = written(user=user)
+    assert ("metadata" in body, sent.dropped) == (False, ("user",))
+
+
+def test_what_is_built_in_process_may_name_this_formats_own_files_and_fields():
+    part = Media(kind="document", file_id="file_1", extra={"citations": {"enabled": True}})
+    request = ChatRequest(model="m", messages=(Message("user", (part,)),), extra={"container": "k"})
+    body, _ = encode(request)
+    source = {"type": "file", "file_id": "file_1"}
+    assert body["container"] == "k"
+    assert body["messages"][0]["content"] == [
+        {"type": "document", "source": source, "citations": {"enabled": True}}
+    ]
 
 
 def test_fields_a_host_refuses_are_left_out_by_name():

@@ -89,8 +89,7 @@ def test_every_recorded_answer_decodes_but_the_ones_the_provider_called_broken(e
                 Gemini().decode(http(each))
         except InvalidModelOutput as failure:
             broken.append((name, failure.code.encode() in each.response_body))
-    with capsys.disabled():
-        print(f"{len(answered(exchanges))} answers, {n_streams} streams, {len(broken)} broken outputs")
+    tell(capsys, f"{len(answered(exchanges))} answers, {n_streams} streams, {len(broken)} broken outputs")
     assert [said for _, said in broken] == [True]
 
 

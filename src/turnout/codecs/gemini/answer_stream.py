@@ -45,7 +45,9 @@ from turnout.types.event import (
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
-KEEP_ALIVE = b": keep-alive\n\n"
+KEEP_ALIVE = b"\n\n"
+"""An empty event. Google's SDKs for Python and Go take a comment line for broken JSON and end the stream
+(google-genai 3.4.0, 2026-11); all of them skip blank lines."""
 
 
 class _Open:
@@ -124,7 +126,7 @@ class GeminiStream:
         return b"data: " + write(body) + b"\n\n"
 
     def keep_alive(self) -> bytes:
-        """Return the comment that keeps a silent stream open."""
+        """Return the blank lines that keep a silent stream open."""
         return KEEP_ALIVE
 
     def _take(self, event: Event, out: list[bytes]) -> None:

@@ -20,10 +20,15 @@ def refusal(at: str, what: str) -> InvalidRequest:
 
 def members(value: Json, at: str) -> dict[str, Json]:
     """Return an object's members under their camelCase names, as a dict of the caller's own."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise refusal(at, f"must be an object, not {kind(value)}")
-    if not any("_" in name for name in value):
-        return dict(value)
+    for name in value:
+        if "_" in name:
+            return _respelled(value, at)
+    return dict(value)
+
+
+def _respelled(value: Mapping[str, Json], at: str) -> dict[str, Json]:
     out: dict[str, Json] = {}
     for name, member in value.items():
         camel = _SNAKE.sub(lambda found: found[1].upper(), name)
@@ -37,7 +42,7 @@ def entries(value: Json, at: str) -> list[Json]:
     """Return a repeated field as a list."""
     if isinstance(value, list):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return [value]
     raise refusal(at, f"must be an array, not {kind(value)}")
 

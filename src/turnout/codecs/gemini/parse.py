@@ -251,15 +251,14 @@ class _Count:
 
     def add(self, parts: Iterable[Part]) -> None:
         for part in parts:
-            match part:
-                case Text() | Reasoning():
-                    self.n_chars += len(part.text)
-                case ToolCall():
-                    self.n_chars += len(part.name) + len(part.arguments)
-                case ToolResult():
-                    self.add(part.content)
-                case Media():
-                    self.media.append(part)
+            if isinstance(part, Text | Reasoning):
+                self.n_chars += len(part.text)
+            elif isinstance(part, ToolCall):
+                self.n_chars += len(part.name) + len(part.arguments)
+            elif isinstance(part, ToolResult):
+                self.add(part.content)
+            elif isinstance(part, Media):
+                self.media.append(part)
 
 
 def _facts(request: ChatRequest, *, is_bound: bool) -> Facts:

@@ -51,7 +51,9 @@ from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
-_CANDIDATE = frozenset({"content", "finishReason", "index"})
+CANDIDATE = frozenset({"content", "finishReason", "index"})
+"""Members of a candidate that have a place of their own; all others are kept as they are."""
+
 _TOP = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "turnout"})
 _SIGNED_THOUGHT = frozenset({SIGNATURE, "thought"})
 _SPELLED_OUT = re.compile(
@@ -240,9 +242,9 @@ def read_choice(fields: dict[str, Raw], seed: str, body: bytes, at: int) -> Choi
 
 def candidate_extra(fields: dict[str, Raw]) -> JsonObject:
     """Return what a candidate says beyond its parts and end (grounding, citations, ratings)."""
-    if fields.keys() <= _CANDIDATE:
+    if fields.keys() <= CANDIDATE:
         return NOTHING
-    return {name: read_json(raw) for name, raw in fields.items() if name not in _CANDIDATE}
+    return {name: read_json(raw) for name, raw in fields.items() if name not in CANDIDATE}
 
 
 def read_parts(fields: dict[str, Raw], *, seed: str, n_calls: int = 0) -> list[Part]:

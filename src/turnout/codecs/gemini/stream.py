@@ -19,6 +19,7 @@ from msgspec import Raw
 
 from turnout.codecs.gemini import errors
 from turnout.codecs.gemini.response import (
+    CANDIDATE,
     candidate_extra,
     finish_of,
     logprobs_of,
@@ -233,7 +234,8 @@ class GeminiDecoder:
         first = len(events)
         for part in read_parts(fields, seed=f"{self._seed}|{index}", n_calls=state.n_calls):
             state.n_calls += self._part(part, index, state.n_calls, events)
-        _attach(fields, index, first, events)
+        if not fields.keys() <= CANDIDATE:
+            _attach(fields, index, first, events)
 
     @staticmethod
     def _part(part: object, index: int, n_calls: int, events: list[Event]) -> int:

@@ -9,8 +9,6 @@ Theory of operation.
 3. What has no canonical field stays: in `extra` of its part, or as `Native` when the part is unknown.
 """
 
-from collections.abc import Mapping
-
 from turnout.codecs.gemini.fields import entries, kind, members, refusal, take_bool, take_str
 from turnout.codecs.gemini.response import media_kind
 from turnout.codecs.gemini.seal import unsealed
@@ -70,23 +68,30 @@ class Turns:
         return [self._content(item, f"{at}[{i}]") for i, item in enumerate(entries(value, at))]
 
     def _content(self, item: Json, at: str) -> Message:
-        content = members(item, at)
-        given = take_str(content, "role", at)
-        role = _ROLES.get(given)
+        if not isinstance(item, dict):
+            raise refusal(at, f"must be an object, not {kind(item)}")
+        given = item.get("role")
+        role = _ROLES.get(given) if given is None or isinstance(given, str) else None
         if role is None:
             raise refusal(f"{at}.role", f"is {given!r}; expected 'user' or 'model'")
-        parts = self._parts(content, at)
+        parts = self._parts(item, at)
         if parts and all(isinstance(part, ToolResult) for part in parts):
             role = "tool"
         return Message(role, parts)
 
-    def _parts(self, content: dict[str, Json], at: str) -> tuple[Part, ...]:
+    def _parts(self, content: JsonObject, at: str) -> tuple[Part, ...]:
         value = content.get("parts")
         if value is None:
             return ()
-        return tuple(
-            self._part(item, f"{at}.parts[{i}]") for i, item in enumerate(entries(value, f"{at}.parts"))
-        )
+        parts: list[Part] = []
+        for i, item in enumerate(entries(value, f"{at}.parts")):
+            # Plain text is most of every conversation: no copy, no path.
+            text = item.get("text") if isinstance(item, dict) and len(item) == 1 else None
+            if isinstance(text, str):
+                parts.append(Text(text))
+            else:
+                parts.append(self._part(item, f"{at}.parts[{i}]"))
+        return tuple(parts)
 
     def _part(self, item: Json, at: str) -> Part:
         if isinstance(item, str):
@@ -117,7 +122,7 @@ class Turns:
         if not name:
             raise refusal(f"{at}.name", "is missing")
         args = call.pop("args", None)
-        if args is not None and not isinstance(args, Mapping):
+        if args is not None and not isinstance(args, dict):
             raise refusal(f"{at}.args", f"must be an object, not {kind(args)}")
         call_id = take_str(call, "id", at) or mint_id(f"history|{self._n_calls}")
         self._n_calls += 1
@@ -132,7 +137,7 @@ class Turns:
         given = members(part.pop("functionResponse"), at)
         name = take_str(given, "name", at)
         value = given.pop("response", None)
-        if value is not None and not isinstance(value, Mapping):
+        if value is not None and not isinstance(value, dict):
             raise refusal(f"{at}.response", f"must be an object, not {kind(value)}")
         call_id = self._answers(take_str(given, "id", at), name)
         content: list[Text | Media | Native] = [Text(plain(value))] if value is not None else []

@@ -214,7 +214,11 @@ def usage_of(raw: Raw) -> Usage | None:
 
 
 def _audio(counts: tuple[ModalityCount, ...]) -> int:
-    return sum(count.token_count for count in counts if count.modality in {"AUDIO", 4})
+    n_tokens = 0
+    for count in counts:
+        if count.modality in {"AUDIO", 4}:
+            n_tokens += count.token_count
+    return n_tokens
 
 
 def usage_metadata(usage: Usage) -> JsonObject:
