@@ -23,7 +23,7 @@ from turnout.types.chat import NOTHING, ChatRequest, ChatResponse, FinishReason
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.event import Event
-from turnout.types.http import HttpRequest, HttpResponse
+from turnout.types.http import Headers, HttpRequest, HttpResponse
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
@@ -247,4 +247,13 @@ class Embeds(Protocol):
 
     def render_embed(self, response: EmbedResponse, request: EmbedRequest, summary: Summary) -> bytes:
         """Write vectors as the client wants them encoded."""
+        ...
+
+
+@runtime_checkable
+class Carries(Protocol):
+    """A dialect some of whose headers are part of the request (`anthropic-beta` and its kin)."""
+
+    def carry(self, body: Body, headers: Headers) -> Body:
+        """Return the request with those of the client's headers that belong to it, on either track."""
         ...

@@ -100,25 +100,35 @@ class AnthropicDialect:
 
     wire = WIRE
 
-    def parse(self, body: bytes, headers: Headers = ()) -> Body:
-        """Read a request strictly. Raises `InvalidRequest` with the path of the offending field.
-
-        Args:
-            body: The client's JSON.
-            headers: The client's; the `anthropic-*` ones among them travel with it.
-        """
+    def parse(self, body: bytes) -> Body:
+        """Read a request strictly. Raises `InvalidRequest` with the path of the offending field."""
         tree = strict.parse(body)
         wishes = extras.read(tree)
         own = extras.without(tree, wishes)
         asked = strict.convert(own, _Options)
         found = scan(own)
-        sent = tuple((name, value) for name, value in headers if travels(name))
-        request = _request(own, asked, found, sent)
+        request = _request(own, asked, found)
         extras.refuse(request.extra, "")
         if wishes.session is None and request.user is not None:
             wishes = msgspec.structs.replace(wishes, session=request.user)
         # Reasoning of other providers must not reach this one: such a request is written anew.
-        return wishes.body(request, Wire("" if found.has_sealed else WIRE, own, sent))
+        return wishes.body(request, Wire("" if found.has_sealed else WIRE, own))
+
+    def carry(self, body: Body, headers: Headers) -> Body:
+        """Return the request with those of the client's headers that belong to it (`anthropic-*`).
+
+        A beta header goes with its fields on both tracks: as it is when the client's JSON is forwarded, and
+        as `betas` in `extra` when the request is written anew.
+        """
+        sent = tuple((name, value) for name, value in headers if travels(name))
+        if not sent:
+            return body
+        request = body.request
+        betas = [value.decode("latin-1") for name, value in sent if name == b"anthropic-beta"]
+        if betas:
+            request = msgspec.structs.replace(request, extra={**request.extra, "betas": betas})
+        wire = Wire(body.wire.format, body.wire.body, sent)
+        return msgspec.structs.replace(body, request=request, wire=wire)
 
     def render(self, response: ChatResponse, request: ChatRequest, summary: Summary) -> bytes:
         """Write a complete answer."""
@@ -134,15 +144,11 @@ class AnthropicDialect:
         return status, write(body)
 
 
-def _request(tree: JsonObject, asked: _Options, found: Scan, headers: Headers) -> ChatRequest:
+def _request(tree: JsonObject, asked: _Options, found: Scan) -> ChatRequest:
     tools, output = tree.get("tools"), asked.output_config or _NO_OUTPUT
     choice, wanted = asked.tool_choice, output.format or asked.output_format
     parallel = None if choice is None else choice.disable_parallel_tool_use
     n_tools = len(tools) if isinstance(tools, list) else 0
-    extra = _extra(tree, asked)
-    betas = [value.decode("latin-1") for name, value in headers if name == b"anthropic-beta"]
-    if betas:
-        extra["betas"] = betas
     return ChatRequest(
         model=asked.model,
         messages=Lazy(partial(read_messages, tree)),
@@ -160,7 +166,7 @@ def _request(tree: JsonObject, asked: _Options, found: Scan, headers: Headers) -
         stream=asked.stream is True,
         include_usage=True,
         wire=WIRE,
-        extra=extra,
+        extra=_extra(tree, asked),
         facts=_facts(tree, found, choice, n_tools, structured=wanted is not None),
     )
 

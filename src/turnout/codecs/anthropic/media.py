@@ -14,12 +14,12 @@ _PDF = "application/pdf"
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml")
 
 
-def media_block(media: Media, *, native: bool) -> dict[str, object]:
+def media_block(media: Media, *, own_files: bool) -> dict[str, object]:
     """Write a picture or a document, without its `extra`.
 
     Args:
         media: The part.
-        native: It came from an Anthropic client, so ids in it are of this provider's files.
+        own_files: A file id in it is one of this format's providers.
 
     Raises:
         UnsupportedParameter: The format has no block for it.
@@ -28,7 +28,7 @@ def media_block(media: Media, *, native: bool) -> dict[str, object]:
     if media.kind in {"audio", "video"}:
         raise UnsupportedParameter(f"this model takes no {media.kind}", param="messages")
     if media.file_id is not None:
-        if not native:
+        if not own_files:
             raise UnsupportedParameter(
                 "a stored file is known only to the provider that keeps it; send its content or an address",
                 param="messages",
@@ -39,15 +39,15 @@ def media_block(media: Media, *, native: bool) -> dict[str, object]:
     if media.text is not None:
         # A document of blocks, or one of texts: its own source is in `extra` and replaces this one.
         return _block(media, {"type": "text", "media_type": media.mime or "text/plain", "data": media.text})
-    return _from_data(media, media.data or "", native=native)
+    return _from_data(media, media.data or "")
 
 
-def _from_data(media: Media, data: str, *, native: bool) -> dict[str, object]:
+def _from_data(media: Media, data: str) -> dict[str, object]:
     mime = media.mime or _sniffed(data)
     if media.kind == "image" or (mime and mime.startswith("image/")):
         picture = {"type": "base64", "media_type": mime or "image/png", "data": data}
         return {"type": "image", "source": picture}
-    if native or mime in {None, _PDF}:
+    if mime in {None, _PDF}:
         return _block(media, {"type": "base64", "media_type": mime or _PDF, "data": data})
     assert mime is not None
     if mime.startswith(_TEXTS):

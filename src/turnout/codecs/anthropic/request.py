@@ -1,5 +1,6 @@
 """Requests to an upstream that speaks the Anthropic messages format. Floor 2."""
 
+import re
 from collections.abc import Mapping
 
 from turnout.codecs.anthropic.reasoning import SILENT, Spoken, speak
@@ -23,6 +24,8 @@ _TYPE = (b"content-type", b"application/json")
 _UNSAFE = ("key", "auth", "token", "secret", "cookie", "credential", "host", "url", "proxy")
 """A header of the open `anthropic-*` prefix with one of these in its name may carry a credential or an
 address and does not travel (SECURITY.md S-43)."""
+_PERSONAL = re.compile(r"[^@\s]+@[^@\s]+\.|^\+?[\d\s()-]{7,}$")
+"""The API answers 400 to a `user_id` that looks like an e-mail address or a telephone number."""
 _MIN_TOP_P = 0.95
 """The API refuses a smaller one while the model thinks."""
 
@@ -45,8 +48,9 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     if choice is not None:
         body["tool_choice"] = choice
     _add_sampling(body, request, kind, thought, notes)
-    if request.stop:
-        body["stop_sequences"] = request.stop
+    stop = _stop(request)
+    if stop:
+        body["stop_sequences"] = stop
     if request.stream:
         body["stream"] = True
     extra = _extra(request, notes)
@@ -74,6 +78,14 @@ def _check_binding(request: ChatRequest) -> None:
         raise UnsupportedParameter("this format gives one answer at a time", param="n")
     if request.logprobs or request.top_logprobs:
         raise UnsupportedParameter("this format has no log probabilities", param="logprobs")
+
+
+def _stop(request: ChatRequest) -> tuple[str, ...]:
+    stop = tuple(filter(None, request.stop))
+    if request.wire != WIRE and not all(map(str.strip, stop)):
+        # "stop_sequences: each stop sequence must contain non-whitespace", says the API.
+        raise UnsupportedParameter("this format cannot stop at white space alone", param="stop")
+    return stop
 
 
 def _limit(request: ChatRequest, to: Deployment, notes: Notes) -> int | None:
@@ -158,7 +170,10 @@ def _add_compound(
     rest = extra.get("metadata")
     metadata = dict(rest) if isinstance(rest, dict) else {}
     if request.user is not None:
-        metadata["user_id"] = request.user
+        if request.wire != WIRE and _PERSONAL.search(request.user):
+            notes.drop("user")
+        else:
+            metadata["user_id"] = request.user
     if metadata:
         body["metadata"] = metadata
 

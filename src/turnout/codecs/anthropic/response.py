@@ -57,7 +57,7 @@ class _Head(Struct, frozen=True):
     id: str | None = None
     model: str | None = None
     stop_reason: str | None = None
-    usage: Mapping[str, object] = {}
+    usage: dict[str, Json] | None = None
 
 
 _read = msgspec.json.Decoder(dict[str, Json]).decode
@@ -109,9 +109,12 @@ def glance(response: HttpResponse) -> Glance:
     if head.type != "message":
         raise unreadable("it is not of type message", body)
     end = finished(head.stop_reason, has_calls=_CALL in body)
-    usage = head.usage if isinstance(head.usage, dict) else {}
     return Glance(
-        usage=usage_of(usage), finish=end.reason, upstream_id=head.id, model=head.model, body=unbranded(body)
+        usage=usage_of(head.usage or {}),
+        finish=end.reason,
+        upstream_id=head.id,
+        model=head.model,
+        body=unbranded(body),
     )
 
 

@@ -54,8 +54,8 @@ class Delta(Struct, frozen=True, gc=False):
 class Message(Struct, frozen=True):
     """The message as `message_start` announces it."""
 
-    id: str = ""
-    model: str = ""
+    id: str | None = None
+    model: str | None = None
     usage: dict[str, Json] | None = None
 
 
@@ -178,7 +178,7 @@ class AnthropicDecoder:
                 said = chunk.message or Message()
                 add_counters(self._counters, said.usage)
                 usage = usage_of(self._counters) if self._counters else None
-                events.append(Start(id=said.id, model=said.model, usage=usage))
+                events.append(Start(id=said.id or "", model=said.model or "", usage=usage))
             case "message_delta":
                 add_counters(self._counters, chunk.usage)
                 if self._counters:

@@ -149,7 +149,7 @@ class _Writer:
             case Refusal():
                 return {"type": "text", "text": part.text} if part.text.strip() else None
             case Media():
-                return {**media_block(part, native=self._native), **self._extra(part.extra)}
+                return self._media(part)
             case ToolCall():
                 return self._call(part)
             case ToolResult():
@@ -168,6 +168,11 @@ class _Writer:
         # Clients of other dialects mark cache breakpoints for Claude in this very form.
         mark = extra.get("cache_control")
         return {"cache_control": mark} if isinstance(mark, dict) else {}
+
+    def _media(self, media: Media) -> Block:
+        if media.detail not in {None, "auto"}:
+            self._notes.drop("image_url.detail")
+        return {**media_block(media, own_files=self._keeps), **self._extra(media.extra)}
 
     def _call(self, call: ToolCall) -> Block:
         text = call.arguments.strip()
