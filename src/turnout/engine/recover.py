@@ -118,7 +118,7 @@ class ContinuedReply(Reply):
         self.deployment = following.deployment
         try:
             async for events in following.events():
-                later = [event for event in events if not isinstance(event, Start)]
+                later: list[Event] = [event for event in events if not isinstance(event, Start)]
                 self._saw(later)
                 if later:
                     yield later

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from turnout.codecs.base import Addressed, Body, Dialect, Embeds
+from turnout.codecs.base import Addressed, Body, Carries, Dialect, Embeds
 from turnout.engine.engine import Engine
 from turnout.errors import GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
 from turnout.server.answer import Answer
@@ -167,6 +167,8 @@ class Gateway:
         async def serve(visit: Visit) -> None:
             self._enter(visit)
             body = dialect.parse(await self._body(visit))
+            if visit.inbound.dialect_headers and isinstance(dialect, Carries):
+                body = dialect.carry(body, visit.inbound.dialect_headers)
             await self._serve(visit, body, answer, name)
 
         return serve
