@@ -105,10 +105,12 @@ def meaning(value: Json) -> Json:
     system = tree.get("systemInstruction")
     if isinstance(system, dict):
         system.pop("role", None)
+        system["parts"] = _listed(system.get("parts"))
     contents = _listed(tree.get("contents"))
     for content in contents:
         if isinstance(content, dict):
             content.setdefault("role", "user")
+            content["parts"] = _listed(content.get("parts"))
     tree["contents"] = contents
     if "tools" in tree:
         tree["tools"] = _grouped(_listed(tree["tools"]))
@@ -194,7 +196,7 @@ class _Raw:
     def __init__(self, body: bytes) -> None:
         self.text = self.thought = ""
         self.calls: list[Json] = []
-        self.usage: dict[str, Json] = {}
+        self.usage = _raw_usage({})
         word: Json = None
         for frame in _frames(body):
             counted = frame.get("usageMetadata")
