@@ -65,8 +65,6 @@ BROKEN_OUTPUT = frozenset(
 NO_ANSWER = frozenset({"OTHER", "LANGUAGE", "IMAGE_OTHER", "NO_IMAGE", "MISSING_THOUGHT_SIGNATURE"})
 """The provider gave up without saying more."""
 
-MODALITY_NUMBERS = ("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT")
-
 MINTED = "gcall_"
 """Prefix of tool call ids that this codec makes where Gemini gave none. They are taken off again on the way
 back to Gemini, so a conversation returns as it came without any table of ids being kept."""
@@ -110,7 +108,7 @@ class PromptFeedback(Struct, frozen=True, rename="camel"):
 
 
 class ModalityCount(Struct, frozen=True, rename="camel"):
-    """Tokens of one modality."""
+    """Tokens of one modality: a word, or its number (4 = `AUDIO`)."""
 
     modality: str | int = 0
     token_count: int = 0
@@ -159,7 +157,6 @@ read_str = Decoder(str).decode
 read_int = Decoder(int).decode
 read_word = Decoder(str | int).decode
 read_json = Decoder(Json).decode
-read_object = Decoder(JsonObject).decode
 write = msgspec.json.Encoder().encode
 
 
