@@ -188,8 +188,11 @@ class GeminiDecoder:
         """Close the stream. Raises `StreamInterrupted` unless every candidate has ended."""
         self._raise_held()
         events: list[Event] = []
-        for frame in self._reader.end():
-            self._take(frame, events)
+        try:
+            for frame in self._reader.end():
+                self._take(frame, events)
+        except ProviderBadResponse:
+            events.clear()  # half a frame is what a cut leaves behind; whether it matters is decided below
         if not self._candidates or any(each.word is None for each in self._candidates.values()):
             raise StreamInterrupted("the provider's stream ended before its finish reason")
         for index, each in self._candidates.items():

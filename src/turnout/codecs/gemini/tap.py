@@ -26,7 +26,7 @@ from turnout.codecs.gemini.wire import (
     usage_of,
 )
 from turnout.codecs.sse import Frame, FrameBuffer, frames
-from turnout.errors import StreamInterrupted, TurnoutError
+from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
 from turnout.types.chat import FinishReason
 from turnout.types.usage import Usage
 
@@ -124,7 +124,10 @@ class GeminiTap:
 
     def end(self) -> bytes:
         """Return what is still to be sent. Raises `StreamInterrupted` unless every candidate has ended."""
+        failed = self.error
         rest = self._pass(self._buffer.rest())
+        if failed is None and isinstance(self.error, ProviderBadResponse):
+            rest, self.error = b"", None  # half a frame is what a cut leaves behind
         if not self.done and self.error is None:
             raise StreamInterrupted("the provider's stream ended before its finish reason")
         return rest
