@@ -113,14 +113,14 @@ THIRD_PARTY: dict[str, set[str]] = {
     "prometheus_client": {"server", "cli"},
     "zstandard": {"transport"},
     "uvloop": {"transport", "client", "sync", "server", "cli"},
-    "uvicorn": {"server", "cli"},
+    "uvicorn": {"server", "testing", "cli"},
     "yaml": {"config", "cli"},
     "click": {"cli"},
     "rich": {"cli"},
     "numpy": {"learn", "strategies", "evaluate"},
     "pyarrow": {"stores", "evaluate", "cli"},
     "openai": {"cli"},
-    "xllamacpp": {"cli"},
+    "xllamacpp": {"testing"},
 }
 """Third-party package -> where it may be imported. One edge, one owner (ARCHITECTURE.md law 3, S-11)."""
 

@@ -2,10 +2,36 @@
 
 It speaks OpenAI's, Anthropic's and Gemini's wire formats through the same dialects the gateway has, answers
 from a script, counts tokens by a stated rule, and can be told to be slow, to limit rates and to fail. It says
-in every answer's model name and in a header that it is an emulator.
+in every answer that it is an emulator: in a header, and in what its own script writes.
+
+    async with serving(Emulator(dialects())) as url: ...          # in a test
+    python -m turnout.testing.emulator --port 9001 --models a,b   # as a process
 """
 
-from turnout.testing.emulator.app import Emulator
-from turnout.testing.emulator.script import Answerer, Behaviour, Fault, canned
+from turnout.testing.emulator.app import Emulator, Served
+from turnout.testing.emulator.script import (
+    Answerer,
+    Behaviour,
+    Fault,
+    FaultKind,
+    Script,
+    Scripted,
+    canned,
+    recorded,
+)
+from turnout.testing.emulator.serve import dialects, serving
 
-__all__ = ["Answerer", "Behaviour", "Emulator", "Fault", "canned"]
+__all__ = [
+    "Answerer",
+    "Behaviour",
+    "Emulator",
+    "Fault",
+    "FaultKind",
+    "Script",
+    "Scripted",
+    "Served",
+    "canned",
+    "dialects",
+    "recorded",
+    "serving",
+]

@@ -1,47 +1,61 @@
 """The emulator's ASGI application. Floor 6.
 
-Theory of operation. A call is parsed by the dialect of its path, answered by the model's script, and written
-by the same dialect. Waits and faults come in between, drawn from one seeded generator, so that a run can be
-repeated. `calls` keeps what was consumed, model by model: what a ledger must agree with.
+Theory of operation.
+1. A call is parsed by the dialect of its path, answered by the model's script, and written by the same
+   dialect. Waits and faults come in between, drawn from one seeded generator, so that a run can be repeated.
+2. `served` keeps what was consumed, model by model: what a ledger must agree with. A stream that was cut, or
+   whose client left, counts what was sent.
+3. A client that leaves cancels the call, as a provider does; `served` tells that too.
 """
 
 import asyncio
-import hashlib
-import re
 from collections.abc import AsyncIterator, Mapping
 from random import Random
 from time import monotonic
 
 import msgspec
 
-from turnout.codecs.base import Addressed, Dialect, Summary
+from turnout.codecs.base import Addressed, Body, Dialect, Summary
 from turnout.engine.reply import as_events
 from turnout.errors import TurnoutError
-from turnout.server.http import (
-    JSON_TYPE,
-    STREAM_HEADERS,
-    RawHeaders,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    respond,
+from turnout.server.http import JSON_TYPE, Disconnected, HangUp, Receive, Scope, Send, read_body, respond
+from turnout.testing.emulator.faults import (
+    CUTS,
+    EMULATED,
+    answer_with,
+    drop,
+    end_cut,
+    refuse,
+    send_cut,
+    stream_start,
 )
-from turnout.testing.emulator.faults import CUTS, cut_short, raw_fault
-from turnout.testing.emulator.script import Answerer, Behaviour, Fault, canned, count_tokens, prompt_text
+from turnout.testing.emulator.script import (
+    Answerer,
+    Behaviour,
+    Fault,
+    Script,
+    canned,
+    count_tokens,
+    prompt_text,
+    recorded,
+)
+from turnout.testing.emulator.vectors import embed
 from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.event import Event, TextDelta, ToolDelta
 from turnout.types.json import Json
 
 _MAX_BODY = 64 * 1024 * 1024
-_WORDS = re.compile(r"\s*\S+|\s+$")
-"""A word with the space before it: the emulator's unit of streaming."""
+_MINUTE_S = 60.0
 _PATHS = {
     "/v1/chat/completions": "openai_chat",
     "/chat/completions": "openai_chat",
     "/v1/messages": "anthropic",
     "/messages": "anthropic",
+    "/v1/embeddings": "openai_chat",
+    "/embeddings": "openai_chat",
 }
+_EMBEDS = ("/embeddings", ":batchEmbedContents", ":embedContent")
+_read_behaviours = msgspec.json.Decoder(dict[str, Behaviour]).decode
 
 
 class Served(msgspec.Struct):
@@ -49,7 +63,9 @@ class Served(msgspec.Struct):
 
     calls: int = 0
     failed: int = 0
+    """Calls that did not get a whole answer because of a fault."""
     cancelled: int = 0
+    """Calls whose client left."""
     input_tokens: int = 0
     output_tokens: int = 0
 
@@ -62,7 +78,13 @@ class Model(msgspec.Struct):
 
 
 class Emulator:
-    """An upstream with any number of models. Models never named before answer with the canned script."""
+    """An upstream with any number of models. Models never named before answer with the canned script.
+
+    Attributes:
+        default: Behaviour of models that were not given one.
+        served: Model -> what it consumed.
+        down: Whether every connection is closed without an answer.
+    """
 
     def __init__(self, dialects: Mapping[str, Dialect], *, seed: int = 0) -> None:
         self._dialects = dialects
@@ -72,92 +94,122 @@ class Emulator:
         self.default = Behaviour()
         self.served: dict[str, Served] = {}
         self.down = False
-        """Whether every connection is closed without an answer."""
 
     def add(self, name: str, answer: Answerer | None = None, behaviour: Behaviour | None = None) -> None:
-        """Give a model a script and a behaviour; may be called again to change them."""
-        self._models[name] = Model(answer or canned(name), behaviour or self.default)
+        """Give a model a script and a behaviour; may be called again to change either."""
+        known = self._models.get(name)
+        self._models[name] = Model(
+            answer or (known.answer if known else canned(name)),
+            behaviour or (known.behaviour if known else self.default),
+        )
+
+    def follow(self, script: Script) -> None:
+        """Take over a script file."""
+        self.default = script.default
+        for name, row in script.models.items():
+            self.add(name, recorded(name, row.answers) if row.answers else None, row.behaviour)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] != "http":
             return
         path: str = scope["path"]
-        if path == "/emulator/served":
-            await respond(send, 200, [JSON_TYPE], msgspec.json.encode(self.served))
-            return
-        body = await read_body(receive, _MAX_BODY, None, "")
-        if path.endswith("/embeddings"):
-            await respond(send, 200, [JSON_TYPE], _vectors(body))
-            return
+        try:
+            if path == "/emulator/served":
+                await _ok(send, msgspec.json.encode(self.served))
+            elif scope["method"] == "GET" and path.endswith("/models"):
+                await _ok(send, self._listing())
+            else:
+                await self._visit(path, await read_body(receive, _MAX_BODY, None, ""), receive, send)
+        except Disconnected:
+            pass
+
+    async def _visit(self, path: str, body: bytes, receive: Receive, send: Send) -> None:
         if path == "/emulator/behaviour":
-            self._configure(body)
-            await respond(send, 200, [JSON_TYPE], b"{}")
+            await self._configure(body, send)
             return
-        name, model, stream = self._address(path)
-        if name is None:
-            await respond(send, 404, [JSON_TYPE], b'{"error":{"message":"no such path","type":"not_found"}}')
+        name, model, stream = _address(path)
+        dialect = self._dialects.get(name)
+        if dialect is None:
+            await _no(send, 404, "no such path")
             return
-        dialect = self._dialects[name]
         try:
-            if model and isinstance(dialect, Addressed):
-                parsed = dialect.parse_call(body, model=model, stream=stream)
-            else:
-                parsed = dialect.parse(body)
-            await self._serve(parsed.request, dialect, receive, send)
-        except TurnoutError as error:
-            status, text = dialect.error(error, "emulator")
-            await respond(send, status, [JSON_TYPE, *_waits(error)], text)
-
-    def _configure(self, body: bytes) -> None:
-        change = msgspec.json.decode(body, type=dict[str, Behaviour])
-        for name, behaviour in change.items():
-            known = self._models.get(name)
-            self.add(name, known.answer if known else None, behaviour)
-
-    def _address(self, path: str) -> tuple[str | None, str, bool]:
-        """Return dialect, and for Gemini the model and verb that stand in the path."""
-        if path in _PATHS:
-            return _PATHS[path], "", False
-        marker = "/models/"
-        if marker in path and ":" in path:
-            model, _, verb = path.partition(marker)[2].rpartition(":")
-            if verb in ("generateContent", "streamGenerateContent"):
-                return "gemini", model, verb[0] == "s"
-        return None, "", False
-
-    async def _serve(self, request: ChatRequest, dialect: Dialect, receive: Receive, send: Send) -> None:
-        model = self._models.get(request.model) or Model(canned(request.model), self.default)
-        served = self.served.setdefault(request.model, Served())
-        served.calls += 1
-        behaviour = model.behaviour
-        try:
-            fault = self._fault(request, behaviour, served.calls)
-            await asyncio.sleep(self._wait(behaviour.ttft_s, behaviour))
-            if fault is not None and fault.kind not in CUTS:
-                served.failed += 1
-                await raw_fault(fault, dialect, receive, send)
+            if path.endswith(_EMBEDS):
+                await self._embed(dialect, path, body, send)
                 return
-            response = model.answer(request)
-            served.input_tokens += response.usage.n_input
-            served.output_tokens += response.usage.n_output
-            if request.stream:
-                await self._stream(request, response, dialect, behaviour, fault, send)
-            else:
-                text = dialect.render(response, request, _summary(response))
-                if fault is None:
-                    await respond(send, 200, _headers(JSON_TYPE), text)
-                else:
-                    await cut_short(send, text)
+            parsed = _parse(dialect, body, model, stream=stream)
+        except TurnoutError as error:
+            await refuse(send, dialect, error)
+            return
+        hang_up = HangUp(receive, 0.0)
+        served = self.served.setdefault(parsed.request.model, Served())
+        served.calls += 1
+        try:
+            await self._serve(parsed.request, dialect, served, send)
         except asyncio.CancelledError:
+            if not hang_up.gone:
+                raise
             served.cancelled += 1
-            raise
+        finally:
+            hang_up.stop()
+
+    async def _embed(self, dialect: Dialect, path: str, body: bytes, send: Send) -> None:
+        found = embed(dialect, path, body)
+        served = self.served.setdefault(found.model, Served())
+        served.calls += 1
+        served.input_tokens += found.n_tokens
+        await _ok(send, found.body)
+
+    async def _configure(self, body: bytes, send: Send) -> None:
+        try:
+            change = _read_behaviours(body)
+        except msgspec.MsgspecError as error:
+            await _no(send, 400, str(error))
+            return
+        for name, behaviour in change.items():
+            self.add(name, behaviour=behaviour)
+        await _ok(send, b"{}")
+
+    def _listing(self) -> bytes:
+        rows: list[Json] = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "emulator"} for name in self._models
+        ]
+        return msgspec.json.encode({"object": "list", "data": rows})
+
+    async def _serve(self, request: ChatRequest, dialect: Dialect, served: Served, send: Send) -> None:
+        model = self._models.get(request.model) or Model(canned(request.model), self.default)
+        behaviour = model.behaviour
+        fault = self._fault(request, behaviour, served.calls)
+        served.failed += fault is not None
+        if fault is not None and fault.kind == "close":
+            drop(send)
+            return
+        await asyncio.sleep(self._wait(behaviour.ttft_s, behaviour))
+        if fault is not None and fault.kind == "hang":
+            await asyncio.Event().wait()  # until the client leaves
+        if fault is not None and fault.kind not in CUTS:
+            await answer_with(fault, dialect, send, stream=request.stream)
+            return
+        response = model.answer(request)
+        served.input_tokens += response.usage.n_input
+        if request.stream:
+            pause = self._wait(1 / behaviour.tokens_per_s, behaviour) if behaviour.tokens_per_s else 0.0
+            await _Stream(request, response, dialect, served).run(fault, pause, send)
+            return
+        served.output_tokens += response.usage.n_output
+        text = dialect.render(response, request, _summary(response))
+        if fault is None:
+            await _ok(send, text)
+        else:
+            await send_cut(send, text, fault.kind)
 
     def _fault(self, request: ChatRequest, behaviour: Behaviour, n: int) -> Fault | None:
         if self.down or (behaviour.fail_after is not None and n > behaviour.fail_after):
             return Fault(kind="close")
-        if behaviour.rpm is not None and self._over_rate(request.model, behaviour.rpm):
-            return Fault(kind="rate_limit", retry_after_s=1.0)
+        if behaviour.rpm is not None:
+            wait_s = self._over_rate(request.model, behaviour.rpm)
+            if wait_s is not None:
+                return Fault(kind="rate_limit", retry_after_s=wait_s)
         window = behaviour.context_window
         if window is not None and count_tokens(prompt_text(request)) > window:
             return Fault(kind="context")
@@ -166,40 +218,58 @@ class Emulator:
                 return fault
         return None
 
-    def _over_rate(self, name: str, rpm: int) -> bool:
+    def _over_rate(self, name: str, rpm: int) -> float | None:
+        """Return how long to wait for the next free place in the minute; None = there is one."""
         now = monotonic()
-        recent = [at for at in self._minute.get(name, []) if at > now - 60]
-        self._minute[name] = [*recent, now] if len(recent) < rpm else recent
-        return len(recent) >= rpm
+        recent = [at for at in self._minute.get(name, []) if at > now - _MINUTE_S]
+        if len(recent) < rpm:
+            self._minute[name] = [*recent, now]
+            return None
+        return recent[len(recent) - rpm] + _MINUTE_S - now if rpm else _MINUTE_S
 
     def _wait(self, seconds: float, behaviour: Behaviour) -> float:
         return seconds * (1 + behaviour.jitter * (2 * self._rng.random() - 1)) if seconds else 0.0
 
-    async def _stream(
-        self,
-        request: ChatRequest,
-        response: ChatResponse,
-        dialect: Dialect,
-        behaviour: Behaviour,
-        fault: Fault | None,
-        send: Send,
+
+class _Stream:
+    """One streamed answer; counts what leaves."""
+
+    def __init__(
+        self, request: ChatRequest, response: ChatResponse, dialect: Dialect, served: Served
     ) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _headers(*STREAM_HEADERS)})
-        encoder = dialect.stream(request, _summary(response))
-        pause = self._wait(1 / behaviour.tokens_per_s, behaviour) if behaviour.tokens_per_s else 0.0
-        n = 0
-        async for events in _pieces(response, pause):
-            n += 1
-            if fault is not None and n > fault.after_chunks:
-                frame = encoder.feed(events)
-                cut = frame[: len(frame) // 2] if fault.kind == "half_frame" else b""
-                await send({"type": "http.response.body", "body": cut, "more_body": False})
-                return
-            frames = encoder.feed(events)
+        self._response = response
+        self._summary = _summary(response)
+        self._encoder = dialect.stream(request, self._summary)
+        self._served = served
+        self._said = ""
+
+    async def run(self, fault: Fault | None, pause_s: float, send: Send) -> None:
+        """Send the whole answer, or what the fault lets pass of it."""
+        done = False
+        try:
+            await send(stream_start(fault))
+            done = await self._pieces(fault, pause_s, send)
+        finally:
+            usage = self._response.usage
+            self._served.output_tokens += usage.n_output if done else count_tokens(self._said)
+
+    async def _pieces(self, fault: Fault | None, pause_s: float, send: Send) -> bool:
+        n_content = 0
+        async for events in _pieces(self._response, pause_s):
+            frames = self._encoder.feed(events)
+            if fault is not None and n_content >= fault.after_chunks:
+                await end_cut(send, fault.kind, frames)
+                return False
+            n_content += isinstance(events[0], TextDelta | ToolDelta)
+            self._said += "".join(_said(event) for event in events)
             if frames:
                 await send({"type": "http.response.body", "body": frames, "more_body": True})
-        last = encoder.end(response.usage, _summary(response))
+        last = self._encoder.end(self._response.usage, self._summary)
+        if fault is not None:
+            await end_cut(send, fault.kind, last)
+            return False
         await send({"type": "http.response.body", "body": last})
+        return True
 
 
 async def _pieces(response: ChatResponse, pause_s: float) -> AsyncIterator[list[Event]]:
@@ -207,8 +277,8 @@ async def _pieces(response: ChatResponse, pause_s: float) -> AsyncIterator[list[
     for event in as_events(response):
         match event:
             case TextDelta():
-                for word in _WORDS.findall(event.text):
-                    if pause_s:
+                for at, word in enumerate(_words(event.text)):
+                    if pause_s and at:
                         await asyncio.sleep(pause_s)
                     yield [TextDelta(word, event.choice)]
             case ToolDelta():
@@ -218,28 +288,51 @@ async def _pieces(response: ChatResponse, pause_s: float) -> AsyncIterator[list[
                 yield [event]
 
 
+def _words(text: str) -> list[str]:
+    """Cut a text after each run of white space, losing nothing."""
+    words: list[str] = []
+    start = 0
+    for at in range(1, len(text)):
+        if text[at - 1].isspace() and not text[at].isspace():
+            words.append(text[start:at])
+            start = at
+    return [*words, text[start:]] if text else []
+
+
+def _said(event: Event) -> str:
+    match event:
+        case TextDelta():
+            return event.text
+        case ToolDelta():
+            return event.arguments
+        case _:
+            return ""
+
+
+def _address(path: str) -> tuple[str, str, bool]:
+    """Return the dialect ("" = none), and the model and verb where they stand in the path."""
+    if path in _PATHS:
+        return _PATHS[path], "", False
+    model, _, verb = path.partition("/models/")[2].rpartition(":")
+    if model and verb in ("generateContent", "streamGenerateContent", "batchEmbedContents", "embedContent"):
+        return "gemini", model, verb[0] == "s"
+    return "", "", False
+
+
+def _parse(dialect: Dialect, body: bytes, model: str, *, stream: bool) -> Body:
+    if model and isinstance(dialect, Addressed):
+        return dialect.parse_call(body, model=model, stream=stream)
+    return dialect.parse(body)
+
+
 def _summary(response: ChatResponse) -> Summary:
     return Summary(request_id="emulator", model=response.model, created=response.created or 0)
 
 
-def _headers(*headers: tuple[bytes, bytes]) -> RawHeaders:
-    return [*headers, (b"x-emulated", b"true")]
+async def _ok(send: Send, body: bytes) -> None:
+    await respond(send, 200, [JSON_TYPE, EMULATED], body)
 
 
-def _waits(error: TurnoutError) -> RawHeaders:
-    return [] if error.retry_after_s is None else [(b"retry-after", b"%d" % -int(-error.retry_after_s // 1))]
-
-
-def _vectors(body: bytes) -> bytes:
-    """Return unit-length vectors made of each text's digest: stable, and meaningless."""
-    tree = msgspec.json.decode(body)
-    texts = tree["input"] if isinstance(tree["input"], list) else [tree["input"]]
-    data: list[Json] = []
-    for at, text in enumerate(texts):
-        digest = hashlib.sha256(str(text).encode()).digest()
-        data.append(
-            {"object": "embedding", "index": at, "embedding": [(byte - 127.5) / 848 for byte in digest]}
-        )
-    n = sum(count_tokens(str(text)) for text in texts)
-    usage = {"prompt_tokens": n, "total_tokens": n}
-    return msgspec.json.encode({"object": "list", "data": data, "model": tree["model"], "usage": usage})
+async def _no(send: Send, status: int, message: str) -> None:
+    body = msgspec.json.encode({"error": {"message": message, "type": "emulator"}})
+    await respond(send, status, [JSON_TYPE, EMULATED], body)

@@ -1,16 +1,20 @@
 """The ways an emulated provider fails, each as the real ones do. Floor 6."""
 
-import asyncio
+from collections.abc import Mapping
+
+import msgspec
 
 from turnout import errors
 from turnout.codecs.base import Dialect
-from turnout.server.http import JSON_TYPE, Receive, Send, respond
+from turnout.server.http import JSON_TYPE, STREAM_HEADERS, RawHeaders, Send, respond
 from turnout.testing.emulator.script import Fault
 
 CUTS = frozenset({"cut", "half_frame", "wrong_length"})
 """Faults that happen while the answer is being sent."""
+EMULATED = (b"x-emulated", b"true")
+"""On every answer, so that nobody takes it for a provider's."""
 
-_ERRORS: dict[str, type[errors.TurnoutError]] = {
+_ERRORS: Mapping[str, type[errors.TurnoutError]] = {
     "rate_limit": errors.ProviderRateLimited,
     "overloaded": errors.ProviderOverloaded,
     "server_error": errors.ProviderFailed,
@@ -20,56 +24,97 @@ _ERRORS: dict[str, type[errors.TurnoutError]] = {
     "model_gone": errors.ModelNotFound,
 }
 _STATUS = {"server_error": 500}
+_MESSAGES: Mapping[tuple[str, str], str] = {
+    ("context", "openai_chat"): "This model's maximum context length is smaller than your messages.",
+    ("context", "anthropic"): "prompt is too long: it exceeds the maximum",
+    ("context", "gemini"): "The input token count exceeds the maximum number of tokens allowed.",
+    ("filtered", "anthropic"): "Output blocked by content filtering policy",
+}
+"""What the providers say: their clients go by the words where one code covers many errors."""
+_BLOCKED = b'{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{}}'
+"""How one format refuses a prompt: an answer without a candidate."""
+_PROMISED = 1 << 20
+"""Content-Length of a stream that lies: more than it will ever send."""
 
 
-def failure(fault: Fault) -> errors.TurnoutError:
-    """Return the error a provider would answer with."""
-    message = "prompt is too long" if fault.kind == "context" else f"emulated {fault.kind}"
+def failure(fault: Fault, wire: str) -> errors.TurnoutError:
+    """Return the error a provider of this format would answer with."""
+    message = _MESSAGES.get((fault.kind, wire), f"emulated {fault.kind}")
     return _ERRORS[fault.kind](message, retry_after_s=fault.retry_after_s)
 
 
 def drop(send: Send) -> None:
-    """Close the client's connection without an answer, as a provider that went down does.
+    """Close the client's connection, as a provider that went down does.
 
-    ASGI has no word for it, so this reaches for the transport that uvicorn's cycle holds; another server
-    answers 500 instead.
+    ASGI has no word for it, so this reaches for the transport that uvicorn's cycle holds; under another
+    server the connection ends as that server ends one whose application failed.
     """
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError("emulated: the provider is down")
-    transport.abort()
+    transport.close()
 
 
-async def cut_short(send: Send, body: bytes) -> None:
-    """Promise a whole body and send half of it."""
-    headers = [JSON_TYPE, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-    await asyncio.sleep(0)
+async def refuse(send: Send, dialect: Dialect, error: errors.TurnoutError, status: int | None = None) -> None:
+    """Answer with an error in the dialect."""
+    usual, body = dialect.error(error, "emulator")
+    headers = [JSON_TYPE, EMULATED]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % -int(-error.retry_after_s // 1)))
+    await respond(send, status or usual, headers, body)
+
+
+async def send_cut(send: Send, body: bytes, kind: str) -> None:
+    """Send half of a complete answer."""
+    half = body[: len(body) // 2]
+    if kind != "wrong_length":
+        await respond(send, 200, [JSON_TYPE, EMULATED], half)
+        return
+    await send(start([JSON_TYPE], (b"content-length", b"%d" % len(body))))
+    await send({"type": "http.response.body", "body": half, "more_body": True})
     drop(send)
 
 
-async def raw_fault(fault: Fault, dialect: Dialect, receive: Receive, send: Send) -> None:
-    """Answer with a failure instead of an answer."""
+def start(headers: RawHeaders, *more: tuple[bytes, bytes]) -> dict[str, object]:
+    """Return the message that begins a good answer."""
+    return {"type": "http.response.start", "status": 200, "headers": [*headers, EMULATED, *more]}
+
+
+def stream_start(fault: Fault | None) -> dict[str, object]:
+    """Return the message that begins a stream, with the lie if it is to be one."""
+    lies = fault is not None and fault.kind == "wrong_length"
+    return start(STREAM_HEADERS, *[(b"content-length", b"%d" % _PROMISED)] * lies)
+
+
+async def end_cut(send: Send, kind: str, frame: bytes) -> None:
+    """End a stream before its time; `frame` is what would have come next."""
+    if kind == "wrong_length":
+        drop(send)
+        return
+    rest = frame[: len(frame) // 2] if kind == "half_frame" else b""
+    await send({"type": "http.response.body", "body": rest})
+
+
+async def answer_with(fault: Fault, dialect: Dialect, send: Send, *, stream: bool) -> None:
+    """Send a failure instead of an answer. `hang` and `close` are not answers."""
     match fault.kind:
-        case "hang":
-            while (await receive())["type"] != "http.disconnect":
-                pass
-        case "close":
-            drop(send)
+        case "garbage" if stream:
+            body = b'data: {"id":"x","choices":[{"delta":\n\n'
+            await respond(send, 200, [*STREAM_HEADERS, EMULATED], body)
         case "garbage":
-            await respond(send, 200, [JSON_TYPE], b'{"id":"x","choices":[{"message":')
+            await respond(send, 200, [JSON_TYPE, EMULATED], b'{"id":"x","choices":[{"message":')
+        case "filtered" if dialect.wire == "gemini":
+            body = b"data: " + _BLOCKED + b"\n\n" if stream else _BLOCKED
+            await respond(send, 200, [*(STREAM_HEADERS if stream else [JSON_TYPE]), EMULATED], body)
         case "html":
             page = b"<html><head><title>502 Bad Gateway</title></head><body>proxy error</body></html>"
-            await respond(send, 502, [(b"content-type", b"text/html")], page)
+            await respond(send, 502, [(b"content-type", b"text/html"), EMULATED], page)
         case "error_in_200":
-            _, body = dialect.error(failure(Fault(kind="overloaded")), "emulator")
-            await respond(send, 200, [JSON_TYPE], body)
+            error = errors.ProviderOverloaded("emulated overloaded")
+            _, body = dialect.error(error, "emulator")
+            if stream:
+                # The name of the event is what one format goes by; the others look at the object.
+                body = b"event: error\ndata: " + msgspec.json.format(body, indent=-1) + b"\n\n"
+            await respond(send, 200, [*(STREAM_HEADERS if stream else [JSON_TYPE]), EMULATED], body)
         case _:
-            error = failure(fault)
-            status, body = dialect.error(error, "emulator")
-            headers = [JSON_TYPE]
-            if error.retry_after_s is not None:
-                headers.append((b"retry-after", b"%d" % -int(-error.retry_after_s // 1)))
-            await asyncio.sleep(0)
-            await respond(send, _STATUS.get(fault.kind, status), headers, body)
+            await refuse(send, dialect, failure(fault, dialect.wire), _STATUS.get(fault.kind))

@@ -1,11 +1,13 @@
 """How an emulated model behaves: what it answers, how fast, and what goes wrong. Floor 6."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
+from turnout.testing.emulator.example import example
 from turnout.types.chat import (
     ChatRequest,
     ChatResponse,
@@ -36,9 +38,12 @@ FaultKind = Literal[
     "wrong_length",
     "close",
 ]
-"""What can go wrong. `hang`: no answer; `cut`: the stream ends early; `half_frame`: inside a frame; `garbage`: not
-JSON; `html`: a proxy's error page; `error_in_200`: an error object with status 200; `wrong_length`: a lying
-Content-Length; `close`: the connection closes without an answer."""
+"""What can go wrong.
+
+`hang`: no answer; `cut`: the answer ends early, in good order; `half_frame`: inside a frame; `wrong_length`:
+less comes than Content-Length promised, then the connection closes; `garbage`: not JSON; `html`: a proxy's
+error page; `error_in_200`: an error object with status 200; `close`: the connection closes without an answer.
+"""
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +56,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Only the first so many calls; None = all."""
     retry_after_s: float | None = None
     after_chunks: int = 3
-    """For faults inside a stream: content frames sent before."""
+    """For faults inside a stream: pieces of content sent before."""
 
 
 class Behaviour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +67,7 @@ class Behaviour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     jitter: float = 0.0
     """Share by which waits vary, either way."""
     tokens_per_s: float = 0.0
-    """Speed of a stream after its first token; 0 = at once."""
+    """Speed of a stream after its first token; 0 = at once. A word counts as a token."""
     rpm: int | None = None
     """Calls per minute before 429."""
     context_window: int | None = None
@@ -72,12 +77,28 @@ class Behaviour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """After so many calls the provider is down: connections close without an answer."""
 
 
+class Scripted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One emulated model in a script file."""
+
+    behaviour: Behaviour = Behaviour()
+    answers: dict[str, str] = {}
+    """Text of the last user turn -> answer; anything else is answered by the canned script."""
+
+
+class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A script file: what `python -m turnout.testing.emulator --config` reads."""
+
+    models: dict[str, Scripted] = {}
+    default: Behaviour = Behaviour()
+    """Of models that are not named."""
+
+
 Answerer = Callable[[ChatRequest], ChatResponse]
 """What an emulated model says. Pure."""
 
 
 def count_tokens(text: str) -> int:
-    """Count tokens by the emulator's rule: one per four bytes, at least one for any text."""
+    """Count tokens by the emulator's rule: one per four bytes, rounded up."""
     return -(-len(text.encode()) // 4)
 
 
@@ -128,7 +149,11 @@ def reply_with(request: ChatRequest, parts: tuple[Part, ...], *, model: str) -> 
 
 
 def canned(name: str) -> Answerer:
-    """Return the default script: calls a forced or first-turn tool, else says who it is and what it was asked."""
+    """Return the default script.
+
+    Calls a forced or first-turn tool; answers in the shape that was asked for; else says who it is and what
+    it was asked.
+    """
 
     def answer(request: ChatRequest) -> ChatResponse:
         call = _tool_call(request)
@@ -137,7 +162,22 @@ def canned(name: str) -> Answerer:
         said = last_user_text(request).strip()
         words = " ".join(said.split()[:12])
         text = f"This is an emulated answer of {name}. You wrote {len(said)} characters, beginning: {words}"
+        shape = request.output_format
+        if shape is not None:
+            value = {"emulated": text} if shape.schema is None else example(shape.schema)
+            text = msgspec.json.encode(value).decode()
         return reply_with(request, (Text(text),), model=name)
+
+    return answer
+
+
+def recorded(name: str, answers: Mapping[str, str]) -> Answerer:
+    """Return a script that answers known questions with texts, and anything else as `canned` does."""
+    otherwise = canned(name)
+
+    def answer(request: ChatRequest) -> ChatResponse:
+        text = answers.get(last_user_text(request))
+        return otherwise(request) if text is None else reply_with(request, (Text(text),), model=name)
 
     return answer
 
@@ -154,4 +194,6 @@ def _tool_call(request: ChatRequest) -> ToolCall | None:
     named = choice.names if choice is not None and choice.mode == "named" else ()
     tool = next((each for each in tools if each.name in named), tools[0])
     digest = hashlib.sha256(last_user_text(request).encode()).hexdigest()[:9]
-    return ToolCall(id=f"call{digest}", name=tool.name, arguments="{}")
+    arguments = {} if tool.schema is None else example(tool.schema)
+    text = msgspec.json.encode(arguments if isinstance(arguments, dict) else {}).decode()
+    return ToolCall(id=f"call{digest}", name=tool.name, arguments=text)
