@@ -1,6 +1,7 @@
 """Our client and the library agree on what an upstream said; they share no parser.
 
-`check_transport` holds both to the same table of outcomes. Here the answers are damaged in ways no table lists.
+`check_transport` holds both to the same table of outcomes. Here they
+are damaged in ways no table lists.
 """
 
 import asyncio

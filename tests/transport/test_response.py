@@ -1,6 +1,7 @@
 """Limits of an answer, at the ticks of a clock the test holds; parsing, split at every byte."""
 
 import asyncio
+from itertools import pairwise
 
 import httptools
 import pytest
@@ -80,7 +81,7 @@ def test_any_split_of_an_answer_is_the_same_answer(cuts):
     connection, response, _ = exchange()
     owner = connection.owner
     edges = [0, *sorted(set(cuts)), len(ANSWER)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         connection.data_received(ANSWER[start:end])
     assert (response.status, b"".join(response.parts), response.line) == (200, b"hello world", None)
     assert dict(response.headers) == {"x-req": "1, 2", "transfer-encoding": "chunked"}

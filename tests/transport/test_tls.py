@@ -75,8 +75,9 @@ async def test_tls_below_1_2_is_refused(client, certificates, trust):
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     old.load_cert_chain(certificates / "server.pem")
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1 is"):
         old.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match=r"TLSv1_1 is"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     async with Misbehaving(old) as server:
         url = f"https://localhost:{server.port}/"
@@ -114,7 +115,7 @@ def test_a_context_that_does_not_verify_is_refused(client):
     with pytest.raises(ConfigError, match="verification must be on"):
         client(egress_for([]), tls=lax)
     old = ssl.create_default_context()
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1 is"):
         old.minimum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ConfigError, match=r"TLS 1\.2"):
         client(egress_for([]), tls=old)

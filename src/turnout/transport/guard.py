@@ -22,7 +22,8 @@ from turnout.errors import ConfigError, Forbidden
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
+"""The schemes that may be spoken, with their own ports."""
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<target>[/?][!-\"$-~]*)?", re.ASCII
 )
@@ -91,7 +92,7 @@ class Origin(Struct, frozen=True, order=True):
     def authority(self) -> str:
         """The `Host` header: the port only when it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
@@ -153,7 +154,7 @@ def parse_url(url: str) -> tuple[Origin, str]:
     if match is None:
         raise Forbidden("the upstream URL is not of the form http(s)://host[:port]/path in plain ASCII")
     scheme, authority, target = match["scheme"].lower(), match["authority"], match["target"] or "/"
-    if scheme not in _PORTS:
+    if scheme not in PORTS:
         raise Forbidden(f"scheme {scheme!r} is not allowed; use https (or http to loopback)")
     if "@" in authority:
         raise Forbidden("user information in an upstream URL is not allowed; use a credential")
@@ -161,7 +162,7 @@ def parse_url(url: str) -> tuple[Origin, str]:
     if parts is None:
         raise Forbidden("the host or port of the upstream URL is malformed")
     host = normal_host(parts["host"])
-    port = int(parts["port"]) if parts["port"] else _PORTS[scheme]
+    port = int(parts["port"]) if parts["port"] else PORTS[scheme]
     if not 0 < port < 65536:
         raise Forbidden(f"{host}: port {port} does not exist")
     return Origin(scheme, host, port), target if target[0] == "/" else "/" + target

@@ -34,7 +34,7 @@ from turnout.errors import (
 )
 from turnout.transport.base import Authorise
 from turnout.transport.dial import Dialer, Lookup, Resolver, system_lookup
-from turnout.transport.guard import Egress, Guard, Origin, parse_url
+from turnout.transport.guard import PORTS, Egress, Guard, Origin, parse_url
 from turnout.transport.head import BODILESS, check_header
 from turnout.transport.library_network import PROGRESS, GuardedBackend
 from turnout.transport.library_response import Call, LibraryResponse
@@ -137,14 +137,15 @@ class LibraryTransport:
         credentials = () if authorise is None else authorise(request)
         headers = self._headers(origin, request, ((*request.headers, *credentials)))
         now = asyncio.get_running_loop().time()
-        where = f"{origin.host}:{origin.port}"
         limits = self._options.limits
         n_tries = 2
         while True:
-            call = Call(where, limits, timeouts, now, self._closing)
+            upstream = self._upstreams.get(origin) or self._upstream(origin)
+            call = Call(upstream.pool, limits, timeouts, now, self._closing)
+            call.where = f"{origin.host}:{origin.port}"
             outgoing = httpcore.Request(request.method, url, headers=headers, content=request.body)
             try:
-                return _checked(await self._head(origin, outgoing, call), call)
+                return _checked(await self._head(upstream, outgoing, call), call)
             except ProviderUnreachable:
                 n_tries -= 1
                 progress = call.progress
@@ -187,8 +188,7 @@ class LibraryTransport:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _head(self, origin: Origin, outgoing: httpcore.Request, call: Call) -> httpcore.Response:
-        upstream = self._upstreams.get(origin) or self._upstream(origin)
+    async def _head(self, upstream: "_Upstream", outgoing: httpcore.Request, call: Call) -> httpcore.Response:
         PROGRESS.set(call.progress)
         sent = False
         upstream.n_waiting += 1
@@ -199,6 +199,7 @@ class LibraryTransport:
                     nonlocal sent
                     if event.endswith(_SENDING[0]):
                         sent = info["request"].method != b"CONNECT"
+                        call.progress.stream_id = info.get("stream_id", 0)
                     if sent and event.endswith(_SENDING):
                         scope.reschedule(call.until(call.timeouts.first_byte_s))
 
@@ -206,6 +207,7 @@ class LibraryTransport:
                 return await upstream.pool.handle_async_request(outgoing)
         except TimeoutError:
             limits = call.timeouts
+            call.later(call.give_up())
             if sent:
                 raise call.late(
                     TimeoutTtft(f"{call.where}: no answer within {limits.first_byte_s} s")
@@ -215,6 +217,9 @@ class LibraryTransport:
             ) from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
             raise _unanswered(error, call) from error
+        except asyncio.CancelledError:
+            call.later(call.give_up())
+            raise
         finally:
             upstream.n_waiting -= 1
 
@@ -224,7 +229,10 @@ class LibraryTransport:
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()
         parsed = httpcore.URL(
-            scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=target.encode()
+            scheme=origin.scheme.encode(),
+            host=origin.host.encode(),
+            port=None if origin.port == PORTS[origin.scheme] else origin.port,
+            target=target.encode(),
         )
         self._routes[url] = (origin, parsed)
         return origin, parsed
@@ -281,7 +289,7 @@ def _checked(response: httpcore.Response, call: Call) -> LibraryResponse:
 
 
 def _unanswered(error: Exception, call: Call) -> TurnoutError:
-    if isinstance(error, httpcore.ProtocolError) and not call.progress.eof:
+    if isinstance(error, httpcore.ProtocolError) and not (call.progress.eof or call.progress.stream_id):
         return ProviderBadResponse(f"{call.where}: the answer is not HTTP ({error})")
     return ProviderUnreachable(f"{call.where}: no answer ({type(error).__name__})")
 

@@ -1,7 +1,8 @@
 """An answer that httpcore is receiving. Floor 3. Extra: `http2`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import NoReturn
 
 import httpcore
@@ -9,7 +10,7 @@ import httpcore
 from turnout.errors import ProviderBadResponse, StreamInterrupted, TimeoutIdle, TimeoutTotal, TurnoutError
 from turnout.transport.decompress import Decompressor, decompressor, require_end
 from turnout.transport.headers import HeaderMap
-from turnout.transport.library_network import PROGRESS, Progress
+from turnout.transport.library_network import PROGRESS, Progress, reset_stream
 from turnout.transport.response import ResponseLimits
 from turnout.types.http import Timeouts
 
@@ -17,23 +18,37 @@ from turnout.types.http import Timeouts
 class Call:
     """What the two halves of a call share."""
 
-    __slots__ = ("closing", "limits", "progress", "timeouts", "total_by", "where")
+    __slots__ = ("_closing", "_pool", "limits", "progress", "timeouts", "total_by", "where")
 
     def __init__(
         self,
-        where: str,
+        pool: httpcore.AsyncConnectionPool,
         limits: ResponseLimits,
         timeouts: Timeouts,
         now: float,
         closing: set[asyncio.Task[None]],
     ) -> None:
-        self.where = where
+        self._pool = pool
+        self.where = ""
+        """Host and port, for messages."""
         self.limits = limits
         self.timeouts = timeouts
         self.total_by = None if timeouts.total_s is None else now + timeouts.total_s
-        self.closing = closing
-        """Answers being closed; the transport waits for them when it closes."""
+        self._closing = closing
+        """What is being given up; the transport waits for it when it closes."""
         self.progress = Progress()
+
+    def later(self, work: Coroutine[None, None, None]) -> None:
+        """Run `work` beside the caller, who cannot wait: it is being cancelled, or closes."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def give_up(self) -> None:
+        """Tell an HTTP/2 upstream; over HTTP/1.1 the closed connection says it."""
+        if self.progress.stream_id:
+            with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError, OSError):
+                await reset_stream(self._pool, self.progress)
 
     def until(self, limit_s: float | None) -> float | None:
         """Return the loop time at which a phase of `limit_s` that begins now, or the call, must end."""
@@ -114,10 +129,7 @@ class LibraryResponse:
         if not self._over:
             self._error = StreamInterrupted(f"{self._call.where}: the answer was closed before its end")
             self._over = True
-            closing = self._call.closing
-            task = asyncio.get_running_loop().create_task(self._release())
-            closing.add(task)
-            task.add_done_callback(closing.discard)
+            self._call.later(self._abandon())
 
     async def _next(self) -> bytes:
         if self._over:
@@ -155,11 +167,7 @@ class LibraryResponse:
 
     def _broken(self, error: Exception) -> TurnoutError:
         where, progress = self._call.where, self._call.progress
-        if (
-            isinstance(error, httpcore.RemoteProtocolError)
-            and not progress.eof
-            and "Stream" not in str(error)
-        ):
+        if isinstance(error, httpcore.ProtocolError) and not (progress.eof or progress.stream_id):
             return ProviderBadResponse(f"{where}: the answer cannot be read ({type(error).__name__})")
         return StreamInterrupted(f"{where}: connection closed before the answer's end")
 
@@ -168,13 +176,15 @@ class LibraryResponse:
         self._error = error
         raise error from cause
 
+    async def _abandon(self) -> None:
+        await self._call.give_up()
+        await self._release()
+
     async def _release(self) -> None:
         PROGRESS.set(self._call.progress)
-        try:
+        with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError, OSError):
             await self._parts.aclose()  # type: ignore[attr-defined] # an asynchronous generator
             await self._stream.aclose()  # type: ignore[union-attr] # asynchronous
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError):
-            pass  # it is being given up
 
 
 def _leftover(stream: object) -> bool:

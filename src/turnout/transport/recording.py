@@ -32,6 +32,9 @@ _KEPT_RESPONSE = re.compile(
     r"|[a-z-]*request-?id|[a-z-]+-(?:ms|version|region|count|latency)|[a-z-]*ratelimit-[a-z-]+"
 )
 
+_ELIDED = "ELIDED-"
+"""Begins the mark that stands in place of a long payload; it is played as it is."""
+
 Encoding = Literal["base64"]
 
 
@@ -134,7 +137,9 @@ def _parse(line: bytes, where: str) -> Recorded:
 
 
 def _bytes(text: str, encoding: Encoding | None) -> bytes:
-    return text.encode() if encoding is None else base64.b64decode(text, validate=True)
+    if encoding is None or text.startswith(_ELIDED):
+        return text.encode()
+    return base64.b64decode(text, validate=True)
 
 
 def _text(data: bytes) -> tuple[str, Encoding | None]:
