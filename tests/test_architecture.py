@@ -109,6 +109,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "httptools": {"transport", "server"},
     "certifi": {"transport"},
     "httpx": {"transport"},
+    "h2": {"transport"},
     "httpcore": {"transport"},
     "prometheus_client": {"server", "cli"},
     "zstandard": {"transport"},
