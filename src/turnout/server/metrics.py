@@ -30,49 +30,26 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        labels = ("route", "model", "provider", "outcome")
         self._requests = Counter(
             "turnout_requests",
             "Requests by how they ended; outcome is ok or an error class.",
-            labels,
+            ("route", "model", "provider", "outcome"),
             registry=registry,
         )
-        self._tokens = Counter(
-            "turnout_tokens", "Tokens by direction.", ("model", "provider", "direction"), registry=registry
-        )
-        self._cost = Counter(
-            "turnout_cost_usd", "What upstream calls cost.", ("model", "provider"), registry=registry
-        )
+        self._tokens = _counter(registry, "tokens", "Tokens by direction.", "direction")
+        self._cost = _counter(registry, "cost_usd", "What upstream calls cost.")
         self._fallbacks = Counter(
             "turnout_fallbacks", "Moves to the next node of a plan.", ("route",), registry=registry
         )
-        self._ttft = Histogram(
-            "turnout_ttft_seconds",
-            "Time to first content.",
-            ("model", "provider"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._total = Histogram(
-            "turnout_request_seconds",
-            "Time to the last byte.",
-            ("model", "provider"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
+        self._ttft = _seconds(registry, "ttft_seconds", "Time to first content.")
+        self._total = _seconds(registry, "request_seconds", "Time to the last byte.")
         self._overhead = Histogram(
             "turnout_overhead_seconds",
             "Total minus time spent waiting for upstreams.",
             buckets=_OVERHEAD,
             registry=registry,
         )
-        self._in_flight = Gauge(
-            "turnout_in_flight",
-            "Attempts under way.",
-            ("deployment",),
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
+        self._in_flight = _gauge(registry, "in_flight", "Attempts under way.", "deployment")
         self._breaker = Gauge(
             "turnout_breaker_state",
             "0 closed, 1 half open, 2 open.",
@@ -80,15 +57,8 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
-        self._open = Gauge(
-            "turnout_open_requests", "Requests being served.", registry=registry, multiprocess_mode="livesum"
-        )
-        self._spool = Gauge(
-            "turnout_journal_spool_bytes",
-            "Records not yet in the database.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
+        self._open = _gauge(registry, "open_requests", "Requests being served.")
+        self._spool = _gauge(registry, "journal_spool_bytes", "Records not yet in the database.")
         self._children: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     def observe(self, event: AccessEvent) -> None:
@@ -177,3 +147,15 @@ class Metrics:
 
 class _Quiet(uvicorn.Server):
     """Leaves signals alone: the data plane's server handles them."""
+
+
+def _counter(registry: CollectorRegistry, name: str, about: str, *labels: str) -> Counter:
+    return Counter(f"turnout_{name}", about, ("model", "provider", *labels), registry=registry)
+
+
+def _seconds(registry: CollectorRegistry, name: str, about: str) -> Histogram:
+    return Histogram(f"turnout_{name}", about, ("model", "provider"), buckets=_SECONDS, registry=registry)
+
+
+def _gauge(registry: CollectorRegistry, name: str, about: str, *labels: str) -> Gauge:
+    return Gauge(f"turnout_{name}", about, labels, registry=registry, multiprocess_mode="livesum")
