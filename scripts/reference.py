@@ -38,7 +38,8 @@ def page(title: str, source: str, *parts: str) -> str:
 
 def first_line(thing: object) -> str:
     """Return the first line of a docstring; "" where a union or an alias has none."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0] if isinstance(thing, type) else ""
+    documented = isinstance(thing, type) or inspect.isfunction(thing)
+    return (inspect.getdoc(thing) or "").partition("\n")[0] if documented else ""
 
 
 def errors() -> str:

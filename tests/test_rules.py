@@ -156,7 +156,37 @@ def _is_assembled(statement: ast.expr) -> bool:
     return isinstance(statement, ast.JoinedStr | ast.BinOp)
 
 
-RULES: tuple[Rule, ...] = (executes_code, opens_connections, swallows_everything, prints, builds_sql)
+def undocumented(module: Module) -> Iterator[str]:
+    """Public classes, functions and methods without a docstring; what is nested in a function is private."""
+    if ast.get_docstring(module.tree) is None:
+        yield module.name
+    yield from _undocumented(module.tree, module.name)
+
+
+def _undocumented(tree: ast.Module | ast.ClassDef, above: str) -> Iterator[str]:
+    for node in tree.body:
+        if not isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) or node.name.startswith("_"):
+            continue
+        if ast.get_docstring(node) is None and not _is_overload(node):
+            yield f"{above}.{node.name}"
+        if isinstance(node, ast.ClassDef):
+            yield from _undocumented(node, f"{above}.{node.name}")
+
+
+def _is_overload(node: ast.stmt) -> bool:
+    return any("overload" in ast.unparse(decorator) for decorator in getattr(node, "decorator_list", []))
+
+
+RULES: tuple[Rule, ...] = (
+    executes_code,
+    opens_connections,
+    swallows_everything,
+    prints,
+    builds_sql,
+    undocumented,
+)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -210,3 +240,10 @@ def test_the_rule_lets_pass(rule: Rule, name: str, source: str) -> None:
 def test_no_allowance_outlives_its_reason() -> None:
     existing = {f"{module.name}.{name}" for module in modules() for name, _ in functions(module.tree)}
     assert set(BROAD_ALLOWED) - existing == set()
+
+
+def test_the_docstring_rule_sees() -> None:
+    source = (
+        '"""Doc."""\nclass A:\n    def f(self): ...\n    def _g(self): ...\ndef h():\n    def inner(): ...'
+    )
+    assert list(undocumented(parse("m", source))) == ["m.A", "m.A.f", "m.h"]

@@ -11,6 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from turnout.client import Answer, AsyncClient, AsyncStream, Vectors
+    from turnout.config import Config, ModelConfig, ProviderConfig, RouteConfig, load_config
+    from turnout.engine.engine import Engine
     from turnout.errors import (
         AllAttemptsFailed,
         BudgetExceeded,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
         UnsupportedParameter,
     )
     from turnout.plan import Cascade, Fanout, Hedge, Plan, Sequence, Try
+    from turnout.sync import Client, Stream
     from turnout.types.chat import (
         ChatRequest,
         ChatResponse,
@@ -61,6 +65,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AllAttemptsFailed",
+    "Answer",
+    "AsyncClient",
+    "AsyncStream",
     "Attempt",
     "BudgetExceeded",
     "CallerError",
@@ -68,6 +75,8 @@ __all__ = [
     "Cascade",
     "ChatRequest",
     "ChatResponse",
+    "Client",
+    "Config",
     "ConfigError",
     "ContentFiltered",
     "ContextLengthExceeded",
@@ -75,6 +84,7 @@ __all__ = [
     "Deployment",
     "EmbedRequest",
     "EmbedResponse",
+    "Engine",
     "Event",
     "Fanout",
     "Finish",
@@ -85,6 +95,7 @@ __all__ = [
     "Media",
     "Message",
     "Model",
+    "ModelConfig",
     "ModelNotFound",
     "NoEligibleModel",
     "Outcome",
@@ -92,6 +103,7 @@ __all__ = [
     "Plan",
     "PolicyError",
     "Price",
+    "ProviderConfig",
     "ProviderError",
     "ProviderOverloaded",
     "ProviderRateLimited",
@@ -100,8 +112,10 @@ __all__ = [
     "ReasoningDelta",
     "Record",
     "Refusal",
+    "RouteConfig",
     "Secret",
     "Sequence",
+    "Stream",
     "StreamInterrupted",
     "Text",
     "TextDelta",
@@ -118,10 +132,16 @@ __all__ = [
     "UnsupportedParameter",
     "Usage",
     "UsageUpdate",
+    "Vectors",
     "Vendor",
+    "load_config",
 ]
 
 _NAMES_OF = {
+    "turnout.client": ("Answer", "AsyncClient", "AsyncStream", "Vectors"),
+    "turnout.config": ("Config", "ModelConfig", "ProviderConfig", "RouteConfig", "load_config"),
+    "turnout.engine.engine": ("Engine",),
+    "turnout.sync": ("Client", "Stream"),
     "turnout.errors": (
         "AllAttemptsFailed",
         "BudgetExceeded",
