@@ -153,6 +153,8 @@ _TRY_AGAIN = re.compile(
     r"(?:try again|retry) in (?P<span>[0-9][0-9.]*(?:ms|s|m(?:[0-9.]+s)?))", re.IGNORECASE
 )
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|tn|pplx|AIza|Bearer)[-_ ]?[A-Za-z0-9_*.\-]{8,}")
+_OPEN = frozenset({ProviderRejected, InvalidMedia})
+"""Classes too wide to have one machine word: the host's own is kept."""
 _VAGUE = frozenset({0, 400, 403, 404, 405, 409, 413, 415, 422})
 
 
@@ -245,7 +247,7 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> TurnoutError
     return cls(
         _message(cls, status, said),
         param=said.param if caller else None,
-        code=said.code or None if caller else None,
+        code=said.code or None if cls in _OPEN else None,
         retry_after_s=_wait(headers, said),
         upstream=Upstream(status=status, body=body, wire=WIRE, should_retry=should_retry(headers)),
     )
@@ -285,6 +287,8 @@ def _message(cls: Class, status: int, said: Said) -> str:
     if cls.domain is Domain.CALLER and said.message:
         return mask(said.message)[:MAX_QUOTE]
     answered = f"the provider answered {status}" if status else "the provider sent an error"
+    if cls is ProviderFailed or cls in _OPEN:
+        return answered
     return f"{answered}: {(cls.__doc__ or '').partition('.')[0].lower()}"
 
 

@@ -35,7 +35,7 @@ def write_error(error: TurnoutError, request_id: str) -> tuple[int, bytes]:
                 "message": mask(said.message),
                 "type": said.type or row.openai_type,
                 "param": said.param,
-                "code": said.code or row.openai_code,
+                "code": error.code or row.openai_code,
             }
     told["turnout"] = _turnout(error, request_id)
     return status, _encode({"error": told})

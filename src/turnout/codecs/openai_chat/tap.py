@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from turnout.codecs.openai_chat.errors import error_in_frame
 from turnout.codecs.openai_chat.finish import read_finish
@@ -53,7 +53,7 @@ class _Chunk(Struct, frozen=True):
     usage: dict[str, object] | None = None
     x_groq: object = None
     error: object = None
-    turnout: msgspec.Raw | UnsetType = UNSET
+    turnout: object = UNSET
 
 
 _chunk = msgspec.json.Decoder(_Chunk).decode

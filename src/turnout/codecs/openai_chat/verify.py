@@ -35,7 +35,7 @@ def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     path = urlsplit(url).path
     if method != "POST":
         return False
-    if path.endswith("/chat/completions"):
+    if path.endswith(("/chat/completions", "/v1/chat")):  # the latter at Writer
         return "messages" in request_body
     return path.endswith("/embeddings") and "input" in request_body and "model" in request_body
 

@@ -6,8 +6,7 @@ disagree about everything that is not content, so only what is read is typed. `o
 
 from typing import Annotated, Literal, cast
 
-import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct
 
 from turnout.types.json import Json
 
@@ -249,7 +248,7 @@ class Answer(Struct, frozen=True):
     usage: dict[str, object] | None = None
     x_groq: object = None
     error: object = None
-    turnout: msgspec.Raw | UnsetType = UNSET
+    turnout: object = UNSET
     """Set = the upstream forged our object; it is removed (S-45)."""
 
 
