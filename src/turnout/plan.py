@@ -5,7 +5,7 @@ recorded outcomes. The set of nodes is closed; they nest freely.
 """
 
 from collections.abc import Iterator, Sequence as Seq
-from typing import Literal, Protocol, assert_never
+from typing import Literal, Protocol, assert_never, runtime_checkable
 
 from msgspec import Struct
 
@@ -29,6 +29,7 @@ class Question(Struct, frozen=True):
     """Deployment id."""
 
 
+@runtime_checkable
 class Accept(Protocol):
     """Decides whether a finished answer is good enough. Pure."""
 
@@ -56,6 +57,7 @@ class Reduction(Struct, frozen=True):
     reason: str = ""
 
 
+@runtime_checkable
 class Reduce(Protocol):
     """Makes one answer of several. Pure."""
 

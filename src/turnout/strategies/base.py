@@ -1,18 +1,77 @@
-"""What a strategy is: a pure function from a request, candidates and signals to a Plan. Floor 2."""
+"""What a strategy is made of: pure parts from a request, candidates and signals to a Plan. Floor 2.
+
+Theory of operation.
+
+1. A strategy chooses among candidates that passed every filter. Everything it may read is an argument: the
+   `Context` (request, signals, session, prices of the moment), the candidates with their live numbers, and
+   the generator seeded for this request. Equal arguments give an equal `Choice`.
+2. A `pipeline` is four kinds of parts. A `Scorer` gives one number per candidate, and the weighted sum is
+   the utility; an `Order` turns utilities into a permutation and says with which probability; a `Shape`
+   turns the permutation into a `Plan`; a `Modifier` moves prices, adds terms or pins a deployment.
+3. A part may need facts that are known only when a configuration is loaded (benchmark scores of the pool,
+   time zones). It then has `bind`, which returns the part made ready or raises `ConfigError`.
+4. A number that is not finite means "cannot say": such a candidate is never chosen before one that has a
+   number (`pipeline.on_bad_score` says what happens to it).
+"""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from random import Random
-from typing import Protocol
+from typing import Literal, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
+from turnout.catalog.benchmarks import NO_SCORES, Scores
 from turnout.plan import Plan
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest
-from turnout.types.deployment import Candidate
+from turnout.types.chat import ChatRequest, ToolResult
+from turnout.types.deployment import Candidate, Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.record import Dropped, Objective, Reason
 from turnout.types.signal import Signals
+from turnout.types.usage import NanoUsd, Usage, cost
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Z_90 = 1.2816
+"""One-sided 90 % quantile of the normal: LCB = q - Z_90 * sd (ROUTING.md 3.5, delta = 0.1)."""
+Role = Literal["quality", "cost", "latency", "load", "rank"]
+"""What a scorer measures. Floors look at `quality`, λ is the weight of `cost`, μ that of `latency`."""
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """The conversation a request goes on with, as it stood before this turn."""
+
+    deployment: str
+    """Id of the deployment that answered the turn before."""
+    prefix_tokens: int = 0
+    """Tokens of the prompt of the turn before: what a prompt cache may hold."""
+    idle_s: float = 0.0
+    """Since that answer."""
+    n_turns: int = 1
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """What the budget pacer says at this moment (ROUTING.md 1.5)."""
+
+    lambda_: float
+    """Quality per USD."""
+    cap_nusd: NanoUsd | None = None
+    """Expected cost of one request that keeps the plan; None = no such bound."""
+
+
+class Surface(Struct, frozen=True, kw_only=True):
+    """Rules of a product place. They win over any strategy."""
+
+    name: str
+    q_floor: float | None = None
+    safety_floor: float | None = None
+    ttft_s: float | None = None
+    total_s: float | None = None
+    eta: float = 0.05
+    """Share of requests that may miss the limits above."""
+    max_cost_usd: float | None = None
+    visibility: Literal["user", "background"] = "user"
+    allow: tuple[str, ...] = ()
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -29,6 +88,15 @@ class Context(Struct, frozen=True, kw_only=True):
     explicit_max_tokens: bool = False
     """Whether the client itself set the output limit."""
     signals: Signals = {}
+    sequence: int = 0
+    """Which request of its route this is, counted from 0: the state of `round_robin`."""
+    at: datetime = EPOCH
+    """Arrival, aware UTC."""
+    session: Session | None = None
+    pace: Pace | None = None
+    surface: Surface | None = None
+    may_hedge: bool = True
+    """Whether the allowance for extra calls has room."""
 
 
 class Draw(Protocol):
@@ -40,6 +108,7 @@ class Draw(Protocol):
         ...
 
 
+@runtime_checkable
 class Filter(Protocol):
     """Drops candidates that cannot or may not serve a request."""
 
@@ -53,16 +122,134 @@ class Filter(Protocol):
         ...
 
 
+@runtime_checkable
 class Scorer(Protocol):
-    """One number per candidate; higher is better."""
+    """One number per candidate; higher is better. Frozen; its fields are its configuration."""
 
     @property
     def name(self) -> str:
         """Word for Records."""
         ...
 
+    @property
+    def role(self) -> Role:
+        """What it measures."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """Factor of the number in the utility: λ for cost, μ for latency."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the signals it reads."""
+        ...
+
     def score(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
-        """Return len(candidates) finite numbers."""
+        """Return len(candidates) numbers: quality in [0, 1], minus USD, minus seconds. NaN = cannot say."""
+        ...
+
+
+@runtime_checkable
+class Uncertain(Protocol):
+    """A scorer of quality that knows how sure it is."""
+
+    def spread(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
+        """Return the standard deviation of each number of `score`; asked only for floors and bands."""
+        ...
+
+
+class Slate(Struct, frozen=True, kw_only=True):
+    """Candidates with what the scorers made of them, column by column."""
+
+    candidates: Sequence[Candidate]
+    utilities: Sequence[float]
+    """Higher is better; NaN = no number."""
+    eligible: Sequence[int]
+    """Indices of candidates that satisfy every constraint in force, in the declared order. At least one."""
+    quality: Sequence[float] | None = None
+    """None = no scorer measures quality."""
+    sd: Sequence[float] | None = None
+    """None = quality is taken as exact."""
+    terms: Mapping[str, Sequence[float]] = {}
+    """Scorer name -> its weighted column."""
+    pinned: int | None = None
+    """Index that must be first (tool loop, session)."""
+    explorable: bool = True
+    """Whether this request may be used to explore."""
+
+
+class Arranged(Struct, frozen=True, kw_only=True):
+    """A permutation of the eligible candidates, with its law."""
+
+    indices: Sequence[int]
+    """Into the slate, first choice first."""
+    propensity: float | None = 1.0
+    """Probability with which this first choice is made; None = a rotation, which has none."""
+    reason: Reason = "highest_score"
+    explored: bool = False
+    tie_break: str | None = None
+
+
+@runtime_checkable
+class Order(Protocol):
+    """Turns utilities into a permutation and its exact probability."""
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        ...
+
+    def arrange(self, context: Context, slate: Slate, draw: Draw) -> Arranged:
+        """Return the eligible candidates in the order to ask them."""
+        ...
+
+
+@runtime_checkable
+class Shape(Protocol):
+    """Turns a permutation into a Plan."""
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        ...
+
+    def shape(self, context: Context, slate: Slate, indices: Sequence[int]) -> Plan:
+        """Return a plan that names only candidates of `indices`, the first of them first."""
+        ...
+
+
+class Prices(Struct, frozen=True):
+    """What a modifier does to the prices of the objective."""
+
+    lambda_: float = 0.0
+    psi: float = 0.0
+
+
+@runtime_checkable
+class Modifier(Protocol):
+    """Moves the objective: sessions, pacing."""
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        ...
+
+    def prices(self, context: Context) -> Prices:
+        """Return what is added to λ and ψ; λ times the expected cost is charged by the pipeline."""
+        ...
+
+    def term(self, context: Context, candidates: Sequence[Candidate]) -> Sequence[float] | None:
+        """Return what is added to each utility, or None."""
+        ...
+
+    def pin(self, context: Context, candidates: Sequence[Candidate]) -> int | None:
+        """Return the index of the candidate that must come first, or None."""
+        ...
+
+    def cap_usd(self, context: Context) -> float | None:
+        """Return the most a request should cost while this modifier is in force, or None."""
         ...
 
 
@@ -78,6 +265,9 @@ class Choice(Struct, frozen=True, kw_only=True):
     propensity: float | None = None
     explored: bool = False
     abstained: str | None = None
+    quality: Mapping[str, float] = {}
+    """Candidate id -> predicted quality."""
+    sd: Mapping[str, float] = {}
 
 
 class Strategy(Protocol):
@@ -101,9 +291,106 @@ class Strategy(Protocol):
         ...
 
 
+class Setting(Struct, frozen=True, kw_only=True):
+    """What is known when a configuration is loaded."""
+
+    pool: tuple[Deployment, ...]
+    """The route's deployments, in the declared order."""
+    scores: Scores = NO_SCORES
+    today: date = EPOCH.date()
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A part that needs facts of the configuration before it can work."""
+
+    def bind(self, setting: Setting) -> Self:
+        """Return the part made ready.
+
+        Raises:
+            ConfigError: It cannot work with this pool; each problem begins with the field's name.
+        """
+        ...
+
+
+@runtime_checkable
+class Preset(Protocol):
+    """A strategy by name that stands for a pipeline."""
+
+    def expand(self) -> Strategy:
+        """Return what it stands for."""
+        ...
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """What one call is expected to be like. None = not known."""
+
+    q: float | None = None
+    sd: float | None = None
+    lcb: float | None = None
+    """Quality that is reached with 90 % confidence."""
+    cost_mean_nusd: NanoUsd | None = None
+    cost_worst_nusd: NanoUsd | None = None
+    ttft_p50_s: float | None = None
+    ttft_p95_s: float | None = None
+    total_p50_s: float | None = None
+    total_p95_s: float | None = None
+    warm_tokens: int = 0
+    """Prompt tokens that a cache at this deployment may still hold."""
+
+
 class Drops(Struct, frozen=True):
     """Result of filtering: what is left, and why the rest is not."""
 
     kept: tuple[Candidate, ...]
     dropped: Mapping[str, tuple[Dropped, ...]]
     """Candidate id -> reasons."""
+
+
+def estimate(context: Context, candidate: Candidate, q: float | None = None, sd: float = 0.0) -> Estimate:
+    """Gather what is expected of one call to a candidate, for explanations and acceptors."""
+    stats, session = candidate.stats, context.session
+    mean, worst = expected_nusd(context, candidate.deployment), worst_nusd(context, candidate.deployment)
+    return Estimate(
+        q=q,
+        sd=sd if q is not None else None,
+        lcb=None if q is None else q - Z_90 * sd,
+        cost_mean_nusd=mean,
+        cost_worst_nusd=worst,
+        ttft_p50_s=stats.ttft_p50_s,
+        ttft_p95_s=stats.ttft_p95_s,
+        total_p50_s=stats.total_p50_s,
+        total_p95_s=stats.total_p95_s,
+        warm_tokens=session.prefix_tokens if session and session.deployment == candidate.id else 0,
+    )
+
+
+def expected_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
+    """Return the expected cost of a call; None where the price is not known."""
+    price = deployment.model.price
+    if price is None:
+        return None
+    if not price.tiers:
+        # The plain case without building a Usage: this runs for every candidate of every decision.
+        total = context.n_tokens_in * price.input + context.n_tokens_out * price.output
+        return NanoUsd(-(-(total + (price.per_request or 0)) // 1000))
+    return cost(Usage(input_uncached=context.n_tokens_in, output_text=context.n_tokens_out), price)
+
+
+def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
+    """Return the most a call can cost: nothing cached, all output tokens used; None where not known."""
+    price = deployment.model.price
+    if price is None:
+        return None
+    tokens_in = Usage(input_uncached=context.n_tokens_in, output_text=context.max_tokens_out)
+    dearest = max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
+    flat = context.n_tokens_in * dearest + context.max_tokens_out * max(price.output, price.reasoning or 0)
+    return max(cost(tokens_in, price), NanoUsd(-(-(flat + (price.per_request or 0)) // 1000)))
+
+
+def in_tool_loop(request: ChatRequest | EmbedRequest) -> bool:
+    """Tell whether the request brings results of tool calls that its model has not answered yet."""
+    if not isinstance(request, ChatRequest) or not request.messages:
+        return False
+    last = request.messages[-1]
+    return last.role == "tool" or any(isinstance(part, ToolResult) for part in last.parts)
