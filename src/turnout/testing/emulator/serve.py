@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TypeAlias
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -12,9 +13,9 @@ from uvicorn.server import ServerState
 from turnout.codecs.base import Dialect
 from turnout.registry import BUILTINS, load
 from turnout.server.http import Receive, Scope, Send
-from turnout.testing.emulator.app import Emulator
 
 HOST = "127.0.0.1"
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _GRACE_S = 1
 
 
@@ -41,11 +42,11 @@ def listen(port: int = 0) -> socket.socket:
     return sock
 
 
-def config_of(emulator: Emulator) -> uvicorn.Config:
+def config_of(application: Application) -> uvicorn.Config:
     """Return how an emulator is served."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await emulator(scope, receive, send)
+        await application(scope, receive, send)
 
     return uvicorn.Config(
         app,
@@ -63,12 +64,12 @@ def config_of(emulator: Emulator) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def serving(emulator: Emulator) -> AsyncIterator[str]:
-    """Serve on a free port of loopback; yield the address, such as `http://127.0.0.1:41234`.
+async def serving(application: Application) -> AsyncIterator[str]:
+    """Serve an emulator, or another ASGI application, on a free port of loopback; yield its address.
 
     Leaving breaks off what is still being answered: a test waits for nobody.
     """
-    config = config_of(emulator)
+    config = config_of(application)
     config.load()
     state = ServerState()
     make: Callable[..., asyncio.Protocol] = config.http_protocol_class
