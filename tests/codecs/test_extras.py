@@ -102,7 +102,9 @@ def test_fields_of_peers_are_read() -> None:
 
 
 def test_the_turnout_object_wins_over_peers() -> None:
-    extras = read({"turnout": {"candidates": ["ours"], "session": "a"}, "models": ["theirs"], "session_id": "b"})
+    extras = read(
+        {"turnout": {"candidates": ["ours"], "session": "a"}, "models": ["theirs"], "session_id": "b"}
+    )
     assert (extras.prefer.candidates, extras.session) == (("ours",), "a")
 
 
@@ -189,7 +191,10 @@ def test_refused_names_are_found_in_fields_a_dialect_does_not_know() -> None:
         ({"route": "best"}, "route: invalid enum value 'best'"),
         (
             {"provider": {"max_price": {"prompt": "much"}}},
-            "provider.max_price holds USD per million tokens: Expected `float | null`, got `str` - at `$.prompt`",
+            (
+                "provider.max_price holds USD per million tokens: "
+                "Expected `float | null`, got `str` - at `$.prompt`"
+            ),
         ),
     ],
 )

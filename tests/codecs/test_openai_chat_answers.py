@@ -21,7 +21,14 @@ def http(tree: Any, status: int = 200, **headers: str) -> HttpResponse:
 
 def answer(message: dict[str, Json], finish: str | None = "stop", **fields: Json) -> dict[str, Json]:
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
-    return {"id": "c-1", "object": "chat.completion", "created": 5, "model": "m", "choices": [choice], **fields}
+    return {
+        "id": "c-1",
+        "object": "chat.completion",
+        "created": 5,
+        "model": "m",
+        "choices": [choice],
+        **fields,
+    }
 
 
 def choice(message: dict[str, Json], finish: str | None = "stop") -> Choice:
@@ -43,7 +50,12 @@ def test_an_answer_is_read_whole() -> None:
         id="c-1",
         model="m",
         choices=(
-            Choice(parts=(Text("hello"),), finish="stop", native_finish="stop", extra={"message": {"audio": None}}),
+            Choice(
+                parts=(Text("hello"),),
+                finish="stop",
+                native_finish="stop",
+                extra={"message": {"audio": None}},
+            ),
         ),
         usage=Usage(input_uncached=3, output_text=2),
         created=5,
@@ -57,15 +69,27 @@ def test_tool_calls_end_an_answer_that_stopped_naturally() -> None:
     for native in ("stop", "tool_calls", "", "eos", None):
         read = choice({"content": None, "tool_calls": [call]}, native)
         assert read == Choice(
-            parts=(ToolCall(id="c", name="f", arguments='{"a":1}'),), finish="tool_calls", native_finish=native
+            parts=(ToolCall(id="c", name="f", arguments='{"a":1}'),),
+            finish="tool_calls",
+            native_finish=native,
         )
     assert choice({"content": None, "tool_calls": [call]}, "length").finish == "length"
 
 
 @pytest.mark.parametrize(
     ("native", "finish"),
-    [("stop", "stop"), ("length", "length"), ("model_length", "length"), ("content_filter", "content_filter"), ("eos", "stop"), ("", "stop"), (None, "stop"), ("brand_new", "stop"), ("error", "error")],
-)  # fmt: skip
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("model_length", "length"),
+        ("content_filter", "content_filter"),
+        ("eos", "stop"),
+        ("", "stop"),
+        (None, "stop"),
+        ("brand_new", "stop"),
+        ("error", "error"),
+    ],
+)
 def test_finish_reasons_are_mapped(native: str | None, finish: str) -> None:
     assert choice({"content": "x"}, native).finish == finish
 
@@ -90,9 +114,9 @@ def test_placeholders_of_hosts_that_fill_every_field_mean_nothing() -> None:
 
 
 def test_custom_calls_and_the_old_function_form_are_read() -> None:
-    assert choice({"tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "g", "input": "x"}}]}).parts == (
-        ToolCall(id="c", name="g", arguments="x", kind="custom"),
-    )
+    assert choice(
+        {"tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "g", "input": "x"}}]}
+    ).parts == (ToolCall(id="c", name="g", arguments="x", kind="custom"),)
     assert choice({"function_call": {"name": "f", "arguments": "{}"}}, "function_call") == Choice(
         parts=(ToolCall(id="", name="f", arguments="{}", extra={"legacy": True}),),
         finish="tool_calls",
@@ -106,17 +130,31 @@ def test_custom_calls_and_the_old_function_form_are_read() -> None:
         ({"content": "a", "reasoning_content": "t"}, (Reasoning(text="t", wire="openai_chat"), Text("a"))),
         ({"content": "a", "reasoning": "t"}, (Reasoning(text="t", wire="openai_chat"), Text("a"))),
         (
-            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "t"}]}, {"type": "text", "text": "a"}]},
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "t"}]},
+                    {"type": "text", "text": "a"},
+                ]
+            },
             (Reasoning(text="t", wire="openai_chat"), Text("a")),
         ),
         (
-            {"content": "a", "reasoning": "t", "reasoning_details": [{"type": "reasoning.text", "text": "t", "signature": "s", "format": "anthropic-claude-v1"}]},
+            {
+                "content": "a",
+                "reasoning": "t",
+                "reasoning_details": [
+                    {"type": "reasoning.text", "text": "t", "signature": "s", "format": "anthropic-claude-v1"}
+                ],
+            },
             (Reasoning(text="t", signature="s", wire="anthropic"), Text("a")),
         ),
         ({"content": None, "refusal": "no"}, (Refusal("no"),)),
-        ({"content": "a", "annotations": [{"type": "url_citation"}]}, (Text("a", {"annotations": [{"type": "url_citation"}]}),)),
+        (
+            {"content": "a", "annotations": [{"type": "url_citation"}]},
+            (Text("a", {"annotations": [{"type": "url_citation"}]}),),
+        ),
     ],
-)  # fmt: skip
+)
 def test_content_comes_in_many_spellings(message: dict[str, Json], parts: tuple[object, ...]) -> None:
     assert choice(message).parts == parts
 
@@ -129,29 +167,53 @@ def test_usage_of_openai_splits_cached_reasoning_and_audio() -> None:
         prompt_tokens_details={"cached_tokens": 60, "cache_write_tokens": 10, "audio_tokens": 5},
         completion_tokens_details={"reasoning_tokens": 20, "audio_tokens": 3},
     ) == Usage(
-        input_uncached=25, cache_read=60, cache_write_5m=10, audio_in=5, output_text=27, reasoning=20, audio_out=3
+        input_uncached=25,
+        cache_read=60,
+        cache_write_5m=10,
+        audio_in=5,
+        output_text=27,
+        reasoning=20,
+        audio_out=3,
     )
 
 
 @pytest.mark.parametrize(
     ("raw", "read"),
     [
-        ({"prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 2}, Usage(input_uncached=2, cache_read=8, output_text=5)),
+        (
+            {"prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 2},
+            Usage(input_uncached=2, cache_read=8, output_text=5),
+        ),
         ({"num_cached_tokens": 4}, Usage(input_uncached=6, cache_read=4, output_text=5)),
         ({"cached_tokens": 4}, Usage(input_uncached=6, cache_read=4, output_text=5)),
         ({"num_search_queries": 2}, Usage(input_uncached=10, output_text=5, search_units=2)),
-        ({"server_tool_use_details": {"web_search_requests": 3}}, Usage(input_uncached=10, output_text=5, server_tools=3)),
-        ({"prompt_tokens_details": None, "completion_tokens_details": None}, Usage(input_uncached=10, output_text=5)),
+        (
+            {"server_tool_use_details": {"web_search_requests": 3}},
+            Usage(input_uncached=10, output_text=5, server_tools=3),
+        ),
+        (
+            {"prompt_tokens_details": None, "completion_tokens_details": None},
+            Usage(input_uncached=10, output_text=5),
+        ),
         # xAI counts reasoning beside completion_tokens; its sum shows it.
-        ({"completion_tokens_details": {"reasoning_tokens": 7}, "total_tokens": 22}, Usage(input_uncached=10, output_text=5, reasoning=7)),
+        (
+            {"completion_tokens_details": {"reasoning_tokens": 7}, "total_tokens": 22},
+            Usage(input_uncached=10, output_text=5, reasoning=7),
+        ),
         # Mistral counts audio beside prompt_tokens.
-        ({"prompt_tokens_details": {"audio_tokens": 30}, "total_tokens": 45}, Usage(input_uncached=10, audio_in=30, output_text=5)),
+        (
+            {"prompt_tokens_details": {"audio_tokens": 30}, "total_tokens": 45},
+            Usage(input_uncached=10, audio_in=30, output_text=5),
+        ),
         # Gemini's OpenAI endpoint leaves thoughts out of completion_tokens and does not name them.
         ({"total_tokens": 77}, Usage(input_uncached=10, output_text=5, reasoning=62)),
         # Details that exceed their total are cut to it.
-        ({"prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}}, Usage(input_uncached=0, cache_read=9, cache_write_5m=1, output_text=5)),
+        (
+            {"prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}},
+            Usage(input_uncached=0, cache_read=9, cache_write_5m=1, output_text=5),
+        ),
     ],
-)  # fmt: skip
+)
 def test_usage_of_other_hosts_is_read_from_fields_and_sums(raw: dict[str, Json], read: Usage) -> None:
     assert usage(**{"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, **raw}) == read
 
@@ -182,8 +244,17 @@ def test_a_glance_takes_a_forged_turnout_object_out(key: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[]", b"{}", b'{"choices":[]}', b'{"choices":[{"message":{"tool_calls":[{}]}}]}', b"\xff", b'{"choices":"x"}'],
-)  # fmt: skip
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"choices":[]}',
+        b'{"choices":[{"message":{"tool_calls":[{}]}}]}',
+        b"\xff",
+        b'{"choices":"x"}',
+    ],
+)
 def test_garbage_is_a_bad_response(body: bytes) -> None:
     with pytest.raises(ProviderBadResponse):
         CODEC.decode(http(body))
@@ -212,29 +283,66 @@ def error(tree: Any, status: int, **headers: str) -> TurnoutError:
     ("status", "tree", "word"),
     [
         (400, {"error": {"code": "context_length_exceeded", "message": "m"}}, "context_length_exceeded"),
-        (400, {"error": {"message": "This model's maximum context length is 9 tokens", "code": "invalid_request_error"}}, "context_length_exceeded"),
-        (400, {"error_type": "TOO_MANY_TOKENS", "message": "too many tokens: size limit"}, "context_length_exceeded"),
-        (400, {"error": {"type": "too_many_prompt_tokens", "message": "The total length", "code": 400}}, "context_length_exceeded"),
+        (
+            400,
+            {
+                "error": {
+                    "message": "This model's maximum context length is 9 tokens",
+                    "code": "invalid_request_error",
+                }
+            },
+            "context_length_exceeded",
+        ),
+        (
+            400,
+            {"error_type": "TOO_MANY_TOKENS", "message": "too many tokens: size limit"},
+            "context_length_exceeded",
+        ),
+        (
+            400,
+            {"error": {"type": "too_many_prompt_tokens", "message": "The total length", "code": 400}},
+            "context_length_exceeded",
+        ),
         (400, {"error": {"code": "content_filter", "message": "m"}}, "content_filtered"),
-        (400, {"error": {"code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}, "message": "m"}}, "content_filtered"),
+        (
+            400,
+            {"error": {"code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}, "message": "m"}},
+            "content_filtered",
+        ),
         (403, {"error": {"code": 403, "message": "Your input was flagged"}}, "content_filtered"),
         (403, {"error": {"message": "no access"}}, "provider_auth"),
         (429, {"error": {"code": "rate_limit_exceeded", "message": "m"}}, "provider_rate_limited"),
-        (413, {"error": {"code": "rate_limit_exceeded", "type": "tokens", "message": "Request too large"}}, "provider_rate_limited"),
+        (
+            413,
+            {"error": {"code": "rate_limit_exceeded", "type": "tokens", "message": "Request too large"}},
+            "provider_rate_limited",
+        ),
         (429, {"error": {"code": 429, "message": "Provider returned error"}}, "provider_rate_limited"),
         (429, b"", "provider_rate_limited"),
-        (429, {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}, "provider_quota_exhausted"),
+        (
+            429,
+            {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}},
+            "provider_quota_exhausted",
+        ),
         (402, {"error": {"message": "Insufficient Balance"}}, "provider_quota_exhausted"),
         (401, {"detail": "Invalid API Key"}, "provider_auth"),
         (400, {"error": "Incorrect API key provided.", "code": "invalid-argument"}, "provider_auth"),
         (404, {"error": {"code": "model_not_found", "message": "m"}}, "provider_model_unavailable"),
         (400, {"error": {"code": "model_not_found", "message": "m"}}, "provider_model_unavailable"),
         (404, {"error": {"code": "DeploymentNotFound", "message": "m"}}, "provider_model_unavailable"),
-        (400, {"detail": "Model nonexistent is not supported. Supported models are [...]"}, "provider_model_unavailable"),
+        (
+            400,
+            {"detail": "Model nonexistent is not supported. Supported models are [...]"},
+            "provider_model_unavailable",
+        ),
         (404, b"<html>not here</html>", "provider_model_unavailable"),
         (400, {"error": {"code": "tool_use_failed", "message": "m"}}, "invalid_model_output"),
         (400, {"error": {"code": "invalid_image_url", "message": "m"}}, "invalid_media"),
-        (400, {"error": {"message": "unknown field", "param": "frob", "code": "unknown_parameter"}}, "provider_rejected"),
+        (
+            400,
+            {"error": {"message": "unknown field", "param": "frob", "code": "unknown_parameter"}},
+            "provider_rejected",
+        ),
         (400, {"detail": [{"msg": "field required", "loc": ["body"]}]}, "provider_rejected"),
         (422, b"garbage", "provider_rejected"),
         (408, b"", "timeout_ttft"),
@@ -243,9 +351,13 @@ def error(tree: Any, status: int, **headers: str) -> TurnoutError:
         (529, b"", "provider_overloaded"),
         (500, {"error": {"code": "rate_limit_exceeded", "message": "m"}}, "provider_error"),
         (502, b"<html>bad gateway</html>", "provider_error"),
-        (400, [{"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}}], "provider_rate_limited"),
+        (
+            400,
+            [{"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}}],
+            "provider_rate_limited",
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_shape_of_error_is_one_class(status: int, tree: Any, word: str) -> None:
     assert error(tree, status).row.word == word
 

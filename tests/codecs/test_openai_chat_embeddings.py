@@ -20,16 +20,27 @@ SUMMARY = Summary(request_id="req_1", model="acme/e", created=5)
 
 
 def at(**quirks: Any) -> Deployment:
-    vendor = Vendor(name="acme", base_url="https://acme.test/v1", codec="openai_chat", quirks=Quirks(**quirks))
+    vendor = Vendor(
+        name="acme", base_url="https://acme.test/v1", codec="openai_chat", quirks=Quirks(**quirks)
+    )
     return Deployment(id="acme/e", vendor=vendor, model=Model(id="acme/e"), upstream_model="e-1")
 
 
 def decode(tree: Any) -> EmbedResponse:
-    return CODEC.decode_embed(HttpResponse(200, {}, tree if isinstance(tree, bytes) else json.dumps(tree).encode()))
+    return CODEC.decode_embed(
+        HttpResponse(200, {}, tree if isinstance(tree, bytes) else json.dumps(tree).encode())
+    )
 
 
 def test_a_request_is_read() -> None:
-    tree = {"model": "e", "input": ["a", "bc"], "dimensions": 8, "encoding_format": "base64", "user": "u", "input_type": "query"}
+    tree = {
+        "model": "e",
+        "input": ["a", "bc"],
+        "dimensions": 8,
+        "encoding_format": "base64",
+        "user": "u",
+        "input_type": "query",
+    }
     assert DIALECT.parse_embed(json.dumps(tree | {"turnout": {"tags": ["t"]}}).encode()) == EmbedBody(
         request=EmbedRequest(
             model="e",
@@ -49,15 +60,15 @@ def test_a_request_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "read"),
-    [("a", ("a",)), (["a"], ("a",)), ([1, 2], ((1, 2),)), ([[1], [2, 3]], ([1], [2, 3]))],
+    ("given", "read"), [("a", ("a",)), (["a"], ("a",)), ([1, 2], ((1, 2),)), ([[1], [2, 3]], ([1], [2, 3]))]
 )
 def test_texts_and_tokens_are_read(given: Json, read: Any) -> None:
     assert DIALECT.parse_embed(json.dumps({"model": "e", "input": given}).encode()).request.input == read
 
 
 @pytest.mark.parametrize(
-    ("given", "param"), [([], "input"), (["a", 1], "input"), (7, "input"), ([1.5], "input[0]"), (None, "input")]
+    ("given", "param"),
+    [([], "input"), (["a", 1], "input"), (7, "input"), ([1.5], "input[0]"), (None, "input")],
 )
 def test_other_inputs_are_refused(given: Json, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
@@ -95,7 +106,9 @@ def test_vectors_come_in_input_order_from_floats_and_base64() -> None:
     )
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"data":[{"embedding":"!"}]}', b'{"data":[{"embedding":"AAA="}]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"data":[{"embedding":"!"}]}', b'{"data":[{"embedding":"AAA="}]}']
+)
 def test_garbage_is_a_bad_response(body: bytes) -> None:
     with pytest.raises(ProviderBadResponse):
         decode(body)
@@ -109,7 +122,9 @@ def test_an_error_inside_a_200_is_an_error() -> None:
 def test_vectors_are_written_as_the_client_wants_them() -> None:
     response = EmbedResponse(model="e-1", vectors=((1.0, -2.0),), usage=Usage(input_uncached=3))
     rendered = [
-        json.loads(DIALECT.render_embed(response, EmbedRequest(model="e", input=("a",), encoding=encoding), SUMMARY))
+        json.loads(
+            DIALECT.render_embed(response, EmbedRequest(model="e", input=("a",), encoding=encoding), SUMMARY)
+        )
         for encoding in ("float", "base64")
     ]
     expected = {

@@ -6,7 +6,6 @@ import pytest
 
 from turnout.codecs.base import Body
 from turnout.codecs.openai_chat import DIALECT
-from turnout.errors import InvalidRequest
 from turnout.types.chat import (
     ChatRequest,
     Facts,
@@ -37,19 +36,16 @@ def turns(*messages: dict[str, Json]) -> list[Message]:
     return list(parse(messages=list(messages)).request.messages)
 
 
-def refused(**fields: Json) -> InvalidRequest:
-    with pytest.raises(InvalidRequest) as caught:
-        parse(**fields)
-    return caught.value
-
-
 def test_a_request_is_read_whole() -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     tree = {
         "model": "gpt-5-mini",
         "messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Weather?"}],
         "tools": [
-            {"type": "function", "function": {"name": "get", "description": "d", "parameters": schema, "strict": True}}
+            {
+                "type": "function",
+                "function": {"name": "get", "description": "d", "parameters": schema, "strict": True},
+            }
         ],
         "tool_choice": "auto",
         "parallel_tool_calls": False,
@@ -126,7 +122,10 @@ def test_content_parts_are_read() -> None:
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
                 {"type": "image_url", "image_url": "https://x/z.png"},
                 {"type": "input_audio", "input_audio": {"data": "BBBB", "format": "mp3"}},
-                {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,CCCC"}},
+                {
+                    "type": "file",
+                    "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,CCCC"},
+                },
                 {"type": "file", "file": {"file_id": "file-1"}},
                 {"type": "video_url", "video_url": {"url": "https://x/v.mp4"}},
                 {"type": "document_url", "document_url": "https://x/d.pdf"},
@@ -209,8 +208,7 @@ def test_the_old_function_form_is_read_with_stable_ids() -> None:
     assert list(body.request.messages)[1:] == [
         Message("assistant", (ToolCall(id="call_1", name="f", arguments="{}", extra={"legacy": True}),)),
         Message(
-            "tool",
-            (ToolResult(call_id="call_1", name="f", content=(Text("42"),), extra={"legacy": True}),),
+            "tool", (ToolResult(call_id="call_1", name="f", content=(Text("42"),), extra={"legacy": True}),)
         ),
     ]
 
@@ -224,7 +222,12 @@ def test_the_old_function_form_is_read_with_stable_ids() -> None:
             {
                 "reasoning": "hm",
                 "reasoning_details": [
-                    {"type": "reasoning.text", "text": "hm", "signature": "s", "format": "anthropic-claude-v1"},
+                    {
+                        "type": "reasoning.text",
+                        "text": "hm",
+                        "signature": "s",
+                        "format": "anthropic-claude-v1",
+                    },
                     {"type": "reasoning.encrypted", "data": "xx", "id": "r1", "format": "unknown"},
                 ],
             },
@@ -263,7 +266,10 @@ def test_tools_of_other_kinds_bind_the_request_to_this_format() -> None:
     request = parse(
         tools=[custom, {"function": {"name": "f"}, "cache_control": 1}], tool_choice="required"
     ).request
-    assert list(request.tools) == [ServerTool("openai_chat", custom), Tool(name="f", extra={"cache_control": 1})]
+    assert list(request.tools) == [
+        ServerTool("openai_chat", custom),
+        Tool(name="f", extra={"cache_control": 1}),
+    ]
     assert (request.facts.server_tools, request.facts.native_wire) == (True, "openai_chat")
 
 
@@ -276,7 +282,10 @@ def test_tools_of_other_kinds_bind_the_request_to_this_format() -> None:
         (
             {
                 "type": "allowed_tools",
-                "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]},
+                "allowed_tools": {
+                    "mode": "required",
+                    "tools": [{"type": "function", "function": {"name": "f"}}],
+                },
             },
             ToolChoice("required", ("f",)),
         ),
@@ -290,17 +299,17 @@ def test_tool_choices_are_read(choice: Json, read: ToolChoice) -> None:
     ("fields", "thinking"),
     [
         ({"reasoning_effort": "none"}, Thinking(enabled=False, effort="none")),
-        ({"thinking": {"type": "enabled", "budget_tokens": 2048}}, Thinking(enabled=True, budget_tokens=2048)),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+            Thinking(enabled=True, budget_tokens=2048),
+        ),
         ({"thinking": {"type": "adaptive"}}, Thinking(enabled=True, adaptive=True)),
         ({"reasoning": {"max_tokens": 99, "exclude": True}}, Thinking(budget_tokens=99, include=False)),
         (
             {"reasoning": {"effort": "high", "summary": "auto"}, "reasoning_effort": "high"},
             Thinking(enabled=True, effort="high", summary="auto", include=True),
         ),
-        (
-            {"thinking": {"type": "enabled"}, "reasoning_effort": "max"},
-            Thinking(enabled=True),
-        ),
+        ({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}, Thinking(enabled=True)),
     ],
 )
 def test_three_ways_of_asking_for_reasoning_are_one_wish(fields: dict[str, Json], thinking: Thinking) -> None:
@@ -340,61 +349,3 @@ def test_what_has_no_field_of_ours_is_kept() -> None:
         "metadata": {"run": "1"},
     }
     assert (request.logprobs, request.output_format, request.include_usage) == (None, None, False)
-
-
-@pytest.mark.parametrize(
-    ("fields", "param", "message"),
-    [
-        ({"model": None}, "model", "model: expected `str`, got `null`"),
-        ({"model": ""}, "model", "model: expected `str` of length >= 1"),
-        ({"messages": []}, "messages", "messages: expected `array` of length >= 1"),
-        ({"messages": [{"role": "boss", "content": ""}]}, "messages[0].role", "messages[0].role: invalid enum value 'boss'"),
-        ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content", "messages[0].content: expected `str | array | null`, got `int`"),
-        ({"messages": [{"role": "user"}]}, "messages[0].content", "messages[0].content is missing"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", "messages[0].tool_call_id is missing"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            "messages[0].content[0].image_url",
-            "messages[0].content[0].image_url is missing",
-        ),
-        (
-            {"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]},
-            "messages[0].tool_calls[0].function",
-            "messages[0].tool_calls[0].function is missing",
-        ),
-        ({"tools": [{"type": "function"}]}, "tools[0].function", "tools[0].function is missing"),
-        ({"temperature": "hot"}, "temperature", "temperature: expected `float | null`, got `str`"),
-        ({"n": 0}, "n", "n: expected `int` >= 1"),
-        ({"stop": [1]}, "stop[0]", "stop[0]: expected `str`, got `int`"),
-        (
-            {"max_tokens": 1, "max_completion_tokens": 2},
-            "max_tokens",
-            "max_tokens and max_completion_tokens are both given and differ; send one",
-        ),
-        (
-            {"reasoning_effort": "low", "reasoning": {"effort": "high"}},
-            "reasoning.effort",
-            "reasoning_effort and reasoning.effort contradict each other; send one",
-        ),
-        (
-            {"thinking": {"type": "disabled"}, "reasoning_effort": "high"},
-            "reasoning_effort",
-            "thinking.type and reasoning_effort contradict each other; send one",
-        ),
-        ({"tools": [{"function": {"name": "f"}}], "tool_choice": "some"}, "tool_choice", None),
-        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", None),
-        ({"extra_body": {"routes": [{"api_base": "http://x"}]}}, "extra_body.routes[0].api_base", None),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_refused_with_its_path(
-    fields: dict[str, Json], param: str, message: str | None
-) -> None:
-    error = refused(**fields)
-    assert error.param == param
-    assert message is None or error.message == message
-
-
-def test_missing_fields_are_named() -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        DIALECT.parse(b'{"messages":[{"role":"user","content":"x"}]}')
-    assert (caught.value.message, caught.value.param) == ("model is missing", "model")

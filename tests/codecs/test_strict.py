@@ -31,7 +31,9 @@ def test_a_body_our_encoder_would_write_differently_is_read(body: bytes) -> None
 
 
 def test_a_repeated_key_is_refused_with_its_path() -> None:
-    error = refused(b'{"model":"a","messages":[{"role":"user"},{"role":"user","content":"x","role":"system"}]}')
+    error = refused(
+        b'{"model":"a","messages":[{"role":"user"},{"role":"user","content":"x","role":"system"}]}'
+    )
     assert (error.message, error.param, error.code) == (
         "messages[1].role is given twice",
         "messages[1].role",
@@ -79,7 +81,11 @@ def test_the_number_of_keys_is_limited() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )

@@ -26,7 +26,15 @@ def test_the_wait_is_read_from_headers(headers: dict[str, str], wait: float | No
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("6ms", 0.006), ("20.5s", 20.5), ("1m30s", 90.0), ("1h", 3600.0), ("2d", 172_800.0), ("", None), ("x", None)],
+    [
+        ("6ms", 0.006),
+        ("20.5s", 20.5),
+        ("1m30s", 90.0),
+        ("1h", 3600.0),
+        ("2d", 172_800.0),
+        ("", None),
+        ("x", None),
+    ],
 )
 def test_spans_are_read(text: str, seconds: float | None) -> None:
     assert span_s(text) == seconds
