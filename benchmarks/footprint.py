@@ -1,0 +1,105 @@
+"""What the gateway takes before and besides requests: start-up time, memory idle and per open stream."""
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+
+import msgspec
+
+from benchmarks import gateway
+from benchmarks.machine import Unusable, cpu_ns, free_port, rss_kb, spawn, stop
+from benchmarks.native import Bodies, Native
+from benchmarks.peers import Place, Stack
+
+N_STREAMS = 500
+N_WARM = 100
+SETTLE_S = 0.5
+"""For the last answers to be let go of before memory is read."""
+MAX_WAIT_S = 20.0
+
+
+class Footprint(msgspec.Struct, frozen=True):
+    """Medians, where there was more than one try."""
+
+    idle_mb: float
+    """Resident, after start and a first batch of requests."""
+    stream_kb: float
+    """Resident per open stream, over `N_STREAMS` of them."""
+    start_s: float
+    """From the shell's command to the first answer 200 of the gateway itself."""
+    start_cpu_s: float
+    import_cpu_s: float
+    """CPU of `import turnout` beyond that of an empty Python."""
+
+
+def measure(native: Native, place: Place, bodies: Bodies, n_tries: int) -> Footprint:
+    """Measure the bare gateway."""
+    starts = [_start(place) for _ in range(n_tries)]
+    imports = [_python("import turnout") - _python("pass") for _ in range(n_tries)]
+    idle_mb, stream_kb = _memory(native, place, bodies)
+    return Footprint(
+        idle_mb=idle_mb,
+        stream_kb=stream_kb,
+        start_s=statistics.median(wall_s for wall_s, _ in starts),
+        start_cpu_s=statistics.median(cpu_s for _, cpu_s in starts),
+        import_cpu_s=max(0.0, statistics.median(imports)),
+    )
+
+
+def _memory(native: Native, place: Place, bodies: Bodies) -> tuple[float, float]:
+    stalling = native.upstream(1, 1000, stall=True)
+    stack: Stack | None = None
+    try:
+        stack = gateway.bare(Place(core=place.core, upstream=stalling.port, folder=place.folder))
+        native.load(stack.target, bodies.file("bench/one", stream=False), 32, 0.5, 0)
+        body = bodies.file("bench/one", stream=True)
+        stop(native.hold(stack.target, body, N_WARM))
+        time.sleep(SETTLE_S)
+        idle_kb = rss_kb(stack.pid)
+        held = native.hold(stack.target, body, N_STREAMS)
+        time.sleep(SETTLE_S)
+        open_kb = rss_kb(stack.pid)
+        stop(held)
+    finally:
+        stop(stalling.process)
+        if stack is not None:
+            stop(stack.process)
+    return idle_kb / 1024, (open_kb - idle_kb) / N_STREAMS
+
+
+def _start(place: Place) -> tuple[float, float]:
+    """Return seconds from the command to the first 200, and the CPU the process had used by then."""
+    port = free_port()
+    config = gateway.write_config(place, "start", "{enabled: false}", "")
+    began = time.perf_counter()
+    process = spawn(gateway.command(config, port), place.core)
+    try:
+        while time.perf_counter() - began < MAX_WAIT_S:
+            if _is_live(port):
+                return time.perf_counter() - began, cpu_ns(process.pid) / 1e9
+            time.sleep(0.005)
+    finally:
+        stop(process)
+    raise Unusable("the gateway did not answer")
+
+
+def _is_live(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _python(code: str) -> float:
+    """Return the CPU seconds of a Python process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
