@@ -62,6 +62,7 @@ def main() -> None:
     compile_lock([str(FOLDER / "weights.in")], weights, "--no-deps")
     compile_lock([str(FOLDER / "build.in")], FOLDER / "build.txt", *under_dev)
     compile_lock([str(FOLDER / "lock.in")], FOLDER / "lock.txt")
+    compile_lock([str(FOLDER / "bench.in")], FOLDER / "bench.txt")
     append(demo, weights)
     append(dev, weights)
 
