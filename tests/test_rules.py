@@ -62,7 +62,7 @@ CLIENT_METHODS = {
 }
 
 BROAD_ALLOWED: dict[str, str] = {
-    "turnout.engine.route.sense": "a plugged-in signal that fails is absent, with its error in the Decision",
+    "turnout.engine.sense.sense": "a plugged-in signal that fails is absent, with its error in the Decision",
     "turnout.cli.workers.Supervisor._fork": "the last frame of a process: told, then gone",
     "turnout.layers.journal.JournalLayer.finish": "the answer matters more than its record; counted, logged",
     "turnout.stores.spool.journal.SpooledJournal._carry_over": "the writer outlives its defects; logged",

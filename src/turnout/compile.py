@@ -24,6 +24,7 @@ from turnout.strategies.priority import Priority
 from turnout.types.deployment import Credential, Deployment, Limits, Model, Quirks, Vendor
 from turnout.types.http import Timeouts
 from turnout.types.json import Json
+from turnout.types.moment import MOMENT
 from turnout.types.secret import Secret
 from turnout.types.usage import Price
 
@@ -365,13 +366,25 @@ def _plugin(group: str, tree: Mapping[str, Json], path: str, problems: list[str]
 
 
 def _senses(strategy: Strategy, path: str, problems: list[str]) -> tuple[Sense, ...]:
-    senses: list[Sense] = []
+    """Return the senses a strategy needs, each after those it needs itself."""
+    found: dict[str, Sense] = {}
     for name in sorted(strategy.needs):
         try:
-            senses.append(load("turnout.signals", name))  # type: ignore[arg-type]  # the registry holds senses
+            _sense(name, (), found)
         except ConfigError as error:
             problems.extend(f"{path}: {problem}" for problem in error.problems)
-    return tuple(senses)
+    return tuple(found.values())
+
+
+def _sense(name: str, asking: tuple[str, ...], found: dict[str, Sense]) -> None:
+    if name in found or name == MOMENT:
+        return
+    if name in asking:
+        raise ConfigError((f"signals need each other in a circle: {' → '.join((*asking, name))}",))
+    sense: Sense = load("turnout.signals", name)  # type: ignore[assignment]  # the registry holds senses
+    for need in sorted(sense.needs):
+        _sense(need, (*asking, name), found)
+    found[name] = sense
 
 
 def _aliases(

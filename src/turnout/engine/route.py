@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from turnout import plan as plans
-from turnout.engine.exchange import Exchange, Request
+from turnout.engine.exchange import Exchange
+from turnout.engine.sense import sense, with_signals
 from turnout.engine.snapshot import Route, Snapshot
 from turnout.errors import (
     CapacityExhausted,
@@ -29,6 +30,7 @@ from turnout.strategies.base import Choice, Context
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Deployment, Stats
+from turnout.types.moment import Moment
 from turnout.types.record import (
     Asked,
     CandidateView,
@@ -42,7 +44,6 @@ from turnout.types.record import (
     SignalView,
     Status,
 )
-from turnout.types.signal import NO_SIGNALS, Signal, Signals
 from turnout.types.usage import NanoUsd, Usage, cost
 
 CHARS_PER_TOKEN = 3.2
@@ -201,9 +202,9 @@ class Router:
         request, ask = exchange.request, exchange.ask
         pool = self.pool(request.model, ask)
         route = pool.route
-        context = self._context(request, ask, route)
         stats = self._stats
         candidates = tuple(Candidate(d, stats(d.id)) for d in pool.deployments)
+        context = self._context(exchange, route, candidates)
         kept, dropped = self._filter(route, context, candidates)
         if not kept:
             raise _nothing_left(candidates, dropped, context)
@@ -221,7 +222,8 @@ class Router:
         exchange.routing = routed
         return routed
 
-    def _context(self, request: Request, ask: Ask, route: Route) -> Context:
+    def _context(self, exchange: Exchange, route: Route, candidates: tuple[Candidate, ...]) -> Context:
+        request = exchange.request
         facts = request.facts
         n_in = int(facts.n_chars / CHARS_PER_TOKEN) + facts.n_media * MEDIA_TOKENS + 4 * facts.n_messages
         if isinstance(request, ChatRequest):
@@ -230,15 +232,16 @@ class Router:
             limit = EMBED_TOKENS_OUT
         context = Context(
             request=request,
-            ask=ask,
+            ask=exchange.ask,
+            at=exchange.at,
             n_tokens_in=n_in,
             n_tokens_out=min(limit, 512),
             max_tokens_out=limit,
             explicit_max_tokens=isinstance(request, ChatRequest) and request.max_tokens is not None,
         )
         if route.senses:
-            signals = sense(route, request, ask)
-            context = msgspec.structs.replace(context, signals=signals)
+            moment = Moment(value=exchange.at.timestamp(), at=exchange.at, candidates=candidates)
+            context = with_signals(context, sense(route.senses, request, exchange.ask, moment))
         return context
 
     def _filter(
@@ -329,19 +332,6 @@ class Router:
         near = difflib.get_close_matches(name[:200], names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; GET /v1/models lists what is served"
         return ModelNotFound(f"the model {name[:200]!r} is not served here{hint}", param="model")
-
-
-def sense(route: Route, request: Request, ask: Ask) -> Signals:
-    """Compute the signals a route's strategy needs; one that fails is absent with its reason."""
-    if not isinstance(request, ChatRequest):
-        return NO_SIGNALS
-    found: dict[str, Signal] = {}
-    for each in route.senses:
-        try:
-            found[each.name] = each.read(request, ask, found)
-        except Exception as error:  # noqa: BLE001  a broken signal must not fail the request (ROUTING.md 2.2)
-            found[each.name] = Signal(error=type(error).__name__)
-    return found
 
 
 def allows(globs: Sequence[str], deployment: Deployment) -> bool:

@@ -1,17 +1,68 @@
-"""How a fact about a request is computed. Floor 2."""
+"""How a fact about a request is computed. Floor 2.
 
-from typing import Protocol
+Theory of operation.
+1. A sense is pure: it reads the request, the ask, and the signals named in `needs`, which were computed
+   before it. Clock readings and live numbers come in as one of those signals, the `moment`.
+2. A signal's `value` goes into the Record. The words of the conversation never do: the signal that hands
+   them to other senses (`Canonical`) keeps them in fields beside `value`.
+3. A sense that raises leaves its signal absent with the reason; `AbsentError` says it in a closed word.
+   Whoever reads an absent signal uses the default declared by the sense's class.
+"""
+
+from typing import Final, Protocol
 
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest
-from turnout.types.signal import Signal, Signals
+from turnout.types.chat import ChatRequest, Text
+from turnout.types.moment import Moment, moment_in
+from turnout.types.signal import Canonical, Signal, Signals
+
+RAW_CHARS: Final = 4096
+"""How much of the raw last user message stands in for an absent `canonical`."""
 
 
 class Sense(Protocol):
     """Computes one signal. Pure and fast; a raised exception makes the signal absent."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the signal."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the signals it reads."""
+        ...
 
     def read(self, request: ChatRequest, ask: Ask, so_far: Signals) -> Signal:
         """Return the signal. `so_far` holds the signals computed before it."""
         ...
+
+
+class AbsentError(Exception):
+    """A signal has nothing to say; the message is the closed word kept in the Record."""
+
+
+def moment_of(so_far: Signals) -> Moment:
+    """Return the moment. Raises `AbsentError` where nobody gave one."""
+    moment = moment_in(so_far)
+    if moment is None:
+        raise AbsentError("no_moment")
+    return moment
+
+
+def intent_of(request: ChatRequest, so_far: Signals) -> str:
+    """Return the user's intent; without `canonical` its declared default, the last user text as it came."""
+    found = so_far.get("canonical")
+    if isinstance(found, Canonical):
+        return found.intent
+    return last_user_text(request)[:RAW_CHARS]
+
+
+def last_user_text(request: ChatRequest) -> str:
+    """Return the text of the last user message that has any."""
+    for message in reversed(request.messages):
+        if message.role == "user":
+            text = "\n".join(part.text for part in message.parts if isinstance(part, Text))
+            if text:
+                return text
+    return ""

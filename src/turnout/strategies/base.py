@@ -27,6 +27,7 @@ from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, ToolResult
 from turnout.types.deployment import Candidate, Deployment
 from turnout.types.embed import EmbedRequest
+from turnout.types.moment import Session as Session  # noqa: PLC0414  part of the contract below
 from turnout.types.record import Dropped, Objective, Reason
 from turnout.types.signal import Signals
 from turnout.types.usage import NanoUsd, Usage, cost
@@ -36,18 +37,6 @@ Z_90 = 1.2816
 """One-sided 90 % quantile of the normal: LCB = q - Z_90 * sd (ROUTING.md 3.5, delta = 0.1)."""
 Role = Literal["quality", "cost", "latency", "load", "rank"]
 """What a scorer measures. Floors look at `quality`, λ is the weight of `cost`, μ that of `latency`."""
-
-
-class Session(Struct, frozen=True, kw_only=True):
-    """The conversation a request goes on with, as it stood before this turn."""
-
-    deployment: str
-    """Id of the deployment that answered the turn before."""
-    prefix_tokens: int = 0
-    """Tokens of the prompt of the turn before: what a prompt cache may hold."""
-    idle_s: float = 0.0
-    """Since that answer."""
-    n_turns: int = 1
 
 
 class Pace(Struct, frozen=True, kw_only=True):

@@ -8,11 +8,23 @@ from turnout.types.json import Json
 
 
 class Signal(Struct, frozen=True):
-    """A value with a confidence. `error` set = absent: the strategy's declared default applies."""
+    """A value with a confidence. `error` set = absent: the strategy's declared default applies.
+
+    `value` goes into the Record, so the words of a conversation are never in it.
+    """
 
     value: Json = None
     confidence: float = 1.0
     error: str | None = None
+
+
+class Canonical(Signal, frozen=True, kw_only=True):
+    """What the user wants, apart from what a harness adds. `value` = counts; the words stay in the fields."""
+
+    intent: str
+    """Last user intent, normalised (NFKC, no zero-width characters); case and punctuation kept."""
+    windows: tuple[str, ...] = ()
+    """The intent in pieces of at most 128 words: the first 8 and the last 8."""
 
 
 Signals = Mapping[str, Signal]

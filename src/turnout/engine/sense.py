@@ -1,0 +1,47 @@
+"""Station 4: what is known about a request before anybody chooses. Floor 4."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from turnout.engine.exchange import Request
+from turnout.signals.base import AbsentError, Sense
+from turnout.strategies.base import Context
+from turnout.types.ask import Ask
+from turnout.types.chat import ChatRequest
+from turnout.types.moment import MOMENT, Moment
+from turnout.types.signal import Signal, Signals
+
+
+def sense(senses: Sequence[Sense], request: Request, ask: Ask, moment: Moment) -> Signals:
+    """Compute the signals a route's strategy needs; one that fails is absent with its reason.
+
+    Args:
+        senses: In an order in which each comes after those it needs.
+        request: What is asked; only a chat has more than its moment.
+        ask: How it wants to be served.
+        moment: What was read off clocks and live numbers.
+    """
+    found: dict[str, Signal] = {MOMENT: moment}
+    if not isinstance(request, ChatRequest):
+        return found
+    for each in senses:
+        try:
+            found[each.name] = each.read(request, ask, found)
+        except AbsentError as error:
+            found[each.name] = Signal(error=str(error))
+        except Exception as error:  # noqa: BLE001  a broken signal must not fail the request (ROUTING.md 2.2)
+            found[each.name] = Signal(error=type(error).__name__)
+    return found
+
+
+def with_signals(context: Context, signals: Signals) -> Context:
+    """Return the context with the signals, and with their numbers of tokens where they have one."""
+    n_in, n_out = signals.get("tokens.in"), signals.get("tokens.out_hat")
+    in_, out = None if n_in is None else n_in.value, None if n_out is None else n_out.value
+    return msgspec.structs.replace(
+        context,
+        signals=signals,
+        n_tokens_in=in_ if isinstance(in_, int) else context.n_tokens_in,
+        n_tokens_out=min(out, context.max_tokens_out) if isinstance(out, int) else context.n_tokens_out,
+    )
