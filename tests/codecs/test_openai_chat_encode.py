@@ -340,3 +340,21 @@ def test_the_old_function_form_is_modern_for_other_formats() -> None:
         json.dumps({"model": "m", "messages": [USER], "functions": [{"name": "f"}]}).encode()
     ).request
     assert [tool.name for tool in request.tools if isinstance(tool, Tool)] == ["f"]
+
+
+def test_calls_without_ids_get_stable_ones_and_their_answers_the_same() -> None:
+    turns = (
+        Message(
+            "assistant",
+            (ToolCall(id="", name="f", arguments="{}"), ToolCall(id="", name="g", arguments="{}")),
+        ),
+        Message(
+            "user", (ToolResult(call_id="", name="g", value=2), ToolResult(call_id="", name="f", value=1))
+        ),
+    )
+    written = messages(*turns, wire="gemini")
+    assert [call["id"] for call in written[0]["tool_calls"]] == ["call_0", "call_1"]
+    assert written[1:] == [
+        {"role": "tool", "tool_call_id": "call_0", "content": "1"},
+        {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+    ]

@@ -90,3 +90,8 @@ def test_missing_fields_are_named() -> None:
     with pytest.raises(InvalidRequest) as caught:
         DIALECT.parse(b'{"messages":[{"role":"user","content":"x"}]}')
     assert (caught.value.message, caught.value.param) == ("model is missing", "model")
+
+
+def test_a_schema_that_is_too_large_is_refused() -> None:
+    tool: Json = {"function": {"name": "f", "parameters": {"description": "x" * 300_000}}}
+    assert refused(tools=[tool]).message == "tools[0].function.parameters is larger than 256 KiB"

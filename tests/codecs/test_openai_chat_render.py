@@ -255,3 +255,7 @@ def test_other_errors_of_upstreams_are_told_in_our_words(error: TurnoutError) ->
 
 def test_whether_a_client_may_try_again_is_told() -> None:
     assert failure(ProviderRateLimited("slow down"))[1]["turnout"]["retryable"] is True
+
+
+def test_a_call_without_an_id_gets_one() -> None:
+    assert message(ToolCall(id="", name="f", arguments="{}"))["tool_calls"][0]["id"] == "call_1_0_0"

@@ -260,3 +260,8 @@ def test_what_we_write_is_what_we_read(events: list[Event]) -> None:
     assert read[1:-1] == [*events, Finish(reason="stop", native="stop")]
     assert isinstance(read[-1], UsageUpdate)
     assert (read[-1].usage.n_input, read[-1].usage.n_output) == (1, 2)
+
+
+def test_a_streamed_call_without_an_id_gets_one() -> None:
+    first = stream(ToolDelta(index=0, id="", name="f"))[0]
+    assert first["choices"][0]["delta"]["tool_calls"][0]["id"] == "call_1_0_0"

@@ -13,6 +13,8 @@ from turnout.types.json import JsonObject
 
 _SPOKEN = ("system", "developer", "user")
 """Roles that must have content."""
+MAX_SCHEMA = 256 * 1024
+"""Bytes of one schema; SECURITY.md section 7."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,10 +43,13 @@ def read_facts(tree: JsonObject, wire: RequestIn) -> Facts:
             modalities=frozenset(media),
             structured=_structured(wire),
         )
+    declared = _encode(tree.get("tools") or tree.get("functions"))
+    if len(declared) > MAX_SCHEMA:
+        _check_schemas(wire.tools or ())
     bound = any(_is_bound(tool, i) for i, tool in enumerate(wire.tools or ()))
     choice = wire.tool_choice if wire.tools else wire.function_call
     return Facts(
-        n_chars=n_chars + len(_encode(tree.get("tools") or tree.get("functions"))),
+        n_chars=n_chars + len(declared),
         n_messages=len(wire.messages),
         n_media=len(media),
         modalities=frozenset(media),
@@ -86,6 +91,13 @@ def _is_bound(tool: ToolIn, at: int) -> bool:
     if tool.function is None:
         _missing(f"tools[{at}].function")
     return False
+
+
+def _check_schemas(tools: Sequence[ToolIn]) -> None:
+    for i, tool in enumerate(tools):
+        if tool.function is not None and len(_encode(tool.function.parameters)) > MAX_SCHEMA:
+            where = f"tools[{i}].function.parameters"
+            raise InvalidRequest(f"{where} is larger than {MAX_SCHEMA >> 10} KiB", param=where)
 
 
 def _structured(wire: RequestIn) -> Literal["", "json_object", "json_schema"]:

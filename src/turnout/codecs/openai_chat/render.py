@@ -6,6 +6,7 @@ import msgspec
 
 from turnout.codecs.base import Summary
 from turnout.codecs.openai_chat.history import LEGACY
+from turnout.codecs.openai_chat.ids import shown_id
 from turnout.codecs.openai_chat.reasoning import write_details, write_signature
 from turnout.codecs.openai_chat.usage import write_usage
 from turnout.codecs.openai_chat.wire import WIRE
@@ -36,7 +37,10 @@ def render(response: ChatResponse, request: ChatRequest, summary: Summary) -> by
         "object": "chat.completion",
         "created": summary.created,
         "model": summary.model,
-        "choices": [_choice(choice, i, style, same=same) for i, choice in enumerate(response.choices)],
+        "choices": [
+            _choice(_with_ids(choice, i, summary), i, style, same=same)
+            for i, choice in enumerate(response.choices)
+        ],
     }
     if response.usage != Usage():
         body["usage"] = write_usage(response.usage, summary.cost_usd if summary.show else None)
@@ -104,6 +108,19 @@ def write_reasoning(parts: Sequence[Reasoning], style: Style) -> dict[str, Json]
     if style.details:
         members |= {"reasoning": text, "reasoning_details": write_details(parts)}
     return members
+
+
+def _with_ids(choice: Choice, index: int, summary: Summary) -> Choice:
+    if all(part.id for part in choice.parts if isinstance(part, ToolCall)):
+        return choice
+    answer = answer_id(summary)
+    parts = tuple(
+        msgspec.structs.replace(part, id=shown_id(part.id, answer, index, i))
+        if isinstance(part, ToolCall)
+        else part
+        for i, part in enumerate(choice.parts)
+    )
+    return msgspec.structs.replace(choice, parts=parts)
 
 
 def _choice(choice: Choice, index: int, style: Style, *, same: bool) -> Json:

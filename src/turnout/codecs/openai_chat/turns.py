@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from turnout.codecs.openai_chat.history import LEGACY
+from turnout.codecs.openai_chat.ids import CallIds
 from turnout.codecs.openai_chat.media import write_part
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
 from turnout.codecs.openai_chat.reasoning import write_signature
@@ -29,26 +30,26 @@ class Turns:
         """Kinds of blocks that could not be said, in order of first mention."""
         self._same = same
         self._reasoning_field = reasoning_field
-        self._calls: dict[str, int] = {}
+        self._ids = CallIds()
 
     def add(self, turn: Message) -> None:
         """Write one turn."""
-        results = [part for part in turn.parts if isinstance(part, ToolResult)]
+        results = [(self._ids.of_result(part), part) for part in turn.parts if isinstance(part, ToolResult)]
         leftover: list[Json] = []
         # Answers go back in the order of the calls (WIRE.md 2.8).
-        for result in sorted(results, key=lambda result: self._calls.get(result.call_id, 0)):
-            leftover += self._result(result, turn)
+        for call_id, result in sorted(results, key=lambda pair: self._ids.place(pair[0])):
+            leftover += self._result(call_id, result, turn)
         if turn.role == "assistant":
             self._assistant(turn)
         elif len(results) < len(turn.parts) or leftover or not results:
             self._spoken(turn, leftover)
 
-    def _result(self, result: ToolResult, turn: Message) -> list[Json]:
+    def _result(self, call_id: str, result: ToolResult, turn: Message) -> list[Json]:
         """Write one answer of a tool; return the parts that a tool message cannot hold."""
         if self._same:
             legacy = result.extra.get(LEGACY)
             head: dict[str, Json] = (
-                {"role": "function"} if legacy else {"role": "tool", "tool_call_id": result.call_id}
+                {"role": "function"} if legacy else {"role": "tool", "tool_call_id": call_id}
             )
             if result.name is not None:
                 head["name"] = result.name
@@ -57,7 +58,7 @@ class Turns:
         for part in result.content:
             if isinstance(part, Native):
                 self._drop(part)
-        self.messages.append({"role": "tool", "tool_call_id": result.call_id, "content": _answer(result)})
+        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _answer(result)})
         return [write_part(part, same=False) for part in result.content if isinstance(part, Media)]
 
     def _spoken(self, turn: Message, leftover: list[Json]) -> None:
@@ -110,9 +111,8 @@ class Turns:
     def _called(self, calls: Sequence[ToolCall]) -> dict[str, Json]:
         if self._same and any(call.extra.get(LEGACY) for call in calls):
             return {"function_call": {"name": calls[0].name, "arguments": calls[0].arguments}}
-        for call in calls:
-            self._calls[call.id] = len(self._calls)
-        return {"tool_calls": [_call(call, same=self._same) for call in calls]} if calls else {}
+        written = [_call(call, self._ids.of_call(call), same=self._same) for call in calls]
+        return {"tool_calls": written} if written else {}
 
     def _words(self, parts: Sequence[Word]) -> Json:
         match parts:
@@ -137,13 +137,13 @@ class Turns:
         self.dropped[f"messages.{kind}" if isinstance(kind, str) else "messages"] = None
 
 
-def _call(call: ToolCall, *, same: bool) -> Json:
+def _call(call: ToolCall, call_id: str, *, same: bool) -> Json:
     extra: Mapping[str, Json] = call.extra if same else write_signature(call.signature)
     if call.kind == "custom":
         custom: Json = {"name": call.name, "input": call.arguments}
-        return {"id": call.id, "type": "custom", "custom": custom, **extra}
+        return {"id": call_id, "type": "custom", "custom": custom, **extra}
     function: Json = {"name": call.name, "arguments": call.arguments if call.arguments or same else "{}"}
-    return {"id": call.id, "type": "function", "function": function, **extra}
+    return {"id": call_id, "type": "function", "function": function, **extra}
 
 
 def _answer(result: ToolResult) -> str:

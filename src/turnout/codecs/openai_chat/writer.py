@@ -16,6 +16,7 @@ from typing import assert_never
 import msgspec
 
 from turnout.codecs.base import Summary
+from turnout.codecs.openai_chat.ids import shown_id
 from turnout.codecs.openai_chat.reasoning import write_details, write_signature
 from turnout.codecs.openai_chat.render import Style, annotations, answer_id, turnout_of
 from turnout.codecs.openai_chat.usage import write_usage
@@ -61,16 +62,17 @@ class _Choice:
 class OpenAIChatStream:
     """Writes one stream."""
 
-    __slots__ = ("_choices", "_finished", "_head", "_hold_finish", "_style", "_tail", "_usage")
+    __slots__ = ("_choices", "_finished", "_head", "_hold_finish", "_id", "_style", "_tail", "_usage")
 
     def __init__(self, request: ChatRequest, summary: Summary) -> None:
+        self._id = answer_id(summary)
         self._style = Style.of(request)
         self._usage = request.include_usage
         self._hold_finish = summary.show and not request.include_usage
         self._finished: list[bytes] = []
         self._choices: dict[int, _Choice] = {}
         head: Json = {
-            "id": answer_id(summary),
+            "id": self._id,
             "object": "chat.completion.chunk",
             "created": summary.created,
             "model": summary.model,
@@ -187,7 +189,7 @@ class OpenAIChatStream:
             return
         if event.index not in choice.calls:
             choice.calls[event.index] = event.kind == "custom"
-            head: dict[str, Json] = {"tool_calls": [_call_head(event)]}
+            head: dict[str, Json] = {"tool_calls": [_call_head(event, self._id)]}
             if not choice.open:
                 choice.open = True
                 head = {**_OPENED_BY_CALL, **head}
@@ -233,8 +235,9 @@ class OpenAIChatStream:
         (self._finished if self._hold_finish else out).append(frame)
 
 
-def _call_head(event: ToolDelta) -> Json:
-    head: dict[str, Json] = {"index": event.index, "id": event.id or "", "type": event.kind}
+def _call_head(event: ToolDelta, answer: str) -> Json:
+    call_id = shown_id(event.id or "", answer, event.choice, event.index)
+    head: dict[str, Json] = {"index": event.index, "id": call_id, "type": event.kind}
     if event.kind == "custom":
         return {**head, "custom": {"name": event.name or "", "input": ""}}
     function: Json = {"name": event.name or "", "arguments": ""}

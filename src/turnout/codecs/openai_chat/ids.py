@@ -1,0 +1,36 @@
+"""Ids of tool calls: kept as they came, made where the origin format gave none. Floor 2."""
+
+from turnout.types.chat import ToolCall, ToolResult
+
+
+class CallIds:
+    """Pairs the calls and answers of one conversation."""
+
+    def __init__(self) -> None:
+        self._order: dict[str, int] = {}
+        self._nameless: list[tuple[str, str]] = []
+        """(tool, made id) of calls that came without an id and wait for their answer."""
+
+    def of_call(self, call: ToolCall) -> str:
+        """Return the id under which a call is sent; the same history always gives the same ids."""
+        sent = call.id or f"call_{len(self._order)}"
+        self._order[sent] = len(self._order)
+        if not call.id:
+            self._nameless.append((call.name, sent))
+        return sent
+
+    def of_result(self, result: ToolResult) -> str:
+        """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
+        if result.call_id or not self._nameless:
+            return result.call_id
+        at = next((i for i, (name, _) in enumerate(self._nameless) if name == result.name), 0)
+        return self._nameless.pop(at)[1]
+
+    def place(self, sent: str) -> int:
+        """Return the position of a call among all calls, for putting answers in its order."""
+        return self._order.get(sent, 0)
+
+
+def shown_id(call_id: str, answer_id: str, choice: int, index: int) -> str:
+    """Return the id a client sees for a call: the upstream's, or one made from the answer's id."""
+    return call_id or f"call_{answer_id.removeprefix('chatcmpl-')}_{choice}_{index}"
