@@ -106,8 +106,8 @@ class Misbehaving:
         try:
             while await self._answer(reader, writer, number):
                 pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client went away, or the test is over
+        except (OSError, RuntimeError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client went away (uvloop: RuntimeError), or the test is over
         finally:
             writer.close()
             self._tasks.discard(task)

@@ -15,7 +15,7 @@ Theory of operation.
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -37,7 +37,8 @@ from turnout.transport.dial import Dialer, Lookup, Resolver, system_lookup
 from turnout.transport.guard import PORTS, Egress, Guard, Origin, parse_url
 from turnout.transport.head import BODILESS, check_header
 from turnout.transport.library_network import PROGRESS, GuardedBackend
-from turnout.transport.library_response import Call, LibraryResponse
+from turnout.transport.library_response import LibraryResponse
+from turnout.transport.library_upstream import Call, Closing, Upstream
 from turnout.transport.pool import HostStats
 from turnout.transport.response import ResponseLimits
 from turnout.transport.tls import require_verification, tls_context
@@ -52,7 +53,7 @@ class LibraryOptions(Struct, frozen=True, kw_only=True):
     """Settings of the second client."""
 
     max_connections: int = 512
-    """Per origin; more requests queue."""
+    """Calls at once per origin (over HTTP/1.1 each has a connection); more queue."""
     keepalive_s: float = 60.0
     limits: ResponseLimits = ResponseLimits()
     """`buffer_bytes` and `unread_s` are not needed here: httpcore reads only when it is asked to."""
@@ -60,37 +61,6 @@ class LibraryOptions(Struct, frozen=True, kw_only=True):
     compressed: bool = False
     """Ask for gzip."""
     user_agent: str = "turnout"
-
-
-class _Upstream:
-    """The connections to one origin."""
-
-    __slots__ = ("backend", "n_waiting", "pool")
-
-    def __init__(self, pool: httpcore.AsyncConnectionPool, backend: GuardedBackend) -> None:
-        self.pool = pool
-        self.backend = backend
-        self.n_waiting = 0
-        """Calls without the head of their answer."""
-
-    async def close_idle(self) -> None:
-        """Close what carries nothing now."""
-        for connection in self.pool.connections:
-            if connection.is_idle():
-                await connection.aclose()
-
-    def stats(self, origin: Origin) -> HostStats:
-        connections = self.pool.connections
-        n_idle = sum(connection.is_idle() for connection in connections)
-        n_busy = len(connections) - n_idle
-        return HostStats(
-            origin=str(origin),
-            open=len(connections),
-            idle=n_idle,
-            in_flight=n_busy,
-            queued=max(0, self.n_waiting - n_busy),
-            opened_total=self.backend.opened_total,
-        )
 
 
 class LibraryTransport:
@@ -121,10 +91,10 @@ class LibraryTransport:
         self._http2 = http2
         self._tls = None if tls is None else require_verification(tls)
         self._routes: dict[str, tuple[Origin, httpcore.URL]] = {}
-        self._upstreams: dict[Origin, _Upstream] = {}
-        self._retired: list[_Upstream] = []
+        self._upstreams: dict[Origin, Upstream] = {}
+        self._retired: list[Upstream] = []
         """No longer allowed; closed as their answers end."""
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: Closing = set()
         self._closed = False
 
     async def send(
@@ -137,15 +107,13 @@ class LibraryTransport:
         credentials = () if authorise is None else authorise(request)
         headers = self._headers(origin, request, ((*request.headers, *credentials)))
         now = asyncio.get_running_loop().time()
-        limits = self._options.limits
         n_tries = 2
         while True:
             upstream = self._upstreams.get(origin) or self._upstream(origin)
-            call = Call(upstream.pool, limits, timeouts, now, self._closing)
-            call.where = f"{origin.host}:{origin.port}"
+            call = Call(upstream, timeouts, now)
             outgoing = httpcore.Request(request.method, url, headers=headers, content=request.body)
             try:
-                return _checked(await self._head(upstream, outgoing, call), call)
+                return _checked(await _head(outgoing, call), call)
             except ProviderUnreachable:
                 n_tries -= 1
                 progress = call.progress
@@ -177,51 +145,13 @@ class LibraryTransport:
             if networks != egress.allow_cidrs or not guard.admits(origin):
                 self._retired.append(self._upstreams.pop(origin))
         for upstream in self._retired:  # what is in flight now is closed at the next change, or in the end
-            self._later(upstream.close_idle())
+            task = asyncio.get_running_loop().create_task(upstream.close_idle())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def stats(self) -> tuple[HostStats, ...]:
         """Return the connections per origin at this instant, for metrics."""
-        return tuple(upstream.stats(origin) for origin, upstream in self._upstreams.items())
-
-    def _later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def _head(self, upstream: "_Upstream", outgoing: httpcore.Request, call: Call) -> httpcore.Response:
-        PROGRESS.set(call.progress)
-        sent = False
-        upstream.n_waiting += 1
-        try:
-            async with asyncio.timeout_at(call.until(call.timeouts.connect_s)) as scope:
-
-                async def trace(event: str, info: Mapping[str, Any]) -> None:
-                    nonlocal sent
-                    if event.endswith(_SENDING[0]):
-                        sent = info["request"].method != b"CONNECT"
-                        call.progress.stream_id = info.get("stream_id", 0)
-                    if sent and event.endswith(_SENDING):
-                        scope.reschedule(call.until(call.timeouts.first_byte_s))
-
-                outgoing.extensions = {"trace": trace}
-                return await upstream.pool.handle_async_request(outgoing)
-        except TimeoutError:
-            limits = call.timeouts
-            call.later(call.give_up())
-            if sent:
-                raise call.late(
-                    TimeoutTtft(f"{call.where}: no answer within {limits.first_byte_s} s")
-                ) from None
-            raise call.late(
-                TimeoutConnect(f"{call.where}: no connection within {limits.connect_s} s")
-            ) from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
-            raise _unanswered(error, call) from error
-        except asyncio.CancelledError:
-            call.later(call.give_up())
-            raise
-        finally:
-            upstream.n_waiting -= 1
+        return tuple(upstream.stats() for upstream in self._upstreams.values())
 
     def _route(self, url: str) -> tuple[Origin, httpcore.URL]:
         origin, target = parse_url(url)
@@ -237,7 +167,7 @@ class LibraryTransport:
         self._routes[url] = (origin, parsed)
         return origin, parsed
 
-    def _upstream(self, origin: Origin) -> "_Upstream":
+    def _upstream(self, origin: Origin) -> Upstream:
         proxy = self._proxy
         secure = origin.scheme == "https" or (proxy is not None and proxy[0].scheme == "https")
         if secure and self._tls is None:
@@ -246,12 +176,15 @@ class LibraryTransport:
         pool = httpcore.AsyncConnectionPool(
             ssl_context=self._tls,
             proxy=None if proxy is None else _proxy(*proxy, self._tls),
-            max_connections=self._options.max_connections,
+            max_connections=None,  # see `library_upstream`
             keepalive_expiry=self._options.keepalive_s,
             http2=self._http2,
             network_backend=backend,
         )
-        upstream = self._upstreams[origin] = _Upstream(pool, backend)
+        options = self._options
+        upstream = self._upstreams[origin] = Upstream(
+            origin, pool, backend, options.limits, options.max_connections, self._closing
+        )
         return upstream
 
     def _headers(
@@ -270,10 +203,36 @@ class LibraryTransport:
         return headers
 
 
+async def _head(outgoing: httpcore.Request, call: Call) -> httpcore.Response:
+    """Take a place, send, and wait for the head of the answer."""
+    PROGRESS.set(call.progress)
+    sent = False
+    try:
+        async with asyncio.timeout_at(call.until(call.timeouts.connect_s)) as scope:
+
+            async def trace(event: str, info: Mapping[str, Any]) -> None:
+                nonlocal sent
+                if event.endswith(_SENDING[0]):
+                    sent = info["request"].method != b"CONNECT"
+                    call.progress.stream_id = info.get("stream_id", 0)
+                if sent and event.endswith(_SENDING):
+                    scope.reschedule(call.until(call.timeouts.first_byte_s))
+
+            outgoing.extensions = {"trace": trace}
+            await call.enter()
+            return await call.upstream.pool.handle_async_request(outgoing)
+    except BaseException as error:
+        call.leave()
+        failure = _unanswered(error, call, sent=sent)
+        if failure is None:
+            raise
+        raise failure from error
+
+
 def _checked(response: httpcore.Response, call: Call) -> LibraryResponse:
     """Apply what httpcore does not: the head limit, one framing, no other protocol."""
     answer = LibraryResponse(response, call)
-    limit = call.limits.head_bytes
+    limit = call.upstream.limits.head_bytes
     names = {name.lower() for name, _ in response.headers}
     problem = ""
     if response.status < 200:
@@ -284,14 +243,26 @@ def _checked(response: httpcore.Response, call: Call) -> LibraryResponse:
         problem = "the answer has a length and chunks"
     if problem:
         answer.close()
-        raise ProviderBadResponse(f"{call.where}: {problem}")
+        raise ProviderBadResponse(f"{call.upstream.where}: {problem}")
     return answer
 
 
-def _unanswered(error: Exception, call: Call) -> TurnoutError:
+def _unanswered(error: BaseException, call: Call, *, sent: bool) -> TurnoutError | None:
+    """Return the taxonomy's word for a call that got no head; None = `error` is right as it is."""
+    where, limits = call.upstream.where, call.timeouts
+    if isinstance(error, asyncio.CancelledError):
+        call.later(call.give_up())
+        return None
+    if isinstance(error, TimeoutError):
+        call.later(call.give_up())
+        if sent:
+            return call.late(TimeoutTtft(f"{where}: no answer within {limits.first_byte_s} s"))
+        return call.late(TimeoutConnect(f"{where}: no connection within {limits.connect_s} s"))
     if isinstance(error, httpcore.ProtocolError) and not (call.progress.eof or call.progress.stream_id):
-        return ProviderBadResponse(f"{call.where}: the answer is not HTTP ({error})")
-    return ProviderUnreachable(f"{call.where}: no answer ({type(error).__name__})")
+        return ProviderBadResponse(f"{where}: the answer is not HTTP ({error})")
+    if isinstance(error, (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError)):
+        return ProviderUnreachable(f"{where}: no answer ({type(error).__name__})")
+    return None
 
 
 def _proxy(peer: Origin, auth: tuple[str, str] | None, context: ssl.SSLContext | None) -> httpcore.Proxy:

@@ -2,66 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import NoReturn
 
 import httpcore
 
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TimeoutIdle, TimeoutTotal, TurnoutError
+from turnout.errors import ProviderBadResponse, StreamInterrupted, TimeoutIdle, TurnoutError
 from turnout.transport.decompress import Decompressor, decompressor, require_end
 from turnout.transport.headers import HeaderMap
-from turnout.transport.library_network import PROGRESS, Progress, reset_stream
-from turnout.transport.response import ResponseLimits
-from turnout.types.http import Timeouts
-
-
-class Call:
-    """What the two halves of a call share."""
-
-    __slots__ = ("_closing", "_pool", "limits", "progress", "timeouts", "total_by", "where")
-
-    def __init__(
-        self,
-        pool: httpcore.AsyncConnectionPool,
-        limits: ResponseLimits,
-        timeouts: Timeouts,
-        now: float,
-        closing: set[asyncio.Task[None]],
-    ) -> None:
-        self._pool = pool
-        self.where = ""
-        """Host and port, for messages."""
-        self.limits = limits
-        self.timeouts = timeouts
-        self.total_by = None if timeouts.total_s is None else now + timeouts.total_s
-        self._closing = closing
-        """What is being given up; the transport waits for it when it closes."""
-        self.progress = Progress()
-
-    def later(self, work: Coroutine[None, None, None]) -> None:
-        """Run `work` beside the caller, who cannot wait: it is being cancelled, or closes."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def give_up(self) -> None:
-        """Tell an HTTP/2 upstream; over HTTP/1.1 the closed connection says it."""
-        if self.progress.stream_id:
-            with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError, OSError):
-                await reset_stream(self._pool, self.progress)
-
-    def until(self, limit_s: float | None) -> float | None:
-        """Return the loop time at which a phase of `limit_s` that begins now, or the call, must end."""
-        if limit_s is None:
-            return self.total_by
-        by = asyncio.get_running_loop().time() + limit_s
-        return by if self.total_by is None else min(by, self.total_by)
-
-    def late(self, error: TurnoutError) -> TurnoutError:
-        """Return the failure of a phase that took too long, or of the call when its total passed."""
-        if self.total_by is None or asyncio.get_running_loop().time() < self.total_by:
-            return error
-        return TimeoutTotal(f"{self.where}: no complete answer within {self.timeouts.total_s:g} s")
+from turnout.transport.library_network import PROGRESS
+from turnout.transport.library_upstream import Call
 
 
 class LibraryResponse:
@@ -94,7 +44,7 @@ class LibraryResponse:
 
     async def read(self) -> bytes:
         """Return the rest of the body, decoded."""
-        limit = self._call.limits.body_bytes
+        limit = self._call.upstream.limits.body_bytes
         parts = []
         size = 0
         while part := await self.chunk():
@@ -102,7 +52,7 @@ class LibraryResponse:
             size += len(part)
             if max(size, self._received) > limit:
                 self.close()
-                raise ProviderBadResponse(f"{self._call.where}: body is longer than {limit} bytes")
+                raise ProviderBadResponse(f"{self._call.upstream.where}: body is longer than {limit} bytes")
         return b"".join(parts)
 
     async def chunk(self) -> bytes:
@@ -127,7 +77,8 @@ class LibraryResponse:
     def close(self) -> None:
         """Give the connection up when the answer is not complete. Idempotent."""
         if not self._over:
-            self._error = StreamInterrupted(f"{self._call.where}: the answer was closed before its end")
+            where = self._call.upstream.where
+            self._error = StreamInterrupted(f"{where}: the answer was closed before its end")
             self._over = True
             self._call.later(self._abandon())
 
@@ -142,8 +93,8 @@ class LibraryResponse:
             async with asyncio.timeout_at(call.until(call.timeouts.idle_s)):
                 data = await self._some()
         except TimeoutError:
-            idle_s = call.timeouts.idle_s or 0.0
-            self._fail(call.late(TimeoutIdle(f"{call.where}: the answer was silent for {idle_s:g} s")))
+            where, idle_s = call.upstream.where, call.timeouts.idle_s
+            self._fail(call.late(TimeoutIdle(f"{where}: the answer was silent for {idle_s} s")))
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             self._fail(self._broken(error), error)
         except BaseException:  # cancelled: nobody will read on
@@ -152,11 +103,9 @@ class LibraryResponse:
         self._received += len(data)
         if not data:
             self._over = True
-            if _leftover(self._stream):
-                await self._network.aclose()
-            await self._release()
-        elif self._received > call.limits.stream_bytes:
-            self._fail(ProviderBadResponse(f"{call.where}: stream is too long"))
+            await asyncio.shield(call.later(self._return()))  # a cancellation here must not stop it
+        elif self._received > call.upstream.limits.stream_bytes:
+            self._fail(ProviderBadResponse(f"{call.upstream.where}: stream is too long"))
         return data
 
     async def _some(self) -> bytes:
@@ -166,7 +115,7 @@ class LibraryResponse:
         return b""
 
     def _broken(self, error: Exception) -> TurnoutError:
-        where, progress = self._call.where, self._call.progress
+        where, progress = self._call.upstream.where, self._call.progress
         if isinstance(error, httpcore.ProtocolError) and not (progress.eof or progress.stream_id):
             return ProviderBadResponse(f"{where}: the answer cannot be read ({type(error).__name__})")
         return StreamInterrupted(f"{where}: connection closed before the answer's end")
@@ -180,11 +129,19 @@ class LibraryResponse:
         await self._call.give_up()
         await self._release()
 
+    async def _return(self) -> None:
+        if _leftover(self._stream):
+            await self._network.aclose()
+        await self._release()
+
     async def _release(self) -> None:
         PROGRESS.set(self._call.progress)
-        with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError, OSError):
-            await self._parts.aclose()  # type: ignore[attr-defined] # an asynchronous generator
-            await self._stream.aclose()  # type: ignore[union-attr] # asynchronous
+        try:
+            with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError, OSError):
+                await self._parts.aclose()  # type: ignore[attr-defined] # an asynchronous generator
+                await self._stream.aclose()  # type: ignore[union-attr] # asynchronous
+        finally:
+            self._call.leave()
 
 
 def _leftover(stream: object) -> bool:
