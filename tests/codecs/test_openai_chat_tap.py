@@ -60,6 +60,13 @@ def test_a_usage_chunk_nobody_asked_for_is_left_out() -> None:
     assert together == out
 
 
+def test_a_usage_member_that_says_null_is_cut_out_for_a_client_that_did_not_ask() -> None:
+    said = b'data: {"choices":[{"delta":{"content":"not \\",\\"usage\\":null\\""}}]%s}\n\n'
+    spaced, compact = said % b', "usage": null, "p": 1', said % b',"usage":null'
+    assert tapped([spaced, compact, DONE], strip_usage=True)[0] == said % b', "p": 1' + said % b"" + DONE
+    assert tapped([spaced, compact, DONE])[0] == spaced + compact + DONE
+
+
 def test_usage_beside_a_choice_is_not_left_out() -> None:
     last = chunk({}, "stop", usage=COUNTS)
     out, tap = tapped([HELLO[1], last, DONE], strip_usage=True)

@@ -77,6 +77,9 @@ _AUTH_REASONS = frozenset(
 )
 """`google.rpc.ErrorInfo.reason` words that speak of the operator's credential or project."""
 
+_OPEN = (InvalidMedia, ProviderRejected)
+"""Classes too wide to have one machine word: the provider's own is kept."""
+
 _HTTP_OF = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -167,7 +170,7 @@ def of_object(
     kind, message = _class_of(said)
     return kind(
         message,
-        code=said.status or None,
+        code=said.status or None if kind in _OPEN else None,
         retry_after_s=said.retry_after_s or retry_after_s,
         upstream=Upstream(status=status or said.http, body=body[:MAX_EVIDENCE], wire=WIRE),
     )
@@ -178,7 +181,6 @@ def of_blocked(feedback: PromptFeedback, body: bytes) -> TurnoutError:
     word = feedback.block_reason
     return ContentFiltered(
         f"the provider's filter blocked the prompt ({word}); rephrase it or use another model",
-        code=str(word),
         upstream=Upstream(status=200, body=body[:MAX_EVIDENCE], wire=WIRE),
     )
 

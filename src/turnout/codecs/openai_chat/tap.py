@@ -3,7 +3,8 @@
 Theory of operation.
 
 1. Bytes leave as they came, whole frames at a time, except: frames holding a `turnout` member are written
-   again without it (S-45), and the usage-only chunk is left out for a client that did not ask for it.
+   again without it (S-45), and for a client that did not ask for usage the usage-only chunk is left out
+   and so is the member that says null in all others (WIRE.md 3.1).
 2. Every frame is parsed, into a struct of the few members looked at: that costs less than looking for
    markers in the bytes, and an escaped key cannot slip through.
 3. Before content, an error raises and nothing was sent. After content, an error frame passes on as it is
@@ -27,6 +28,8 @@ from turnout.types.chat import FinishReason
 from turnout.types.usage import Usage
 
 DONE = b"data: [DONE]\n\n"
+_NULLS = (b',"usage":null', b', "usage": null')
+"""Cannot stand inside a JSON string, where quotes are escaped; so cutting them out keeps the JSON whole."""
 
 
 class _Delta(Struct, frozen=True):
@@ -100,6 +103,10 @@ class OpenAIChatTap:
 
     def feed(self, data: bytes) -> bytes:
         """Take upstream bytes, return the bytes for the client."""
+        out = self._take(data)
+        return _without_nulls(out) if self._strip_usage else out
+
+    def _take(self, data: bytes) -> bytes:
         if self._broken is not None:
             raise self._broken
         whole = self._buffer.take(data)
@@ -119,6 +126,7 @@ class OpenAIChatTap:
             raise self._broken
         try:
             out = self._pass(frames(self._buffer.rest()))
+            out = _without_nulls(out) if self._strip_usage else out
         except ProviderBadResponse:
             # Half a frame is what a cut leaves behind; whether it matters is decided below.
             out = b""
@@ -203,6 +211,12 @@ def _holds_content(delta: _Delta) -> bool:
 
 def _tells(value: object) -> bool:
     return isinstance(value, dict) and any(value.values())
+
+
+def _without_nulls(out: bytes) -> bytes:
+    for null in _NULLS:
+        out = out.replace(null, b"")
+    return out
 
 
 def _without_turnout(data: bytes, event: str = "") -> bytes:
