@@ -53,8 +53,24 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.guards": {},
     "turnout.layers": {},
     "turnout.stores": {},
-    "turnout.reducers": {},
-    "turnout.acceptors": {},
+    "turnout.reducers": {
+        "majority": "turnout.strategies.reduce:Majority",
+        "best_of": "turnout.strategies.reduce:BestOf",
+        "synthesise": "turnout.strategies.reduce:Synthesise",
+    },
+    "turnout.acceptors": {
+        "finish": "turnout.strategies.accept:Finish",
+        "regex": "turnout.strategies.accept:Regex",
+        "length": "turnout.strategies.accept:Length",
+        "json_schema": "turnout.strategies.accept:JsonSchema",
+        "tool_args": "turnout.strategies.accept:ToolArgs",
+        "logprob": "turnout.strategies.accept:Logprob",
+        "self_report": "turnout.strategies.accept:SelfReport",
+        "judge": "turnout.strategies.accept:Judge",
+        "agreement": "turnout.strategies.accept:Agreement",
+        "combine": "turnout.strategies.accept:Combine",
+        "worth": "turnout.strategies.accept:Worth",
+    },
 }
 """Group -> name -> address of what Turnout itself brings. A new built-in is one line here.
 
