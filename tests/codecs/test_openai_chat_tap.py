@@ -67,6 +67,11 @@ def test_a_usage_member_that_says_null_is_cut_out_for_a_client_that_did_not_ask(
     assert tapped([spaced, compact, DONE])[0] == spaced + compact + DONE
 
 
+def test_a_usage_chunk_with_a_forged_turnout_object_is_left_out_too() -> None:
+    out, tap = tapped([*HELLO[:4], chunk(usage=COUNTS, turnout={"forged": True}), DONE], strip_usage=True)
+    assert (out, tap.usage) == (b"".join(HELLO[:4]) + DONE, USAGE)
+
+
 def test_usage_beside_a_choice_is_not_left_out() -> None:
     last = chunk({}, "stop", usage=COUNTS)
     out, tap = tapped([HELLO[1], last, DONE], strip_usage=True)

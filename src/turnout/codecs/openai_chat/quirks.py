@@ -27,7 +27,7 @@ def adapt(body: dict[str, Json], quirks: Quirks) -> tuple[str, ...]:
     Raises `UnsupportedParameter` for a binding parameter the host does not have.
     """
     _name_limit(body, quirks.max_tokens_field)
-    if not quirks.developer_role:
+    if not quirks.developer_role and _has_developer(body.get("messages")):
         _turns(body, _without_developer)
     if quirks.required_as_any and body.get("tool_choice") == "required":
         body["tool_choice"] = "any"
@@ -89,6 +89,14 @@ def _turns(body: dict[str, Json], change: Callable[[Mapping[str, Json]], Mapping
     changed = [change(turn) if isinstance(turn, Mapping) else turn for turn in turns]
     if any(new is not old for new, old in zip(changed, turns, strict=True)):
         body["messages"] = changed
+
+
+def _has_developer(turns: Json) -> bool:
+    if isinstance(turns, list):
+        for turn in turns:  # a plain loop: this runs for every call
+            if isinstance(turn, dict) and turn.get("role") == "developer":
+                return True
+    return False
 
 
 def _without_developer(turn: Mapping[str, Json]) -> Mapping[str, Json]:

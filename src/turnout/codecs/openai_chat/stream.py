@@ -131,7 +131,7 @@ class OpenAIChatDecoder:
             if choice.error is not None:
                 raise error_in_frame(msgspec.json.encode({"error": choice.error}))
             self._read_choice(choice, events)
-        if answer.usage or answer.x_groq is not None:
+        if answer.usage is not None or answer.x_groq is not None:
             usage = usage_in(answer.usage, answer.x_groq)
             if usage is not None:
                 events.append(UsageUpdate(usage))

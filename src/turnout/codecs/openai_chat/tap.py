@@ -22,6 +22,7 @@ from turnout.codecs.openai_chat.errors import error_in_frame
 from turnout.codecs.openai_chat.finish import read_finish
 from turnout.codecs.openai_chat.response import unreadable
 from turnout.codecs.openai_chat.usage import usage_in
+from turnout.codecs.openai_chat.wire import UsageOut, XGroq
 from turnout.codecs.sse import Frame, FrameBuffer, frames
 from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
 from turnout.types.chat import FinishReason
@@ -53,8 +54,8 @@ class _Chunk(Struct, frozen=True):
     id: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: dict[str, object] | None = None
-    x_groq: object = None
+    usage: UsageOut | None = None
+    x_groq: XGroq | None = None
     error: object = None
     turnout: object = UNSET
 
@@ -169,15 +170,15 @@ class OpenAIChatTap:
             raise unreadable(error) from error
         if not self.upstream_id:
             self.upstream_id, self.model = chunk.id, chunk.model
-        if chunk.usage or chunk.x_groq is not None:
+        if chunk.usage is not None or chunk.x_groq is not None:
             self.usage = usage_in(chunk.usage, chunk.x_groq) or self.usage
         if chunk.error is not None or event == "error":
             self._fail(data)
         for choice in chunk.choices or ():
             self._see_choice(choice)
-        if chunk.turnout is not UNSET:
-            return _Fate.CLEAN
-        return _Fate.DROP if self._strip_usage and chunk.usage and not chunk.choices else _Fate.PASS
+        if self._strip_usage and chunk.usage is not None and not chunk.choices:
+            return _Fate.DROP
+        return _Fate.PASS if chunk.turnout is UNSET else _Fate.CLEAN
 
     def _see_choice(self, choice: _Choice) -> None:
         delta = choice.delta

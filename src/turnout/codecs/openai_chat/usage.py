@@ -4,37 +4,36 @@ Hosts agree on `prompt_tokens` and `completion_tokens`, not on what these contai
 `total_tokens` beyond both is audio (Mistral) or reasoning (xAI, Gemini's OpenAI endpoint) counted apart.
 """
 
-from collections.abc import Mapping
-
+from turnout.codecs.openai_chat.wire import TokenDetails, UsageOut, XGroq
 from turnout.types.json import Json
 from turnout.types.usage import Usage
 
-_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens")
-"""Where hosts without `prompt_tokens_details.cached_tokens` keep the count."""
+_NOTHING = TokenDetails()
+_NO_COUNTS = UsageOut()
 
 
-def read_usage(raw: Mapping[str, object]) -> Usage:
-    """Read a raw usage object of any OpenAI-style host."""
-    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
+def read_usage(raw: UsageOut) -> Usage:
+    """Read the counts of any OpenAI-style host."""
+    prompt, completion = _count(raw.prompt_tokens), _count(raw.completion_tokens)
     if prompt is None and completion is None:
         return Usage()
     prompt, completion = prompt or 0, completion or 0
-    details, made = _object(raw, "prompt_tokens_details"), _object(raw, "completion_tokens_details")
-    cached = _first(details, "cached_tokens")
+    inside, made = raw.prompt_tokens_details or _NOTHING, raw.completion_tokens_details or _NOTHING
+    cached = _count(inside.cached_tokens)
     if cached is None:
-        cached = _first(raw, *_CACHED)
-    written = _first(details, "cache_write_tokens", "cache_creation_tokens")
-    heard = _first(details, "audio_tokens") or _first(raw, "audio_prompt_tokens")
-    reasoning = _first(made, "reasoning_tokens")
-    spoken = _first(made, "audio_tokens")
-    apart = max(0, (_count(raw, "total_tokens") or 0) - prompt - completion)
-    if apart and heard == apart:
+        cached = _cached(raw)
+    written = _first(inside.cache_write_tokens, inside.cache_creation_tokens)
+    heard = _first(inside.audio_tokens, raw.audio_prompt_tokens)
+    reasoning, spoken = _count(made.reasoning_tokens), _count(made.audio_tokens)
+    apart = (_count(raw.total_tokens) or 0) - prompt - completion
+    if apart > 0 and heard == apart:
         prompt += apart
-    elif apart:
+    elif apart > 0:
         completion += apart
         reasoning = apart if reasoning is None else reasoning
-    uncached, (cached, heard, written) = _split(prompt, cached, heard, written)
-    words, (reasoning, spoken) = _split(completion, reasoning, spoken)
+    uncached, cached, heard, written = _split(prompt, cached, heard, written)
+    words, reasoning, spoken, _ = _split(completion, reasoning, spoken, None)
+    tools = raw.server_tool_use_details
     return Usage(
         input_uncached=uncached,
         cache_read=cached,
@@ -43,16 +42,16 @@ def read_usage(raw: Mapping[str, object]) -> Usage:
         reasoning=reasoning,
         audio_in=heard,
         audio_out=spoken,
-        search_units=_first(raw, "num_search_queries"),
-        server_tools=_first(_object(raw, "server_tool_use_details"), "web_search_requests"),
+        search_units=_count(raw.num_search_queries),
+        server_tools=None if tools is None else _count(tools.web_search_requests),
     )
 
 
-def usage_in(usage: Mapping[str, object] | None, x_groq: object) -> Usage | None:
+def usage_in(usage: UsageOut | None, x_groq: XGroq | None) -> Usage | None:
     """Return the usage an answer or chunk carries, also where Groq keeps it; None if it has none."""
-    if not usage and isinstance(x_groq, Mapping):
-        usage = _object(x_groq, "usage")
-    return read_usage(usage) if usage else None
+    if usage is None:
+        usage = None if x_groq is None else x_groq.usage
+    return None if usage is None or usage == _NO_COUNTS else read_usage(usage)
 
 
 def write_usage(usage: Usage, cost_usd: str | None = None) -> dict[str, Json]:
@@ -78,26 +77,38 @@ def write_usage(usage: Usage, cost_usd: str | None = None) -> dict[str, Json]:
     return out
 
 
-def _split(total: int, *shares: int | None) -> tuple[int, tuple[int | None, ...]]:
+def _split(
+    total: int, first: int | None, second: int | None, third: int | None
+) -> tuple[int, int | None, int | None, int | None]:
     """Take shares off a total, each cut to what is left: some hosts count one token in two of them."""
-    cut: list[int | None] = []
-    for share in shares:
-        cut.append(None if share is None else min(share, total))
-        total -= cut[-1] or 0
-    return total, tuple(cut)
+    if first:
+        first = min(first, total)
+        total -= first
+    if second:
+        second = min(second, total)
+        total -= second
+    if third:
+        third = min(third, total)
+        total -= third
+    return total, first, second, third
 
 
-def _object(raw: Mapping[str, object], key: str) -> Mapping[str, object]:
-    value = raw.get(key)
-    return value if isinstance(value, Mapping) else {}
+def _cached(raw: UsageOut) -> int | None:
+    """Read the cached count where hosts without `prompt_tokens_details` keep it."""
+    return _first(
+        raw.prompt_cache_hit_tokens, raw.cached_tokens, raw.num_cached_tokens, raw.cache_read_input_tokens
+    )
 
 
-def _count(raw: Mapping[str, object], key: str) -> int | None:
-    value = raw.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        return None
-    return int(value)
+def _first(*values: object) -> int | None:
+    for value in values:
+        count = _count(value)
+        if count is not None:
+            return count
+    return None
 
 
-def _first(raw: Mapping[str, object], *keys: str) -> int | None:
-    return next((count for key in keys if (count := _count(raw, key)) is not None), None)
+def _count(value: object) -> int | None:
+    if type(value) is int:  # the usual case; not a bool
+        return value if value >= 0 else None
+    return int(value) if isinstance(value, float) and value >= 0 else None

@@ -238,6 +238,45 @@ class ChoiceOut(Struct, frozen=True):
     error: object = None
 
 
+class TokenDetails(Struct, frozen=True):
+    """What is inside `prompt_tokens` or `completion_tokens`."""
+
+    cached_tokens: object = None
+    cache_write_tokens: object = None
+    cache_creation_tokens: object = None
+    audio_tokens: object = None
+    reasoning_tokens: object = None
+
+
+class ServerToolUse(Struct, frozen=True):
+    """OpenRouter's count of its own tools."""
+
+    web_search_requests: object = None
+
+
+class UsageOut(Struct, frozen=True):
+    """Counts of any host; numbers, unless the host is odd."""
+
+    prompt_tokens: object = None
+    completion_tokens: object = None
+    total_tokens: object = None
+    prompt_tokens_details: TokenDetails | None = None
+    completion_tokens_details: TokenDetails | None = None
+    prompt_cache_hit_tokens: object = None
+    cached_tokens: object = None
+    num_cached_tokens: object = None
+    cache_read_input_tokens: object = None
+    audio_prompt_tokens: object = None
+    num_search_queries: object = None
+    server_tool_use_details: ServerToolUse | None = None
+
+
+class XGroq(Struct, frozen=True):
+    """Groq's own member, where its streams keep the counts."""
+
+    usage: UsageOut | None = None
+
+
 class Answer(Struct, frozen=True):
     """A chunk or a complete answer."""
 
@@ -245,8 +284,8 @@ class Answer(Struct, frozen=True):
     model: str | None = None
     created: object = None
     choices: list[ChoiceOut] | None = None
-    usage: dict[str, object] | None = None
-    x_groq: object = None
+    usage: UsageOut | None = None
+    x_groq: XGroq | None = None
     error: object = None
     turnout: object = UNSET
     """Set = the upstream forged our object; it is removed (S-45)."""
