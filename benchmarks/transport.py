@@ -114,6 +114,22 @@ async def httpx_plain(base: str, n_calls: int, n_tasks: int) -> float:
         return await measure(call, max(1, n_calls // 10), n_tasks)
 
 
+async def library(base: str, n_calls: int, n_tasks: int) -> float:
+    from turnout.transport.library import LibraryTransport  # noqa: PLC0415 - an extra
+
+    transport = LibraryTransport(egress_for([base]))
+    request, timeouts = HttpRequest("POST", base + "/plain", HEADERS, BODY), Timeouts()
+
+    async def call() -> None:
+        response = await transport.send(request, timeouts)
+        assert len(await response.read()) == len(ANSWER)
+        response.close()
+
+    spent = await measure(call, max(1, n_calls // 10), n_tasks)
+    await transport.close()
+    return spent
+
+
 class Echo(asyncio.Protocol):
     """The least a client can do: one write, one read, one future; nothing is parsed."""
 
@@ -163,6 +179,7 @@ CASES = (
     ("floor: write, read, wake; nothing parsed", floor),
     ("turnout HttpTransport, plain call", ours),
     ("turnout HttpTransport, per streamed chunk", ours_stream),
+    ("turnout LibraryTransport, plain call", library),
     ("httpx, plain call", httpx_plain),
 )
 

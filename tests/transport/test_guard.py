@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from turnout.errors import ConfigError, Forbidden
+from turnout.errors import ConfigError, Forbidden, ProviderUnreachable
 from turnout.transport.guard import Egress, Guard, Origin, egress_for, parse_url, refusal
 
 API = Origin("https", "api.example.com", 443)
@@ -180,9 +180,11 @@ def test_allowed_networks_open_what_they_name_and_no_more():
 
 def test_the_peer_must_be_the_address_judged():
     guard = Guard(egress_for(["https://api.example.com"]))
-    guard.peer(API, "2606:4700:0::1111", "2606:4700::1111")
+    guard.peer(API, "2606:4700:0::1111", ("2606:4700::1111", 443))
     with pytest.raises(Forbidden, match=r"dialled 8\.8\.8\.8 but the connection's peer is 10\.0\.0\.1"):
-        guard.peer(API, "8.8.8.8", "10.0.0.1")
+        guard.peer(API, "8.8.8.8", ("10.0.0.1", 443))
+    with pytest.raises(ProviderUnreachable, match="closed at once"):
+        guard.peer(API, "8.8.8.8", None)
 
 
 def test_every_problem_of_the_configuration_is_named_at_once():

@@ -163,6 +163,22 @@ async def test_reload_keeps_allowed_connections_and_closes_the_others():
         await transport.close()
 
 
+async def test_reload_lets_the_queue_finish():
+    async with Misbehaving() as server:
+        gate = asyncio.Event()
+        server.script("/held", gate, sized(b"ok"))
+        url = server.script("/next", sized(b"ok"))
+        transport = client(server, max_connections=1)
+        calls = [asyncio.ensure_future(call(transport, server.base + path)) for path in ("/held", "/next")]
+        await server.until_received(1)
+        transport.allow(egress_for([]))
+        gate.set()
+        assert await asyncio.gather(*calls) == [(200, b"ok")] * 2
+        await asyncio.wait_for(server.until_open(0), 2)
+        assert await call(transport, url) == "forbidden"
+        await transport.close()
+
+
 async def test_an_answer_in_flight_outlives_reload_and_close():
     async with Misbehaving() as server:
         gate = asyncio.Event()

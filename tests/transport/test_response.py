@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.errors import ProviderBadResponse, TimeoutIdle, TimeoutTotal, TimeoutTtft
+from turnout.errors import ProviderBadResponse, ProviderUnreachable, TimeoutIdle, TimeoutTotal, TimeoutTtft
 from turnout.transport.connection import Connection
 from turnout.transport.headers import HeaderMap
 from turnout.transport.response import PooledResponse, ResponseLimits
@@ -69,6 +69,10 @@ def exchange(timeouts=Timeouts(), *, body=b"", head_only=False, **limits):  # no
     return connection, response, socket
 
 
+def closed(_data):
+    raise RuntimeError("the handler is closed")
+
+
 ANSWER = (
     b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
     b"HTTP/1.1 200 OK\r\nX-Req: 1\r\nx-req: 2\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -126,7 +130,18 @@ def test_a_connection_that_says_close_is_not_reused():
 def test_an_answer_before_the_request_is_sent_does_not_free_the_connection():
     connection, response, socket = exchange(body=b"x" * 100_000)
     connection.data_received(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
-    assert (response.status, socket.done) == (413, ["close"])
+    assert (response.status, socket.done) == (413, ["abort"])
+
+
+def test_a_socket_that_closed_in_this_turn_is_stale():
+    connection, _, socket = exchange()
+    connection.data_received(ANSWER)
+    socket.write = closed
+    response = PooledResponse(connection, ResponseLimits(), Timeouts(), set(), 0.0)
+    connection.start(response, b"POST / HTTP/1.1\r\n\r\n", b"", head_only=False)
+    asyncio.run(response.head())
+    assert isinstance(response.error, ProviderUnreachable)
+    assert (response.stale, connection.gone, socket.done) == (True, True, ["abort"])
 
 
 def test_tiny_chunks_do_not_cost_an_object_each():

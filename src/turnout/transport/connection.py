@@ -92,11 +92,15 @@ class Connection(asyncio.Protocol):
         self.response = response
         self._complete = False
         self._head_only = head_only
-        if len(body) < _BIG_BODY:
-            transport.write(head + body)
-        else:
-            transport.writelines((head, body))
-            response.unsent = transport.get_write_buffer_size() or 1
+        try:
+            if len(body) < _BIG_BODY:
+                transport.write(head + body)
+            else:
+                transport.writelines((head, body))
+                response.unsent = transport.get_write_buffer_size() or 1
+        except RuntimeError as error:  # uvloop, when the socket closed in this very turn of the loop
+            self._lose(response, error)
+            self.abort()
 
     def abort(self) -> None:
         """Close at once; what is unsent or unread is dropped."""
@@ -182,9 +186,7 @@ class Connection(asyncio.Protocol):
         self._transport = self._parser = None
         self._leave()
         if response is not None:
-            reason = f" ({type(exc).__name__})" if exc is not None else ""
-            response.stale = self.n_served > 0 and not response.fed
-            response.fail(_cut(response, reason))
+            self._lose(response, exc)
 
     # Called by the parser.
 
@@ -243,7 +245,10 @@ class Connection(asyncio.Protocol):
         response.complete()
         if self._paused:
             self.resume()
-        if not self._keep or (response.unsent and self.unsent()):
+        if response.unsent and self.unsent():  # answered before it was asked in full
+            self.abort()
+            return
+        if not self._keep:
             self.retire()
             return
         self.n_served += 1
@@ -252,6 +257,11 @@ class Connection(asyncio.Protocol):
             self._encoding = b""
         if self.owner is not None:
             self.owner.release(self)
+
+    def _lose(self, response: PooledResponse, exc: Exception | None) -> None:
+        reason = f" ({type(exc).__name__})" if exc is not None else ""
+        response.stale = self.n_served > 0 and not response.fed
+        response.fail(_cut(response, reason))
 
     def _break(self, response: PooledResponse, error: Exception) -> None:
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error

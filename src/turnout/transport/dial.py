@@ -116,7 +116,7 @@ class Dialer:
             make, address, origin.port, ssl=context, server_hostname=name
         )
         try:
-            self.guard.peer(origin, address, transport.get_extra_info("peername")[0])
+            self.guard.peer(origin, address, transport.get_extra_info("peername"))
         except BaseException:
             transport.abort()
             raise

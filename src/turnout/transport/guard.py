@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from msgspec import Struct
 
-from turnout.errors import ConfigError, Forbidden
+from turnout.errors import ConfigError, Forbidden, ProviderUnreachable
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -245,10 +245,15 @@ class Guard:
                     f"{origin.host} resolves to {text}, which is {reason}; see egress.allow_cidrs"
                 )
 
-    def peer(self, origin: Origin, dialled: str, peer: str) -> None:
-        """Refuse a socket that is connected to another address than the one judged. Raises `Forbidden`."""
-        if dialled != peer and ip_address(dialled) != ip_address(peer):
-            raise Forbidden(f"{origin.host}: dialled {dialled} but the connection's peer is {peer}")
+    def peer(self, origin: Origin, dialled: str, peer: tuple[str, int] | None) -> None:
+        """Refuse a socket that is connected to another address than the one judged.
+
+        Raises `Forbidden`, or `ProviderUnreachable` when the socket is connected no more.
+        """
+        if peer is None:
+            raise ProviderUnreachable(f"{origin.host}:{origin.port}: connection closed at once")
+        if dialled != peer[0] and ip_address(dialled) != ip_address(peer[0]):
+            raise Forbidden(f"{origin.host}: dialled {dialled} but the connection's peer is {peer[0]}")
 
     def _reason(self, origin: Origin, text: str) -> str | None:
         if "%" in text:

@@ -119,7 +119,7 @@ class HttpTransport:
         for origin, pool in tuple(self._pools.items()):
             if networks != egress.allow_cidrs or not guard.admits(origin):
                 del self._pools[origin]
-                pool.close()
+                pool.retire()
 
     def stats(self) -> tuple[HostStats, ...]:
         """Return the connections per origin at this instant, for metrics."""

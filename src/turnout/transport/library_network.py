@@ -70,7 +70,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 failure = error.__cause__ if isinstance(error.__cause__, OSError) else error
                 continue
             try:
-                self._dialer.guard.peer(peer, address, stream.get_extra_info("server_addr")[0])
+                self._dialer.guard.peer(peer, address, stream.get_extra_info("server_addr"))
             except TurnoutError:
                 await stream.aclose()
                 raise

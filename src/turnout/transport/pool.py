@@ -136,7 +136,7 @@ class Pool:
         if fresh and self.n_open >= self._sizes.max_connections and self._idle:
             next(iter(self._idle)).retire()
         if self._closed:
-            raise GatewayOverloaded(f"{self.where}: the transport is closed")
+            raise GatewayOverloaded(f"{self.where}: the connections are being closed")
         while self.n_open >= self._sizes.max_connections:
             connection = await self._wait_in_line(connect_by)
             if connection is None:
@@ -177,11 +177,15 @@ class Pool:
             connection.retire()
         return len(self._idle)
 
-    def close(self) -> None:
-        """Close what is idle, turn away who queues; what is in flight closes when it ends."""
+    def retire(self) -> None:
+        """Close what is idle and take no new requests; what queues or is in flight closes when it ends."""
         self._closed = True
         for connection in tuple(self._idle):
             connection.abort()
+
+    def close(self) -> None:
+        """Retire, and turn away who queues."""
+        self.retire()
         while self._queue:
             ticket = self._queue.popleft()
             if not ticket.future.done():

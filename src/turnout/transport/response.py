@@ -140,6 +140,8 @@ class PooledResponse:
 
     async def head(self) -> None:
         """Wait until the head is there, or `error` is set."""
+        if self.line is None:  # it failed while it was sent
+            return
         waiter = self.waiter = asyncio.get_running_loop().create_future()
         try:
             await waiter
