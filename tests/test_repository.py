@@ -7,11 +7,12 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-from tests.source import ROOT
+from tests.source import ROOT, imports, modules
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 MAX_DIRECT_DEPENDENCIES = 12
@@ -113,6 +114,27 @@ def test_every_declared_dependency_is_locked() -> None:
     assert declared["demo"] - pins(ROOT / "requirements" / "demo.txt").keys() == set()
     for needed in (declared["http2"], declared["test"], declared["dev"]):
         assert needed - pins(ROOT / "requirements" / "dev.txt").keys() == set()
+
+
+def test_everything_that_the_package_imports_is_declared() -> None:
+    """A dependency of a dependency may vanish with its next release."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {
+        extra: lines
+        for extra, lines in project["optional-dependencies"].items()
+        if extra not in ("test", "dev")
+    }
+    declared = names([*project["dependencies"], *(line for lines in extras.values() for line in lines)])
+    declared |= {"h2"}  # httpcore[http2] is h2
+    homes = packages_distributions()
+    wrong = {
+        f"{module.name} imports {package}"
+        for module in modules()
+        for _, name in imports(module)
+        if (package := name.partition(".")[0]) in homes and package != "turnout"
+        if not declared & {home.lower().replace("_", "-") for home in homes[package]}
+    }
+    assert wrong == set()
 
 
 def names(requirements: list[str]) -> set[str]:
