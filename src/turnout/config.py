@@ -316,6 +316,8 @@ def _resolve(kind: str, name: str, env: Mapping[str, str], path: str, problems: 
 
 
 def _secret(kind: type, value: object) -> object:
+    if kind is object:
+        return value  # `Json`: left to whoever it configures
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise msgspec.ValidationError(f"Expected a string, got `{type(value).__name__}`")
