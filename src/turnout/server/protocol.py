@@ -1,23 +1,29 @@
 """uvicorn's HTTP/1.1 protocol with the limits of SECURITY.md sections 4 and 7. Floor 6.
 
 Theory of operation. Sizes and counts are checked as bytes arrive; times are checked by one sweep per second
-over all connections (`sweep`), so that no request pays for a timer of its own.
+over all connections (`sweep`), so that no request pays for a timer of its own. uvicorn keeps connections,
+tasks and shutdown; the way of a request through the parser is ours, as every header walks it.
 
 1. A request head is complete within `header_timeout_s` of its first byte, and a body arrives at no less than
    `MIN_BODY_RATE` after `body_timeout_s`; otherwise the connection is closed.
 2. A head is at most 32 KiB, with at most 100 headers of at most 16 KiB each.
 3. Anything ambiguous (two lengths, length with chunking, a malformed `Host`) is answered 400 and closed.
+4. Between two requests a connection idles for at most uvicorn's keep-alive time, seen by the sweep as well.
 """
 
+import asyncio
 import re
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
-from httptools import HttpParserError
+from httptools import HttpParserError, parse_url
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from turnout.server.cycle import Cycle
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -59,6 +65,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._n_head = 0
         self._body_since: float | None = None
         self._n_body = 0
+        self._idle_since: float | None = None
         self._refusal: RefusedHead | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -81,6 +88,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._body_since is None:
             if self._head_since is None:
                 self._head_since = self.loop.time()
+                self._idle_since = None
             self._n_head += len(data)
         super().data_received(data)
         if self._refusal is None and self._body_since is None and self._n_head > MAX_HEAD_BYTES:
@@ -92,25 +100,49 @@ class GatewayProtocol(HttpToolsProtocol):
             self._stop(431, f"more than {MAX_HEADERS} headers")
         if len(value) > MAX_HEADER_BYTES:
             self._stop(431, f"a header exceeds {MAX_HEADER_BYTES} bytes")
-        if b"_" in name:
-            return  # a proxy may fold it into the name with dashes (S-41)
-        super().on_header(name, value)
+        if b"_" not in name:  # a proxy may fold it into the name with dashes (S-41)
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole, then hand the request over."""
         self._head_since, self._n_head = None, 0
         self._body_since, self._n_body = self.loop.time(), 0
-        seen: set[bytes] = set()
-        for name, value in self.headers:
-            if name in _SINGLE:
-                if name in seen:
-                    self._stop(400, f"the header {name.decode()} was sent twice")
-                seen.add(name)
-                if name == b"host":
-                    self._check_host(value)
-        if b"host" not in seen and self.parser.get_http_version() != "1.0":
-            self._stop(400, "the Host header is missing")
-        super().on_headers_complete()
+        version = self.parser.get_http_version()
+        self._check_headers(version)
+        scope: Any = self.scope  # a TypedDict whose path keys are set here
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = _target(self.url)
+        before: Any = self.cycle  # None before the first request
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # pipelined: its turn comes when the one before is answered
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_response_complete(self) -> None:
+        """Serve the next pipelined request, or begin to idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
@@ -139,17 +171,34 @@ class GatewayProtocol(HttpToolsProtocol):
             late_s = now - self._body_since - limits.body_timeout_s
             if late_s > 0 and self._n_body < late_s * MIN_BODY_RATE:
                 self._refuse(408, "the request body did not arrive in time")
-        elif (
-            self.cycle is None
-            and self._head_since is not None
-            and now - self._head_since > limits.header_timeout_s
-        ):
+        elif self._idles_too_long(now):
             self.transport.close()
+
+    def _idles_too_long(self, now: float) -> bool:
+        if self._idle_since is not None:
+            return now - self._idle_since > self.timeout_keep_alive
+        cycle: Any = self.cycle
+        silent = cycle is None and self._head_since is not None
+        return silent and now - (self._head_since or now) > self.wire_limits.header_timeout_s
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused."""
         refusal = self._refusal or RefusedHead(400, "the request is not valid HTTP/1.1")
         self._answer(refusal)
+
+    def _check_headers(self, version: str) -> None:
+        seen: set[bytes] = set()
+        for name, value in self.headers:
+            if name in _SINGLE:
+                if name in seen:
+                    self._stop(400, f"the header {name.decode()} was sent twice")
+                seen.add(name)
+                if name == b"host":
+                    self._check_host(value)
+            elif name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        if b"host" not in seen and version != "1.0":
+            self._stop(400, "the Host header is missing")
 
     def _check_host(self, value: bytes) -> None:
         if not _HOST.fullmatch(value):
@@ -190,6 +239,18 @@ class GatewayProtocol(HttpToolsProtocol):
                 % (refusal.status, phrase.encode(), len(body), word.encode(), body)
             )
         self.transport.close()
+
+
+def _target(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return path, path as sent, and query of a request target."""
+    raw, query = url, b""
+    if url[:1] != b"/" or b"?" in url or b"#" in url:
+        parsed = parse_url(url)
+        if parsed.path is None:
+            raise HttpParserError("the request names no path")
+        raw, query = parsed.path, parsed.query or b""
+    path = raw.decode("ascii")
+    return (unquote(path) if "%" in path else path), raw, query
 
 
 def protocol_for(limits: WireLimits) -> type[GatewayProtocol]:
