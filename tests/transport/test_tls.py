@@ -1,5 +1,6 @@
 """TLS towards upstreams is verified, at 1.2 or above, and names the host."""
 
+import asyncio
 import ssl
 
 import pytest
@@ -93,6 +94,7 @@ async def test_a_handshake_that_hangs_counts_as_connecting(make):
         url = silent.script("/", End.HOLD).replace("http:", "https:")
         transport = make(Setup(urls=(url,)))
         assert await call(transport, url, timeouts=limits) == "timeout_connect"
+        await asyncio.wait_for(silent.until_open(0), 2)
         await transport.close()
 
 

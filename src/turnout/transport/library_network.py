@@ -140,6 +140,8 @@ async def abandon(pool: httpcore.AsyncConnectionPool, progress: Progress) -> Non
         else:
             await outer.aclose()
         return
+    if progress.network is not None:  # cancelled before httpcore made a connection of it, as in a handshake
+        await progress.network.aclose()
 
 
 async def _reset_stream(connection: httpcore.AsyncHTTP2Connection, stream_id: int) -> None:
