@@ -13,6 +13,7 @@ COMMANDS = {
     "catalog": "turnout.cli.catalog:catalog",
     "journal": "turnout.cli.journal:journal",
     "record": "turnout.cli.record:record",
+    "roi": "turnout.cli.roi:roi",
 }
 
 
