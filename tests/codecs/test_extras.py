@@ -60,6 +60,7 @@ def test_the_turnout_object_is_read_and_consumed() -> None:
         metadata={"team": "x"},
         extra={"cache": {"ttl": 60}, "cascade": {"steps": 2}},
         consumed=frozenset({"turnout"}),
+        ours=frozenset(tree["turnout"]),
     )
     assert without(tree, extras) == {"model": "auto"}
 
@@ -213,5 +214,11 @@ def test_the_envelope_carries_what_was_asked() -> None:
     assert NONE.body(request, wire) == Body(request, Preferences(), wire)
     extras = read({"turnout": {"route": "r", "tags": ["t"]}, "num_retries": 1})
     assert extras.body(request, wire) == Body(
-        request=request, prefer=Preferences(route="r"), wire=wire, tags=("t",), route="r", retries=1
+        request=request,
+        prefer=Preferences(route="r"),
+        wire=wire,
+        tags=("t",),
+        route="r",
+        retries=1,
+        ours=frozenset({"route", "tags"}),
     )

@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from tests.server.kit import Fault, until
-from turnout.testing.emulator.vectors import vector
 from turnout.testing.emulator.script import reply_with
+from turnout.testing.emulator.vectors import vector
 from turnout.types.chat import Text, ToolCall
 
 UPSTREAMS = ("oai/one", "ant/one", "gem/one")

@@ -168,6 +168,8 @@ class Body(Struct, frozen=True):
     retries: int | None = None
     warnings: tuple[str, ...] = ()
     extra: Mapping[str, Json] = NOTHING
+    ours: frozenset[str] = frozenset()
+    """Members of the `turnout` object that were given: they win over headers, which win over all the rest."""
 
 
 class EmbedBody(Struct, frozen=True, kw_only=True):
@@ -184,6 +186,7 @@ class EmbedBody(Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     retries: int | None = None
     warnings: tuple[str, ...] = ()
+    ours: frozenset[str] = frozenset()
 
 
 class StreamEncoder(Protocol):

@@ -130,6 +130,8 @@ class Extras(Struct, frozen=True, kw_only=True):
     """`cache`, `cascade`, `guardrails`: read by the layers of that name."""
     consumed: frozenset[str] = frozenset()
     """Top-level keys that must not travel upstream."""
+    ours: frozenset[str] = frozenset()
+    """Members of the `turnout` object that were given: they win over headers."""
 
     def body(self, request: ChatRequest, wire: Wire) -> Body:
         """Put the parsed request into its envelope."""
@@ -148,6 +150,7 @@ class Extras(Struct, frozen=True, kw_only=True):
             retries=self.retries,
             warnings=self.warnings,
             extra=self.extra,
+            ours=self.ours,
         )
 
 
@@ -219,7 +222,14 @@ def _read(tree: JsonObject) -> Extras:
         warnings=_warnings(peers),
         extra=_for_layers(asked),
         consumed=frozenset(asked),
+        ours=_given(asked.get("turnout")),
     )
+
+
+def _given(turnout: Json) -> frozenset[str]:
+    if not isinstance(turnout, Mapping):
+        return frozenset()
+    return frozenset(key for key, value in turnout.items() if value is not None)
 
 
 def _for_layers(asked: JsonObject) -> JsonObject:

@@ -3,8 +3,9 @@
 Theory of operation.
 1. Entering sends the request and waits until the first *content* is in hand; then the reply exists and
    the attempt is committed. Everything before that is an ordinary exception: retry and fallback may follow.
-2. The express track is taken when the client's dialect is the upstream's wire format and no layer
-   replaced the request: the client's JSON goes out, the upstream's bytes come back, a `Tap` reads along.
+2. The express track is taken when the client's dialect is the upstream's wire format, no layer replaced
+   the request, and nothing is to be written into the answer (the `turnout` object, the requested model):
+   the client's JSON goes out, the upstream's bytes come back, a `Tap` reads along.
 3. Leaving closes the response; a response read to its end gives its connection back to the pool.
 4. Nothing here waits without a limit: connect, first byte, idle and total are enforced by the transport,
    and frames without content (comments, pings, role-only chunks) do not extend the first-content limit.
@@ -24,7 +25,7 @@ from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.event import Event, Finish, NativeDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta
-from turnout.types.http import HttpResponse
+from turnout.types.http import HttpRequest, HttpResponse
 
 COMMITS = (TextDelta, ToolDelta, ReasoningDelta, RefusalDelta, NativeDelta, Finish)
 """Events that carry content, or say that there will be none."""
@@ -54,9 +55,10 @@ class Upstreams:
 
     async def send(self, encoded: Encoded, call: Call) -> Response:
         """Send with the deployment's credential; wait for the head of the answer."""
-        return await self._transport.send(
-            encoded.http, call.timeouts, self._authorise.get(call.deployment.id)
-        )
+        http, hops = encoded.http, call.exchange.ask.hops
+        if hops is not None:
+            http = HttpRequest(http.method, http.url, (*http.headers, (b"x-turnout-hop", hops)), http.body)
+        return await self._transport.send(http, call.timeouts, self._authorise.get(call.deployment.id))
 
     def open(self, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Return the attempt; the innermost `CallHandler`."""
@@ -93,7 +95,13 @@ class _Attempt:
             return await self._vectors(codec, request)
         exchange = call.exchange
         wire = exchange.ask.wire
-        express = wire is not None and wire.format == codec.wire and request is exchange.original
+        express = (
+            wire is not None
+            and wire.format == codec.wire
+            and request is exchange.original
+            and exchange.ask.explain == "none"
+            and not exchange.policy.echo_model
+        )
         if express:
             assert wire is not None
             encoded = codec.forward(wire, call.deployment, stream=request.stream)

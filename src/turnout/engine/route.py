@@ -51,6 +51,8 @@ CHARS_PER_TOKEN = 3.2
 MEDIA_TOKENS = 800
 """Reckoned per picture, sound or document when the provider has not told: a mid-size image."""
 EMBED_TOKENS_OUT = 0
+_AUTO = ("auto", "")
+"""Names that leave the choice to the key's or the server's default route."""
 
 StatsOf = Callable[[str], Stats]
 """Deployment id -> live numbers now."""
@@ -215,6 +217,8 @@ class Router:
             )
         elif pool.pinned:
             choice = msgspec.structs.replace(choice, reason="pinned_by_caller")
+        if ask.prefer.route and ask.prefer.route != route.name:
+            exchange.warnings.append("route_ignored")
         exchange.policy = route.policy
         if exchange.deadline is not None:
             exchange.deadline.within(route.policy.total_s)
@@ -260,6 +264,8 @@ class Router:
     def pool(self, model: str, ask: Ask) -> Pool:
         """Resolve what the request names to a pool, by the precedence of WIRE.md section 8."""
         prefer = ask.prefer
+        if model in _AUTO and ask.principal.default_route:
+            return self._preferred(model, ask)  # means something else for each key: not to be remembered
         if not (prefer.candidates or prefer.fallbacks or prefer.route or prefer.order_providers):
             pool = self._by_name.get(model)
             if pool is None:
@@ -270,7 +276,7 @@ class Router:
     def _preferred(self, model: str, ask: Ask) -> Pool:
         prefer = ask.prefer
         concrete = self._deployments(model)
-        if concrete or (prefer.candidates and model not in ("", "auto")):
+        if concrete or (prefer.candidates and model not in _AUTO):
             names = [model, *prefer.candidates, *prefer.fallbacks]
             source = "body.models" if prefer.candidates else "body.model"
             return self._listed(names, source, ask, pinned=bool(concrete) and not prefer.candidates)
@@ -303,7 +309,7 @@ class Router:
         if alias is not None:
             pool = self._named(alias, ask)
             return Pool(pool.route, pool.deployments, "alias", pool.pinned)
-        if model in ("auto", ""):
+        if model in _AUTO:
             name = ask.principal.default_route or snapshot.default_route
             if name is not None:
                 pool = self._by_route(name)

@@ -1,56 +1,90 @@
 """Body and headers become one `Ask`. Floor 6.
 
-The body's `turnout` object wins over headers, and both over peers' fields (WIRE.md sections 5 and 7).
+The body's `turnout` object wins over our headers, and both over peers' fields, in body or header
+(docs/design/WIRE.md sections 5 and 7).
 """
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from turnout.codecs.base import Body, EmbedBody
 from turnout.server.inbound import Inbound
-from turnout.types.ask import Ask, Wire
+from turnout.types.ask import Ask, Preferences
 from turnout.types.principal import Principal
 from turnout.types.usage import NanoUsd
+
+T = TypeVar("T")
+
+ROUTE_IGNORED = "route_ignored"
+"""Warning: a route was named, and something that wins over it was named too (WIRE.md section 8)."""
+_ROUTE = "turnout/"
 
 
 def make_ask(
     request_id: str, inbound: Inbound, body: Body | EmbedBody, principal: Principal, dialect: str
 ) -> Ask:
     """Return the envelope of one request."""
-    prefer = body.prefer
-    if inbound.route or inbound.allow or inbound.max_cost_nusd is not None or inbound.min_quality is not None:
-        prefer = msgspec.structs.replace(
-            prefer,
-            route=prefer.route or body.route or inbound.route,
-            allow=prefer.allow + inbound.allow,
-            max_cost_nusd=_least(prefer.max_cost_nusd, inbound.max_cost_nusd),
-            min_quality=prefer.min_quality if prefer.min_quality is not None else inbound.min_quality,
-        )
-    wire = body.wire
-    if inbound.dialect_headers:
-        wire = Wire(wire.format, wire.body, inbound.dialect_headers)
+    prefer, warnings = body.prefer, body.warnings
+    if inbound.route or prefer.route:
+        prefer, ignored = _routed(body, inbound)
+        warnings = (*warnings, ROUTE_IGNORED) if ignored else warnings
+    if inbound.allow or inbound.max_cost_nusd is not None or inbound.min_quality is not None:
+        prefer = _narrowed(prefer, inbound)
+    ours, headers = body.ours, inbound.ours
     return Ask(
         request_id=request_id,
         endpoint="chat" if isinstance(body, Body) else "embeddings",
         dialect=dialect,
         client_request_id=inbound.client_request_id,
         principal=principal,
-        wire=wire,
+        wire=body.wire,
         prefer=prefer,
-        session=body.session or inbound.session,
-        tags=body.tags or inbound.tags,
-        metadata=body.metadata or inbound.metadata,
+        session=_first("session" in ours, "session" in headers, body.session, inbound.session),
+        tags=_first("tags" in ours, "tags" in headers, body.tags, inbound.tags),
+        metadata=_first("metadata" in ours, "metadata" in headers, body.metadata, inbound.metadata),
         end_user=inbound.end_user or body.request.user,
-        timeout_s=body.timeout_s if body.timeout_s is not None else inbound.timeout_s,
+        timeout_s=_first(False, "timeout_s" in headers, body.timeout_s, inbound.timeout_s),
         ttft_timeout_s=inbound.ttft_timeout_s,
         idle_timeout_s=inbound.idle_timeout_s,
-        retries=body.retries if body.retries is not None else inbound.retries,
+        retries=_first(False, "retries" in headers, body.retries, inbound.retries),
         log_content=inbound.log_content,
-        explain=_explain(body.explain or inbound.explain),
+        explain=_explain(_first("explain" in ours, "explain" in headers, body.explain, inbound.explain)),
         traceparent=inbound.traceparent,
         tracestate=inbound.tracestate,
-        warnings=body.warnings,
+        warnings=warnings,
+    )
+
+
+def _first(body_is_ours: bool, header_is_ours: bool, in_body: T, in_header: T) -> T:
+    """Return the value that wins; where both are peers', the body's, which was written for this request."""
+    if header_is_ours and not body_is_ours:
+        return in_header
+    return in_body if in_body or body_is_ours or in_body == 0 else in_header
+
+
+def _routed(body: Body | EmbedBody, inbound: Inbound) -> tuple[Preferences, bool]:
+    """Return the preferences with the route that wins among those named, and whether another one lost.
+
+    First the body's own, then the model's name, then the header, then a peer's field in the body. What a
+    concrete model makes of a route is the route station's to say.
+    """
+    model = body.request.model
+    named = model.removeprefix(_ROUTE) if model.startswith(_ROUTE) else None
+    if "route" in body.ours:
+        ranked = (body.prefer.route, named, inbound.route)
+    else:
+        ranked = (named, inbound.route, body.prefer.route)
+    given = [route for route in ranked if route]
+    return msgspec.structs.replace(body.prefer, route=given[0]), any(other != given[0] for other in given)
+
+
+def _narrowed(prefer: Preferences, inbound: Inbound) -> Preferences:
+    return msgspec.structs.replace(
+        prefer,
+        allow=prefer.allow or inbound.allow,
+        max_cost_nusd=_least(prefer.max_cost_nusd, inbound.max_cost_nusd),
+        min_quality=prefer.min_quality if prefer.min_quality is not None else inbound.min_quality,
     )
 
 

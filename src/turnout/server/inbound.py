@@ -42,8 +42,14 @@ class Inbound(Struct, kw_only=True):
     content_encoding: str = ""
     cache: str | None = None
     """`default`, `bypass`, `refresh` or `only`; read by the cache layer where a route has one."""
+    cache_ttl_s: float | None = None
     hops: str | None = None
     """`x-turnout-hop`: instance ids the request has passed through."""
+    idempotency_key: str | None = None
+    ours: frozenset[str] = frozenset()
+    """Fields that a header of ours filled: they win over what peers' fields in the body say."""
+    otel: tuple[str, str] = ("", "")
+    """Trace id and parent span of a peer's headers: a `traceparent` in two pieces."""
 
 
 Reader = Callable[[str, str], Any]
@@ -52,6 +58,10 @@ _MAX_TAGS = 20
 _MAX_METADATA_KEYS = 16
 _MAX_METADATA_BYTES = 2048
 _MAX_TIMEOUT_MS = 24 * 3600 * 1000
+_MAX_ID = 64
+_N_TRACE, _N_SPAN = 32, 16
+"""Hexadecimal digits of a trace id and of a span id."""
+_MAX_YEAR_S = 366 * 24 * 3600
 
 
 def _text(name: str, value: str, limit: int = _MAX_SESSION) -> str:
@@ -104,6 +114,10 @@ def _seconds(name: str, value: str) -> float:
     return _number(name, value, 0.001, _MAX_TIMEOUT_MS / 1000)
 
 
+def _ttl(name: str, value: str) -> float:
+    return _number(name, value, 0, _MAX_YEAR_S)
+
+
 def _retries(name: str, value: str) -> int:
     if value not in {"0", "1", "2", "3", "4", "5"}:
         raise InvalidRequest(f"header {name}: expected 0–5", param=name)
@@ -111,7 +125,7 @@ def _retries(name: str, value: str) -> int:
 
 
 def _usd(name: str, value: str) -> int:
-    return int(_number(name, value, 0, 1e6) * 1e9)
+    return round(_number(name, value, 0, 1e6) * 1e9)
 
 
 def _share(name: str, value: str) -> float:
@@ -154,11 +168,20 @@ def _payload(name: str, value: str) -> bool:
     return value.lower() != "false"
 
 
+_HEX = frozenset("0123456789abcdef")
 _ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-def _request_id(name: str, value: str) -> str | None:
-    return value if 0 < len(value) <= 64 and _ID.issuperset(value) else None
+def _request_id(name: str, value: str) -> str:
+    if not 0 < len(value) <= _MAX_ID or not _ID.issuperset(value):
+        raise InvalidRequest(
+            f"header {name}: expected 1–{_MAX_ID} of A–Z, a–z, 0–9, '.', '_', '-'", param=name
+        )
+    return value
+
+
+def _hex(name: str, value: str) -> str:
+    return value if _HEX.issuperset(value) else ""
 
 
 OURS: dict[bytes, tuple[str, Reader]] = {
@@ -177,8 +200,10 @@ OURS: dict[bytes, tuple[str, Reader]] = {
     b"x-turnout-explain": ("explain", _explain),
     b"x-turnout-log-content": ("log_content", _log),
     b"x-turnout-cache": ("cache", _cache),
+    b"x-turnout-cache-ttl-s": ("cache_ttl_s", _ttl),
     b"x-turnout-hop": ("hops", _text),
     b"x-request-id": ("client_request_id", _request_id),
+    b"idempotency-key": ("idempotency_key", _text),
     b"traceparent": ("traceparent", _text),
     b"tracestate": ("tracestate", lambda n, v: _text(n, v, 512)),
 }
@@ -208,12 +233,29 @@ PEERS: dict[bytes, tuple[str, Reader]] = {
     b"x-litellm-enable-message-redaction": ("log_content", _redact),
     b"cf-aig-collect-log-payload": ("log_content", _payload),
 }
+LABELS: dict[bytes, str] = {
+    b"x-openrouter-title": "app",
+    b"x-title": "app",
+    b"http-referer": "app",
+    b"x-portkey-trace-id": "trace",
+}
+"""Peers' headers that name something and ask for nothing -> the metadata key they are kept under."""
+OTEL: dict[bytes, int] = {b"cf-aig-otel-trace-id": 0, b"cf-aig-otel-parent-span-id": 1}
 KEY_CARRIERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"x-turnout-key"})
-REFUSED = frozenset({b"x-portkey-custom-host", b"x-portkey-forward-headers"})
+REFUSED = frozenset(
+    {
+        b"x-portkey-custom-host",
+        b"x-portkey-forward-headers",
+        b"helicone-target-url",
+        b"helicone-openai-api-base",
+    }
+)
 REFUSED_PREFIX = b"x-bf-eh-"
+_PROPERTY = b"helicone-property-"
+_PREFIXES = (b"anthropic-", b"x-turnout-", REFUSED_PREFIX, _PROPERTY)
 _TRANSPORT = frozenset({b"content-type", b"content-length", b"content-encoding"})
 _SINGLE = KEY_CARRIERS | _TRANSPORT | frozenset(OURS)
-_KNOWN = _SINGLE | frozenset(PEERS) | REFUSED
+_KNOWN = _SINGLE | frozenset(PEERS) | REFUSED | frozenset(LABELS) | frozenset(OTEL)
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
@@ -225,18 +267,21 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
     seen: set[bytes] = set()
     for name, value in headers:
         if name not in _KNOWN:
-            if name.startswith((b"anthropic-", b"x-turnout-", REFUSED_PREFIX)):
+            if name.startswith(_PREFIXES):
                 _unknown(found, name, value)
             continue
         if name in _SINGLE:
             if name in seen:
                 raise InvalidRequest(f"header {name.decode()} was sent twice", param=name.decode())
             seen.add(name)
-        _take(found, name, value, seen)
+        _take(found, name, value)
+    trace, span = found.otel
+    if found.traceparent is None and len(trace) == _N_TRACE and len(span) == _N_SPAN:
+        found.traceparent = f"00-{trace}-{span}-01"
     return found
 
 
-def _take(found: Inbound, name: bytes, raw: bytes, seen: set[bytes]) -> None:
+def _take(found: Inbound, name: bytes, raw: bytes) -> None:
     value = raw.decode("latin-1").strip()
     label = name.decode()
     if name in KEY_CARRIERS:
@@ -245,33 +290,57 @@ def _take(found: Inbound, name: bytes, raw: bytes, seen: set[bytes]) -> None:
     elif name == b"content-type":
         found.content_type = value
     elif name == b"content-length":
-        found.content_length = int(value) if value.isdigit() else None
+        found.content_length = int(value) if value.isascii() and value.isdigit() else None
     elif name == b"content-encoding":
         found.content_encoding = value.lower()
     elif name in OURS:
         field, reader = OURS[name]
         setattr(found, field, reader(label, value))
+        found.ours |= {field}
     elif name in PEERS:
-        field, reader = PEERS[name]
-        if not _set_by_us(field, seen):
-            setattr(found, field, reader(label, value))
+        _take_from_peer(found, name, value)
+    elif name in LABELS:
+        _label(found, LABELS[name], value)
+    elif name in OTEL:
+        piece = _hex(label, value.lower())
+        found.otel = (piece, found.otel[1]) if OTEL[name] == 0 else (found.otel[0], piece)
     else:
         raise refused(label)
 
 
-def _set_by_us(field: str, seen: set[bytes]) -> bool:
-    return any(OURS[name][0] == field for name in seen if name in OURS)
+def _take_from_peer(found: Inbound, name: bytes, value: str) -> None:
+    """Fill a field unless a header of ours has; read the value all the same, as bad ones are refused."""
+    field, reader = PEERS[name]
+    read_value = reader(name.decode(), value)
+    if field in found.ours:
+        return
+    if field == "log_content":
+        found.log_content = found.log_content and bool(read_value)  # callers only tighten (S-63)
+    elif field == "metadata":
+        found.metadata = {**found.metadata, **read_value}
+    else:
+        setattr(found, field, read_value)
+
+
+def _label(found: Inbound, key: str, value: str) -> None:
+    if (
+        "metadata" not in found.ours
+        and key not in found.metadata
+        and len(found.metadata) < _MAX_METADATA_KEYS
+    ):
+        found.metadata = {**found.metadata, key: value[:_MAX_SESSION]}
 
 
 def _unknown(found: Inbound, name: bytes, value: bytes) -> None:
+    label = name.decode("latin-1")[:64]
     if name.startswith(b"anthropic-"):
         found.dialect_headers = (*found.dialect_headers, (name, value))
     elif name.startswith(REFUSED_PREFIX):
-        raise refused(name.decode())
+        raise refused(label)
+    elif name.startswith(_PROPERTY):
+        _label(found, label.removeprefix(_PROPERTY.decode()), value.decode("latin-1").strip())
     elif not name.startswith(b"x-turnout-internal-"):
-        raise InvalidRequest(
-            f"header {name.decode('latin-1')[:64]} is not known", param=name.decode("latin-1")[:64]
-        )
+        raise InvalidRequest(f"header {label} is not known", param=label)
 
 
 def refused(label: str) -> TurnoutError:

@@ -74,6 +74,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     explain: Literal["none", "summary", "full"] = "none"
     traceparent: str | None = None
     tracestate: str | None = None
+    hops: bytes | None = None
+    """Ids of the gateways the request has passed, this one last: sent on, so that a loop is seen (S-18)."""
     warnings: tuple[str, ...] = ()
     """Closed words collected while reading the request (`route_ignored`, …)."""
     extra: Mapping[str, Json] = NOTHING

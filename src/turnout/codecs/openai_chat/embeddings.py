@@ -68,6 +68,7 @@ def parse_embed(body: bytes) -> EmbedBody:
         timeout_s=wishes.timeout_s,
         retries=wishes.retries,
         warnings=wishes.warnings,
+        ours=wishes.ours,
     )
 
 
