@@ -84,6 +84,7 @@ class _Open:
                     id=delta.id or "",
                     name=delta.name or "",
                     arguments=delta.arguments,
+                    kind=delta.kind,
                     signature=delta.signature,
                 )
             )
@@ -94,6 +95,7 @@ class _Open:
             id=last.id or delta.id or "",
             name=last.name or delta.name or "",
             arguments=last.arguments + delta.arguments,
+            kind=last.kind,
             signature=delta.signature or last.signature,
         )
 

@@ -180,6 +180,7 @@ def as_events(response: ChatResponse) -> Iterator[Event]:
                     id=part.id,
                     name=part.name,
                     arguments=part.arguments,
+                    kind=part.kind,
                     signature=part.signature,
                     choice=at,
                 )
