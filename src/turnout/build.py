@@ -269,7 +269,7 @@ def open_journal(config: Config) -> Journal:
 def recommend(config: Config, request: ChatRequest, ask: Ask) -> Decision:
     """Decide from local computation alone: no credential is needed, no connection is opened.
 
-    Raises `ConfigError` for models the catalogue or configuration does not know, `TurnoutError` when none fits.
+    Raises `ConfigError` for models nothing is known of, `TurnoutError` when none fits.
     """
     snapshot = compile_snapshot(config, load_catalog(config), {}, credentials=False)
     exchange = Exchange(request, ask, started=0.0, at=datetime.now(UTC), seed=0)

@@ -35,7 +35,7 @@ DEFAULT_FILE = Path("turnout.yaml")
 
 
 class ChatParams(TypedDict, total=False):
-    """Optional parameters of a chat call, named and shaped as in OpenAI's API, and Turnout's own `turnout` object."""
+    """Optional parameters, named and shaped as in OpenAI's API, and Turnout's own `turnout` object."""
 
     tools: Sequence[Mapping[str, Any]]
     tool_choice: str | Mapping[str, Any]
@@ -247,7 +247,8 @@ def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool
     from turnout.codecs.openai_chat import OpenAIChatDialect  # noqa: PLC0415  loaded with the first call
 
     turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-    body = OpenAIChatDialect().parse(msgspec.json.encode({"model": model, "messages": turns, "stream": stream, **params}))
+    tree = {"model": model, "messages": turns, "stream": stream, **params}
+    body = OpenAIChatDialect().parse(msgspec.json.encode(tree))
     ask = Ask(
         request_id=new_request_id(),
         prefer=body.prefer,

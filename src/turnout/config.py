@@ -206,8 +206,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: ServerConfig = ServerConfig()
     providers: dict[str, ProviderConfig] = {}
     models: tuple[str | ModelConfig, ...] = ()
-    """Deployments; `provider/*` = every model the catalogue knows there. Empty, and no routes either = all models
-    of every provider that has a credential."""
+    """Deployments; `provider/*` = every model the catalogue knows there. Empty, and no routes either:
+    all models of every provider that has a credential."""
     routes: tuple[RouteConfig, ...] = ()
     aliases: dict[str, str] = {}
     default_route: str | None = None

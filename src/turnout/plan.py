@@ -4,7 +4,8 @@ A strategy returns a Plan; the executor interprets it against real upstreams, th
 recorded outcomes. The set of nodes is closed; they nest freely.
 """
 
-from collections.abc import Iterator, Sequence as Seq
+from collections.abc import Iterator
+from collections.abc import Sequence as Seq
 from typing import Literal, Protocol, assert_never, runtime_checkable
 
 from msgspec import Struct
@@ -43,7 +44,7 @@ class Accept(Protocol):
         ...
 
     def verdict(self, request: ChatRequest, answer: ChatResponse, judgement: ChatResponse | None) -> Verdict:
-        """Judge `answer`; `judgement` is what the asked call returned, None if none was needed or it failed."""
+        """Judge `answer`; `judgement` is what the asked call returned, None if there was none."""
         ...
 
 

@@ -13,7 +13,8 @@ config_option = click.option(
     "--config",
     "config_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Configuration file. Default: ./turnout.yaml where it exists, else every provider whose key is in the environment.",
+    help="Configuration file. Default: ./turnout.yaml where it exists, else every provider whose key is "
+    "in the environment.",
 )
 
 

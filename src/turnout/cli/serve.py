@@ -32,7 +32,7 @@ def serve(
     metrics_port: int | None,
     log_level: str | None,
 ) -> None:
-    """Serve OpenAI-, Anthropic- and Gemini-compatible clients.
+    r"""Serve OpenAI-, Anthropic- and Gemini-compatible clients.
 
     \b
     Signals: SIGTERM and SIGINT drain and stop; SIGHUP reloads the file (so does saving it).

@@ -43,7 +43,7 @@ class Decoder(Protocol):
     """Push parser of one upstream stream."""
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises `TurnoutError` for an in-stream error."""
+        """Take the next bytes, return the events they complete. Raises what an in-stream error means."""
         ...
 
     def end(self) -> list[Event]:
@@ -92,7 +92,7 @@ class Codec(Protocol):
         ...
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
-        """Write the call from the client's own JSON, replacing the model (and asking for usage on a stream)."""
+        """Write the call from the client's own JSON, with the model replaced; a stream is asked for usage."""
         ...
 
     def decode(self, response: HttpResponse) -> ChatResponse:
@@ -108,7 +108,7 @@ class Codec(Protocol):
         ...
 
     def tap(self, *, strip_usage: bool) -> Tap:
-        """Return a new pass-through reader. `strip_usage`: the client did not ask for the usage chunk we asked for."""
+        """Return a new pass-through reader. `strip_usage`: only we asked for the usage chunk."""
         ...
 
     def error(self, response: HttpResponse) -> TurnoutError:

@@ -54,7 +54,7 @@ class Recovering:
             await self._step.__aexit__(kind, error, trace)
 
     async def follow(self, broken: Reply, said: str, error: TurnoutError) -> Reply:
-        """Leave what broke, and enter the rest of the plan with what was said. Raises `error` if none is left."""
+        """Leave what broke, enter the rest of the plan with what was said. Raises `error` if none is left."""
         request = self._exchange.request
         left = tuple(name for name in plans.deployments(self._plan) if name != broken.deployment.id)
         if not left or not isinstance(request, ChatRequest):

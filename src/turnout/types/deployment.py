@@ -18,7 +18,7 @@ class Quirks(Struct, frozen=True, kw_only=True):
     max_tokens_field: str = "max_tokens"
     """Name of the output limit (`max_completion_tokens` at OpenAI itself)."""
     stream_usage: bool = True
-    """Whether `stream_options.include_usage` is understood; False = the host reports usage anyway or never."""
+    """Whether `stream_options.include_usage` is understood; False = usage comes anyway or never."""
     developer_role: bool = False
     """Whether the `developer` role is understood; False = sent as `system`."""
     unsupported: frozenset[str] = frozenset()
@@ -80,8 +80,8 @@ class Model(Struct, frozen=True, kw_only=True):
     modalities_in: frozenset[str] = frozenset({"text"})
     modalities_out: frozenset[str] = frozenset({"text"})
     capabilities: frozenset[str] | None = None
-    """Subset of {tools, parallel_tools, tool_choice, json_object, json_schema, reasoning, prompt_cache, logprobs,
-    embeddings, system, web_search, streaming}; None = not known: nothing is filtered on it."""
+    """Subset of {tools, parallel_tools, tool_choice, json_object, json_schema, reasoning, prompt_cache,
+    logprobs, embeddings, system, web_search, streaming}; None = not known: nothing is filtered on it."""
     kind: Literal["chat", "embedding", "other"] = "chat"
     retires_on: str | None = None
     """ISO date."""
@@ -152,6 +152,8 @@ class Stats(Struct, frozen=True, kw_only=True):
     total_p50_s: float | None = None
     total_p95_s: float | None = None
     tokens_per_s: float | None = None
+    peak_ewma_s: float | None = None
+    """Latency that rises at once with a slow answer and decays over seconds."""
 
 
 class Candidate(Struct, frozen=True):

@@ -108,7 +108,8 @@ class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dialect: str
     model: str
     source: str
-    """Which rule of precedence chose the pool: `body.model`, `body.models`, `body.route`, `header.route`, `alias`, `auto`."""
+    """Which rule of precedence chose the pool: `body.model`, `body.models`, `body.route`, `header.route`,
+    `alias` or `auto`."""
     constraints: Mapping[str, Json] = {}
 
 

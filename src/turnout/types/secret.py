@@ -1,4 +1,4 @@
-"""A value that never shows itself. Floor 0. (S-60)"""
+"""A value that never shows itself (S-60). Floor 0."""
 
 from typing import NoReturn
 
