@@ -77,6 +77,8 @@ class Context(Struct, frozen=True, kw_only=True):
     explicit_max_tokens: bool = False
     """Whether the client itself set the output limit."""
     signals: Signals = {}
+    tokens_in: Mapping[str, int] = {}
+    """Deployment id -> input tokens as it counts them, where that is known better than `n_tokens_in`."""
     sequence: int = 0
     """Which request of its route this is, counted from 0: the state of `round_robin`."""
     at: datetime = EPOCH
@@ -145,7 +147,7 @@ class Uncertain(Protocol):
     """A scorer of quality that knows how sure it is."""
 
     def spread(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
-        """Return the standard deviation of each number of `score`; asked only for floors and bands."""
+        """Return the standard deviation of each number of `score`; empty = they are exact."""
         ...
 
 
@@ -188,6 +190,11 @@ class Order(Protocol):
     @property
     def name(self) -> str:
         """Word for Records."""
+        ...
+
+    @property
+    def explores(self) -> bool:
+        """Whether it may put a worse candidate first on purpose: never done inside a tool loop."""
         ...
 
     def arrange(self, context: Context, slate: Slate, draw: Draw) -> Arranged:
@@ -259,6 +266,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     sd: Mapping[str, float] = {}
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """Chooses. Frozen; its fields are its configuration."""
 
@@ -359,11 +367,12 @@ def expected_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     price = deployment.model.price
     if price is None:
         return None
+    n_in = context.tokens_in.get(deployment.id, context.n_tokens_in)
     if not price.tiers:
         # The plain case without building a Usage: this runs for every candidate of every decision.
-        total = context.n_tokens_in * price.input + context.n_tokens_out * price.output
+        total = n_in * price.input + context.n_tokens_out * price.output
         return NanoUsd(-(-(total + (price.per_request or 0)) // 1000))
-    return cost(Usage(input_uncached=context.n_tokens_in, output_text=context.n_tokens_out), price)
+    return cost(Usage(input_uncached=n_in, output_text=context.n_tokens_out), price)
 
 
 def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
@@ -371,15 +380,20 @@ def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     price = deployment.model.price
     if price is None:
         return None
-    tokens_in = Usage(input_uncached=context.n_tokens_in, output_text=context.max_tokens_out)
+    n_in = context.tokens_in.get(deployment.id, context.n_tokens_in)
+    tokens_in = Usage(input_uncached=n_in, output_text=context.max_tokens_out)
     dearest = max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
-    flat = context.n_tokens_in * dearest + context.max_tokens_out * max(price.output, price.reasoning or 0)
+    flat = n_in * dearest + context.max_tokens_out * max(price.output, price.reasoning or 0)
     return max(cost(tokens_in, price), NanoUsd(-(-(flat + (price.per_request or 0)) // 1000)))
 
 
 def in_tool_loop(request: ChatRequest | EmbedRequest) -> bool:
     """Tell whether the request brings results of tool calls that its model has not answered yet."""
-    if not isinstance(request, ChatRequest) or not request.messages:
+    if not isinstance(request, ChatRequest):
+        return False
+    if request.facts.n_messages and not request.facts.n_tools:
+        return False  # spares the decoding of messages, which is the costly part of a request
+    if not request.messages:
         return False
     last = request.messages[-1]
     return last.role == "tool" or any(isinstance(part, ToolResult) for part in last.parts)

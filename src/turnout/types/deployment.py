@@ -152,6 +152,8 @@ class Stats(Struct, frozen=True, kw_only=True):
     total_p50_s: float | None = None
     total_p95_s: float | None = None
     tokens_per_s: float | None = None
+    tokens_ratio: float | None = None
+    """Input tokens it counted over those estimated for the reference encoding, smoothed."""
     peak_ewma_s: float | None = None
     """Latency that rises at once with a slow answer and decays over seconds."""
 

@@ -1,0 +1,1 @@
+"""From utilities to a permutation, with its exact probability. Floor 2."""

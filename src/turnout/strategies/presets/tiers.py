@@ -1,0 +1,142 @@
+"""`complexity`, `threshold`, `slo_tiers`: the tier a request needs. Floor 2.
+
+A threshold on how hard a request is has no natural value: it is either written, or read off the share of
+traffic that may go to the stronger tier and the values observed on own traffic (ROUTING.md 1.5).
+"""
+
+from collections.abc import Sequence
+from math import isfinite
+
+import msgspec
+
+from turnout.strategies.orders.tiers import Tiers
+from turnout.strategies.pipeline import Pipeline
+from turnout.strategies.presets.base import Common
+from turnout.strategies.scorers.complexity import Complexity
+from turnout.strategies.scorers.cost import Cost
+from turnout.strategies.shapes.fallback import Chain
+
+TIE_LAMBDA = 1e-6
+"""Price of money that orders models of one tier by cost and never outweighs a tier."""
+MIN_SAMPLE = 500
+"""Own requests a share is read off (ROUTING.md 1.5)."""
+
+
+class ByComplexity(Common, frozen=True, tag="complexity", kw_only=True):
+    """The tier of models that the request's complexity asks for; the cheapest within a tier."""
+
+    tiers: tuple[tuple[str, ...], ...]
+    """Deployment or model ids, least capable tier first."""
+    thresholds: tuple[float, ...] | None = None
+    """Rising; one fewer than tiers. None = from `shares`."""
+    shares: tuple[float, ...] | None = None
+    """Share of requests for each tier; they sum to 1. Needs `sample`."""
+    sample: tuple[float, ...] = ()
+    """The signal's values on at least 500 own requests (`turnout journal export` has them)."""
+    signal: str = "complexity"
+    default: float = 0.5
+    """Taken when the signal is absent."""
+
+    def __post_init__(self) -> None:
+        if (self.thresholds is None) == (self.shares is None):
+            raise ValueError("thresholds: give either thresholds or shares")
+        if self.shares is not None:
+            _check_shares(self.shares, len(self.tiers), self.sample)
+
+    def expand(self) -> Pipeline:
+        """Return: utility = fit of the tier, cost within a tier."""
+        thresholds = self.thresholds
+        if thresholds is None:
+            thresholds = thresholds_for(self.shares or (), self.sample)
+        fit = Complexity(tiers=self.tiers, thresholds=thresholds, signal=self.signal, default=self.default)
+        return self.pipeline(
+            "complexity",
+            (fit, Cost(lambda_=TIE_LAMBDA), *self.measured(0.0)),
+            shape=Chain(max_fallbacks=self.max_fallbacks, vendor_first=False),
+        )
+
+
+class Threshold(Common, frozen=True, tag="threshold", kw_only=True):
+    """Two models: the strong one where the score says it is needed."""
+
+    weak: str
+    strong: str
+    threshold: float | None = None
+    """At or above it, the strong one. None = from `strong_share`."""
+    strong_share: float | None = None
+    """Share of requests for the strong one. Needs `sample`."""
+    sample: tuple[float, ...] = ()
+    signal: str = "complexity"
+    default: float = 0.5
+
+    def __post_init__(self) -> None:
+        if (self.threshold is None) == (self.strong_share is None):
+            raise ValueError("threshold: give either threshold or strong_share")
+        if self.strong_share is not None:
+            _check_shares((1 - self.strong_share, self.strong_share), 2, self.sample)
+
+    def expand(self) -> Pipeline:
+        """Return the two tiers."""
+        shares = None if self.strong_share is None else (1 - self.strong_share, self.strong_share)
+        return msgspec.structs.replace(
+            ByComplexity(
+                tiers=((self.weak,), (self.strong,)),
+                thresholds=None if self.threshold is None else (self.threshold,),
+                shares=shares,
+                sample=self.sample,
+                signal=self.signal,
+                default=self.default,
+                q_floor=self.q_floor,
+                quality=self.quality,
+                benchmark=self.benchmark,
+                slo=self.slo,
+                on_infeasible=self.on_infeasible,
+                max_fallbacks=self.max_fallbacks,
+                modify=self.modify,
+            ).expand(),
+            label="threshold",
+        )
+
+
+class SloTiers(Common, frozen=True, tag="slo_tiers", kw_only=True):
+    """The first latency tier that somebody keeps; the cheapest within it."""
+
+    limits_s: tuple[float, ...] = (1.5, 3.0, 10.0)
+    unknown: int = 1
+    """Tier of a deployment without enough observations, counted from 0."""
+
+    def expand(self) -> Pipeline:
+        """Return: utility = minus USD, ordered by tier first."""
+        return self.pipeline(
+            "slo_tiers",
+            (Cost(), *self.measured(0.0)),
+            order=Tiers(limits_s=self.limits_s, unknown=self.unknown),
+            because="fastest",
+        )
+
+
+def _check_shares(shares: Sequence[float], n_tiers: int, sample: Sequence[float]) -> None:
+    if len(shares) != n_tiers or any(not 0 <= share <= 1 for share in shares):
+        raise ValueError("shares: expected one between 0 and 1 for each tier")
+    if abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"shares sum to {sum(shares):g}; make them sum to 1")
+    if len(sample) < MIN_SAMPLE:
+        raise ValueError(f"sample: {len(sample)} values given; a share is read off at least {MIN_SAMPLE}")
+    if not all(isfinite(value) for value in sample):
+        raise ValueError("sample: expected numbers")
+
+
+def thresholds_for(shares: Sequence[float], sample: Sequence[float]) -> tuple[float, ...]:
+    """Return the thresholds that cut a sample into these shares, least capable tier first.
+
+    Equal thresholds are pushed apart by the smallest step: a tier of share 0 then gets nothing.
+    """
+    ordered, below, found = sorted(sample), 0.0, list[float]()
+    for share in shares[:-1]:
+        below += share
+        at = round(below * len(ordered))
+        value = ordered[at] if at < len(ordered) else min(1.0, ordered[-1] + 1e-9)
+        if found and value <= found[-1]:
+            value = found[-1] + 1e-9
+        found.append(value)
+    return tuple(found)

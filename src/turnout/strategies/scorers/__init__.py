@@ -1,0 +1,1 @@
+"""One number per candidate each: what a pipeline weighs. Floor 2."""

@@ -1,0 +1,1 @@
+"""From a permutation to a Plan. Floor 2."""
