@@ -1,0 +1,135 @@
+"""What was decided, kept as it is, and written out as a `Decision` only when somebody reads it. Floor 4."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from turnout import plan as plans
+from turnout.engine.exchange import Exchange
+from turnout.engine.pool import Pool
+from turnout.engine.snapshot import Snapshot
+from turnout.strategies.base import Choice, Context, expected_nusd, worst_nusd
+from turnout.types.chat import ChatRequest
+from turnout.types.deployment import Candidate, Deployment
+from turnout.types.record import (
+    Asked,
+    CandidateView,
+    CostView,
+    Decision,
+    Dropped,
+    HealthView,
+    InputView,
+    Quantiles,
+    Reason,
+    SignalView,
+    Status,
+)
+
+
+class Routed(Struct, frozen=True):
+    """What was decided, with everything its Decision is written from."""
+
+    pool: Pool
+    context: Context
+    candidates: tuple[Candidate, ...]
+    dropped: Mapping[str, tuple[Dropped, ...]]
+    choice: Choice
+    snapshot: Snapshot
+
+    @property
+    def route(self) -> str:
+        """Name of the route."""
+        return self.pool.route.name
+
+    @property
+    def strategy(self) -> str:
+        """Name of the strategy."""
+        return self.pool.route.strategy.name
+
+    @property
+    def reason(self) -> Reason:
+        """Why the first model was chosen."""
+        return self.choice.reason
+
+    def decision(self, exchange: Exchange) -> Decision:
+        """Write the Decision in full."""
+        chosen = plans.deployments(self.choice.plan)
+        ask = self.context.ask
+        return Decision(
+            decision_id="dec_" + ask.request_id.removeprefix("req_"),
+            route=self.route,
+            strategy=self.strategy,
+            asked=Asked(
+                endpoint=ask.endpoint,
+                dialect=ask.dialect,
+                model=exchange.original.model,
+                source=self.pool.source,
+            ),
+            input=_input(self.context),
+            candidates=tuple(self._view(candidate, chosen) for candidate in self.candidates),
+            plan=plans.to_json(self.choice.plan),
+            kind=plans.kind(self.choice.plan),
+            chosen=chosen,
+            reason=exchange.fallback_reason or self.choice.reason,
+            signals={
+                name: SignalView(
+                    value=s.value, confidence=s.confidence if s.error is None else None, error=s.error
+                )
+                for name, s in self.context.signals.items()
+            },
+            objective=self.choice.objective,
+            propensity=self.choice.propensity,
+            explored=self.choice.explored,
+            abstained=self.choice.abstained,
+            rng_seed=exchange.seed,
+            policy_version=self.snapshot.version,
+            config_digest=self.snapshot.digest,
+        )
+
+    def _view(self, candidate: Candidate, chosen: tuple[str, ...]) -> CandidateView:
+        drops = self.dropped.get(candidate.id, ())
+        stats = candidate.stats
+        return CandidateView(
+            id=candidate.id,
+            model=candidate.deployment.model.id,
+            status=_status(candidate, drops, chosen),
+            filters=drops,
+            scores=self.choice.scores.get(candidate.id, {}),
+            utility=self.choice.utilities.get(candidate.id),
+            q=self.choice.quality.get(candidate.id),
+            sd=self.choice.sd.get(candidate.id),
+            cost_nusd=expected_cost(candidate.deployment, self.context),
+            ttft_s=Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
+            health=HealthView(stats.state, stats.error_ratio, stats.cooldown_s),
+            in_flight=stats.in_flight,
+        )
+
+
+def _status(candidate: Candidate, drops: tuple[Dropped, ...], chosen: tuple[str, ...]) -> Status:
+    if drops:
+        return "cooling" if drops[0].filter == "healthy" else "filtered"
+    if chosen and candidate.id == chosen[0]:
+        return "chosen"
+    return "eligible" if candidate.id in chosen else "lost"
+
+
+def expected_cost(deployment: Deployment, context: Context) -> CostView:
+    """Predict the money of one call; None where the price is not known."""
+    price = deployment.model.price
+    if price is None:
+        return CostView(None, None)
+    return CostView(expected_nusd(context, deployment), worst_nusd(context, deployment), price.as_of)
+
+
+def _input(context: Context) -> InputView:
+    request = context.request
+    return InputView(
+        n_tokens=context.n_tokens_in,
+        n_tokens_source="estimate",
+        max_tokens_out=context.max_tokens_out,
+        modalities=tuple(sorted(request.facts.modalities)),
+        n_tools=request.facts.n_tools,
+        structured=bool(request.facts.structured),
+        stream=isinstance(request, ChatRequest) and request.stream,
+        n_messages=request.facts.n_messages,
+    )
