@@ -134,6 +134,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "pyarrow": {"stores", "evaluate", "cli"},
     "openai": {"cli"},
     "xllamacpp": {"testing"},
+    "bpe_openai": {"signals"},
 }
 """Third-party package -> where it may be imported. One edge, one owner (ARCHITECTURE.md law 3, S-11)."""
 

@@ -66,6 +66,11 @@ class Routing(Protocol):
         """Why the first model was chosen."""
         ...
 
+    @property
+    def n_tokens_reference(self) -> int:
+        """Input tokens estimated in the reference encoding; 0 = nobody estimated."""
+        ...
+
     def decision(self, exchange: "Exchange") -> Decision:
         """Write the Decision."""
         ...

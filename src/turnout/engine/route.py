@@ -10,7 +10,7 @@ import msgspec
 from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pools
 from turnout.engine.routed import Routed
-from turnout.engine.sense import reference_tokens, sense, with_signals
+from turnout.engine.sense import sense, with_signals
 from turnout.engine.snapshot import Route, Snapshot
 from turnout.errors import (
     CapacityExhausted,
@@ -95,7 +95,6 @@ class Router:
         if route.senses:
             moment = Moment(value=exchange.at.timestamp(), at=exchange.at, candidates=candidates)
             context = with_signals(context, sense(route.senses, request, exchange.ask, moment))
-            exchange.n_tokens_reference = reference_tokens(context.signals)
         return context
 
     def _filter(

@@ -7,6 +7,7 @@ from msgspec import Struct
 from turnout import plan as plans
 from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool
+from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
 from turnout.strategies.base import Choice, Context, expected_nusd, worst_nusd
 from turnout.types.chat import ChatRequest
@@ -50,6 +51,11 @@ class Routed(Struct, frozen=True):
     def reason(self) -> Reason:
         """Why the first model was chosen."""
         return self.choice.reason
+
+    @property
+    def n_tokens_reference(self) -> int:
+        """Input tokens estimated in the reference encoding; 0 = nobody estimated."""
+        return reference_tokens(self.context.signals)
 
     def decision(self, exchange: Exchange) -> Decision:
         """Write the Decision in full."""

@@ -10,7 +10,7 @@ from turnout.strategies.base import Context
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.moment import MOMENT, Moment
-from turnout.types.signal import Signal, Signals
+from turnout.types.signal import Signal, Signals, Tokens
 
 
 def sense(senses: Sequence[Sense], request: Request, ask: Ask, moment: Moment) -> Signals:
@@ -37,11 +37,23 @@ def sense(senses: Sequence[Sense], request: Request, ask: Ask, moment: Moment) -
 
 def with_signals(context: Context, signals: Signals) -> Context:
     """Return the context with the signals, and with their numbers of tokens where they have one."""
-    n_in, n_out = signals.get("tokens.in"), signals.get("tokens.out_hat")
-    in_, out = None if n_in is None else n_in.value, None if n_out is None else n_out.value
-    return msgspec.structs.replace(
-        context,
-        signals=signals,
-        n_tokens_in=in_ if isinstance(in_, int) else context.n_tokens_in,
-        n_tokens_out=min(out, context.max_tokens_out) if isinstance(out, int) else context.n_tokens_out,
-    )
+    tokens, n_out = _tokens(signals), signals.get("tokens.out_hat")
+    context = msgspec.structs.replace(context, signals=signals)
+    if tokens is not None:
+        context = msgspec.structs.replace(
+            context, n_tokens_in=tokens.largest, tokens_in=tokens.per_deployment
+        )
+    if n_out is not None and isinstance(n_out.value, int):
+        context = msgspec.structs.replace(context, n_tokens_out=min(n_out.value, context.max_tokens_out))
+    return context
+
+
+def reference_tokens(signals: Signals) -> int:
+    """Return the input tokens estimated before any correction; 0 where nobody estimated."""
+    tokens = _tokens(signals)
+    return 0 if tokens is None else tokens.reference
+
+
+def _tokens(signals: Signals) -> Tokens | None:
+    found = signals.get("tokens.exact", signals.get("tokens.in"))
+    return found if isinstance(found, Tokens) else None

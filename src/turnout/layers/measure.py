@@ -126,6 +126,9 @@ class _Measured:
             usage, estimated = self._estimate(failure)
         if is_whole:
             self._answered(now, usage)
+            routing = exchange.routing
+            if usage and not estimated and routing is not None and call.request is exchange.request:
+                live.counted(usage.n_input, routing.n_tokens_reference)
         elif isinstance(failure, TurnoutError) and blame_for(call, failure) != "none":
             live.failed(now, failure.row.word)
         price = call.deployment.model.price

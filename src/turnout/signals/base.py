@@ -9,6 +9,7 @@ Theory of operation.
    Whoever reads an absent signal uses the default declared by the sense's class.
 """
 
+from collections import Counter
 from typing import Final, Protocol
 
 from turnout.types.ask import Ask
@@ -18,6 +19,7 @@ from turnout.types.signal import Canonical, Signal, Signals
 
 RAW_CHARS: Final = 4096
 """How much of the raw last user message stands in for an absent `canonical`."""
+PUNCTUATION: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»„“”‚‘’…–—¿¡。，、！？：；（）「」『』"
 
 
 class Sense(Protocol):
@@ -50,12 +52,23 @@ def moment_of(so_far: Signals) -> Moment:
     return moment
 
 
-def intent_of(request: ChatRequest, so_far: Signals) -> str:
+def canonical_of(request: ChatRequest, so_far: Signals) -> Canonical:
     """Return the user's intent; without `canonical` its declared default, the last user text as it came."""
     found = so_far.get("canonical")
     if isinstance(found, Canonical):
-        return found.intent
-    return last_user_text(request)[:RAW_CHARS]
+        return found
+    raw = last_user_text(request)[:RAW_CHARS]
+    return Canonical(intent=raw, windows=(raw,) if raw else (), words=words_of(raw))
+
+
+def words_of(text: str) -> dict[str, int]:
+    """Count the words of a text, in lower case and without punctuation at their ends."""
+    found: dict[str, int] = {}
+    for raw, n in Counter(text.lower().split()).items():
+        word = raw.strip(PUNCTUATION)
+        if word:
+            found[word] = found.get(word, 0) + n
+    return found
 
 
 def last_user_text(request: ChatRequest) -> str:

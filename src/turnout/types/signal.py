@@ -25,6 +25,19 @@ class Canonical(Signal, frozen=True, kw_only=True):
     """Last user intent, normalised (NFKC, no zero-width characters); case and punctuation kept."""
     windows: tuple[str, ...] = ()
     """The intent in pieces of at most 128 words: the first 8 and the last 8."""
+    words: Mapping[str, int] = {}
+    """Its words in lower case, punctuation at their ends off, and how often each stands."""
+
+
+class Tokens(Signal, frozen=True, kw_only=True):
+    """How many tokens a request sends. `value` = `largest`."""
+
+    largest: int
+    """Over the candidates, so that nothing is called fitting that is not."""
+    reference: int
+    """In the encoding that estimates are made for, before any correction."""
+    per_deployment: Mapping[str, int] = {}
+    """Deployment id -> tokens as it counts them."""
 
 
 Signals = Mapping[str, Signal]

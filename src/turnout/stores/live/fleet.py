@@ -10,6 +10,7 @@ from random import Random
 
 from turnout.stores.live.breaker import Breaker, BreakerConfig, blame
 from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
+from turnout.stores.live.ratio import Ratio
 from turnout.stores.live.sketch import Sketch
 from turnout.stores.live.window import Window
 from turnout.types.deployment import Stats
@@ -39,6 +40,7 @@ class Live:
         "_moved",
         "_speed",
         "_stats",
+        "_tokens",
         "_total",
         "_ttft",
         "_valid_until",
@@ -59,6 +61,7 @@ class Live:
         self._ttft = Sketch(WINDOW_S, N_WINDOWS)
         self._total = Sketch(WINDOW_S, N_WINDOWS)
         self._speed = Sketch(WINDOW_S, N_WINDOWS)
+        self._tokens = Ratio()
         self._stats = UNSEEN
         self._moved = False
         self._valid_until = 0.0
@@ -83,6 +86,10 @@ class Live:
         if tokens_per_s is not None:
             self._speed.add(tokens_per_s, now)
         self._moved = True
+
+    def counted(self, n_tokens_in: int, n_estimated: int) -> None:
+        """Take in how many input tokens it counted where so many had been estimated."""
+        self._moved |= self._tokens.add(n_tokens_in, n_estimated)
 
     def failed(self, now: float, word: str) -> None:
         """Take in a failure that the deployment is to blame for."""
@@ -119,6 +126,7 @@ class Live:
             total_p50_s=total_p50_s,
             total_p95_s=total_p95_s,
             tokens_per_s=self._speed.summary(now)[0],
+            tokens_ratio=self._tokens.value,
         )
 
 
