@@ -15,7 +15,8 @@ from types import TracebackType
 
 from turnout.engine.attempt import Upstreams
 from turnout.engine.exchange import CallHandler, CallLayer, Clock, Exchange, Handler, Layer, Request
-from turnout.engine.execute import Executor, Step
+from turnout.engine.execute import Executor
+from turnout.engine.follow import Step
 from turnout.engine.recover import open_recovering, recovers
 from turnout.engine.reply import Reply
 from turnout.engine.route import Router

@@ -10,32 +10,18 @@ Theory of operation. Every node of a plan becomes a context manager that yields 
 5. `Hedge` and `Fanout` (race.py) run contenders in tasks of their own that each enter and leave there.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from types import TracebackType
 from typing import assert_never
 
-import msgspec
-
 from turnout import plan as plans
 from turnout.engine.exchange import Call, CallHandler, Clock, Exchange, Request, Sleep
+from turnout.engine.follow import REASONS, Step, conclude, final, may_follow, whole
+from turnout.engine.race import FanningOut, Hedging
 from turnout.engine.reply import Reply, WholeReply
-from turnout.errors import AllAttemptsFailed, CapacityExhausted, Fallback, TurnoutError
+from turnout.errors import Fallback, TurnoutError
 from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
-from turnout.types.record import Reason
-
-_REASONS: Mapping[str, Reason] = {
-    "provider_rate_limited": "fallback_rate_limited",
-    "timeout_connect": "fallback_timeout",
-    "timeout_ttft": "fallback_timeout",
-    "timeout_idle": "fallback_timeout",
-    "context_length_exceeded": "fallback_context",
-    "content_filtered": "fallback_content",
-}
-"""Which word of the Decision a failure gives to the model that takes over; others are `fallback_error`."""
-
-Step = AbstractAsyncContextManager[Reply]
 
 
 class Executor:
@@ -64,12 +50,8 @@ class Executor:
             case plans.Cascade():
                 return _Cascade(self, plan, exchange, request)
             case plans.Hedge():
-                from turnout.engine.race import Hedging  # noqa: PLC0415  race.py imports this module
-
                 return Hedging(self, plan, exchange, request)
             case plans.Fanout():
-                from turnout.engine.race import FanningOut  # noqa: PLC0415  race.py imports this module
-
                 return FanningOut(self, plan, exchange, request)
             case _:
                 assert_never(plan)
@@ -98,40 +80,6 @@ class Executor:
         """Return the largest context window a plan offers; unknown counts as unlimited."""
         sizes = (self._deployments[name].model.context_window for name in plans.deployments(plan))
         return max((float("inf") if size is None else size) for size in sizes)
-
-
-def whole(request: Request) -> Request:
-    """Return the request in its collected form: not streamed, and so decoded."""
-    if isinstance(request, ChatRequest):
-        return msgspec.structs.replace(request, stream=False)
-    return request
-
-
-def may_follow(error: TurnoutError, exchange: Exchange) -> bool:
-    """Tell whether another node of the plan may be tried after this failure."""
-    match error.row.fallback:
-        case Fallback.YES | Fallback.LARGER_WINDOW:
-            return True
-        case Fallback.OPT_IN:
-            return error.row.word in exchange.policy.fallback_on
-        case Fallback.NO:
-            return isinstance(error, CapacityExhausted)
-        case _:
-            assert_never(error.row.fallback)
-
-
-def conclude(errors: Sequence[TurnoutError]) -> TurnoutError:
-    """Return the failure that stands for all: their one class if they share it, else `AllAttemptsFailed`."""
-    words = {error.row.word for error in errors}
-    if len(words) == 1:
-        return errors[-1]
-    waits = [error.retry_after_s for error in errors if error.retry_after_s is not None]
-    mixed = AllAttemptsFailed(
-        f"all {len(errors)} attempts failed: {', '.join(sorted(words))}",
-        retry_after_s=min(waits, default=None),
-    )
-    mixed.__cause__ = errors[-1]
-    return mixed
 
 
 class _Entered:
@@ -169,7 +117,7 @@ class _Sequence(_Entered):
                 continue
             if errors:
                 self._exchange.n_fallbacks += 1
-                self._exchange.fallback_reason = _REASONS.get(errors[-1].row.word, "fallback_error")
+                self._exchange.fallback_reason = REASONS.get(errors[-1].row.word, "fallback_error")
             step = self._executor.open(node, self._exchange, self._request)
             try:
                 reply = await step.__aenter__()
@@ -182,15 +130,7 @@ class _Sequence(_Entered):
             else:
                 self._step = step
                 return reply
-        raise _final(errors)
-
-
-def _final(errors: list[TurnoutError]) -> TurnoutError:
-    """A failure that ends the plan by its class speaks for itself; otherwise all of them are summed up."""
-    last = errors[-1]
-    if last.row.fallback in (Fallback.NO, Fallback.OPT_IN) and not isinstance(last, CapacityExhausted):
-        return last
-    return conclude(errors)
+        raise final(errors)
 
 
 class _Cascade(_Entered):

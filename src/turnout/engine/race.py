@@ -16,7 +16,7 @@ from types import TracebackType
 
 from turnout import plan as plans
 from turnout.engine.exchange import Exchange, Request
-from turnout.engine.execute import Executor, Step, conclude, may_follow
+from turnout.engine.follow import Opener, Step, conclude, may_follow
 from turnout.engine.reply import Reply, WholeReply
 from turnout.errors import TurnoutError
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -84,7 +84,7 @@ class Hedging:
 
     __slots__ = ("_exchange", "_executor", "_plan", "_request", "_winner")
 
-    def __init__(self, executor: Executor, plan: plans.Hedge, exchange: Exchange, request: Request) -> None:
+    def __init__(self, executor: Opener, plan: plans.Hedge, exchange: Exchange, request: Request) -> None:
         self._executor = executor
         self._plan = plan
         self._exchange = exchange
@@ -155,7 +155,7 @@ class FanningOut:
 
     __slots__ = ("_exchange", "_executor", "_plan", "_request")
 
-    def __init__(self, executor: Executor, plan: plans.Fanout, exchange: Exchange, request: Request) -> None:
+    def __init__(self, executor: Opener, plan: plans.Fanout, exchange: Exchange, request: Request) -> None:
         self._executor = executor
         self._plan = plan
         self._exchange = exchange

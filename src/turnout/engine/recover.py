@@ -20,7 +20,8 @@ import msgspec
 from turnout import plan as plans
 from turnout.engine.collect import Collector
 from turnout.engine.exchange import Exchange
-from turnout.engine.execute import Executor, Step
+from turnout.engine.execute import Executor
+from turnout.engine.follow import Step
 from turnout.engine.reply import Reply
 from turnout.errors import StreamInterrupted, TimeoutIdle, TurnoutError
 from turnout.types.chat import ChatRequest, ChatResponse, Message, Text
