@@ -2,18 +2,22 @@
 
     ```python    the blocks of a page run top to bottom in one fresh process, offline, in an empty folder
     ```console   each `$ make …` names a target, each `$ turnout …` a command with options that it has
-    ```yaml      is YAML; with a `routes` or `providers` key it is a configuration that loads
+    ```yaml      is YAML; with a `routes` or `providers` key it is a configuration that can serve
     ```json      is JSON
     ```toml      is TOML
 
-A block after `<!-- not run: why -->` is only shown. Pages in docs/design are contracts with excerpts in them:
-their links are checked, their blocks are not run. Every file in examples/ runs too, and stays short.
+Pages of the tutorial, the how-tos and the explanations are also played whole, as a reader would who types
+everything in (tests/docs_page.py): commands run, files are written, and what a page shows is what must come.
+
+A block after `<!-- not run: why -->` is only shown, and its commands must exist. Pages in docs/design are
+contracts with excerpts in them: their links are checked, their blocks are not run. Every file in examples/
+runs too, and stays short.
 """
 
 import json
 import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -22,12 +26,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from msgspec import Struct
 
+from tests.docs_page import Block, blocks, words
 from tests.source import ROOT
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PLAYED = [page for page in PAGES if page.parent.name in {"tutorial", "how-to", "explanation"}]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MAX_EXAMPLE_LINES = 60
 LANGUAGES = {
@@ -44,35 +49,22 @@ LANGUAGES = {
     "dockerfile",
 }
 
-FENCE = re.compile(
-    r"^(?P<skip><!-- not run: .+ -->\n\n?)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
-)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[\w./#:-]+)\)|!\[[^\]]*\]\((?P<image>[^)\s]+)\)")
 
 
-class Block(Struct, frozen=True):
-    """One fenced block of a page."""
-
-    page: Path
-    line: int
-    language: str
-    code: str
-
-
-def blocks(page: Path) -> list[Block]:
+def run_blocks(page: Path) -> list[Block]:
     """The blocks of a page that are to be executed."""
-    if page.is_relative_to(ROOT / "docs" / "design"):
-        return []
-    text = page.read_text(encoding="utf-8")
-    return [
-        Block(page, text.count("\n", 0, found.start("code")), found["language"], found["code"])
-        for found in FENCE.finditer(text)
-        if not found["skip"]
-    ]
+    return [block for block in every_block(page) if block.is_run]
+
+
+def every_block(page: Path) -> list[Block]:
+    return [] if page.is_relative_to(ROOT / "docs" / "design") else blocks(page)
 
 
 def all_blocks(language: str) -> list[object]:
-    found = [block for page in PAGES for block in blocks(page) if block.language == language]
+    found = [block for page in PAGES for block in run_blocks(page) if block.language == language]
+    if language == "console":
+        found = [block for page in PAGES for block in every_block(page) if block.language == language]
     return [pytest.param(block, id=f"{block.page.relative_to(ROOT)}:{block.line}") for block in found]
 
 
@@ -85,18 +77,35 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_says_its_language(page: Path) -> None:
     assert [
-        f"line {block.line}: {block.language!r}" for block in blocks(page) if block.language not in LANGUAGES
+        f"line {block.line}: {block.language!r}"
+        for block in every_block(page)
+        if block.language not in LANGUAGES
     ] == []
 
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any(b.language == "python" for b in blocks(page))],
+    [page for page in PAGES if page not in PLAYED and any(b.language == "python" for b in run_blocks(page))],
     ids=lambda page: page.name,
 )
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
-    result = run("\n".join(block.code for block in blocks(page) if block.language == "python"), tmp_path)
+    result = run("\n".join(block.code for block in run_blocks(page) if block.language == "python"), tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("page", PLAYED, ids=lambda page: f"{page.parent.name}/{page.name}")
+def test_a_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
+    for command in ("curl", "jq", "openssl"):
+        if shutil.which(command) is None and any(
+            f"$ {command} " in b.code or f"| {command} " in b.code for b in run_blocks(page)
+        ):
+            pytest.skip(f"the page uses {command}, which is not installed here")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+    command_line = [sys.executable, "-m", "tests.docs_page", str(page)]
+    result = subprocess.run(
+        command_line, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert result.returncode == 0, result.stderr[-8000:]
 
 
 @pytest.mark.parametrize("block", all_blocks("json"))
@@ -113,6 +122,8 @@ def test_toml_parses(block: Block) -> None:
 def test_yaml_parses_and_a_configuration_is_accepted(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from turnout.build import load_catalog
+    from turnout.compile import compile_snapshot
     from turnout.config import load_config
 
     tree = yaml.safe_load(block.code)
@@ -122,16 +133,16 @@ def test_yaml_parses_and_a_configuration_is_accepted(
         monkeypatch.setenv(name, "x" * 40)
     file = tmp_path / "turnout.yaml"
     file.write_text(block.code, encoding="utf-8")
-    load_config(file)
+    config = load_config(file)
+    if config.catalog.overlay is None:
+        compile_snapshot(config, load_catalog(config), os.environ, credentials=False)
 
 
 @pytest.mark.parametrize("block", all_blocks("console"))
 def test_every_command_shown_exists(block: Block) -> None:
-    lines = block.code.replace("\\\n", "").splitlines()
-    for line in lines:
-        if line.startswith("$ "):
-            complaint = unknown_in(shlex.split(line[2:], comments=True))
-            assert complaint is None, f"{line}: {complaint}"
+    for command in words(block.code):
+        complaint = unknown_in(command)
+        assert complaint is None, f"{' '.join(command)}: {complaint}"
 
 
 def unknown_in(words: list[str]) -> str | None:
@@ -142,6 +153,7 @@ def unknown_in(words: list[str]) -> str | None:
         return f"no target {unknown[0]}" if unknown else None
     if Path(words[0]).name != "turnout":
         return None
+    words = words[: next((at for at, word in enumerate(words) if word in {"&", "|", ">", "|&"}), len(words))]
     command = [word for word in words[1:3] if re.fullmatch(r"[a-z][a-z-]*", word)]
     while command and help_of(*command) is None:
         command.pop()

@@ -139,6 +139,11 @@ def test_show_prints_the_record_as_json(db):
     assert msgspec.json.decode(text, type=Record) == example_record(3)
 
 
+def test_show_without_an_id_shows_the_latest_request(db):
+    text = run("show", "--json", "--db", db).stdout
+    assert msgspec.json.decode(text, type=Record) == example_record(4)
+
+
 def test_show_of_an_unknown_request_says_where_to_look(db):
     result = run("show", "req_x", "--db", db, exit_code=1)
     assert (

@@ -70,7 +70,7 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool) 
     for warning in warnings(snapshot.deployments.values()):
         click.echo(f"turnout: {warning}", err=True)
     n, routes = len(snapshot.deployments), len(snapshot.routes)
-    click.echo(f"turnout: {path or 'environment'}: good; {n} deployments, {routes} routes", err=True)
+    click.echo(f"turnout: {path or 'environment'}: good; deployments: {n}, routes: {routes}", err=True)
 
 
 def warnings(deployments: Iterable[Deployment]) -> list[str]:

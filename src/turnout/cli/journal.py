@@ -132,21 +132,27 @@ def follow(
 
 
 @journal.command("show")
-@click.argument("request_id", metavar="ID")
+@click.argument("request_id", metavar="[ID]", required=False)
 @_DB
 @click.option("--json", "machine", is_flag=True, help="Print the Record as JSON.")
-def show(request_id: str, db: Path, *, machine: bool) -> None:
+def show(request_id: str | None, db: Path, *, machine: bool) -> None:
     """Tell the story of one request: what was asked, who could have answered, what was tried, how it ended.
 
-    ID is the value of the answer's x-turnout-request-id header.
+    ID is the value of the answer's x-turnout-request-id header. Default: the latest request.
     """
     import msgspec
 
     from turnout.cli.journal_story import tell
-    from turnout.stores.base import as_json
+    from turnout.stores.base import Query, as_json
 
     with _opened(db) as rows:
-        record = rows.get(request_id)
+        if request_id is None:
+            latest = rows.query(Query(limit=1)).entries
+            record = latest[0].record if latest else None
+        else:
+            record = rows.get(request_id)
+    if record is None and request_id is None:
+        raise JournalError(f"{db} holds no request yet")
     if record is None:
         raise JournalError(f"{db} has no request {request_id}; `turnout journal tail` lists the latest ones")
     if machine:

@@ -108,7 +108,7 @@ def _asked(record: Record) -> Iterator[str]:
 def _size(decision: Decision) -> str:
     size = decision.input
     parts = [f"{size.n_tokens:,} tokens ({size.n_tokens_source})"]
-    parts += [f"{size.n_messages} messages"] if size.n_messages else []
+    parts += [_n(size.n_messages, "message")] if size.n_messages else []
     parts += [f"at most {size.max_tokens_out:,} tokens out"] if size.max_tokens_out else []
     parts += [f"{size.n_tools} tools"] if size.n_tools else []
     parts += [
@@ -117,6 +117,10 @@ def _size(decision: Decision) -> str:
         *(["stream"] if size.stream else []),
     ]
     return ", ".join(parts)
+
+
+def _n(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _decided(decision: Decision) -> Iterator[str]:
@@ -223,7 +227,7 @@ def _ended(record: Record) -> Iterator[str]:
                 "total",
                 f"{_seconds(end.total_s)} s, {_seconds(end.overhead_s)} s of it not waiting for upstreams",
             ),
-            ("attempts", f"{end.n_attempts}, {end.n_fallbacks} fallbacks"),
+            ("attempts", f"{end.n_attempts}, {_n(end.n_fallbacks, 'fallback')}"),
         )
     )
 
