@@ -19,7 +19,7 @@ from turnout.testing.emulator.script import (
     canned,
     recorded,
 )
-from turnout.testing.emulator.serve import dialects, serving
+from turnout.testing.emulator.serve import dialects, serving, serving_in_thread
 
 __all__ = [
     "Answerer",
@@ -34,4 +34,5 @@ __all__ = [
     "dialects",
     "recorded",
     "serving",
+    "serving_in_thread",
 ]

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TypeAlias
 
@@ -86,3 +87,19 @@ async def serving(application: Application) -> AsyncIterator[str]:
         for connection in tuple(state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # lets the sockets close before the loop may end
+
+
+@contextmanager
+def serving_in_thread(application: Application) -> Iterator[str]:
+    """Serve as `serving` does, for callers without an event loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="turnout-emulator", daemon=True)
+    thread.start()
+    server = serving(application)
+    try:
+        yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
