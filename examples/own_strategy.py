@@ -1,15 +1,14 @@
 """A strategy of your own: a pure function from candidates to a plan, registered by name, used in a route."""
 
-import asyncio
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from turnout import plan
-from turnout.client import AsyncClient
 from turnout.config import Config, JournalConfig, ModelConfig, ProviderConfig, RouteConfig
 from turnout.registry import register
 from turnout.strategies.base import Choice, Context, Draw
+from turnout.sync import Client
 from turnout.types.deployment import Candidate
 from turnout.types.secret import Secret
 
@@ -52,11 +51,7 @@ CONFIG = Config(
 )
 
 
-async def main() -> None:
-    async with AsyncClient(CONFIG) as client:
-        for question in ("Hello!", "Compare the two drafts. " * 20):
-            decision = client.explain(question, model="turnout/mine")
-            print(f"about {decision.input.n_tokens} tokens: ask {' then '.join(decision.chosen)}")
-
-
-asyncio.run(main())
+with Client(CONFIG) as client:
+    for question in ("Hello!", "Compare the two drafts. " * 20):
+        decision = client.explain(question, model="turnout/mine")
+        print(f"about {decision.input.n_tokens} tokens: ask {' then '.join(decision.chosen)}")
