@@ -141,7 +141,7 @@ def test_only_configured_origins_are_admitted():
 
 def test_plain_http_needs_loopback_or_leave():
     urls = ["http://vllm.example", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"]
-    guard = Guard(egress_for(urls))
+    guard = Guard(Egress(origins=frozenset(parse_url(url)[0] for url in urls)))
     assert [guard.admits(parse_url(url)[0]) for url in urls] == [False, True, True, True]
     assert Guard(egress_for(urls, allow_http=["VLLM.example."])).admits(parse_url(urls[0])[0])
 
@@ -193,6 +193,16 @@ def test_every_problem_of_the_configuration_is_named_at_once():
     assert len(caught.value.problems) == 3
     with pytest.raises(ConfigError, match="allow_cidrs"):
         Guard(Egress(origins=frozenset(), allow_cidrs=("10.0.0.1/8",)))
+
+
+def test_a_destination_that_could_never_be_reached_is_a_problem_of_the_configuration():
+    with pytest.raises(ConfigError) as caught:
+        egress_for(["http://vllm.example/v1", "https://10.0.0.7", "http://127.0.0.1:1", "https://b.example"])
+    assert caught.value.problems == (
+        "http://vllm.example: plain HTTP is allowed to loopback or with allow_http only",
+        "10.0.0.7 is private; see egress.allow_cidrs",
+    )
+    egress_for(["http://10.0.0.7"], allow_http=["10.0.0.7"], allow_cidrs=["10.0.0.0/24"])
 
 
 def test_the_host_header_names_the_port_only_when_it_is_unusual():

@@ -141,7 +141,11 @@ def egress_for(
             problems.append(error.message)
     if problems:
         raise ConfigError(tuple(problems))
-    return Egress(origins=frozenset(origins), allow_cidrs=tuple(allow_cidrs), allow_http=frozenset(hosts))
+    allowed = Egress(origins=frozenset(origins), allow_cidrs=tuple(allow_cidrs), allow_http=frozenset(hosts))
+    problems = Guard(allowed).unusable()
+    if problems:
+        raise ConfigError(tuple(problems))
+    return allowed
 
 
 def parse_url(url: str) -> tuple[Origin, str]:
@@ -225,6 +229,18 @@ class Guard:
         if origin.scheme == "http" and not (origin.is_loopback or origin.host in self.egress.allow_http):
             raise Forbidden(f"{origin}: plain HTTP is allowed to loopback or with allow_http only")
 
+    def unusable(self) -> list[str]:
+        """Return one line for each configured origin that would be refused whatever a resolver says."""
+        found: list[str] = []
+        for origin in sorted(self.egress.origins):
+            try:
+                self.admit(origin)
+                if origin.literal is not None:
+                    self.check(origin, (str(origin.literal),))
+            except Forbidden as error:
+                found.append(error.message)
+        return found
+
     def admits(self, origin: Origin) -> bool:
         """Tell whether `admit` would let the origin pass."""
         try:
@@ -241,9 +257,10 @@ class Guard:
         for text in addresses:
             reason = self._reason(origin, text)
             if reason is not None:
-                raise Forbidden(
-                    f"{origin.host} resolves to {text}, which is {reason}; see egress.allow_cidrs"
+                found = (
+                    f"{origin.host} is" if origin.literal else f"{origin.host} resolves to {text}, which is"
                 )
+                raise Forbidden(f"{found} {reason}; see egress.allow_cidrs")
 
     def peer(self, origin: Origin, dialled: str, peer: tuple[str, int] | None) -> None:
         """Refuse a socket that is connected to another address than the one judged.
