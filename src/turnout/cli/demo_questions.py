@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from turnout.cli.demo_cast import ALIAS, LARGE, LOCAL, MEDIUM, SMALL
+from turnout.cli.demo_cast import ALIAS, LARGE, LOCAL, MEDIUM, SMALL, Player
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -92,47 +92,17 @@ _NAMED: Final = ("pinned_by_caller",)
 def before(*, local: bool) -> Iterator[Question]:
     """Yield what is asked while every upstream is up."""
     if local:
-        yield Question(prompt="What is a railway turnout?", model=LOCAL.id, by=(LOCAL.id,), reasons=_NAMED)
-        yield Question(
-            prompt="Name three colours of the rainbow.",
-            model=LOCAL.id,
-            by=(LOCAL.id,),
-            reasons=_NAMED,
-            stream=True,
-        )
-    yield Question(prompt="Who wrote Hamlet?", by=(LARGE.id,), reasons=_FIRST)
-    yield Question(
-        prompt="Explain photosynthesis to a child.",
-        model="turnout/assistant",
-        by=(LARGE.id,),
-        reasons=_FIRST,
-        stream=True,
-    )
-    yield Question(
-        prompt="Translate 'good morning' into Portuguese.",
-        model=MEDIUM.id,
-        by=(MEDIUM.id,),
-        reasons=_NAMED,
-        stream=True,
-    )
+        yield _by_name(LOCAL, "What is a railway turnout?")
+        yield _by_name(LOCAL, "Name three colours of the rainbow.", stream=True)
+    yield _in_order(LARGE, "Who wrote Hamlet?")
+    yield _in_order(LARGE, "Explain photosynthesis to a child.", model="turnout/assistant", stream=True)
+    yield _by_name(MEDIUM, "Translate 'good morning' into Portuguese.", stream=True)
     yield Question(prompt="Is 97 a prime number?", model=ALIAS, by=(SMALL.id,), reasons=_NAMED, stream=True)
     yield Question(
         prompt="Suggest a name for a ferry.", models=(SMALL.id, MEDIUM.id), by=(SMALL.id,), reasons=_FIRST
     )
-    yield Question(
-        prompt="What is the weather in Lisbon?",
-        model="turnout/assistant",
-        by=(LARGE.id,),
-        reasons=_FIRST,
-        tools=True,
-    )
-    yield Question(
-        prompt="Read the invoice: Nordwind GmbH, 118.50 EUR.",
-        model=MEDIUM.id,
-        by=(MEDIUM.id,),
-        reasons=_NAMED,
-        shape=True,
-    )
+    yield _in_order(LARGE, "What is the weather in Lisbon?", model="turnout/assistant", tools=True)
+    yield _by_name(MEDIUM, "Read the invoice: Nordwind GmbH, 118.50 EUR.", shape=True)
     for at, topic in enumerate(("tea", "owls", "Mars", "salt")):
         yield Question(
             prompt=f"Tell me a fact about {topic}.",
@@ -142,6 +112,18 @@ def before(*, local: bool) -> Iterator[Question]:
             stream=at % 2 == 1,
         )
     yield Question(prompt="Does this model exist?", model="emu-gemini/smal", error=("model_not_found",))
+
+
+def _by_name(player: Player, prompt: str, *, stream: bool = False, shape: bool = False) -> Question:
+    return Question(
+        prompt=prompt, model=player.id, by=(player.id,), reasons=_NAMED, stream=stream, shape=shape
+    )
+
+
+def _in_order(
+    player: Player, prompt: str, *, model: str = "auto", stream: bool = False, tools: bool = False
+) -> Question:
+    return Question(prompt=prompt, model=model, by=(player.id,), reasons=_FIRST, stream=stream, tools=tools)
 
 
 def after() -> Iterator[Question]:
