@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, cast
 
+from turnout.catalog.benchmarks import Score, read_scores
 from turnout.catalog.catalog import Catalog, read_overlay
 from turnout.codecs.base import Codec, Dialect
 from turnout.compile import compile_snapshot
@@ -17,6 +18,8 @@ from turnout.config import Config
 from turnout.engine.attempt import Upstreams
 from turnout.engine.engine import Engine, Running
 from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
+from turnout.engine.recommend import Wanted, narrowed
+from turnout.engine.recommend import recommend as rank
 from turnout.engine.route import Router
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
@@ -36,8 +39,9 @@ from turnout.transport.guard import Egress, egress_for
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Stats
-from turnout.types.record import Decision
+from turnout.types.recommendation import Recommendation
 
+UNSEEN = Stats()
 CODECS = ("openai_chat", "anthropic", "gemini")
 
 
@@ -60,14 +64,13 @@ class Built:
         dialects: What clients may speak, by wire format.
     """
 
-    __slots__ = ("_catalog", "_env", "config", "dialects", "engine", "journal", "transport")
+    __slots__ = ("_env", "config", "dialects", "engine", "journal", "transport")
 
     def __init__(
         self, config: Config, env: Mapping[str, str], parts: "Parts", on_event: OnEvent | None = None
     ) -> None:
         self.config = config
         self._env = env
-        self._catalog = parts.catalog
         self.journal = parts.journal
         self.transport = parts.transport
         codecs: dict[str, Codec] = {name: load_codec(name) for name in CODECS}
@@ -89,21 +92,37 @@ class Built:
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
 
-    def reload(self, config: Config) -> tuple[str, ...]:
+    def prepare(self, config: Config) -> Snapshot:
+        """Compile another configuration completely, and put nothing in force.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+        """
+        version = self.engine.snapshot.version + 1
+        snapshot = compile_snapshot(config, load_catalog(config), self._env, version=version)
+        credentials(snapshot)
+        egress(config, snapshot)
+        return snapshot
+
+    def reload(self, config: Config, snapshot: Snapshot | None = None) -> tuple[str, ...]:
         """Put another configuration in force for requests that start from now on.
 
-        Returns the top-level keys that changed but take effect only at the next start.
+        Requests under way keep theirs, so what the one before allowed to dial stays allowed until the next.
+
+        Args:
+            config: What to put in force.
+            snapshot: What `prepare` made of it, if it was called.
+
+        Returns the keys that changed but take effect only at the next start, the server's own aside.
 
         Raises:
             ConfigError: The configuration cannot be used; the old one stays in force.
         """
-        catalog = load_catalog(config)
-        version = self.engine.snapshot.version + 1
-        snapshot = compile_snapshot(config, catalog, self._env, version=version)
-        self.transport.allow(egress(config, snapshot))
-        old, self.config, self._catalog = self.config, config, catalog
+        snapshot = snapshot or self.prepare(config)
+        self.transport.allow(egress(config, snapshot, self.engine.snapshot))
+        old, self.config = self.config, config
         self.engine.apply(snapshot)
-        return tuple(name for name in ("server", "journal") if getattr(old, name) != getattr(config, name))
+        return tuple(key for key in _AT_START if _value(old, key) != _value(config, key))
 
     async def close(self) -> None:
         """Close connections and write out the journal."""
@@ -112,15 +131,25 @@ class Built:
             await self.journal.close()
 
 
+_AT_START = ("journal", "egress.max_connections", "egress.proxy", "egress.http2", "log")
+"""Keys that are read only when a process starts."""
+
+
+def _value(config: Config, key: str) -> object:
+    found: object = config
+    for name in key.split("."):
+        found = getattr(found, name)
+    return found
+
+
 class Parts:
     """What `Built` is put together from."""
 
-    __slots__ = ("catalog", "clock", "journal", "snapshot", "transport")
+    __slots__ = ("clock", "journal", "snapshot", "transport")
 
     def __init__(
-        self, catalog: Catalog, snapshot: Snapshot, transport: Upstream, journal: Journal | None, clock: Clock
+        self, snapshot: Snapshot, transport: Upstream, journal: Journal | None, clock: Clock
     ) -> None:
-        self.catalog = catalog
         self.snapshot = snapshot
         self.transport = transport
         self.journal = journal
@@ -150,13 +179,13 @@ async def build(
         ConfigError: One line per problem.
     """
     env = os.environ if env is None else env
-    catalog = load_catalog(config)
-    snapshot = compile_snapshot(config, catalog, env)
+    snapshot = compile_snapshot(config, load_catalog(config), env)
+    credentials(snapshot)
     if transport is None:
         transport = open_transport(config, egress(config, snapshot))
     if journal is None and config.journal.enabled:
         journal = open_journal(config)
-    return Built(config, env, Parts(catalog, snapshot, transport, journal, clock), on_event)
+    return Built(config, env, Parts(snapshot, transport, journal, clock), on_event)
 
 
 def request_ring(
@@ -205,6 +234,8 @@ def load_dialect(name: str) -> Dialect:
 def load_catalog(config: Config) -> Catalog:
     """Return the catalogue with the configured corrections. Raises `ConfigError`."""
     catalog = Catalog.load()
+    if config.benchmarks.files:
+        catalog = catalog.with_scores(load_scores(config))
     if config.catalog.overlay is None:
         return catalog
     path = Path(config.catalog.overlay)
@@ -215,13 +246,26 @@ def load_catalog(config: Config) -> Catalog:
     return catalog.overlay(read_overlay(data, str(path)))
 
 
-def egress(config: Config, snapshot: Snapshot) -> Egress:
-    """Return where the configured deployments live: nothing else can be dialled. Raises `ConfigError`."""
-    hosts = {d.vendor.base_url for d in snapshot.deployments.values() if d.vendor.allow_http}
+def load_scores(config: Config) -> tuple[Score, ...]:
+    """Return the user's own benchmark scores. Raises `ConfigError`, one line per faulty row."""
+    found: list[Score] = []
+    for at, name in enumerate(config.benchmarks.files):
+        try:
+            data = Path(name).read_bytes()
+        except OSError as error:
+            raise ConfigError((f"benchmarks.files[{at}]: {name} cannot be read: {error.strerror}",)) from None
+        found += read_scores(data, name)
+    return tuple(found)
+
+
+def egress(config: Config, *snapshots: Snapshot) -> Egress:
+    """Return where the deployments live: nothing else can be dialled. Raises `ConfigError`."""
+    deployments = [d for snapshot in snapshots for d in snapshot.deployments.values()]
+    hosts = {host_of(d.url) for d in deployments if d.vendor.allow_http}
     return egress_for(
-        {d.url for d in snapshot.deployments.values()},
+        {d.url for d in deployments},
         allow_cidrs=config.egress.allow_cidrs,
-        allow_http=[*config.egress.allow_http, *(host_of(url) for url in hosts)],
+        allow_http=[*config.egress.allow_http, *hosts],
     )
 
 
@@ -266,11 +310,12 @@ def open_journal(config: Config) -> Journal:
     return SpooledJournal(SqliteRows(path), spool_beside(path), fsync=config.journal.fsync)
 
 
-def recommend(config: Config, request: ChatRequest, ask: Ask) -> Decision:
-    """Decide from local computation alone: no credential is needed, no connection is opened.
+def recommend(config: Config, request: ChatRequest, ask: Ask, wanted: Wanted) -> Recommendation:
+    """Rank models from local computation alone: no credential is needed, no connection is opened.
 
-    Raises `ConfigError` for models nothing is known of, `TurnoutError` when none fits.
+    Raises `ConfigError` for models that nobody knows, `TurnoutError` when none fits.
     """
     snapshot = compile_snapshot(config, load_catalog(config), {}, credentials=False)
+    ask = narrowed(ask, wanted.constraints)
     exchange = Exchange(request, ask, started=0.0, at=datetime.now(UTC), seed=0)
-    return Router(snapshot, lambda _: Stats()).decide(exchange).decision(exchange)
+    return rank(Router(snapshot, lambda _: UNSEEN), exchange, wanted)

@@ -67,6 +67,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     body_timeout_s: float = 60
     idle_timeout_s: float = 75
     max_connections_per_address: int = 256
+    max_streams_per_key: int = 64
 
 
 class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,6 +194,35 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """File written by `turnout catalog update --write`."""
 
 
+class SurfaceLimitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How slow answers of a surface may be."""
+
+    ttft_s: float | None = None
+    total_s: float | None = None
+    eta: float = 0.05
+    """Share of answers that may be slower."""
+
+
+class SurfaceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules of a product place, which win over any strategy."""
+
+    q_floor: float | None = None
+    safety_floor: float | None = None
+    """Least score on the benchmark `safety`; a model without one is not asked."""
+    slo: SurfaceLimitConfig = SurfaceLimitConfig()
+    max_cost_usd: float | None = None
+    visibility: Literal["user", "background"] = "user"
+    allow: tuple[str, ...] = ()
+    """Globs over model and provider names; empty = all."""
+
+
+class BenchmarksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Own benchmark scores."""
+
+    files: tuple[str, ...] = ()
+    """CSV or JSON lines; checked by `turnout scores check FILE`."""
+
+
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The process log on stderr."""
 
@@ -212,6 +242,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     aliases: dict[str, str] = {}
     default_route: str | None = None
     """Route that `auto` means."""
+    surfaces: dict[str, SurfaceConfig] = {}
+    benchmarks: BenchmarksConfig = BenchmarksConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
     max_retries: int = 2
     """On the same deployment, where the failure's class allows it; a route may say otherwise."""

@@ -13,13 +13,14 @@ Theory of operation.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pkgutil import get_data
 from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from turnout.catalog.benchmarks import Score, Scores, public_scores
 from turnout.catalog.prices import InexactPriceError, UsdPrice
 from turnout.catalog.vendors import find_vendor, is_free, maker_of
 from turnout.errors import ConfigError
@@ -82,7 +83,7 @@ _OVERLAY: Final = msgspec.json.Decoder(dict[str, Override])
 class Catalog:
     """A set of models by name. Frozen; cheap to open, cheap to overlay."""
 
-    __slots__ = ("_bare", "_decoded", "_overrides", "_rows", "as_of", "sources")
+    __slots__ = ("_bare", "_decoded", "_overrides", "_own", "_rows", "_scores", "as_of", "sources")
 
     def __init__(
         self,
@@ -91,11 +92,14 @@ class Catalog:
         sources: Mapping[str, str],
         as_of: str,
         overrides: Mapping[str, Override] | None = None,
+        own: Sequence[Score] = (),
     ) -> None:
         self._rows = rows
         self._overrides = overrides or {}
         self._decoded: dict[str, Model] = {}
         self._bare: dict[str, list[str]] | None = None
+        self._own = tuple(own)
+        self._scores: Scores | None = None
         self.sources = sources
         self.as_of = as_of
 
@@ -175,7 +179,24 @@ class Catalog:
             name = _canonical(given)
             merged[name] = _stacked(merged.get(name), override)
             override.applied_to(Model(id=name))
-        return Catalog(self._rows, sources=self.sources, as_of=self.as_of, overrides=merged)
+        return Catalog(self._rows, sources=self.sources, as_of=self.as_of, overrides=merged, own=self._own)
+
+    @property
+    def scores(self) -> Scores:
+        """Benchmark scores: the public ones that come with Turnout, and the user's own over them."""
+        if self._scores is None:
+            self._scores = public_scores().with_own(self._own)
+        return self._scores
+
+    def with_scores(self, own: Sequence[Score]) -> "Catalog":
+        """Return a catalogue that also has these scores of the user's."""
+        return Catalog(
+            self._rows,
+            sources=self.sources,
+            as_of=self.as_of,
+            overrides=self._overrides,
+            own=(*self._own, *own),
+        )
 
     def names(self) -> tuple[str, ...]:
         """Return every `provider/model` name, sorted."""

@@ -3,15 +3,15 @@
 Names become a pool (`engine/pool.py`); filters drop with a reason; the strategy chooses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from turnout.engine.exchange import Exchange
-from turnout.engine.pool import Pools
+from turnout.engine.pool import Pool, Pools
 from turnout.engine.routed import Routed
 from turnout.engine.sense import sense, with_signals
-from turnout.engine.snapshot import Route, Snapshot
+from turnout.engine.snapshot import Place, Route, Snapshot
 from turnout.errors import (
     CapacityExhausted,
     ContextLengthExceeded,
@@ -21,17 +21,20 @@ from turnout.errors import (
     TurnoutError,
     UnsupportedParameter,
 )
-from turnout.strategies.base import Context
+from turnout.strategies.base import Context, Filter, Surface
+from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
 from turnout.types.moment import Moment
 from turnout.types.record import Dropped
+from turnout.types.signal import Signal
 
 CHARS_PER_TOKEN = 3.2
 """Declared default of the `tokens.in` signal (ROUTING.md 2.2)."""
 MEDIA_TOKENS = 800
 """Reckoned per picture, sound or document when the provider has not told: a mid-size image."""
 EMBED_TOKENS_OUT = 0
+_NOT_GIVEN = Signal(error="not_given")
 
 StatsOf = Callable[[str], Stats]
 """Deployment id -> live numbers now."""
@@ -40,25 +43,48 @@ StatsOf = Callable[[str], Stats]
 class Router:
     """Chooses for one snapshot of the configuration."""
 
-    __slots__ = ("_pools", "_snapshot", "_stats")
+    __slots__ = ("_counts", "_pools", "_snapshot", "_stats")
 
     def __init__(self, snapshot: Snapshot, stats: StatsOf) -> None:
         self._snapshot = snapshot
         self._stats = stats
         self._pools = Pools(snapshot)
+        self._counts: dict[str, int] = {}
+        """Route -> requests decided so far."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration it chooses under."""
+        return self._snapshot
+
+    @property
+    def direct(self) -> Route:
+        """The route of requests that name models instead of a route."""
+        return self._snapshot.direct
 
     def decide(self, exchange: Exchange) -> Routed:
         """Choose a plan for the exchange. Raises a `TurnoutError` when no candidate is left."""
-        request, ask = exchange.request, exchange.ask
-        pool = self._pools.pool(request.model, ask)
-        route = pool.route
+        return self.choose(exchange, self._pools.pool(exchange.request.model, exchange.ask))
+
+    def pool(self, model: str, ask: Ask) -> Pool:
+        """Resolve what a request names. Raises `ModelNotFound`."""
+        return self._pools.pool(model, ask)
+
+    def choose(self, exchange: Exchange, pool: Pool) -> Routed:
+        """Choose a plan within a pool. Raises a `TurnoutError` when no candidate is left."""
+        ask, route = exchange.ask, pool.route
         stats = self._stats
         candidates = tuple(Candidate(d, stats(d.id)) for d in pool.deployments)
-        context = self._context(exchange, route, candidates)
-        kept, dropped = self._filter(route, context, candidates)
+        place = self._place(exchange) if ask.surface is not None else None
+        context = self._context(exchange, route, candidates, None if place is None else place.surface)
+        filters = route.filters if place is None else (*place.filters, *route.filters)
+        kept, dropped = _filter(filters, context, candidates)
         if not kept:
             raise _nothing_left(candidates, dropped, context)
-        choice = route.strategy.choose(context, kept, exchange)
+        strategy = route.strategy
+        if route.guarded is not None and (place is not None or ask.prefer.min_quality is not None):
+            strategy = route.guarded
+        choice = strategy.choose(context, kept, exchange)
         if len(candidates) == 1 and choice.reason != "pinned_by_caller":
             choice = msgspec.structs.replace(
                 choice, reason="pinned_by_caller" if pool.pinned else "only_candidate"
@@ -75,7 +101,9 @@ class Router:
         exchange.routing = routed
         return routed
 
-    def _context(self, exchange: Exchange, route: Route, candidates: tuple[Candidate, ...]) -> Context:
+    def _context(
+        self, exchange: Exchange, route: Route, candidates: tuple[Candidate, ...], surface: Surface | None
+    ) -> Context:
         request = exchange.request
         facts = request.facts
         n_in = int(facts.n_chars / CHARS_PER_TOKEN) + facts.n_media * MEDIA_TOKENS + 4 * facts.n_messages
@@ -87,28 +115,47 @@ class Router:
             request=request,
             ask=exchange.ask,
             at=exchange.at,
+            sequence=self._next(route.name, exchange),
+            surface=surface,
             n_tokens_in=n_in,
             n_tokens_out=min(limit, 512),
             max_tokens_out=limit,
             explicit_max_tokens=isinstance(request, ChatRequest) and request.max_tokens is not None,
         )
+        if exchange.ask.given is not None:
+            absent = {each.name: _NOT_GIVEN for each in route.senses}
+            return with_signals(context, {**absent, **exchange.ask.given})
         if route.senses:
             moment = Moment(value=exchange.at.timestamp(), at=exchange.at, candidates=candidates)
             context = with_signals(context, sense(route.senses, request, exchange.ask, moment))
         return context
 
-    def _filter(
-        self, route: Route, context: Context, candidates: tuple[Candidate, ...]
-    ) -> tuple[tuple[Candidate, ...], Mapping[str, tuple[Dropped, ...]]]:
-        dropped: dict[str, tuple[Dropped, ...]] = {}
-        for candidate in candidates:
-            for each in route.filters:
-                reason = each.drop(context, candidate)
-                if reason is not None:
-                    dropped[candidate.id] = (*dropped.get(candidate.id, ()), Dropped(each.name, reason))
-        if not dropped:
-            return candidates, dropped
-        return tuple(c for c in candidates if c.id not in dropped), dropped
+    def _place(self, exchange: Exchange) -> Place | None:
+        place = self._snapshot.surfaces.get(exchange.ask.surface or "")
+        if place is None and self._snapshot.surfaces:
+            exchange.warnings.append("surface_ignored")
+        return place
+
+    def _next(self, route: str, exchange: Exchange) -> int:
+        """Return the number of this request in its route. Asking what would happen takes none."""
+        n = self._counts.get(route, 0)
+        if not exchange.explain_only:
+            self._counts[route] = n + 1
+        return n
+
+
+def _filter(
+    filters: Sequence[Filter], context: Context, candidates: tuple[Candidate, ...]
+) -> tuple[tuple[Candidate, ...], Mapping[str, tuple[Dropped, ...]]]:
+    dropped: dict[str, tuple[Dropped, ...]] = {}
+    for candidate in candidates:
+        for each in filters:
+            reason = each.drop(context, candidate)
+            if reason is not None:
+                dropped[candidate.id] = (*dropped.get(candidate.id, ()), Dropped(each.name, reason))
+    if not dropped:
+        return candidates, dropped
+    return tuple(c for c in candidates if c.id not in dropped), dropped
 
 
 def _nothing_left(

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from turnout.engine.exchange import DEFAULT_POLICY, Policy
 from turnout.signals.base import Sense
-from turnout.strategies.base import Filter, Strategy
+from turnout.strategies.base import Filter, Strategy, Surface
 from turnout.types.deployment import Deployment
 
 
@@ -21,6 +21,15 @@ class Route(Struct, frozen=True, kw_only=True):
     senses: tuple[Sense, ...] = ()
     """The signals the strategy needs, in an order that satisfies their own needs."""
     policy: Policy = DEFAULT_POLICY
+    guarded: Strategy | None = None
+    """What chooses where the surface or the caller asks for floors; None = the strategy itself heeds them."""
+
+
+class Place(Struct, frozen=True):
+    """A surface with the filters it puts before every route."""
+
+    surface: Surface
+    filters: tuple[Filter, ...] = ()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -37,6 +46,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Another name -> model id, alias or `turnout/<route>`; resolved to the end when the snapshot is made."""
     default_route: str | None = None
     """What `auto` means."""
+    surfaces: Mapping[str, Place] = {}
     direct: Route
     """Strategy, filters and policy for requests that name a model or list candidates; its pool is empty."""
     bare: Mapping[str, str] = {}

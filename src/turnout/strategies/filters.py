@@ -4,8 +4,9 @@ A filter that lacks a fact keeps the candidate: unknown is not a reason to drop,
 capped and the price is what is unknown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -164,10 +165,32 @@ class Priced(Struct, frozen=True, tag="priced"):
         return None
 
 
+class Safe(Struct, frozen=True, tag="safe"):
+    """Keeps models with a recorded safety evaluation at or above a floor: what is not known is not safe."""
+
+    floor: float
+    known: Mapping[str, float] = {}
+    """Model id -> share of the evaluation passed; filled when a configuration is loaded."""
+
+    FILLED: ClassVar = frozenset({"known"})
+
+    @property
+    def name(self) -> str:
+        """Word for Records."""
+        return "safe"
+
+    def drop(self, context: Context, candidate: Candidate) -> str | None:
+        """Return `safety_unknown` or `below_safety_floor`, or None."""
+        share = self.known.get(candidate.deployment.model.id)
+        if share is None:
+            return "safety_unknown"
+        return "below_safety_floor" if share < self.floor else None
+
+
 def _usd(nano: int | None) -> float | None:
     return None if nano is None else nano * 1e-9
 
 
-Filter = Allowed | Capable | Fits | Healthy | Priced
+Filter = Allowed | Capable | Fits | Healthy | Priced | Safe
 STANDARD: tuple[Filter, ...] = (Allowed(), Capable(), Fits(), Healthy(), Priced())
 """What a route applies when it names no filters."""

@@ -42,6 +42,8 @@ GROUPS: Final[Mapping[object, str]] = {
 }
 """Protocol of a field -> group in which its row's type is looked up."""
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `([^`]*)`")
+_PART: Final = re.compile(r"^(score\[\d+\]|order|shape)\.")
+"""Place of a part inside what a preset stands for: nothing its reader wrote."""
 _AT: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -68,7 +70,8 @@ def ready(row: Mapping[str, Json], path: str, setting: Setting, problems: list[s
     try:
         return bound(expanded(made), setting)
     except ConfigError as error:
-        problems.extend(join(path, problem) for problem in error.problems)
+        preset = isinstance(made, Preset)
+        problems.extend(join(path, _PART.sub("", line) if preset else line) for line in error.problems)
         return None
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from turnout.types.chat import NOTHING
 from turnout.types.json import Json, JsonObject
 from turnout.types.principal import ANONYMOUS, Principal
+from turnout.types.signal import Signals
 from turnout.types.usage import NanoUsd
 
 Endpoint = Literal["chat", "embeddings"]
@@ -78,4 +79,6 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Ids of the gateways the request has passed, this one last: sent on, so that a loop is seen (S-18)."""
     warnings: tuple[str, ...] = ()
     """Closed words collected while reading the request (`route_ignored`, …)."""
+    given: Signals | None = None
+    """Signals computed by a caller that keeps the words to itself; None = they are sensed here."""
     extra: Mapping[str, Json] = NOTHING

@@ -124,11 +124,20 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         if not measured and (self.q_floor is not None or self.q_slack is not None):
             name = "q_floor" if self.q_floor is not None else "q_slack"
             problems.append(f"{name}: nothing says how good the route's models are; add a quality scorer")
+        problems += self._contradictions(score, gauge)
         if problems:
             raise ConfigError(tuple(problems))
         return msgspec.structs.replace(
             self, score=score, modify=modify, order=order, shape=shape, gauge=gauge
         )
+
+    def _contradictions(self, score: Sequence[Scorer], gauge: Scorer | None) -> list[str]:
+        """Return a floor that no model of the pool can reach: it would only ever be relaxed."""
+        parts = [part for part in score if part.role == "quality"] or ([gauge] if gauge is not None else [])
+        best = getattr(parts[0], "highest", None) if len(parts) == 1 else None
+        if self.q_floor is None or not isinstance(best, float) or best >= self.q_floor:
+            return []
+        return [f"q_floor is {self.q_floor}; the best model of the route reaches {best:.3g}"]
 
     def choose(self, context: Context, candidates: Sequence[Candidate], draw: Draw) -> Choice:
         """Decide. Raises `NoEligibleModel` where its own filters leave nobody, or it is told to `refuse`."""

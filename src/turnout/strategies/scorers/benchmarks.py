@@ -123,6 +123,11 @@ class Benchmarks(Struct, frozen=True, tag="benchmarks", kw_only=True, forbid_unk
                 found[each] = points / sum(scored.values())
         return found
 
+    @property
+    def highest(self) -> float | None:
+        """Best index of the pool; None before binding."""
+        return max(self.index.values()) if self.index else None
+
     def score(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
         """Return the index of each candidate; NaN where there is none."""
         index = self.index or {}

@@ -1,7 +1,9 @@
 """`latency`: how long a call is expected to take. Floor 2.
 
-Live numbers are a median and a 95th percentile. Other quantiles are read off the log-normal through these
-two, which is what response times look like; below `MIN_OBSERVED` calls the numbers are blended with a prior.
+Live numbers are the median of the latest few calls, and median and 95th percentile of the last minutes. The
+median is the latest few's, because what holds now decides. Other quantiles are read off the log-normal
+through the other two, which is what response times look like. Below `MIN_OBSERVED` calls the numbers are
+blended with a prior.
 """
 
 from collections.abc import Sequence
@@ -81,6 +83,8 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
             return self.prior_ttft_s
         if self.quantile != 0.5:
             seen = quantile(seen, stats.ttft_p95_s, self.quantile)
+        elif stats.ttft_recent_s is not None:
+            seen = stats.ttft_recent_s
         return blended(seen, self.prior_ttft_s, stats.n_observed)
 
     def _total(self, stats: Stats, n_tokens_out: int) -> float:
@@ -91,6 +95,8 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
             seen = stats.ttft_p50_s + n_tokens_out / stats.tokens_per_s
         elif self.quantile != 0.5:
             seen = quantile(seen, stats.total_p95_s, self.quantile)
+        elif stats.total_recent_s is not None:
+            seen = stats.total_recent_s
         return blended(seen, self.prior_total_s, stats.n_observed)
 
 

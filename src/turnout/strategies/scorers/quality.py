@@ -9,7 +9,7 @@ from msgspec import Struct
 from turnout.catalog.benchmarks import Score
 from turnout.errors import ConfigError
 from turnout.registry import did_you_mean
-from turnout.strategies.base import Context, Role, Setting
+from turnout.strategies.base import Z_90, Context, Role, Setting
 from turnout.types.deployment import Candidate, Deployment
 
 NAN = float("nan")
@@ -95,6 +95,11 @@ class Quality(Struct, frozen=True, tag="quality", kw_only=True, forbid_unknown_f
         shares = [_share(setting.scores.get(name, deployment.model.id)) for name in wanted]
         known = [share for share in shares if share is not None]
         return sum(known) / len(known) if known else None
+
+    @property
+    def highest(self) -> float | None:
+        """Best quality that any model of the pool reaches with confidence; None before binding."""
+        return max(self.known.values()) - Z_90 * self.sd if self.known else None
 
     def score(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
         """Return the quality of each model; NaN where nothing is known."""

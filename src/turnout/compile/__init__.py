@@ -9,22 +9,17 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from turnout.catalog.benchmarks import NO_SCORES
 from turnout.catalog.catalog import Catalog
 from turnout.catalog.prices import InexactPriceError
 from turnout.catalog.vendors import find_vendor, placeholders, vendors
-from turnout.config import Config, ModelConfig, ProviderConfig, RouteConfig, TimeoutsConfig, to_builtins
-from turnout.engine.exchange import Policy
-from turnout.engine.snapshot import Route, Snapshot
+from turnout.compile.routes import direct_route, make_route, make_surfaces
+from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
+from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
-from turnout.registry import did_you_mean, load
-from turnout.signals.base import Sense
-from turnout.strategies.base import Filter, Strategy
-from turnout.strategies.filters import STANDARD
-from turnout.strategies.priority import Priority
+from turnout.registry import did_you_mean
 from turnout.types.deployment import Credential, Deployment, Limits, Model, Quirks, Vendor
 from turnout.types.http import Timeouts
-from turnout.types.json import Json
-from turnout.types.moment import MOMENT
 from turnout.types.secret import Secret
 from turnout.types.usage import Price
 
@@ -51,8 +46,10 @@ def compile_snapshot(
     deployments = _deployments(Making(config, catalog, providers, credentials, problems))
     models = _by_model(deployments)
     routes = {
-        route.name: _route(route, at, config, deployments, problems) for at, route in enumerate(config.routes)
+        route.name: make_route(route, f"routes[{at}]", config, deployments, catalog.scores, problems)
+        for at, route in enumerate(config.routes)
     }
+    surfaces = make_surfaces(config, deployments, catalog.scores, problems) if config.surfaces else {}
     aliases = _aliases(config, models, routes, problems)
     if config.default_route is not None and config.default_route not in routes:
         hint = did_you_mean(config.default_route, routes)
@@ -68,9 +65,8 @@ def compile_snapshot(
         routes=routes,
         aliases=aliases,
         default_route=default,
-        direct=Route(
-            name="direct", deployments=(), strategy=Priority(), filters=STANDARD, policy=_policy(None, config)
-        ),
+        surfaces=surfaces,
+        direct=direct_route(config, deployments, catalog.scores if config.surfaces else NO_SCORES),
         bare=_bare(models),
     )
 
@@ -287,104 +283,6 @@ def _bare(models: Iterable[str]) -> dict[str, str]:
     for name in models:
         found.setdefault(name.partition("/")[2], []).append(name)
     return {bare: names[0] for bare, names in found.items() if len(names) == 1}
-
-
-def _route(
-    row: RouteConfig, at: int, config: Config, deployments: Iterable[Deployment], problems: list[str]
-) -> Route:
-    path = f"routes[{at}]"
-    pool: dict[str, Deployment] = {}
-    for name in row.models:
-        for deployment in deployments:
-            if name in (deployment.id, deployment.model.id) or (
-                "*" in name and fnmatchcase(deployment.id, name)
-            ):
-                pool[deployment.id] = deployment
-    if not row.models:
-        problems.append(f"{path}.models: a route needs at least one model")
-    strategy = _strategy(row.strategy, f"{path}.strategy", problems)
-    filters = STANDARD if row.filter is None else _filters(row.filter, f"{path}.filter", problems)
-    return Route(
-        name=row.name,
-        deployments=tuple(pool.values()),
-        strategy=strategy,
-        filters=filters,
-        senses=_senses(strategy, f"{path}.strategy", problems),
-        policy=_policy(row, config),
-    )
-
-
-def _policy(row: RouteConfig | None, config: Config) -> Policy:
-    if row is None:
-        return Policy(
-            total_s=config.timeouts.total_s,
-            max_retries=config.max_retries,
-            store_content=config.journal.content,
-        )
-    return Policy(
-        total_s=config.timeouts.total_s if row.total_s is None else row.total_s,
-        max_retries=config.max_retries if row.max_retries is None else row.max_retries,
-        fallback_on=frozenset(row.fallback_on),
-        stream_recovery=row.stream_recovery,
-        reject_unsupported=row.unsupported_params == "reject",
-        echo_model=row.response_model == "requested",
-        store_content=row.store_content or config.journal.content,
-    )
-
-
-def _strategy(tree: Mapping[str, Json], path: str, problems: list[str]) -> Strategy:
-    built = _plugin("turnout.strategies", tree, path, problems)
-    return built if built is not None else Priority()  # type: ignore[return-value]  # the registry holds strategies
-
-
-def _filters(rows: Iterable[Mapping[str, Json]], path: str, problems: list[str]) -> tuple[Filter, ...]:
-    built = [_plugin("turnout.filters", row, f"{path}[{at}]", problems) for at, row in enumerate(rows)]
-    return tuple(item for item in built if item is not None)  # type: ignore[misc]  # the registry holds filters
-
-
-def _plugin(group: str, tree: Mapping[str, Json], path: str, problems: list[str]) -> object | None:
-    kind = tree.get("type")
-    if not isinstance(kind, str):
-        problems.append(f"{path}.type: missing; name what this is")
-        return None
-    try:
-        cls = load(group, kind)
-    except ConfigError as error:
-        problems.extend(f"{path}.type: {problem}" for problem in error.problems)
-        return None
-    rest = {key: value for key, value in tree.items() if key != "type"}
-    unknown = [key for key in rest if key not in getattr(cls, "__struct_fields__", ())]
-    if unknown:
-        hint = did_you_mean(unknown[0], getattr(cls, "__struct_fields__", ()))
-        problems.append(f"{path}.{unknown[0]}: unknown key{hint}")
-        return None
-    try:
-        return msgspec.convert(rest, cls)  # type: ignore[no-any-return]  # a Struct type by protocol
-    except msgspec.ValidationError as error:
-        problems.append(f"{path}: {error}")
-        return None
-
-
-def _senses(strategy: Strategy, path: str, problems: list[str]) -> tuple[Sense, ...]:
-    """Return the senses a strategy needs, each after those it needs itself."""
-    found: dict[str, Sense] = {}
-    for name in sorted(strategy.needs):
-        try:
-            _sense(name, (), found)
-        except ConfigError as error:
-            problems.extend(f"{path}: {problem}" for problem in error.problems)
-    return tuple(found.values())
-
-
-def _sense(name: str, asking: tuple[str, ...], found: dict[str, Sense]) -> None:
-    if name in found or name == MOMENT:
-        return
-    if name in asking:
-        raise ConfigError((f"signals need each other in a circle: {' → '.join((*asking, name))}",))
-    sense: Sense = load("turnout.signals", name)  # type: ignore[assignment]  # the registry holds senses
-    for need in sorted(sense.needs):
-        _sense(need, (*asking, name), found)
-    found[name] = sense
 
 
 def _aliases(
