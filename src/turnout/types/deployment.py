@@ -154,6 +154,9 @@ class Stats(Struct, frozen=True, kw_only=True):
     tokens_per_s: float | None = None
     tokens_ratio: float | None = None
     """Input tokens it counted over those estimated for the reference encoding, smoothed."""
+    ttft_recent_s: float | None = None
+    """Median of the latest few: what it is at this instant, where the quantiles tell what is usual."""
+    total_recent_s: float | None = None
     peak_ewma_s: float | None = None
     """Latency that rises at once with a slow answer and decays over seconds."""
 

@@ -11,6 +11,7 @@ from random import Random
 from turnout.stores.live.breaker import Breaker, BreakerConfig, blame
 from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
 from turnout.stores.live.ratio import Ratio
+from turnout.stores.live.recent import Recent
 from turnout.stores.live.sketch import Sketch
 from turnout.stores.live.window import Window
 from turnout.types.deployment import Stats
@@ -38,6 +39,8 @@ class Live:
     __slots__ = (
         "_calls",
         "_moved",
+        "_recent_total",
+        "_recent_ttft",
         "_speed",
         "_stats",
         "_tokens",
@@ -62,6 +65,8 @@ class Live:
         self._total = Sketch(WINDOW_S, N_WINDOWS)
         self._speed = Sketch(WINDOW_S, N_WINDOWS)
         self._tokens = Ratio()
+        self._recent_ttft = Recent()
+        self._recent_total = Recent()
         self._stats = UNSEEN
         self._moved = False
         self._valid_until = 0.0
@@ -81,8 +86,10 @@ class Live:
         """Take in a complete answer. `ttft_s` is None for an answer that was not streamed."""
         self._calls.count(now)
         self._total.add(total_s, now)
+        self._recent_total.add(total_s, now)
         if ttft_s is not None:
             self._ttft.add(ttft_s, now)
+            self._recent_ttft.add(ttft_s, now)
         if tokens_per_s is not None:
             self._speed.add(tokens_per_s, now)
         self._moved = True
@@ -123,8 +130,10 @@ class Live:
             in_flight=self.in_flight,
             ttft_p50_s=ttft_p50_s,
             ttft_p95_s=ttft_p95_s,
+            ttft_recent_s=self._recent_ttft.median() if ttft_p50_s is not None else None,
             total_p50_s=total_p50_s,
             total_p95_s=total_p95_s,
+            total_recent_s=self._recent_total.median() if total_p50_s is not None else None,
             tokens_per_s=self._speed.summary(now)[0],
             tokens_ratio=self._tokens.value,
         )
