@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 import msgspec
 from msgspec import Struct
 
-from turnout.config import Config, ModelConfig, RouteConfig, load_config
+from turnout.config import Config, ModelConfig, load_config
 from turnout.engine.collect import Collector
 from turnout.engine.engine import Opened
 from turnout.engine.exchange import Exchange
+from turnout.engine.recommend import Wanted, described
 from turnout.engine.reply import Reply
+from turnout.layers.base import conclude
 from turnout.server.ids import new_request_id
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, ChatResponse, Text, ToolCall
 from turnout.types.embed import EmbedRequest
 from turnout.types.event import Event
+from turnout.types.recommendation import Constraints, Features, Recommendation
 from turnout.types.record import Attempt, CostState, Decision
 from turnout.types.usage import NanoUsd, Usage
 
@@ -208,21 +211,44 @@ class AsyncClient:
         request, ask = _request(messages, model, params, stream=False)
         return self._engine.engine.select(request, ask)
 
-    def recommend(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Decision:
-        """Return which models to ask, best first (`decision.chosen`), from local computation alone.
+    def recommend(
+        self,
+        messages: Messages = "",
+        *,
+        features: Features | None = None,
+        constraints: Constraints | None = None,
+        top_k: int | None = None,
+        model: str = "auto",
+        **params: Unpack[ChatParams],
+    ) -> Recommendation:
+        """Rank models for a request, best first, from local computation alone; nothing is sent.
 
-        `models=[…]` names catalogue models to choose among; they need no credential, and nothing is sent.
-        Without it the configured routes are used.
+        Before the client is entered, no provider needs a credential and nothing is opened. Once it is
+        entered, the live numbers of its engine count as well.
+
+        Args:
+            messages: What would be asked.
+            features: Its size and shape instead of its words.
+            constraints: Bounds on cost, time, quality and region.
+            top_k: How many models to name; None = all.
+            model: A route, alias or model; `auto` = the default route, or everything configured.
+            **params: As of a call. `models=[…]` names the models to choose among, configured or not.
+
+        Raises:
+            ConfigError: A model is neither configured nor in the catalogue.
+            TurnoutError: No model fits.
         """
         from turnout.build import recommend  # noqa: PLC0415  heavy, and not needed to name the class
 
-        names = tuple(params.pop("models", ()))
         request, ask = _request(messages, model, params, stream=False)
-        if not names:
-            return self._engine.engine.select(request, ask)
-        route = RouteConfig(name="recommend", models=names)
-        config = Config(models=tuple(ModelConfig(model=name) for name in names), routes=(route,))
-        return recommend(config, msgspec.structs.replace(request, model="turnout/recommend"), ask)
+        if features is not None:
+            request, given = described(features, model)
+            ask = msgspec.structs.replace(ask, given=given)
+        wanted = Wanted(constraints=constraints or Constraints(), top_k=top_k)
+        names = ask.prefer.candidates
+        if self._built is not None and (not names or self._built.engine.serves(names)):
+            return self._built.engine.recommend(request, ask, wanted)
+        return recommend(_with_models(self._config, names), request, ask, wanted)
 
     @property
     def _engine(self) -> "Built":
@@ -241,6 +267,15 @@ def _config(config: Config | str | Path | None) -> Config:
     if config is not None:
         return load_config(config)
     return load_config(DEFAULT_FILE) if DEFAULT_FILE.is_file() else Config()
+
+
+def _with_models(config: Config, names: Sequence[str]) -> Config:
+    """Return the configuration with these models in it, configured or not."""
+    known = {row if isinstance(row, str) else row.id or row.model for row in config.models}
+    known |= {row.model for row in config.models if isinstance(row, ModelConfig)}
+    known |= {*config.aliases, *(f"turnout/{route.name}" for route in config.routes)}
+    new = tuple(name for name in names if name not in known)
+    return msgspec.structs.replace(config, models=(*config.models, *new))
 
 
 def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool) -> tuple[ChatRequest, Ask]:
@@ -277,5 +312,6 @@ def _answer(exchange: Exchange, reply: Reply, response: ChatResponse) -> Answer:
 
 
 def _cost(exchange: Exchange) -> tuple[NanoUsd | None, CostState]:
-    outcome = exchange.outcome
-    return (None, "unknown") if outcome is None else (outcome.cost_nusd, outcome.cost_state)
+    # Without a journal nobody has concluded the request yet.
+    outcome = exchange.outcome or conclude(exchange, None, exchange.started)
+    return outcome.cost_nusd, outcome.cost_state

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, Unpack
 from turnout.client import Answer, AsyncClient, AsyncStream, ChatParams, Messages, Vectors
 from turnout.config import Config
 from turnout.types.event import Event, TextDelta
+from turnout.types.recommendation import Constraints, Features, Recommendation
 from turnout.types.record import Decision
 
 T = TypeVar("T")
@@ -119,9 +120,23 @@ class Client:
         """Return the decision a call would get; nothing is sent."""
         return self._client.explain(messages, model=model, **params)
 
-    def recommend(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Decision:
-        """Return which models to ask, best first, from local computation alone; needs no credential."""
-        return self._client.recommend(messages, model=model, **params)
+    def recommend(
+        self,
+        messages: Messages = "",
+        *,
+        features: Features | None = None,
+        constraints: Constraints | None = None,
+        top_k: int | None = None,
+        model: str = "auto",
+        **params: Unpack[ChatParams],
+    ) -> Recommendation:
+        """Rank models for a request, best first, from local computation alone; nothing is sent.
+
+        The arguments are those of `AsyncClient.recommend`, which needs neither credential nor event loop.
+        """
+        return self._client.recommend(
+            messages, features=features, constraints=constraints, top_k=top_k, model=model, **params
+        )
 
 
 async def _open(config: Config | str | Path | None) -> AsyncClient:

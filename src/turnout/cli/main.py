@@ -9,6 +9,7 @@ COMMANDS = {
     "serve": "turnout.cli.serve:serve",
     "check": "turnout.cli.check:check",
     "route": "turnout.cli.route:route",
+    "recommend": "turnout.cli.recommend:recommend",
     "demo": "turnout.cli.demo:demo",
     "catalog": "turnout.cli.catalog:catalog",
     "journal": "turnout.cli.journal:journal",

@@ -1,13 +1,14 @@
 """The engine: one request in, one committed reply out. Floor 4.
 
-Verbs: `open` serves, `select` decides without sending, `registry` and `health` tell what there is and how
-it does, `observe` takes in what happened elsewhere, `apply` puts another configuration in force.
+Verbs: `open` serves, `select` decides without sending, `recommend` ranks, `registry`, `serves` and `health`
+tell what there is and how it does, `observe` takes in what happened elsewhere, `apply` puts another
+configuration in force.
 
 A request keeps the `Running` configuration it began with: a reload swaps one reference.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from random import Random
@@ -17,6 +18,7 @@ from turnout.engine.attempt import Upstreams
 from turnout.engine.exchange import CallHandler, CallLayer, Clock, Exchange, Handler, Layer, Request
 from turnout.engine.execute import Executor
 from turnout.engine.follow import Step
+from turnout.engine.recommend import Wanted, narrowed, recommend
 from turnout.engine.recover import open_recovering, recovers
 from turnout.engine.reply import Reply
 from turnout.engine.route import Router
@@ -25,6 +27,7 @@ from turnout.errors import TurnoutError
 from turnout.stores.live import Fleet
 from turnout.types.ask import Ask
 from turnout.types.deployment import Deployment, Stats
+from turnout.types.recommendation import Recommendation
 from turnout.types.record import Attempt, Decision
 
 
@@ -164,9 +167,19 @@ class Engine:
         exchange.explain_only = True
         return self._running.router.decide(exchange).decision(exchange)
 
+    def recommend(self, request: Request, ask: Ask, wanted: Wanted) -> Recommendation:
+        """Rank the models that could serve a request; nothing is sent."""
+        exchange = self.exchange(request, narrowed(ask, wanted.constraints))
+        return recommend(self._running.router, exchange, wanted)
+
     def registry(self) -> tuple[Deployment, ...]:
         """Return every configured deployment."""
         return tuple(self._running.snapshot.deployments.values())
+
+    def serves(self, names: Iterable[str]) -> bool:
+        """Tell whether every one of these names is configured."""
+        known = self._running.snapshot
+        return all(name in known.models or name in known.bare or name in known.deployments for name in names)
 
     def health(self) -> Mapping[str, Stats]:
         """Return the live numbers of every configured deployment, by id."""
