@@ -68,6 +68,8 @@ BROAD_ALLOWED: dict[str, str] = {
     "turnout.stores.spool.journal.SpooledJournal._carry_over": "the writer outlives its defects; logged",
     "turnout.testing.layer._escaping": "hands what a layer let out to the assertions",
     "turnout.server.app.Gateway._visit": "the server boundary: a defect becomes an answer and a log entry",
+    "turnout.server.stream.Stream.run": "the server boundary, once a stream has begun",
+    "turnout.server.serve.reload": "a defect in reading a file must not end a gateway that serves; logged",
 }
 """Function -> why it may catch everything and go on; each records what it caught (STYLE.md rule 8)."""
 

@@ -5,14 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import uvicorn
 from msgspec import Struct
 
 from turnout.build import build
 from turnout.config import parse_config
 from turnout.server.app import Gateway
 from turnout.server.protocol import sweep_all
-from turnout.server.serve import bind, settings_of, uvicorn_config
+from turnout.server.serve import Listener, bind, settings_of
 from turnout.stores.memory import MemoryJournal
 from turnout.testing.emulator import Behaviour, Emulator, Fault, dialects, serving
 
@@ -51,14 +50,13 @@ def _model(provider: str, name: str) -> str:
 
 
 class Quick:
-    """A uvicorn server without its loop and its waits: up and down in milliseconds."""
+    """A listener without its loop and its waits: up and down in milliseconds."""
 
-    def __init__(self, server: uvicorn.Server, sock) -> None:
+    def __init__(self, server: Listener, sock) -> None:
         self.server, self.sock = server, sock
 
     async def __aenter__(self) -> str:
         server = self.server
-        server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         await server.startup([self.sock])
         return f"http://{HOST}:{self.sock.getsockname()[1]}"
@@ -125,7 +123,7 @@ async def _gateway(stack: AsyncExitStack, text: str, emulator) -> Rig:
     built = await build(parsed, {}, journal=journal)
     stack.push_async_callback(built.close)
     app = Gateway(built.engine, built.dialects, settings_of(parsed))
-    server = uvicorn.Server(uvicorn_config(parsed, app))
+    server = Listener(parsed, app)
     url = await stack.enter_async_context(Quick(server, bind(HOST, 0)))
     return Rig(built, app, journal, server, emulator, url)
 

@@ -18,9 +18,12 @@ config_option = click.option(
 )
 
 
+def find_config(path: Path | None) -> Path | None:
+    """Return the configuration file to read; None = there is none, and the environment decides."""
+    return DEFAULT_FILE if path is None and DEFAULT_FILE.is_file() else path
+
+
 def read_config(path: Path | None) -> tuple[Config, Path | None]:
     """Return the configuration and the file it came from, if any. Raises `ConfigError`."""
-    if path is None and not DEFAULT_FILE.is_file():
-        return Config(), None
-    found = path or DEFAULT_FILE
-    return load_config(found), found
+    found = find_config(path)
+    return (Config() if found is None else load_config(found)), found

@@ -2,15 +2,19 @@
 
 import logging
 import os
+import socket
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from turnout.cli.options import config_option, read_config
+from turnout.cli.options import config_option, find_config
+
+if TYPE_CHECKING:
+    from turnout.config import Config
+    from turnout.server.serve import Source
 
 
 @click.command()
@@ -32,18 +36,18 @@ def serve(
     metrics_port: int | None,
     log_level: str | None,
 ) -> None:
-    r"""Serve OpenAI-, Anthropic- and Gemini-compatible clients.
+    """Serve OpenAI-, Anthropic- and Gemini-compatible clients.
 
-    \b
     Signals: SIGTERM and SIGINT drain and stop; SIGHUP reloads the file (so does saving it).
     """
-    from turnout.server.serve import bind, check_bind, run_worker
+    from turnout.server.serve import Process, Source, bind, check_bind, run_worker
 
-    config, path = read_config(config_path)
     given = {"host": host, "port": port, "workers": workers, "metrics_port": metrics_port}
-    changes = {name: value for name, value in given.items() if value is not None}
-    server = msgspec.structs.replace(config.server, **changes)
-    config = msgspec.structs.replace(config, server=server)
+    source = Source(
+        find_config(config_path), {name: value for name, value in given.items() if value is not None}
+    )
+    config = source.load()
+    server = config.server
     logging.basicConfig(
         level=(log_level or config.log.level).upper(),
         format="%(levelname)s %(name)s: %(message)s",
@@ -52,21 +56,42 @@ def serve(
     check_bind(config)
     sock = bind(server.host, server.port)
     metrics_sock = None if server.metrics_port is None else bind(server.host, server.metrics_port)
-    click.echo(f"turnout: serving on http://{server.host}:{sock.getsockname()[1]}/v1", err=True)
-    if metrics_sock is not None:
-        click.echo(
-            f"turnout: metrics on http://{server.host}:{metrics_sock.getsockname()[1]}/metrics", err=True
-        )
     if server.workers == 1:
-        run_worker(config, path, sock, metrics_sock)
+        ready = Process(source, config, on_ready=lambda: _announce(sock, metrics_sock))
+        run_worker(ready, sock, metrics_sock)
         return
+    sys.exit(_supervise(source, config, sock, metrics_sock))
+
+
+def _announce(sock: socket.socket, metrics_sock: socket.socket | None) -> None:
+    click.echo(f"turnout: serving on {_url(sock)}/v1", err=True)
+    if metrics_sock is not None:
+        click.echo(f"turnout: metrics on {_url(metrics_sock)}/metrics", err=True)
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _supervise(
+    source: "Source", config: "Config", sock: socket.socket, metrics_sock: socket.socket | None
+) -> int:
+    """Keep forked workers running until a signal says stop; return the exit status."""
+    from turnout.build import load_catalog
+    from turnout.cli.workers import Supervisor
+    from turnout.compile import compile_snapshot
+    from turnout.server.serve import Process, run_worker
+
+    # Here, and not once in every worker: what cannot be used is told once.
+    compile_snapshot(config, load_catalog(config), os.environ)
     with tempfile.TemporaryDirectory(prefix="turnout-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        sys.exit(_supervise(server.workers, lambda: run_worker(config, path, sock, metrics_sock)))
 
+        def work(lifeline: int) -> None:
+            run_worker(Process(source, config, lifeline=lifeline), sock, metrics_sock)
 
-def _supervise(n: int, work: Callable[[], None]) -> int:
-    """Keep `n` forked workers running until a signal says stop; return the exit status."""
-    from turnout.cli.workers import Supervisor
-
-    return Supervisor(n, work).run()
+        sockets = [sock] if metrics_sock is None else [sock, metrics_sock]
+        supervisor = Supervisor(config.server.workers, work, sockets)
+        _announce(sock, metrics_sock)
+        return supervisor.run()

@@ -1,146 +1,147 @@
 """The data plane: raw ASGI in front of the engine. Floor 6.
 
-Theory of operation. One dictionary maps (method, path) to an endpoint object; aliases map to the same
-object, so that there is one authorisation check per endpoint and nothing reads a URL as text (S-06).
-Everything an endpoint raises becomes an answer in the dialect of its path: a `TurnoutError` as itself, a
-client that left as nothing, anything else as `internal`, with the request id to find it by.
+Theory of operation. Everything an endpoint raises becomes an answer in the dialect of its path: a
+`TurnoutError` as itself, a client that left as nothing, anything else as `internal`, with the request id to
+find it by. Who asks is checked by the endpoint that was found, never by looking at the path again (S-06).
 """
 
 import asyncio
-import logging
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from turnout.codecs.base import Addressed, Body, Carries, Dialect, Embeds
-from turnout.engine.engine import Engine
+from turnout.codecs.base import Addressed, Body, Carries, Dialect, EmbedBody, Embeds
+from turnout.engine.engine import Engine, Opened
 from turnout.errors import GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
-from turnout.server.answer import Answer
+from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
-from turnout.server.auth import Gate
+from turnout.server.auth import Failures, Gate, pass_on
+from turnout.server.defects import note_defect
 from turnout.server.explain import explain
-from turnout.server.http import (
-    JSON_TYPE,
-    Disconnected,
-    HangUp,
-    RawHeaders,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    respond,
-)
+from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, Receive, Scope, Send, read_body, respond
+from turnout.server.idempotency import Replays
 from turnout.server.ids import new_request_id
-from turnout.server.inbound import Inbound, read
+from turnout.server.inbound import read
 from turnout.server.listing import Listing
+from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI, Found, Paths, dialect_of
+from turnout.server.recommend import Asking, recommend
 from turnout.server.settings import ServerSettings
-from turnout.types.principal import Principal
+from turnout.server.stream import Stream
+from turnout.server.visit import StreamPlace, Visit, while_there
+from turnout.stores.memory import MemoryStore
 
-log = logging.getLogger("turnout.server")
-
-Endpoint = Callable[["Visit"], Awaitable[None]]
-
-
-class Visit:
-    """One HTTP request at the gateway."""
-
-    __slots__ = ("inbound", "path_rest", "principal", "receive", "request_id", "scope", "send")
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.send = send
-        self.request_id = new_request_id()
-        self.path_rest = ""
-        self.inbound = Inbound()
-        self.principal = Principal()
+Endpoint = Callable[[Visit], Awaitable[None]]
 
 
 class Gateway:
-    """The ASGI application."""
+    """The ASGI application.
+
+    Attributes:
+        engine: Serves requests.
+        settings: Limits and keys in force; `apply` puts others in force.
+        ready: False while draining: `/readyz` says so and load balancers turn away.
+        n_open: Requests being served.
+    """
 
     def __init__(self, engine: Engine, dialects: Mapping[str, Dialect], settings: ServerSettings) -> None:
         self.engine = engine
-        self.settings = settings
         self.ready = True
-        """False while draining: `/readyz` says so and load balancers turn away."""
         self.n_open = 0
-        self._gate = Gate(settings.keys)
+        self._instance = secrets.token_hex(8)
+        """Id of this process in `x-turnout-hop`."""
+        self._streams: dict[str, int] = {}
+        self._failures = Failures(time.monotonic)
+        self._replays = Replays(MemoryStore())
         self._dialects = dialects
         self._answers = {
             name: Answer(engine, dialect, keep_alive_s=settings.keep_alive_s)
             for name, dialect in dialects.items()
         }
         self._listing = Listing(engine)
-        self._exact, self._prefixes = self._table()
+        self._paths = self._table()
+        self.apply(settings)
 
-    def rekey(self) -> None:
-        """Take over the keys of changed settings."""
-        self._gate = Gate(self.settings.keys)
+    def apply(self, settings: ServerSettings) -> None:
+        """Put limits and keys in force for requests that arrive from now on."""
+        self.settings = settings
+        self._gate = Gate(settings.keys, None if settings.behind_proxy else self._failures)
+        for answer in self._answers.values():
+            answer.keep_alive_s = settings.keep_alive_s
 
-    def _table(
-        self,
-    ) -> tuple[dict[tuple[str, str], tuple[Endpoint, str]], list[tuple[str, str, Endpoint, str]]]:
-        """Return exact paths, and prefixes whose rest is an id; each with the dialect its errors speak."""
-        chat, embed = self._chat("openai_chat"), self._embeddings
-        exact: dict[tuple[str, str], tuple[Endpoint, str]] = {}
-        prefixes: list[tuple[str, str, Endpoint, str]] = []
-        for base in ("/v1", "", "/openai/v1", "/api/v1"):
-            exact["POST", f"{base}/chat/completions"] = (chat, "openai_chat")
-            exact["POST", f"{base}/embeddings"] = (embed, "openai_chat")
-            exact["GET", f"{base}/models"] = (self._models, "openai_chat")
-            prefixes.append(("GET", f"{base}/models/", self._model, "openai_chat"))
-        for base in ("/v1", "", "/anthropic/v1"):
-            exact["POST", f"{base}/messages"] = (self._chat("anthropic"), "anthropic")
-        for base in ("/v1beta", "/v1"):
-            prefixes.append(("POST", f"{base}/models/", self._generate, "gemini"))
-        exact["POST", "/v1/explain"] = (self._explain, "openai_chat")
-        for method in ("GET", "HEAD"):
-            exact[method, "/livez"] = (self._live, "openai_chat")
-            exact[method, "/readyz"] = (self._ready, "openai_chat")
-            exact[method, "/"] = (self._live, "openai_chat")
-            exact[method, "/api/hello"] = (self._live, "openai_chat")
-        return exact, prefixes
+    def _table(self) -> Paths[Visit]:
+        paths: Paths[Visit] = Paths()
+        paths.add("POST", "/chat/completions", self._chat(OPENAI), OPENAI)
+        paths.add("POST", "/embeddings", self._embeddings, OPENAI)
+        paths.add("POST", "/explain", self._explain, OPENAI)
+        paths.add("POST", "/recommend", self._recommend, OPENAI)
+        paths.add("GET", "/models", self._models, OPENAI)
+        paths.add("GET", "/models/", self._model, OPENAI)
+        paths.add("POST", "/messages", self._chat(ANTHROPIC), ANTHROPIC)
+        paths.add("POST", "/models/", self._generate, GEMINI)
+        for path in ("/", "/livez", "/api/hello"):
+            paths.add_root(path, self._live)
+        paths.add_root("/readyz", self._ready)
+        return paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
         if scope["type"] == "http":
             await self._visit(Visit(scope, receive, send))
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
 
     async def _visit(self, visit: Visit) -> None:
-        found = self._exact.get((visit.scope["method"], visit.scope["path"])) or self._by_prefix(visit)
-        endpoint, dialect = found if found is not None else (self._unknown, "openai_chat")
+        scope = visit.scope
+        found = self._paths.find(scope["method"], scope["path"])
+        dialect = dialect_of(scope["path"]) if found is None else found.dialect
         self.n_open += 1
         try:
-            visit.inbound = read(visit.scope["headers"])
-            await endpoint(visit)
+            visit.inbound = read(scope["headers"])
+            if found is None:
+                await self._unknown(visit, dialect)
+            else:
+                dialect = self._spoken(visit, found)
+                visit.path_rest = found.rest
+                await found.endpoint(visit)
         except TurnoutError as error:
             await self._fail(visit, dialect, error)
         except Disconnected:
             pass
-        except Exception as error:
-            # The server boundary: a defect becomes an answer and a log entry without request data (S-64).
-            log.exception("defect while serving %s", visit.request_id)
+        except asyncio.CancelledError:
+            if self.ready:
+                raise
+            await self._fail(visit, dialect, _shutting_down())  # the grace period is over
+        except Exception as error:  # noqa: BLE001  the server boundary: answered, and noted without request data
+            note_defect(visit.request_id, error)
             failure = Internal("an internal error occurred; the request id finds it in the log")
-            failure.__cause__ = error
             await self._fail(visit, dialect, failure)
         finally:
             self.n_open -= 1
 
-    def _by_prefix(self, visit: Visit) -> tuple[Endpoint, str] | None:
-        method, path = visit.scope["method"], visit.scope["path"]
-        for want, prefix, endpoint, dialect in self._prefixes:
-            if method == want and path.startswith(prefix) and len(path) > len(prefix):
-                visit.path_rest = path[len(prefix) :]
-                return endpoint, dialect
-        return None
+    def _spoken(self, visit: Visit, found: Found[Visit]) -> str:
+        """Return the dialect of the answer: of two at one path, the one the client's headers show."""
+        shared = found.endpoint in (self._models, self._model)
+        return ANTHROPIC if shared and _speaks_anthropic(visit) else found.dialect
 
     async def _fail(self, visit: Visit, dialect: str, error: TurnoutError) -> None:
-        answer = self._answers.get(dialect) or self._answers["openai_chat"]
-        status, headers, body = answer.failure(error, visit.request_id)
-        if dialect == "anthropic":
-            headers.append((b"request-id", visit.request_id.encode()))
+        answer = self._answers.get(dialect) or self._answers[OPENAI]
+        status, headers, body = answer.failure(error, visit.request_id, visit.exchange)
         await respond(visit.send, status, headers, body)
+
+    def refusal(self, path: str, error: TurnoutError) -> tuple[RawHeaders, bytes]:
+        """Write a failure of what is no request yet: headers and body, in the dialect its path hints at."""
+        answer = self._answers.get(dialect_of(path)) or self._answers[OPENAI]
+        _, headers, body = answer.failure(error, new_request_id())
+        return headers, body
+
+    async def _unknown(self, visit: Visit, dialect: str) -> None:
+        method, path = visit.scope["method"][:16], visit.scope["path"]
+        methods = self._paths.methods(path)
+        error = NotFound(f"no such endpoint: {method} {path[:200]}")
+        if not methods:
+            raise error
+        answer = self._answers.get(dialect) or self._answers[OPENAI]
+        _, headers, body = answer.failure(error, visit.request_id)
+        headers.append((b"allow", ", ".join(methods).encode()))
+        await respond(visit.send, 405, headers, b"" if method == "HEAD" else body)
 
     async def _body(self, visit: Visit) -> bytes:
         inbound = visit.inbound
@@ -152,79 +153,90 @@ class Gateway:
 
     def _enter(self, visit: Visit) -> None:
         """Check who asks, and whether there is room."""
-        visit.principal = self._gate.principal(visit.inbound.keys)
+        if visit.scope["query_string"] and _has_key(visit.scope["query_string"]):
+            raise InvalidRequest("a key in the URL reaches logs; send it in a header", param="key")
+        visit.principal = self._gate.principal(visit.inbound.keys, visit.address)
         if self.n_open > self.settings.max_open:
             raise GatewayOverloaded("too many requests are open at this gateway", retry_after_s=1)
-        hops = visit.inbound.hops
-        if hops is not None:
-            self._gate.check_loop(hops)
+        visit.hops = pass_on(visit.inbound.hops, self._instance)
 
     def _chat(self, name: str) -> Endpoint:
-        dialect, answer = self._dialects.get(name), self._answers.get(name)
-        if dialect is None or answer is None:
-            return self._unknown
+        dialect = self._dialects[name]
 
         async def serve(visit: Visit) -> None:
             self._enter(visit)
-            body = dialect.parse(await self._body(visit))
+            raw = await self._body(visit)
+            body = dialect.parse(raw)
             if visit.inbound.dialect_headers and isinstance(dialect, Carries):
                 body = dialect.carry(body, visit.inbound.dialect_headers)
-            await self._serve(visit, body, answer, name)
+            await self._serve(visit, raw, body, name)
 
         return serve
 
     async def _generate(self, visit: Visit) -> None:
         model, _, verb = visit.path_rest.rpartition(":")
-        dialect = self._dialects.get("gemini")
-        if (
-            not isinstance(dialect, Addressed)
-            or not model
-            or verb not in ("generateContent", "streamGenerateContent")
-        ):
+        dialect = self._dialects[GEMINI]
+        assert isinstance(dialect, Addressed)
+        if not model or verb not in ("generateContent", "streamGenerateContent"):
             raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
         self._enter(visit)
-        body = dialect.parse_call(await self._body(visit), model=model, stream=verb[0] == "s")
-        await self._serve(visit, body, self._answers["gemini"], "gemini")
+        raw = await self._body(visit)
+        body = dialect.parse_call(raw, model=model, stream=verb[0] == "s")
+        await self._serve(visit, raw, body, GEMINI)
 
-    async def _serve(self, visit: Visit, body: Body, answer: Answer, dialect: str) -> None:
-        ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect)
-        opened = self.engine.open(body.request, ask)
-        hang_up = HangUp(visit.receive)
+    async def _serve(self, visit: Visit, raw: bytes, body: Body, name: str) -> None:
+        answer = self._answers[name]
+        opened = self._open(visit, body, name)
+        if body.request.stream:
+            with StreamPlace(self._streams, visit.principal.key_id, self.settings.max_streams_per_key):
+                await self._stream(visit, Stream(answer, opened, visit.send))
+        else:
+            await self._once(visit, raw, name, lambda: answer.whole(opened))
+
+    async def _stream(self, visit: Visit, stream: Stream) -> None:
         try:
-            await answer.send(opened, visit.send)
+            await while_there(visit, stream.run())
         except asyncio.CancelledError:
-            if not hang_up.gone:
+            if self.ready:
                 raise
-        finally:
-            hang_up.stop()
+            await stream.break_off(_shutting_down())
 
     async def _embeddings(self, visit: Visit) -> None:
         self._enter(visit)
-        dialect, answer = self._dialects["openai_chat"], self._answers["openai_chat"]
+        dialect, answer = self._dialects[OPENAI], self._answers[OPENAI]
         assert isinstance(dialect, Embeds)
-        body = dialect.parse_embed(await self._body(visit))
-        request = body.request
-        ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, "openai_chat")
-        opened = self.engine.open(request, ask)
-        hang_up = HangUp(visit.receive)
-        try:
-            async with opened as reply:
-                vectors = await reply.vectors()
-            exchange = opened.exchange
-            text = dialect.render_embed(vectors, request, answer.summary(exchange, reply, final=True))
-            headers = [JSON_TYPE, *answer.head(exchange, reply), *answer.tail(exchange)]
-            await respond(visit.send, 200, headers, text)
-        except asyncio.CancelledError:
-            if not hang_up.gone:
-                raise
-        finally:
-            hang_up.stop()
+        raw = await self._body(visit)
+        opened = self._open(visit, dialect.parse_embed(raw), OPENAI)
+        await self._once(visit, raw, "embeddings", lambda: answer.vectors(opened))
+
+    def _open(self, visit: Visit, body: Body | EmbedBody, dialect: str) -> Opened:
+        ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect, hops=visit.hops)
+        opened = self.engine.open(body.request, ask)
+        visit.exchange = opened.exchange
+        return opened
+
+    async def _once(
+        self, visit: Visit, raw: bytes, endpoint: str, serve: Callable[[], Awaitable[Whole]]
+    ) -> None:
+        """Answer in one piece; a request that was answered before, with what it was answered."""
+        key = visit.inbound.idempotency_key
+        if key is None:
+            whole = await while_there(visit, serve())
+        else:
+            scope = (visit.principal.key_id or "", endpoint, visit.path_rest)
+            whole = await while_there(visit, self._replays.once(key, scope, raw, serve))
+        await respond(visit.send, 200, whole.headers, whole.body)
 
     async def _explain(self, visit: Visit) -> None:
         self._enter(visit)
         raw = await self._body(visit)
         text = explain(self.engine, self._dialects, raw, visit.inbound, visit.principal, visit.request_id)
         await self._ok(visit, text)
+
+    async def _recommend(self, visit: Visit) -> None:
+        self._enter(visit)
+        asking = Asking(visit.inbound, visit.principal, visit.request_id)
+        await self._ok(visit, recommend(self.engine, self._dialects, await self._body(visit), asking))
 
     async def _models(self, visit: Visit) -> None:
         self._enter(visit)
@@ -239,17 +251,26 @@ class Gateway:
         await self._ok(visit, b'{"status":"ok"}')
 
     async def _ready(self, visit: Visit) -> None:
-        status = 200 if self.ready else 503
-        await respond(visit.send, status, [JSON_TYPE], self._listing.ready(ready=self.ready))
+        # The configuration in force is for the operator: where there are keys, on the metrics listener.
+        text = self._listing.ready(ready=self.ready, detail=not self.settings.keys)
+        await self._ok(visit, text, 200 if self.ready else 503)
 
-    async def _ok(self, visit: Visit, body: bytes) -> None:
-        rid = visit.request_id.encode()
-        headers: RawHeaders = [JSON_TYPE, (b"x-turnout-request-id", rid), (b"x-request-id", rid)]
-        await respond(visit.send, 200, headers, b"" if visit.scope["method"] == "HEAD" else body)
+    def readiness(self) -> tuple[int, bytes]:
+        """Return status and document of `/readyz` in full."""
+        return 200 if self.ready else 503, self._listing.ready(ready=self.ready, detail=True)
 
-    async def _unknown(self, visit: Visit) -> None:
-        raise NotFound(f"no such endpoint: {visit.scope['method'][:16]} {visit.scope['path'][:200]}")
+    async def _ok(self, visit: Visit, body: bytes, status: int = 200) -> None:
+        headers = [JSON_TYPE, *self._answers[OPENAI].ids(visit.request_id)]
+        await respond(visit.send, status, headers, b"" if visit.scope["method"] == "HEAD" else body)
+
+
+def _shutting_down() -> TurnoutError:
+    return GatewayOverloaded("the gateway is shutting down", retry_after_s=1)
 
 
 def _speaks_anthropic(visit: Visit) -> bool:
     return any(name == b"anthropic-version" for name, _ in visit.inbound.dialect_headers)
+
+
+def _has_key(query: bytes) -> bool:
+    return any(part.startswith(b"key=") for part in query.split(b"&"))

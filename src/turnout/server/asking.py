@@ -22,7 +22,13 @@ _ROUTE = "turnout/"
 
 
 def make_ask(
-    request_id: str, inbound: Inbound, body: Body | EmbedBody, principal: Principal, dialect: str
+    request_id: str,
+    inbound: Inbound,
+    body: Body | EmbedBody,
+    principal: Principal,
+    dialect: str,
+    *,
+    hops: bytes | None = None,
 ) -> Ask:
     """Return the envelope of one request."""
     prefer, warnings = body.prefer, body.warnings
@@ -52,6 +58,7 @@ def make_ask(
         explain=_explain(_first("explain" in ours, "explain" in headers, body.explain, inbound.explain)),
         traceparent=inbound.traceparent,
         tracestate=inbound.tracestate,
+        hops=hops,
         warnings=warnings,
     )
 

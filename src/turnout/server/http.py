@@ -42,6 +42,8 @@ async def read_body(receive: Receive, limit: int, length: int | None, encoding: 
     if message["type"] == "http.disconnect":
         raise Disconnected
     body: bytes = message.get("body", b"")
+    if len(body) > limit:
+        raise RequestTooLarge(f"the request body exceeds {limit} bytes")
     if message.get("more_body"):
         parts = [body]
         size = len(body)
@@ -75,6 +77,8 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
         raise RequestTooLarge("the decompressed request body exceeds the limit")
     if not engine.eof:
         raise InvalidRequest("the gzip body is cut off", param="content-encoding")
+    if engine.unused_data:
+        raise InvalidRequest("something follows the gzip body", param="content-encoding")
     return decoded
 
 

@@ -13,18 +13,29 @@ class KeepAlive:
     every failure is told inside the stream. They do not commit the choice.
     """
 
-    __slots__ = ("_early", "_every_s", "_handle", "_loop", "_raw", "_sent_at", "_task", "frame", "started")
+    __slots__ = (
+        "_early",
+        "_every_s",
+        "_frame",
+        "_handle",
+        "_loop",
+        "_raw",
+        "_sent_at",
+        "_stopped",
+        "_task",
+        "started",
+    )
 
     def __init__(self, send: Send, early: RawHeaders, frame: Callable[[], bytes], every_s: float) -> None:
         self._raw = send
         self._early = early
-        self.frame = frame
-        """Makes the keep-alive; the stream's own writer takes it over once it exists."""
+        self._frame = frame
         self._every_s = every_s
         self._loop = asyncio.get_running_loop()
         self._sent_at = self._loop.time()
         self._task: asyncio.Task[None] | None = None
         self._handle = self._loop.call_later(every_s, self._tick)
+        self._stopped = False
         self.started = False
         """Whether status and headers are out."""
 
@@ -40,18 +51,18 @@ class KeepAlive:
         await self._raw({"type": "http.response.body", "body": data, "more_body": True})
 
     def stop(self) -> None:
-        """Beat no more."""
+        """Beat no more. A beat on its way ends by itself: cut in half, it could leave out the head."""
+        self._stopped = True
         self._handle.cancel()
-        if self._task is not None:
-            self._task.cancel()
 
     def _tick(self) -> None:
         silent_s = self._loop.time() - self._sent_at
-        if silent_s >= self._every_s * 0.99:
+        if silent_s >= self._every_s * 0.99 and (self._task is None or self._task.done()):
             self._task = self._loop.create_task(self._beat())
             silent_s = 0.0
         self._handle = self._loop.call_later(self._every_s - silent_s, self._tick)
 
     async def _beat(self) -> None:
         await self.start_with(self._early)
-        await self.send(self.frame())
+        if not self._stopped:
+            await self.send(self._frame())

@@ -49,16 +49,13 @@ class Listing:
                 return msgspec.json.encode(_anthropic(item) if anthropic else _openai(item))
         raise ModelNotFound(f"the model {name[:200]!r} is not served here", param="model")
 
-    def ready(self, *, ready: bool) -> bytes:
-        """Return the readiness document: the configuration in force and whether requests are taken."""
+    def ready(self, *, ready: bool, detail: bool) -> bytes:
+        """Return the readiness document; in detail, it tells the configuration in force."""
         snapshot = self._engine.snapshot
-        return msgspec.json.encode(
-            {
-                "status": "ok" if ready else "draining",
-                "config_version": snapshot.version,
-                "config_digest": snapshot.digest,
-            }
-        )
+        told: dict[str, Json] = {"status": "ok" if ready else "draining"}
+        if detail:
+            told |= {"config_version": snapshot.version, "config_digest": snapshot.digest}
+        return msgspec.json.encode(told)
 
 
 def _names(snapshot: Snapshot, principal: Principal) -> Iterator[Listed]:

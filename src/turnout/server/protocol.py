@@ -13,7 +13,8 @@ tasks and shutdown; the way of a request through the parser is ours, as every he
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -23,7 +24,9 @@ from httptools import HttpParserError, parse_url
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from turnout.server.cycle import Cycle
+from turnout.errors import GatewayOverloaded, InvalidRequest, RequestTooLarge, TurnoutError
+from turnout.server.cycle import Cycle, head_block
+from turnout.server.http import JSON_TYPE, RawHeaders
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -31,7 +34,10 @@ MAX_HEADERS = 100
 MIN_BODY_RATE = 1024
 """Bytes per second below which a body that is late is given up."""
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization"})
+_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
+"""What frames and addresses a message; other names that may stand once are the application's to check."""
+MAX_DRAIN_BYTES = 64 * 1024 * 1024
+"""Of a body whose request was answered already: read and dropped, so that the client sees the answer."""
 
 
 class WireLimits(Struct, frozen=True, kw_only=True):
@@ -41,23 +47,28 @@ class WireLimits(Struct, frozen=True, kw_only=True):
     body_timeout_s: float = 60
     allowed_hosts: frozenset[str] = frozenset()
     """Lower-case host names without port; empty = any well-formed one."""
-    max_connections_per_address: int = 256
+    max_connections_per_address: int | None = 256
+    """None = not counted."""
 
 
-class RefusedHead(Exception):  # noqa: N818  becomes an answer, not a traceback
-    """The head of a request breaks a limit; `status` is the answer."""
+class Refused(Struct, frozen=True):
+    """What a client gets that breaks a rule before there is a request to serve."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+    status: int
+    error: TurnoutError
+
+
+Refusal = Callable[[str, TurnoutError], tuple[RawHeaders, bytes]]
+"""Path as sent and failure -> headers and body, in the dialect the path hints at."""
 
 
 class GatewayProtocol(HttpToolsProtocol):
     """One client connection."""
 
-    wire_limits = WireLimits()
-    """Replaced per listener by `protocol_for`."""
+    wire_limits: WireLimits
+    refusal: Refusal
+    per_address: Counter[str]
+    """Open connections. These three are set per listener by `protocol_for`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,17 +77,23 @@ class GatewayProtocol(HttpToolsProtocol):
         self._body_since: float | None = None
         self._n_body = 0
         self._idle_since: float | None = None
-        self._refusal: RefusedHead | None = None
+        self._refusal: Refused | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection, unless its address holds too many."""
         super().connection_made(transport)
         self._head_since = self.loop.time()
-        if self.client is not None:
-            host = self.client[0]
-            n_same = sum(isinstance(c, GatewayProtocol) and c.address == host for c in self.connections)
-            if n_same > self.wire_limits.max_connections_per_address:
-                self._refuse(503, "too many connections from this address")
+        most = self.wire_limits.max_connections_per_address
+        self.per_address[self.address] += 1
+        if most is not None and self.address and self.per_address[self.address] > most:
+            self._refuse(503, "too many connections from this address")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection."""
+        self.per_address[self.address] -= 1
+        if not self.per_address[self.address]:
+            del self.per_address[self.address]
+        super().connection_lost(exc)
 
     @property
     def address(self) -> str:
@@ -105,6 +122,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole, then hand the request over."""
+        if self._n_head > MAX_HEAD_BYTES:  # it may have come in one piece, with a body behind it
+            self._check_size()
         self._head_since, self._n_head = None, 0
         self._body_since, self._n_body = self.loop.time(), 0
         version = self.parser.get_http_version()
@@ -147,6 +166,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
         self._n_body += len(body)
+        if self._n_body > MAX_DRAIN_BYTES and self.cycle.response_complete:
+            self.transport.close()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -183,8 +204,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused."""
-        refusal = self._refusal or RefusedHead(400, "the request is not valid HTTP/1.1")
-        self._answer(refusal)
+        self._answer(self._refusal or _refused(400, "the request is not valid HTTP/1.1"))
+
+    def _check_size(self) -> None:
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
+            self._stop(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
 
     def _check_headers(self, version: str) -> None:
         seen: set[bytes] = set()
@@ -209,36 +233,35 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _stop(self, status: int, message: str) -> None:
         """Leave the parser from inside one of its callbacks."""
-        self._refusal = RefusedHead(status, message)
+        self._refusal = _refused(status, message)
         raise HttpParserError(message)
 
     def _refuse(self, status: int, message: str) -> None:
-        self._refusal = RefusedHead(status, message)
+        self._refusal = _refused(status, message)
         self._answer(self._refusal)
 
-    def _answer(self, refusal: RefusedHead) -> None:
+    def _answer(self, refused: Refused) -> None:
         if self.transport.is_closing():
             return
         if not self._serving or not self.cycle.response_started:
-            words = {413: "request_too_large", 431: "request_too_large", 503: "gateway_overloaded"}
-            word = words.get(refusal.status, "invalid_request")
-            body = msgspec.json.encode(
-                {
-                    "error": {
-                        "message": refusal.message,
-                        "type": "invalid_request_error",
-                        "param": None,
-                        "code": word,
-                    }
-                }
-            )
-            phrase = HTTPStatus(refusal.status).phrase
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-                b"x-turnout-error-class: %s\r\nconnection: close\r\n\r\n%s"
-                % (refusal.status, phrase.encode(), len(body), word.encode(), body)
-            )
+            url: bytes = getattr(self, "url", b"")  # none before the first request begins
+            headers, body = self.refusal(url.decode("latin-1"), refused.error)
+            length = (b"content-length", b"%d" % len(body))
+            lines = [*self.server_state.default_headers, *headers, length, (b"connection", b"close")]
+            phrase = HTTPStatus(refused.status).phrase.encode()
+            status = b"HTTP/1.1 %d %s\r\n" % (refused.status, phrase)
+            self.transport.write(status + head_block(lines) + body)
         self.transport.close()
+
+
+def _refused(status: int, message: str) -> Refused:
+    match status:
+        case 413 | 431:
+            return Refused(status, RequestTooLarge(message))
+        case 503:
+            return Refused(status, GatewayOverloaded(message, retry_after_s=1))
+        case _:
+            return Refused(status, InvalidRequest(message))
 
 
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
@@ -253,9 +276,16 @@ def _target(url: bytes) -> tuple[str, bytes, bytes]:
     return (unquote(path) if "%" in path else path), raw, query
 
 
-def protocol_for(limits: WireLimits) -> type[GatewayProtocol]:
-    """Return the protocol class of one listener."""
-    return type("ListenerProtocol", (GatewayProtocol,), {"wire_limits": limits})
+def plainly(_path: str, error: TurnoutError) -> tuple[RawHeaders, bytes]:
+    """Write a failure for a listener that speaks no dialect."""
+    body = msgspec.json.encode({"error": {"message": error.message, "code": error.row.word}})
+    return [JSON_TYPE], body
+
+
+def protocol_for(limits: WireLimits, refusal: Refusal = plainly) -> type[GatewayProtocol]:
+    """Return the protocol class of one listener. Its `wire_limits` may be replaced at any time."""
+    shared = {"wire_limits": limits, "refusal": staticmethod(refusal), "per_address": Counter()}
+    return type("ListenerProtocol", (GatewayProtocol,), shared)
 
 
 def sweep_all(connections: Collection[Any], now: float) -> None:

@@ -1,42 +1,63 @@
 """One gateway process: listener, reload, drain. Floor 6.
 
 Theory of operation.
-1. Sockets are bound before anything else, so that a taken port is one line on the terminal, and so that
-   workers forked later share them.
+1. Sockets are bound and listen before anything else, so that a taken port is one line on the terminal, and so
+   that workers forked later share them.
 2. SIGTERM and SIGINT drain: `/readyz` turns to 503, no connection is accepted any more, open answers may go
-   on for the grace period, then what is left is cancelled and settled.
+   on for the grace period, then each is told that the gateway shuts down, and settled. A second signal ends
+   the grace period. The journal is closed last. A worker whose supervisor died drains too: the other end of
+   its lifeline is closed.
 3. SIGHUP, or a changed file, reloads: the new configuration is compiled completely before one reference is
    swapped. A file that cannot be used changes nothing and is reported once.
-4. Serving makes no reference cycles, so the cyclic collector finds nothing; with its defaults it would look
-   through every request in flight again and again. What exists at start is set aside for good, and it looks
-   only when many more objects have been made than were freed.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import ssl
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import msgspec
 import uvicorn
+from msgspec import Struct
 
 from turnout.build import Built, build
-from turnout.config import Config, load_config
+from turnout.config import Config, ServerConfig, load_config
 from turnout.errors import ConfigError
 from turnout.server.app import Gateway
-from turnout.server.protocol import WireLimits, protocol_for, sweep_all
+from turnout.server.defects import places
+from turnout.server.protocol import GatewayProtocol, WireLimits, protocol_for, sweep_all
 from turnout.server.settings import GatewayKey, ServerSettings
+from turnout.types.deployment import Deployment
+from turnout.types.json import Json
 
 log = logging.getLogger("turnout.server")
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared with, not bound
 RELOAD_POLL_S = 1.0
-COLLECT_AFTER = (50_000, 20, 100)
-"""Net new objects before a collection, and how many of each generation make one of the next: some 100
-requests' worth, so that a cycle made by a failing request still goes soon."""
+SETTLE_S = 5.0
+"""How long cancelled requests may take to settle."""
+BACKLOG = 2048
+AT_START = ("host", "port", "metrics_port", "workers", "tls")
+"""Keys of `server` that are read only when a process starts."""
+_PORTS = {"http": 80, "https": 443}
+
+
+class Source(Struct, frozen=True):
+    """Where the configuration comes from: a file, and what the command line puts over its `server`."""
+
+    path: Path | None = None
+    server: dict[str, Json] = {}
+
+    def load(self) -> Config:
+        """Read it. Raises `ConfigError` for a file that cannot be used."""
+        config = Config() if self.path is None else load_config(self.path)
+        return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **self.server))
 
 
 def check_bind(config: Config) -> None:
@@ -49,25 +70,34 @@ def check_bind(config: Config) -> None:
             (f"server.keys: {server.host} is not loopback; add at least one key, or bind 127.0.0.1",)
         )
     if server.tls is None and not server.behind_proxy:
-        raise ConfigError(
-            (
-                f"server.tls: {server.host} is not loopback; give tls.cert and tls.key, or set behind_proxy: true",
+        problem = f"server.tls: {server.host} is not loopback; give tls.cert and tls.key"
+        raise ConfigError((f"{problem}, or set behind_proxy: true",))
+
+
+def check_upstreams(deployments: Iterable[Deployment], host: str, port: int) -> None:
+    """Refuse an upstream that is this gateway's own listener (S-18). Raises `ConfigError`."""
+    mine = {host} | (LOOPBACK if host in LOOPBACK | EVERYWHERE else set())
+    for deployment in deployments:
+        url = urlsplit(deployment.url)
+        if url.hostname in mine and (url.port or _PORTS.get(url.scheme)) == port:
+            raise ConfigError(
+                (f"{deployment.id}: its address {deployment.url} is this gateway's own; requests would loop",)
             )
-        )
 
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket. Raises `ConfigError` when the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family)
+    # The protocol is named, because asyncio turns off Nagle's delay only where it is.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise ConfigError(
-            (f"server.port: {host}:{port} cannot be bound: {error.strerror}; choose another port",)
-        ) from None
+        problem = f"server.port: {host}:{port} cannot be bound: {error.strerror or error}"
+        raise ConfigError((f"{problem}; choose another address or port",)) from None
     sock.set_inheritable(True)
     return sock
 
@@ -79,6 +109,8 @@ def settings_of(config: Config) -> ServerSettings:
         max_body_bytes=int(server.max_body_mib * 1024 * 1024),
         max_open=server.max_open,
         keep_alive_s=server.keep_alive_s,
+        max_streams_per_key=server.max_streams_per_key,
+        behind_proxy=server.behind_proxy,
         keys=tuple(
             GatewayKey(name=key.name, secret=key.secret, allow=key.allow, default_route=key.default_route)
             for key in server.keys
@@ -86,18 +118,67 @@ def settings_of(config: Config) -> ServerSettings:
     )
 
 
-def uvicorn_config(config: Config, app: Gateway) -> uvicorn.Config:
-    """Return uvicorn's settings for the data plane."""
-    server = config.server
-    limits = WireLimits(
+def limits_of(server: ServerConfig) -> WireLimits:
+    """Return the limits of one connection."""
+    return WireLimits(
         header_timeout_s=server.header_timeout_s,
         body_timeout_s=server.body_timeout_s,
         allowed_hosts=frozenset(host.lower() for host in server.allowed_hosts),
-        max_connections_per_address=server.max_connections_per_address,
+        # Behind a proxy every connection comes from its address.
+        max_connections_per_address=None if server.behind_proxy else server.max_connections_per_address,
     )
-    return uvicorn.Config(
-        app,
-        http=protocol_for(limits),
+
+
+class Listener(uvicorn.Server):
+    """The data plane on its socket. It leaves signals to its process."""
+
+    def __init__(self, config: Config, gateway: Gateway, on_ready: Callable[[], None] | None = None) -> None:
+        self._gateway = gateway
+        self._protocol = protocol_for(limits_of(config.server), gateway.refusal)
+        self._on_ready = on_ready
+        super().__init__(_uvicorn_config(config.server, gateway, self._protocol))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup(sockets)
+        if self._on_ready is not None:
+            self._on_ready()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to drain; return when every request has been settled."""
+        await self._serve(sockets)
+        left = tuple(self.server_state.tasks)
+        if self.force_exit:
+            for task in left:
+                task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=SETTLE_S)
+
+    def drain(self) -> None:
+        """Stop accepting, let open answers end; called again, break them off."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._gateway.ready = False
+
+    def apply(self, config: Config) -> None:
+        """Put another configuration's limits and keys in force."""
+        self._gateway.apply(settings_of(config))
+        self._protocol.wire_limits = limits_of(config.server)
+        self.config.timeout_keep_alive = config.server.idle_timeout_s  # type: ignore[assignment]  # only compared
+        self.config.timeout_graceful_shutdown = config.server.grace_s  # type: ignore[assignment]  # only waited for
+
+    @property
+    def connections(self) -> Collection[object]:
+        """Open client connections."""
+        return self.server_state.connections
+
+
+def _uvicorn_config(
+    server: ServerConfig, gateway: Gateway, protocol: type[GatewayProtocol]
+) -> uvicorn.Config:
+    config = uvicorn.Config(
+        gateway,
+        http=protocol,
         loop="none",
         ws="none",
         lifespan="off",
@@ -107,24 +188,35 @@ def uvicorn_config(config: Config, app: Gateway) -> uvicorn.Config:
         proxy_headers=False,
         log_config=None,
         log_level="warning",
-        timeout_keep_alive=int(server.idle_timeout_s),
-        timeout_graceful_shutdown=int(server.grace_s),
-        backlog=2048,
+        timeout_keep_alive=server.idle_timeout_s,  # type: ignore[arg-type]  # only compared
+        timeout_graceful_shutdown=server.grace_s,  # type: ignore[arg-type]  # only waited for
+        backlog=BACKLOG,
         ssl_certfile=server.tls.cert if server.tls else None,
         ssl_keyfile=server.tls.key if server.tls else None,
     )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError((f"server.tls: certificate or key cannot be used: {error.strerror}",)) from None
+    return config
 
 
 class Process:
     """One worker: an engine, its data plane and, where asked for, its metrics listener."""
 
     def __init__(
-        self, config: Config, path: Path | None, *, on_ready: Callable[[], None] | None = None
+        self,
+        source: Source,
+        config: Config,
+        *,
+        on_ready: Callable[[], None] | None = None,
+        lifeline: int | None = None,
     ) -> None:
+        self._source = source
         self._config = config
-        self._path = path
         self._on_ready = on_ready
-        self._failed_at: float | None = None
+        self._lifeline = lifeline
+        """Read end of a pipe whose other end the supervisor holds."""
 
     async def run(self, sock: socket.socket, metrics_sock: socket.socket | None) -> None:
         """Serve until told to stop. Raises `ConfigError` when the engine cannot be built."""
@@ -134,101 +226,121 @@ class Process:
 
             metrics = Metrics()
         built = await build(self._config, on_event=metrics.observe if metrics else None)
-        gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
-        server = _Server(uvicorn_config(self._config, gateway), gateway)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT_AFTER)
-        async with asyncio.TaskGroup() as tasks, _running(built):
-            beside = [tasks.create_task(_sweep(server)), tasks.create_task(self._watch(built, gateway))]
-            if metrics is not None and metrics_sock is not None:
-                beside.append(tasks.create_task(metrics.serve(metrics_sock, built, gateway)))
-            if self._on_ready is not None:
-                tasks.create_task(_when_started(server, self._on_ready))
-            await server.serve(sockets=[sock])
-            for task in beside:
-                task.cancel()
+        async with _closing(built):
+            check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
+            gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
+            listener = Listener(self._config, gateway, self._on_ready)
+            with self._signals(listener) as reload_asked:
+                async with asyncio.TaskGroup() as tasks:
+                    beside = [
+                        tasks.create_task(_sweep(listener)),
+                        tasks.create_task(self._watch(built, listener, sock, reload_asked)),
+                    ]
+                    if metrics is not None and metrics_sock is not None:
+                        beside.append(tasks.create_task(metrics.serve(metrics_sock, built, gateway)))
+                    await listener.serve([sock])
+                    for task in beside:
+                        task.cancel()
 
-    async def _watch(self, built: Built, gateway: Gateway) -> None:
+    @contextmanager
+    def _signals(self, listener: Listener) -> Iterator[asyncio.Event]:
+        """Let signals drain the listener; yield the event that asks for a reload."""
+        loop = asyncio.get_running_loop()
+        reload_asked = asyncio.Event()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, listener.drain)
+        loop.add_signal_handler(signal.SIGHUP, reload_asked.set)
+        if self._lifeline is not None:
+            loop.add_reader(self._lifeline, self._orphaned, listener)
+        try:
+            yield reload_asked
+        finally:
+            if self._lifeline is not None:
+                loop.remove_reader(self._lifeline)
+            for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(sig)
+
+    def _orphaned(self, listener: Listener) -> None:
+        assert self._lifeline is not None
+        asyncio.get_running_loop().remove_reader(self._lifeline)
+        if not listener.should_exit:
+            log.warning("the supervisor is gone: draining")
+            listener.drain()
+
+    async def _watch(
+        self, built: Built, listener: Listener, sock: socket.socket, reload_asked: asyncio.Event
+    ) -> None:
         """Reload on SIGHUP and when the file changed."""
-        if self._path is None:
-            return
-        asked = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-        seen = _stamp(self._path)
+        path = self._source.path
+        port = sock.getsockname()[1]
+        seen = _stamp(path)
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(asked.wait(), RELOAD_POLL_S)
-            stamp = _stamp(self._path)
-            if asked.is_set() or stamp != seen:
-                asked.clear()
+                await asyncio.wait_for(reload_asked.wait(), RELOAD_POLL_S)
+            stamp = _stamp(path)
+            if reload_asked.is_set() or stamp != seen:
+                reload_asked.clear()
                 seen = stamp
-                reload(self._path, built, gateway)
+                reload(self._source, built, listener, port)
 
 
-def reload(path: Path, built: Built, gateway: Gateway) -> bool:
+def reload(source: Source, built: Built, listener: Listener, port: int) -> bool:
     """Put the file in force if it can be used; tell the log either way."""
     try:
-        config = load_config(path)
-        later = built.reload(config)
+        config = source.load()
+        # The address stays the one that was bound, whatever the file says now.
+        check_bind(_bound(config, built.config))
+        snapshot = built.prepare(config)
+        check_upstreams(snapshot.deployments.values(), built.config.server.host, port)
     except ConfigError as error:
         for problem in error.problems:
             log.error("configuration refused, the old one stays in force: %s", problem)  # noqa: TRY400
         return False
-    gateway.settings = settings_of(config)
-    gateway.rekey()
+    except Exception as error:  # noqa: BLE001  a defect in reading a file must not end a gateway that serves
+        log.error("reload failed, the old one stays: %s at %s", type(error).__name__, places(error))  # noqa: TRY400
+        return False
+    old = built.config.server
+    later = [f"server.{name}" for name in AT_START if getattr(old, name) != getattr(config.server, name)]
+    config = _bound(config, built.config)
+    later += built.reload(config, snapshot)
+    listener.apply(config)
     if later:
         log.warning("changed, but in force only after a restart: %s", ", ".join(later))
     log.info("configuration version %d is in force", built.engine.snapshot.version)
     return True
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _bound(config: Config, old: Config) -> Config:
+    """Return a configuration with what of `server` a running process cannot change."""
+    fixed = {name: getattr(old.server, name) for name in AT_START}
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **fixed))
+
+
+def _stamp(path: Path | None) -> tuple[int, int]:
     try:
-        stat = path.stat()
+        stat = None if path is None else path.stat()
     except OSError:
-        return (0, 0)
-    return (stat.st_mtime_ns, stat.st_size)
+        stat = None
+    return (0, 0) if stat is None else (stat.st_mtime_ns, stat.st_size)
 
 
 @asynccontextmanager
-async def _running(built: Built) -> AsyncIterator[None]:
+async def _closing(built: Built) -> AsyncIterator[None]:
     try:
         yield
     finally:
         await built.close()
 
 
-async def _sweep(server: uvicorn.Server) -> None:
+async def _sweep(listener: Listener) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(1)
-        sweep_all(server.server_state.connections, loop.time())
+        sweep_all(listener.connections, loop.time())
 
 
-async def _when_started(server: uvicorn.Server, tell: Callable[[], None]) -> None:
-    while not server.started and not server.should_exit:
-        await asyncio.sleep(0.01)
-    tell()
-
-
-class _Server(uvicorn.Server):
-    """Tells the gateway when it drains, so that `/readyz` turns before connections do."""
-
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
-        super().__init__(config)
-        self._gateway = gateway
-
-    def handle_exit(self, sig: int, frame: object) -> None:
-        """Begin to drain."""
-        self._gateway.ready = False
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # uvicorn names the frame's concrete type
-
-
-def run_worker(
-    config: Config, path: Path | None, sock: socket.socket, metrics_sock: socket.socket | None
-) -> None:
+def run_worker(process: Process, sock: socket.socket, metrics_sock: socket.socket | None) -> None:
     """Run one gateway process on uvloop until it is told to stop."""
     import uvloop  # noqa: PLC0415  absent on Windows
 
-    uvloop.run(Process(config, path).run(sock, metrics_sock))
+    uvloop.run(process.run(sock, metrics_sock))

@@ -23,5 +23,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     """Requests served at once; further ones are answered 503."""
     keep_alive_s: float = 15.0
     """A stream silent for this long gets a keep-alive frame."""
+    max_streams_per_key: int = 64
+    """Streams one key may have open; further ones are answered 503."""
+    behind_proxy: bool = False
+    """Client addresses are all the proxy's: nothing is counted by address."""
     keys: tuple[GatewayKey, ...] = ()
     """Empty = no authentication: loopback only."""

@@ -19,6 +19,8 @@ CAPACITY = 10_000
 """Records kept; each takes a few kilobytes."""
 KEYS = 100_000
 """Counters kept, and values kept."""
+VALUE_BYTES = 64 * 1024 * 1024
+"""Size of all values kept together."""
 
 
 class _Kept(Struct, frozen=True):
@@ -93,8 +95,11 @@ def _after(query: Query, found: list[_Kept]) -> list[_Kept]:
 class _Expiring(Generic[V]):
     """A dictionary whose entries end; when it is full, those that ended go, then those kept longest."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, max_weight: int, weight: Callable[[V], int]) -> None:
         self._capacity = capacity
+        self._max_weight = max_weight
+        self._weight_of = weight
+        self._weight = 0
         self._items: dict[str, tuple[V, float]] = {}
 
     def get(self, key: str, now: float) -> tuple[V, float] | None:
@@ -104,30 +109,44 @@ class _Expiring(Generic[V]):
 
     def put(self, key: str, value: V, ends_at: float, now: float) -> None:
         """Keep a value until `ends_at`."""
-        if key not in self._items and len(self._items) >= self._capacity:
-            self._make_room(now)
+        self.pop(key)
+        weight = self._weight_of(value)
+        if len(self._items) >= self._capacity or self._weight + weight > self._max_weight:
+            self._make_room(weight, now)
         self._items[key] = (value, ends_at)
+        self._weight += weight
 
     def pop(self, key: str) -> None:
         """Let go of a value."""
-        self._items.pop(key, None)
+        found = self._items.pop(key, None)
+        if found is not None:
+            self._weight -= self._weight_of(found[0])
 
-    def _make_room(self, now: float) -> None:
+    def _make_room(self, weight: int, now: float) -> None:
         # A tenth at once, so that a full dictionary does not look at every key for every new one.
-        room = max(1, self._capacity // 10)
-        left = {key: item for key, item in self._items.items() if item[1] > now}
-        for key in list(left)[: max(0, len(left) - self._capacity + room)]:
-            del left[key]
-        self._items = left
+        for key in [key for key, item in self._items.items() if item[1] <= now]:
+            self.pop(key)
+        most = self._capacity - max(1, self._capacity // 10)
+        heaviest = self._max_weight - max(weight, self._max_weight // 10)
+        for key in list(self._items):
+            if len(self._items) <= most and self._weight <= heaviest:
+                break
+            self.pop(key)
 
 
 class MemoryStore:
-    """A `Store` in dictionaries."""
+    """A `Store` in dictionaries, bounded in number and, for values, in size."""
 
-    def __init__(self, capacity: int = KEYS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        capacity: int = KEYS,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        value_bytes: int = VALUE_BYTES,
+    ) -> None:
         self._clock = clock
-        self._counters: _Expiring[int] = _Expiring(capacity)
-        self._values: _Expiring[bytes] = _Expiring(capacity)
+        self._counters: _Expiring[int] = _Expiring(capacity, capacity, lambda _: 0)
+        self._values: _Expiring[bytes] = _Expiring(capacity, value_bytes, len)
 
     async def incr(self, key: str, by: int, *, ttl_s: float) -> int:
         """Add to a counter; see `Store.incr`."""

@@ -1,0 +1,97 @@
+"""What answers say beside their body: the response headers of docs/design/WIRE.md section 6. Floor 6."""
+
+import re
+from collections.abc import Iterable
+from math import ceil
+
+from turnout.engine.exchange import Exchange, Routing
+from turnout.errors import Retry, TurnoutError
+from turnout.server.http import RawHeaders
+from turnout.types.record import Outcome
+
+_WORD = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,64}")
+_MOST_WORDS = 32
+"""Of a list in a header: names of fields are the client's own, as many as it likes to invent."""
+
+
+def chosen(routing: Routing, reason: str) -> RawHeaders:
+    """Return the headers that name the decision."""
+    return [
+        (b"x-turnout-route", routing.route.encode()),
+        (b"x-turnout-strategy", routing.strategy.encode()),
+        (b"x-turnout-reason", reason.encode()),
+    ]
+
+
+def answered_by(model: str, provider: str) -> RawHeaders:
+    """Return the headers that name who answered, or who was asked last."""
+    return [(b"x-turnout-model", model.encode()), (b"x-turnout-provider", provider.encode())]
+
+
+def effort(exchange: Exchange) -> RawHeaders:
+    """Return the headers that tell how often the request went out, as far as that is known."""
+    return [
+        (b"x-turnout-decision-id", b"dec_" + exchange.ask.request_id[4:].encode()),
+        (b"x-turnout-attempts", b"%d" % exchange.n_calls),
+        (b"x-turnout-fallbacks", b"%d" % exchange.n_fallbacks),
+    ]
+
+
+def notices(exchange: Exchange) -> RawHeaders:
+    """Return the headers that tell what was left out or deserves a look; mostly none."""
+    headers: RawHeaders = []
+    if exchange.dropped:
+        headers.append((b"x-turnout-dropped-params", _words(exchange.dropped)))
+    warnings = (*exchange.ask.warnings, *exchange.warnings)
+    if warnings:
+        headers.append((b"x-turnout-warnings", _words(warnings)))
+    return headers
+
+
+def spent(outcome: Outcome, upstream_s: float) -> RawHeaders:
+    """Return the headers known once everything is settled."""
+    headers = [
+        (b"x-turnout-cost-state", outcome.cost_state.encode()),
+        (b"x-turnout-overhead-ms", b"%.3f" % (outcome.overhead_s * 1000)),
+        (b"x-turnout-upstream-ms", b"%.3f" % (upstream_s * 1000)),
+    ]
+    if outcome.cost_nusd is not None:
+        headers.append((b"x-turnout-cost-usd", usd(outcome.cost_nusd).encode()))
+    return headers
+
+
+def failed(error: TurnoutError, exchange: Exchange | None) -> RawHeaders:
+    """Return the headers of a failure: its class, whether and when to come back, what had been decided."""
+    headers: RawHeaders = [(b"x-turnout-error-class", error.row.word.encode())]
+    wait_s = error.retry_after_s
+    if wait_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, ceil(wait_s))))
+        headers.append((b"retry-after-ms", b"%d" % ceil(wait_s * 1000)))
+    headers.append((b"x-should-retry", b"true" if should_retry(error) else b"false"))
+    if exchange is not None and exchange.routing is not None:
+        headers += chosen(exchange.routing, exchange.fallback_reason or exchange.routing.reason)
+        headers += effort(exchange)
+        if exchange.attempts:
+            last = exchange.attempts[-1]
+            headers += answered_by(last.model, last.provider)
+        headers += notices(exchange)
+    return headers
+
+
+def should_retry(error: TurnoutError) -> bool:
+    """Tell whether the same request may succeed when sent again: in the upstream's word, else in ours."""
+    if error.upstream is not None and error.upstream.should_retry is not None:
+        return error.upstream.should_retry
+    return error.row.retry not in (Retry.NO, Retry.OTHER_KEY)
+
+
+def usd(nano: int) -> str:
+    """Write nano-USD as decimal USD with at most nine places."""
+    whole, rest = divmod(nano, 1_000_000_000)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+def _words(words: Iterable[str]) -> bytes:
+    """Write words as a list; what is not a word stays out: names of fields may be a client's invention."""
+    fit = [word for word in dict.fromkeys(words) if _WORD.fullmatch(word)]
+    return ",".join(fit[:_MOST_WORDS]).encode()

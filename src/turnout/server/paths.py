@@ -1,0 +1,78 @@
+"""Which endpoint a method and a path mean. Floor 6.
+
+One dictionary maps (method, path) to an endpoint object; aliases map to the same object, so that there is
+one authorisation check per endpoint and nothing reads a URL as text (S-06). Paths whose end is an id are
+found by their prefix.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, NamedTuple, TypeVar
+
+V = TypeVar("V")
+OPENAI, ANTHROPIC, GEMINI = "openai_chat", "anthropic", "gemini"
+_BASES: Mapping[str, tuple[str, ...]] = {
+    OPENAI: ("/v1", "", "/openai/v1", "/api/v1"),
+    ANTHROPIC: ("/v1", "", "/anthropic/v1"),
+    GEMINI: ("/v1beta", "/v1"),
+}
+"""Dialect -> where clients look for it (docs/design/WIRE.md section 1)."""
+_SPOKEN_UNDER = (
+    ("/v1/messages", ANTHROPIC),
+    ("/messages", ANTHROPIC),
+    ("/anthropic/", ANTHROPIC),
+    ("/v1beta/", GEMINI),
+)
+"""Beginnings of paths that tell the client's dialect, also where there is no endpoint."""
+
+
+class Found(NamedTuple, Generic[V]):
+    """An endpoint, the dialect its errors speak, and the id at the end of the path."""
+
+    endpoint: Callable[[V], Awaitable[None]]
+    dialect: str
+    rest: str = ""
+
+
+class Paths(Generic[V]):
+    """The routing table."""
+
+    __slots__ = ("_exact", "_prefixes")
+
+    def __init__(self) -> None:
+        self._exact: dict[tuple[str, str], Found[V]] = {}
+        self._prefixes: list[tuple[str, str, Found[V]]] = []
+
+    def add(self, method: str, path: str, endpoint: Callable[[V], Awaitable[None]], dialect: str) -> None:
+        """Serve a path under every base of its dialect; one that ends in `/` is a prefix, the rest an id."""
+        for base in _BASES[dialect]:
+            if path.endswith("/"):
+                self._prefixes.append((method, base + path, Found(endpoint, dialect)))
+            else:
+                self._exact[method, base + path] = Found(endpoint, dialect)
+
+    def add_root(self, path: str, endpoint: Callable[[V], Awaitable[None]]) -> None:
+        """Serve a path as it stands, by GET and HEAD."""
+        for method in ("GET", "HEAD"):
+            self._exact[method, path] = Found(endpoint, OPENAI)
+
+    def find(self, method: str, path: str) -> Found[V] | None:
+        """Return what serves this; None = nothing does."""
+        found = self._exact.get((method, path))
+        if found is not None:
+            return found
+        for want, prefix, each in self._prefixes:
+            if method == want and path.startswith(prefix) and len(path) > len(prefix):
+                return Found(each.endpoint, each.dialect, path[len(prefix) :])
+        return None
+
+    def methods(self, path: str) -> list[str]:
+        """Return the methods that are served at a path."""
+        exact = {method for method, known in self._exact if known == path}
+        return sorted(
+            exact | {m for m, prefix, _ in self._prefixes if path.startswith(prefix) and path != prefix}
+        )
+
+
+def dialect_of(path: str) -> str:
+    """Return the dialect a client speaks, as far as the path tells it."""
+    return next((dialect for start, dialect in _SPOKEN_UNDER if path.startswith(start)), OPENAI)

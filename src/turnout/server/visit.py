@@ -1,0 +1,87 @@
+"""One HTTP request at the gateway, and what it holds while it is served. Floor 6."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from turnout.engine.exchange import Exchange
+from turnout.errors import GatewayOverloaded
+from turnout.server.http import Disconnected, HangUp, Receive, Scope, Send
+from turnout.server.ids import new_request_id
+from turnout.server.inbound import Inbound
+from turnout.types.principal import Principal
+
+T = TypeVar("T")
+
+
+class Visit:
+    """One HTTP request at the gateway."""
+
+    __slots__ = (
+        "exchange",
+        "hops",
+        "inbound",
+        "path_rest",
+        "principal",
+        "receive",
+        "request_id",
+        "scope",
+        "send",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.request_id = new_request_id()
+        self.path_rest = ""
+        self.inbound = Inbound()
+        self.principal = Principal()
+        self.hops = b""
+        self.exchange: Exchange | None = None
+        """What the engine made of it, once it had it."""
+
+    @property
+    def address(self) -> str:
+        """The client's address; "" where it has none."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
+
+class StreamPlace:
+    """A place among the streams one key may have open."""
+
+    __slots__ = ("_key", "_most", "_open")
+
+    def __init__(self, open_: dict[str, int], key: str | None, most: int) -> None:
+        self._open = open_
+        self._key = key
+        self._most = most
+
+    def __enter__(self) -> None:
+        if self._key is None:
+            return
+        n_open = self._open.get(self._key, 0)
+        if n_open >= self._most:
+            raise GatewayOverloaded("this key has too many streams open", retry_after_s=1)
+        self._open[self._key] = n_open + 1
+
+    def __exit__(self, *exc: object) -> None:
+        if self._key is None:
+            return
+        self._open[self._key] -= 1
+        if not self._open[self._key]:
+            del self._open[self._key]
+
+
+async def while_there(visit: Visit, work: Awaitable[T]) -> T:
+    """Wait for work as long as the client is there. Raises `Disconnected` when it left."""
+    hang_up = HangUp(visit.receive)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if hang_up.gone:
+            raise Disconnected from None
+        raise
+    finally:
+        hang_up.stop()
