@@ -18,7 +18,7 @@ from turnout.engine.engine import Opened
 from turnout.engine.exchange import Exchange
 from turnout.engine.recommend import Wanted, described
 from turnout.engine.reply import Reply
-from turnout.layers.base import conclude
+from turnout.layers.base import total
 from turnout.server.ids import new_request_id
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, ChatResponse, Text, ToolCall
@@ -312,6 +312,8 @@ def _answer(exchange: Exchange, reply: Reply, response: ChatResponse) -> Answer:
 
 
 def _cost(exchange: Exchange) -> tuple[NanoUsd | None, CostState]:
-    # Without a journal nobody has concluded the request yet.
-    outcome = exchange.outcome or conclude(exchange, None, exchange.started)
-    return outcome.cost_nusd, outcome.cost_state
+    if exchange.outcome is not None:
+        return exchange.outcome.cost_nusd, exchange.outcome.cost_state
+    # Not over yet, or without a journal, which is what concludes a request.
+    _, cost_nusd, state = total(exchange.attempts)
+    return cost_nusd, state

@@ -108,7 +108,7 @@ def conclude(exchange: Exchange, error: BaseException | None, now: float) -> Out
         call.settle()
     reply = exchange.reply
     attempts = exchange.attempts
-    usage, cost_nusd, cost_state = _total(attempts)
+    usage, cost_nusd, cost_state = total(attempts)
     total_s = now - exchange.started
     estimated = any(attempt.usage_estimated for attempt in attempts)
     outcome = exchange.outcome = Outcome(
@@ -142,7 +142,7 @@ def _word(exchange: Exchange, error: BaseException | None) -> str | None:
     return CLIENT_CLOSED if isinstance(error, _GONE) else "internal"
 
 
-def _total(attempts: list[Attempt]) -> tuple[Usage | None, NanoUsd | None, CostState]:
+def total(attempts: list[Attempt]) -> tuple[Usage | None, NanoUsd | None, CostState]:
     """Sum usage and money; a sum with one unknown part is unknown."""
     if len(attempts) == 1:
         only = attempts[0]
