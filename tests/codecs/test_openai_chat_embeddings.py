@@ -56,6 +56,7 @@ def test_a_request_is_read() -> None:
         wire=Wire("openai_chat", tree),
         tags=("t",),
         session="u",
+        ours=frozenset({"tags"}),
     )
 
 
