@@ -22,6 +22,7 @@ from turnout.catalog.prices import UsdPrice
 from turnout.errors import ConfigError
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, RetryBudgetConfig
+from turnout.strategies.pipeline import Limit
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 
@@ -194,22 +195,13 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """File written by `turnout catalog update --write`."""
 
 
-class SurfaceLimitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How slow answers of a surface may be."""
-
-    ttft_s: float | None = None
-    total_s: float | None = None
-    eta: float = 0.05
-    """Share of answers that may be slower."""
-
-
 class SurfaceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules of a product place, which win over any strategy."""
 
     q_floor: float | None = None
     safety_floor: float | None = None
     """Least score on the benchmark `safety`; a model without one is not asked."""
-    slo: SurfaceLimitConfig = SurfaceLimitConfig()
+    slo: Limit = Limit()
     max_cost_usd: float | None = None
     visibility: Literal["user", "background"] = "user"
     allow: tuple[str, ...] = ()

@@ -162,11 +162,6 @@ def _check_surface(row: SurfaceConfig, path: str, problems: list[str]) -> None:
     for name, floor in (("q_floor", row.q_floor), ("safety_floor", row.safety_floor)):
         if floor is not None and not 0 <= floor <= 1:
             problems.append(f"{path}.{name} is {floor}; expected between 0 and 1")
-    for name, seconds in (("ttft_s", row.slo.ttft_s), ("total_s", row.slo.total_s)):
-        if seconds is not None and not 0 < seconds < float("inf"):
-            problems.append(f"{path}.slo.{name} is {seconds}; expected positive seconds")
-    if not 0 < row.slo.eta < 1:
-        problems.append(f"{path}.slo.eta is {row.slo.eta}; expected between 0 and 1")
     if row.max_cost_usd is not None and not 0 <= row.max_cost_usd < float("inf"):
         problems.append(f"{path}.max_cost_usd is {row.max_cost_usd}; expected at least 0")
 
