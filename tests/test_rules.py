@@ -68,6 +68,7 @@ BROAD_ALLOWED: dict[str, str] = {
     "turnout.stores.spool.journal.SpooledJournal._carry_over": "the writer outlives its defects; logged",
     "turnout.testing.layer._escaping": "hands what a layer let out to the assertions",
     "turnout.server.app.Gateway._visit": "the server boundary: a defect becomes an answer and a log entry",
+    "turnout.server.cycle.Cycle.run_asgi": "the connection's boundary, for what the application let through",
     "turnout.server.stream.Stream.run": "the server boundary, once a stream has begun",
     "turnout.server.serve.reload": "a defect in reading a file must not end a gateway that serves; logged",
 }

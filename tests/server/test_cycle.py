@@ -165,7 +165,7 @@ async def test_the_sweep_closes_a_connection_that_idles_too_long() -> None:
     protocol.data_received(ASKED)
     await settle()
     now = asyncio.get_running_loop().time()
-    sweep_all([protocol], now + protocol.timeout_keep_alive - 0.1)
+    sweep_all([protocol], now + protocol.keep_alive_s - 0.1)
     assert not socket.closed
-    sweep_all([protocol], now + protocol.timeout_keep_alive + 1)
+    sweep_all([protocol], now + protocol.keep_alive_s + 1)
     assert socket.closed

@@ -1,38 +1,166 @@
-"""One request and its answer on a client connection: uvicorn's cycle with a leaner way out. Floor 6.
+"""One request and its answer on a client connection: the two ends an application is given. Floor 6.
 
 Theory of operation.
-1. Head and first piece of body leave in one write: the head is kept until something follows it. On a loopback
-   or a fast network the second system call would cost as much as all of routing.
-2. Header lines are joined at once and then counted: each line adds exactly one CR and one LF, so that any
+1. The protocol feeds the request in (`feed`, `finish`, `leave`), the application takes it with `receive`; at
+   most one future exists, and only while the application waits for something that is not there yet.
+2. Head and first piece of an answer leave in one write: the head is kept until something follows it. On a
+   fast network the second system call would cost as much as all of routing.
+3. Header lines are joined at once and then counted: each line adds exactly one CR and one LF, so that any
    other control character among them is an injected line or a broken value, and nothing is sent.
-3. A cycle ends exactly as uvicorn's does: complete when the last piece was handed to the socket, closed when
-   the client wanted no more or the lengths disagree.
+4. An answer is complete when its last piece was handed to the socket. Whatever else ends the application
+   (a failure, a cancellation, a wrong length) closes the connection, so that no client takes a part for all.
 """
 
+import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Protocol
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from turnout.server.http import Message
+from turnout.server.defects import note_defect
+from turnout.server.http import Message, RawHeaders, Receive, Scope, Send
 
 _CONTROL = bytes([*range(9), *range(10, 32), 127])
 """What no header line may hold, its own end aside (RFC 9110, 5.5)."""
 _BODILESS = frozenset({204, 304})
 _CLOSE = (b"connection", b"close")
 _CHUNKED = (b"transfer-encoding", b"chunked")
+_FAILURE = b"Internal Server Error"
 
 
-class Cycle(RequestResponseCycle):
+class App(Protocol):
+    """An ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        ...
+
+
+class Wire(Protocol):
+    """What a cycle needs of its connection."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    loop: asyncio.AbstractEventLoop
+
+    def on_response_complete(self) -> None:
+        """Go on to what follows an answer."""
+        ...
+
+
+class Cycle:
     """One request and its answer."""
 
-    _head = b""
-    """Status line and headers that wait for the first piece of body."""
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_fixed",
+        "_head",
+        "_is_head",
+        "_left",
+        "_more",
+        "_must_allow",
+        "_news",
+        "_waiter",
+        "_wire",
+        "disconnected",
+        "keep_alive",
+        "response_complete",
+        "response_started",
+        "scope",
+    )
 
-    async def send(self, message: Message) -> None:  # type: ignore[override]  # ours is any mapping
+    def __init__(
+        self, wire: Wire, scope: Scope, fixed: RawHeaders, *, keep_alive: bool, must_allow: bool
+    ) -> None:
+        self._wire = wire
+        self.scope = scope
+        self._fixed = fixed
+        """Headers of every answer."""
+        self.keep_alive = keep_alive
+        self._must_allow = must_allow
+        """The client waits for `100 Continue` before it sends the body."""
+        self._body = b""
+        self._more = True
+        self._news = False
+        """Something came that the application has not been told."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_head = scope["method"] == "HEAD"
+        self._head = b""
+        """Status line and headers that wait for the first piece of body."""
+        self._chunked = False
+        self._left = 0
+        """Bytes of the promised length still to come."""
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+
+    # The connection's side.
+
+    def feed(self, data: bytes) -> None:
+        """Take in a piece of the request's body."""
+        self._body = self._body + data if self._body else data
+        if len(self._body) > HIGH_WATER_LIMIT:
+            self._wire.flow.pause_reading()
+        self._tell()
+
+    def finish(self) -> None:
+        """Take in the end of the request."""
+        self._more = False
+        self._tell()
+
+    def leave(self) -> None:
+        """Take in that the client is gone."""
+        self.disconnected = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news = True
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # The application's side.
+
+    async def run_asgi(self, app: App) -> None:
+        """Let the application answer."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception as error:  # noqa: BLE001  the connection's boundary: answered, noted without data
+            note_defect("a request", error)
+            if self.response_started:
+                self._wire.transport.close()
+            else:
+                await self._fail()
+        finally:
+            if not self.response_complete:
+                self._wire.transport.close()
+
+    async def receive(self) -> Message:
+        """Give the application a piece of the request, or tell it that the client has left."""
+        wire = self._wire
+        if self._must_allow:
+            self._must_allow = False
+            wire.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._news and not self.disconnected and not self.response_complete:
+            wire.flow.resume_reading()
+            self._waiter = wire.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._news = False
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self._body = self._body, b""
+        return {"type": "http.request", "body": body, "more_body": self._more}
+
+    async def send(self, message: Message) -> None:
         """Take a part of the answer from the application."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+        flow = self._wire.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
         if self.disconnected:
             return
         kind = message["type"]
@@ -43,28 +171,16 @@ class Cycle(RequestResponseCycle):
         else:
             raise RuntimeError(f"an answer cannot go on with {kind!r} here")
 
-    async def receive(self) -> Any:
-        """Give the application a part of the request, or tell it that the client has left."""
-        event = self.message_event
-        if not event.is_set() or self.waiting_for_100_continue or self.flow.read_paused:
-            return await super().receive()
-        event.clear()
-        if self.disconnected or self.response_complete:
-            return {"type": "http.disconnect"}
-        body, self.body = self.body, bytearray()
-        return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
-
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
-        self.waiting_for_100_continue = False
-        lines = [*self.default_headers, *headers]
+        self._must_allow = False
+        lines = [*self._fixed, *headers]
         named = dict(lines)
         length = named.get(b"content-length")
         if length is not None:
-            self.chunked_encoding = False
-            self.expected_content_length = int(length)
-        elif self.scope["method"] != "HEAD" and status not in _BODILESS:
-            self.chunked_encoding = True
+            self._left = int(length)
+        elif not self._is_head and status not in _BODILESS:
+            self._chunked = True
             lines.append(_CHUNKED)
         if named.get(b"connection") == b"close":
             self.keep_alive = False
@@ -73,32 +189,35 @@ class Cycle(RequestResponseCycle):
         self._head = STATUS_LINE[status] + head_block(lines)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
-        head, self._head = self._head, b""
-        if self.scope["method"] == "HEAD":
-            self.expected_content_length = 0
-            out = head
-        elif self.chunked_encoding:
-            out = b"%b%x\r\n%b\r\n" % (head, len(body), body) if body else head
+        out, self._head = self._head, b""
+        if self._is_head:
+            self._left = 0
+        elif self._chunked:
+            if body:
+                out = b"%b%x\r\n%b\r\n" % (out, len(body), body)
             if not more:
                 out += b"0\r\n\r\n"
         else:
-            self.expected_content_length -= len(body)
-            if self.expected_content_length < 0:
-                raise RuntimeError("the body is longer than its content-length")
-            out = head + body
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the body has another length than its content-length")
+            out += body
         if out:
-            self.transport.write(out)
+            self._wire.transport.write(out)
         if not more:
             self._complete()
 
     def _complete(self) -> None:
-        if self.expected_content_length:
-            raise RuntimeError("the body is shorter than its content-length")
         self.response_complete = True
-        self.message_event.set()
+        self._tell()
         if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+            self._wire.transport.close()
+        self._wire.on_response_complete()
+
+    async def _fail(self) -> None:
+        length = (b"content-length", b"%d" % len(_FAILURE))
+        await self.send({"type": "http.response.start", "status": 500, "headers": [length, _CLOSE]})
+        await self.send({"type": "http.response.body", "body": _FAILURE})
 
 
 def head_block(lines: list[tuple[bytes, bytes]]) -> bytes:

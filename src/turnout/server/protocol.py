@@ -1,32 +1,37 @@
-"""uvicorn's HTTP/1.1 protocol with the limits of SECURITY.md sections 4 and 7. Floor 6.
+"""A client connection: HTTP/1.1 in, one cycle per request. Floor 6.
 
-Theory of operation. Sizes and counts are checked as bytes arrive; times are checked by one sweep per second
-over all connections (`sweep`), so that no request pays for a timer of its own. uvicorn keeps connections,
-tasks and shutdown; the way of a request through the parser is ours, as every header walks it.
+Theory of operation. uvicorn's server listens, counts connections and tasks, and asks connections to shut
+down; the connection itself is ours, on the same parser (llhttp), because every header passes through it.
 
 1. A request head is complete within `header_timeout_s` of its first byte, and a body arrives at no less than
    `MIN_BODY_RATE` after `body_timeout_s`; otherwise the connection is closed.
 2. A head is at most 32 KiB, with at most 100 headers of at most 16 KiB each.
 3. Anything ambiguous (two lengths, length with chunking, a malformed `Host`) is answered 400 and closed.
-4. Between two requests a connection idles for at most uvicorn's keep-alive time, seen by the sweep as well.
+4. Sizes and counts are checked as bytes arrive; times are checked by one sweep per second over all
+   connections (`sweep`), so that no request pays for a timer of its own.
+5. Requests that were pipelined wait their turn, and nothing more is read until it comes.
 """
 
 import asyncio
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
+import httptools
 import msgspec
-from httptools import HttpParserError, parse_url
+from httptools import HttpParserError, HttpParserUpgrade
 from msgspec import Struct
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
 
 from turnout.errors import GatewayOverloaded, InvalidRequest, RequestTooLarge, TurnoutError
-from turnout.server.cycle import Cycle, head_block
-from turnout.server.http import JSON_TYPE, RawHeaders
+from turnout.server.cycle import App, Cycle, head_block
+from turnout.server.http import JSON_TYPE, RawHeaders, Scope
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -38,6 +43,7 @@ _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """What frames and addresses a message; other names that may stand once are the application's to check."""
 MAX_DRAIN_BYTES = 64 * 1024 * 1024
 """Of a body whose request was answered already: read and dropped, so that the client sees the answer."""
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class WireLimits(Struct, frozen=True, kw_only=True):
@@ -62,16 +68,37 @@ Refusal = Callable[[str, TurnoutError], tuple[RawHeaders, bytes]]
 """Path as sent and failure -> headers and body, in the dialect the path hints at."""
 
 
-class GatewayProtocol(HttpToolsProtocol):
+class GatewayProtocol(asyncio.Protocol):
     """One client connection."""
 
-    wire_limits: WireLimits
+    wire_limits: ClassVar[WireLimits]
     refusal: Refusal
-    per_address: Counter[str]
+    per_address: ClassVar[Counter[str]]
     """Open connections. These three are set per listener by `protocol_for`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.loop = _loop or asyncio.get_running_loop()
+        self.app = cast("App", config.loaded_app)  # uvicorn wraps nothing around it as configured here
+        self.server_state = server_state
+        self.keep_alive_s = config.timeout_keep_alive
+        self.transport: asyncio.Transport
+        self.flow: FlowControl
+        self.cycle: Cycle | None = None
+        """The latest request; None before the first."""
+        self.address = ""
+        """The client's; "" on a socket that has none."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._ends: dict[str, Any] = {}
+        """The part of every scope that says who is connected."""
+        self._url = b""
+        self._headers: RawHeaders = []
+        self._waiting: deque[Cycle] = deque()
         self._head_since: float | None = None
         self._n_head = 0
         self._body_since: float | None = None
@@ -79,26 +106,47 @@ class GatewayProtocol(HttpToolsProtocol):
         self._idle_since: float | None = None
         self._refusal: Refused | None = None
 
-    def connection_made(self, transport: Any) -> None:
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, unless its address holds too many."""
-        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", transport)  # what a stream protocol always gets
+        self.flow = FlowControl(self.transport)
+        self.server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
+        client = get_remote_addr(self.transport)
+        self._ends = {
+            "client": client,
+            "server": get_local_addr(self.transport),
+            "scheme": "https" if is_ssl(self.transport) else "http",
+        }
         self._head_since = self.loop.time()
+        self.address = client[0] if client is not None else ""
         most = self.wire_limits.max_connections_per_address
         self.per_address[self.address] += 1
         if most is not None and self.address and self.per_address[self.address] > most:
             self._refuse(503, "too many connections from this address")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of a connection."""
+        """Tell what is being served that its client is gone."""
+        self.server_state.connections.discard(self)
         self.per_address[self.address] -= 1
         if not self.per_address[self.address]:
             del self.per_address[self.address]
-        super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.leave()
+        for cycle in self._waiting:
+            cycle.leave()
+        self._waiting.clear()
+        self.flow.resume_writing()
+        self.transport.close()
 
-    @property
-    def address(self) -> str:
-        """The client's address; "" on a socket that has none."""
-        return self.client[0] if self.client is not None else ""
+    def pause_writing(self) -> None:
+        """The client reads too slowly: hold the answer back."""
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        self.flow.resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, counting what belongs to a head or a body."""
@@ -107,18 +155,44 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._head_since = self.loop.time()
                 self._idle_since = None
             self._n_head += len(data)
-        super().data_received(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            pass  # no other protocol is spoken here: the request is served as the HTTP/1.1 it is
+        except HttpParserError:
+            self._answer(self._refusal or _refused(400, "the request is not valid HTTP/1.1"))
+            return
         if self._refusal is None and self._body_since is None and self._n_head > MAX_HEAD_BYTES:
             self._refuse(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
 
+    # Called by uvicorn's server.
+
+    def shutdown(self) -> None:
+        """Close as soon as nothing is being answered."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+    # Called by the parser.
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._url = b""
+        self._headers = []
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request target."""
+        self._url += url
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
-        if len(self.headers) >= MAX_HEADERS:
+        if len(self._headers) >= MAX_HEADERS:
             self._stop(431, f"more than {MAX_HEADERS} headers")
         if len(value) > MAX_HEADER_BYTES:
             self._stop(431, f"a header exceeds {MAX_HEADER_BYTES} bytes")
         if b"_" not in name:  # a proxy may fold it into the name with dashes (S-41)
-            self.headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole, then hand the request over."""
@@ -126,31 +200,48 @@ class GatewayProtocol(HttpToolsProtocol):
             self._check_size()
         self._head_since, self._n_head = None, 0
         self._body_since, self._n_body = self.loop.time(), 0
-        version = self.parser.get_http_version()
-        self._check_headers(version)
-        scope: Any = self.scope  # a TypedDict whose path keys are set here
-        scope["http_version"] = version
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["path"], scope["raw_path"], scope["query_string"] = _target(self.url)
-        before: Any = self.cycle  # None before the first request
-        self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        parser = self._parser
+        version = parser.get_http_version()
+        must_allow = self._check_headers(version)
+        path, raw_path, query = _target(self._url)
+        scope: Scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self._headers,
+            **self._ends,
+        }
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        fixed = self.server_state.default_headers
+        before = self.cycle
+        cycle = self.cycle = Cycle(self, scope, fixed, keep_alive=keep_alive, must_allow=must_allow)
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
-        else:  # pipelined: its turn comes when the one before is answered
+            self._start(cycle)
+        else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self._waiting.append(cycle)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._n_body += len(body)
+        assert self.cycle is not None
+        if not self.cycle.response_complete:
+            self.cycle.feed(body)
+        elif self._n_body > MAX_DRAIN_BYTES:
+            self.transport.close()
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._body_since = None
+        assert self.cycle is not None
+        self.cycle.finish()
+
+    # Called by the cycle.
 
     def on_response_complete(self) -> None:
         """Serve the next pipelined request, or begin to idle."""
@@ -158,28 +249,21 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self._waiting:
+            self._start(self._waiting.popleft())
         else:
             self._idle_since = self.loop.time()
 
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
-        self._n_body += len(body)
-        if self._n_body > MAX_DRAIN_BYTES and self.cycle.response_complete:
-            self.transport.close()
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The request is complete."""
-        self._body_since = None
-        super().on_message_complete()
+    def _start(self, cycle: Cycle) -> None:
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        tasks = self.server_state.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     @property
     def _serving(self) -> bool:
         """Whether a request is being answered."""
-        cycle: Any = self.cycle  # None before the first request, though uvicorn's annotation says otherwise
-        return cycle is not None and not cycle.response_complete
+        return self.cycle is not None and not self.cycle.response_complete
 
     def sweep(self, now: float) -> None:
         """Give up on a client that is too slow; called once a second."""
@@ -197,22 +281,20 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _idles_too_long(self, now: float) -> bool:
         if self._idle_since is not None:
-            return now - self._idle_since > self.timeout_keep_alive
-        cycle: Any = self.cycle
-        silent = cycle is None and self._head_since is not None
-        return silent and now - (self._head_since or now) > self.wire_limits.header_timeout_s
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what the parser refused."""
-        self._answer(self._refusal or _refused(400, "the request is not valid HTTP/1.1"))
+            return now - self._idle_since > self.keep_alive_s
+        if self.cycle is not None or self._head_since is None:
+            return False
+        return now - self._head_since > self.wire_limits.header_timeout_s
 
     def _check_size(self) -> None:
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
+        if len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers) > MAX_HEAD_BYTES:
             self._stop(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
 
-    def _check_headers(self, version: str) -> None:
+    def _check_headers(self, version: str) -> bool:
+        """Refuse what is ambiguous; tell whether the client waits for leave to send its body."""
         seen: set[bytes] = set()
-        for name, value in self.headers:
+        must_allow = False
+        for name, value in self._headers:
             if name in _SINGLE:
                 if name in seen:
                     self._stop(400, f"the header {name.decode()} was sent twice")
@@ -220,9 +302,10 @@ class GatewayProtocol(HttpToolsProtocol):
                 if name == b"host":
                     self._check_host(value)
             elif name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
+                must_allow = True
         if b"host" not in seen and version != "1.0":
             self._stop(400, "the Host header is missing")
+        return must_allow
 
     def _check_host(self, value: bytes) -> None:
         if not _HOST.fullmatch(value):
@@ -243,9 +326,9 @@ class GatewayProtocol(HttpToolsProtocol):
     def _answer(self, refused: Refused) -> None:
         if self.transport.is_closing():
             return
-        if not self._serving or not self.cycle.response_started:
-            url: bytes = getattr(self, "url", b"")  # none before the first request begins
-            headers, body = self.refusal(url.decode("latin-1"), refused.error)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            headers, body = self.refusal(self._url.decode("latin-1"), refused.error)
             length = (b"content-length", b"%d" % len(body))
             lines = [*self.server_state.default_headers, *headers, length, (b"connection", b"close")]
             phrase = HTTPStatus(refused.status).phrase.encode()
@@ -268,7 +351,7 @@ def _target(url: bytes) -> tuple[str, bytes, bytes]:
     """Return path, path as sent, and query of a request target."""
     raw, query = url, b""
     if url[:1] != b"/" or b"?" in url or b"#" in url:
-        parsed = parse_url(url)
+        parsed = httptools.parse_url(url)
         if parsed.path is None:
             raise HttpParserError("the request names no path")
         raw, query = parsed.path, parsed.query or b""
