@@ -82,7 +82,7 @@ def test_every_step_happens_the_gateway_stays_until_ctrl_c_and_nothing_is_left_b
     assert process.returncode == 0, told + rest
     assert "all 10 checks passed" in told
     assert re.search(r"SIGKILL to the process of +emu-openai/large", told)
-    assert "local/" not in told
+    assert re.search(r"not asked +local/smollm2-135m +left out +--no-local-model", told)
     for address in set(re.findall(r"http://127\.0\.0\.1:\d+", told)):
         with pytest.raises(urllib.error.URLError):
             urllib.request.urlopen(address, timeout=5)

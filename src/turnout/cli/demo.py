@@ -268,7 +268,9 @@ class Demo:
             players=self._players,
         )
         console = self._console
-        console.print(demo_tables.decisions(told, records, killed_at, console.width))
+        missing = self._missing if self._wants_local else "--no-local-model"
+        table = demo_tables.decisions(told, records, killed_at, console.width, missing=missing)
+        console.print(table)
         console.print(demo_tables.legend(self._players), style="dim")
         said = next((each.text for each in told if each.model == LOCAL.id and each.text), "")
         if said:

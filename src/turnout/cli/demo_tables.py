@@ -38,7 +38,9 @@ def console_for(width: int = _PLAIN_WIDTH) -> "Console":
     return console if console.is_terminal else Console(highlight=False, emoji=False, width=width)
 
 
-def decisions(told: Sequence[Told], records: Mapping[str, Record], killed_at: int, width: int) -> "Table":
+def decisions(
+    told: Sequence[Told], records: Mapping[str, Record], killed_at: int, width: int, *, missing: str
+) -> "Table":
     """Return the table of all requests.
 
     Args:
@@ -46,7 +48,10 @@ def decisions(told: Sequence[Told], records: Mapping[str, Record], killed_at: in
         records: Request id -> its Record.
         killed_at: Number of the first request after the kill.
         width: Columns there are; below `_WIDE`, two facts share a cell.
+        missing: Why the real model takes no part; "" = it does.
     """
+    from rich.markup import escape
+
     wide = width >= _WIDE
     table = _table("What was decided")
     table.add_column(
@@ -59,6 +64,9 @@ def decisions(told: Sequence[Told], records: Mapping[str, Record], killed_at: in
         table.add_column("why", overflow="fold", min_width=_WHY)
     for name, least in (("tokens", 9), ("µ$", 7), ("TTFT", 6)):
         table.add_column(name, justify="right", no_wrap=True, min_width=least)
+    if missing:
+        row = ("[yellow]not asked[/]", f"[yellow]{LOCAL.id}[/]", "[yellow]left out[/]", escape(missing))
+        table.add_row(*_folded(row, wide=wide))
     for at, each in enumerate(told):
         if at == killed_at:
             table.add_section()
