@@ -17,6 +17,7 @@ from turnout.testing.emulator.app import Served
 from turnout.types.record import Record
 from turnout.types.usage import Price, Usage, cost
 
+_REAL: Final = "the real model answered whole and streamed"
 _SHOWN: Final = 3
 """Complaints told per check."""
 
@@ -51,8 +52,9 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 def check(seen: Seen) -> tuple[Check, ...]:
-    """Compare everything."""
-    return tuple(Check(claim, tuple(test(seen))) for claim, test in _CLAIMS.items())
+    """Compare everything; nothing is claimed of a real model that takes no part."""
+    claims = {**({_REAL: _real} if LOCAL in seen.players else {}), **_CLAIMS}
+    return tuple(Check(claim, tuple(test(seen))) for claim, test in claims.items())
 
 
 def _answered(seen: Seen) -> Iterator[str]:
@@ -73,8 +75,6 @@ def _streamed(seen: Seen) -> Iterator[str]:
 
 
 def _real(seen: Seen) -> Iterator[str]:
-    if LOCAL not in seen.players:
-        return
     kinds = {told.question.stream for told in seen.told if told.model == LOCAL.id and told.text}
     for stream, words in ((False, "a whole answer"), (True, "a stream")):
         if stream not in kinds:
@@ -183,7 +183,6 @@ def complaints(check: Check) -> str:
 
 _CLAIMS: Final[Mapping[str, Callable[[Seen], Iterator[str]]]] = {
     "every request was answered, or refused where it had to be": _answered,
-    "the real model answered whole and streamed": _real,
     "every stream came in pieces": _streamed,
     "every answer came from where the rules send it, for the reason on record": _routed,
     "the tool was called and its result used; the structured answer has its shape": _used_tool,
