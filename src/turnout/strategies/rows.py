@@ -43,7 +43,6 @@ GROUPS: Final[Mapping[object, str]] = {
 """Protocol of a field -> group in which its row's type is looked up."""
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `([^`]*)`")
 _PART: Final = re.compile(r"^(score\[\d+\]|order|shape)\.")
-"""Place of a part inside what a preset stands for: nothing its reader wrote."""
 _AT: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -70,9 +69,15 @@ def ready(row: Mapping[str, Json], path: str, setting: Setting, problems: list[s
     try:
         return bound(expanded(made), setting)
     except ConfigError as error:
-        preset = isinstance(made, Preset)
-        problems.extend(join(path, _PART.sub("", line) if preset else line) for line in error.problems)
+        told = map(_as_written, error.problems) if isinstance(made, Preset) else error.problems
+        problems.extend(join(path, line) for line in told)
         return None
+
+
+def _as_written(problem: str) -> str:
+    """Leave out the place inside what a preset stands for: nothing its reader wrote."""
+    bare = _PART.sub("", problem)
+    return "quality" + bare.removeprefix("values") if bare.startswith("values:") else bare
 
 
 def expanded(made: object) -> Strategy:
@@ -80,7 +85,7 @@ def expanded(made: object) -> Strategy:
     try:
         strategy = made.expand() if isinstance(made, Preset) else made
     except ValueError as error:
-        raise ConfigError((f": {error}",)) from None
+        raise ConfigError((str(error),)) from None
     return strategy  # type: ignore[return-value]  # the registry's group holds strategies
 
 
