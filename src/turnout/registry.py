@@ -52,6 +52,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "slo_tiers": "turnout.strategies.presets.tiers:SloTiers",
         "threshold": "turnout.strategies.presets.tiers:Threshold",
         "two_choices": "turnout.strategies.presets.balancing:PowerOfTwo",
+        "rules": "turnout.strategies.rules:Rules",
         "weighted": "turnout.strategies.weighted:Weighted",
     },
     "turnout.filters": {

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from turnout.cli.options import config_option, read_config
+from turnout.engine.snapshot import Route
 from turnout.types.deployment import Deployment
 
 EXAMPLE = """\
@@ -67,7 +68,7 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool) 
         import yaml
 
         click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
-    for warning in warnings(snapshot.deployments.values()):
+    for warning in [*warnings(snapshot.deployments.values()), *rule_warnings(snapshot.routes.values())]:
         click.echo(f"turnout: {warning}", err=True)
     n, routes = len(snapshot.deployments), len(snapshot.routes)
     click.echo(f"turnout: {path or 'environment'}: good; deployments: {n}, routes: {routes}", err=True)
@@ -91,3 +92,15 @@ def warnings(deployments: Iterable[Deployment]) -> list[str]:
                 hint = f"; use {', '.join(model.successors)}" if model.successors else ""
                 found.append(f"{each.id}: {verb} on {day}{hint}")
     return found
+
+
+def rule_warnings(routes: Iterable[Route]) -> list[str]:
+    """Return what deserves a look where rules decide: some that never win, some that overlap."""
+    from turnout.strategies.rules import Rules, findings
+
+    return [
+        f"route {route.name}: {finding}"
+        for route in routes
+        if isinstance(route.strategy, Rules)
+        for finding in findings(route.strategy.rules)
+    ]

@@ -1,0 +1,6 @@
+"""`rules`: the first condition that holds picks the models or the strategy. Floor 2."""
+
+from turnout.strategies.rules.findings import findings
+from turnout.strategies.rules.strategy import Otherwise, Rule, Rules
+
+__all__ = ["Otherwise", "Rule", "Rules", "findings"]
