@@ -188,7 +188,7 @@ def _checked(rows: Iterable[_Row], where: str, problems: list[str]) -> tuple[Sco
             # Lax, so that the words of a CSV cell become numbers and truth values.
             score = msgspec.convert(_words(row.fields), Score, strict=False)
         except msgspec.ValidationError as error:
-            problems.append(f"{at}: {error}")
+            problems.append(f"{at}: {_explained(error)}")
             continue
         problem = _fault(score)
         key = (_key(score.model), score.benchmark)
@@ -203,6 +203,13 @@ def _checked(rows: Iterable[_Row], where: str, problems: list[str]) -> tuple[Sco
         else:
             problems.append(f"{at}: {problem}")
     return tuple(found.values())
+
+
+def _explained(error: msgspec.ValidationError) -> str:
+    """Turn msgspec's sentence into ours: the column first, then the fault."""
+    fault, _, column = str(error).partition(" - at `$.")
+    fault = fault[:1].lower() + fault[1:]
+    return f"{column.rstrip('`')}: {fault}" if column else fault
 
 
 def _words(fields: Mapping[str, object]) -> Mapping[str, object]:

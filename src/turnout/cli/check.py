@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -9,6 +10,10 @@ import msgspec
 from turnout.cli.options import config_option, read_config
 from turnout.engine.snapshot import Route
 from turnout.types.deployment import Deployment
+from turnout.types.json import Json
+
+if TYPE_CHECKING:
+    from turnout.config import Config
 
 EXAMPLE = """\
 # turnout.yaml
@@ -38,7 +43,8 @@ aliases:
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the effective configuration as JSON instead of YAML."
 )
-def check(config_path: Path | None, schema: bool, example: bool, as_json: bool) -> None:
+@click.option("--expand", "expanded", is_flag=True, help="Print what each route's strategy stands for.")
+def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, expanded: bool) -> None:
     """Check a configuration and print what is in force, defaults included and secrets hidden.
 
     Exit status 2 and one line per problem when it cannot be used.
@@ -61,7 +67,7 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool) 
     snapshot = compile_snapshot(config, load_catalog(config), os.environ)
     egress(config, snapshot)
     check_bind(config)
-    tree = to_builtins(config)
+    tree = strategies(config) if expanded else to_builtins(config)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode())
     else:
@@ -72,6 +78,15 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool) 
         click.echo(f"turnout: {warning}", err=True)
     n, routes = len(snapshot.deployments), len(snapshot.routes)
     click.echo(f"turnout: {path or 'environment'}: good; deployments: {n}, routes: {routes}", err=True)
+
+
+def strategies(config: "Config") -> Json:
+    """Return, by route, the row that its strategy stands for: presets in full, defaults written out."""
+    from turnout.strategies.rows import expand
+
+    return {
+        route.name: expand(route.strategy, f"routes[{at}].strategy") for at, route in enumerate(config.routes)
+    }
 
 
 def warnings(deployments: Iterable[Deployment]) -> list[str]:

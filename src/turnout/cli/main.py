@@ -12,9 +12,12 @@ COMMANDS = {
     "recommend": "turnout.cli.recommend:recommend",
     "demo": "turnout.cli.demo:demo",
     "catalog": "turnout.cli.catalog:catalog",
+    "import": "turnout.cli.import_:import_",
     "journal": "turnout.cli.journal:journal",
     "record": "turnout.cli.record:record",
     "roi": "turnout.cli.roi:roi",
+    "replay": "turnout.cli.replay:replay",
+    "scores": "turnout.cli.scores:scores",
 }
 
 

@@ -94,6 +94,35 @@ def bound(strategy: Strategy, setting: Setting) -> Strategy:
     return strategy.bind(setting) if isinstance(strategy, Bindable) else strategy
 
 
+def written(part: object) -> Json:
+    """Return the row that a part, or a value in one, would be read from; defaults are written out."""
+    if isinstance(part, msgspec.Struct):
+        cls, tag = type(part), part.__struct_config__.tag
+        names = zip(part.__struct_fields__, part.__struct_encode_fields__, strict=True)
+        row = {shown: written(getattr(part, name)) for name, shown in names if name not in _filled(cls)}
+        return {"type": str(tag), **row} if tag is not None else row
+    if isinstance(part, Mapping):
+        return {str(key): written(value) for key, value in part.items()}
+    if isinstance(part, tuple | list | frozenset):
+        return [written(value) for value in part]
+    if part is None or isinstance(part, str | int | float | bool):
+        return part
+    raise TypeError(f"{type(part).__name__} is no part of a row")
+
+
+def expand(row: Mapping[str, Json], path: str) -> Json:
+    """Return the row of what a strategy's row stands for.
+
+    Raises:
+        ConfigError: The row describes nothing.
+    """
+    problems: list[str] = []
+    made = make("turnout.strategies", row, path, problems)
+    if made is None:
+        raise ConfigError(tuple(problems))
+    return written(expanded(made))
+
+
 def join(path: str, problem: str) -> str:
     """Put a path before a problem that itself begins with a path, an index or a colon."""
     return path + problem if problem[:1] in "[:" else f"{path}.{problem}"

@@ -18,7 +18,7 @@ Theory of operation (ROUTING.md 1.2 and 1.3).
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -75,6 +75,8 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
     """What Records say of an unexplored first choice."""
     gauge: Scorer | None = None
     """Measures quality for floors where no scorer does; found when a configuration is loaded."""
+
+    FILLED: ClassVar = frozenset({"gauge"})
 
     def __post_init__(self) -> None:
         names = [part.name for part in self.score]

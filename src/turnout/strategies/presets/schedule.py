@@ -29,10 +29,10 @@ class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     strategy: Strategy
     days: tuple[Day, ...] = DAYS
-    from_: str = field(default="00:00", name="from")
-    """HH:MM; the first minute inside."""
-    to: str = "24:00"
-    """HH:MM; the first minute outside."""
+    from_: str | int = field(default="00:00", name="from")
+    """HH:MM, or minutes since midnight, as which YAML reads an unquoted 18:00; the first minute inside."""
+    to: str | int = "24:00"
+    """The first minute outside."""
     zone: str = "UTC"
     """IANA name."""
     visibility: Literal["any", "user", "background"] = "any"
@@ -59,8 +59,12 @@ class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return now < end and DAYS[local.weekday() - 1] in self.days
 
 
-def minutes(text: str) -> int:
+def minutes(text: str | int) -> int:
     """Return the minutes since midnight of HH:MM, 24:00 included. Raises `ValueError`."""
+    if isinstance(text, int):
+        if not 0 <= text <= 24 * 60:
+            raise ValueError(f"{text} is not a time; expected HH:MM in quotes")
+        return text
     hours, colon, rest = text.partition(":")
     if not (colon and len(rest) == 2 and hours.isdigit() and rest.isdigit()):
         raise ValueError(f"{text!r} is not a time; expected HH:MM")
