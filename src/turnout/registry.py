@@ -95,6 +95,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "turnout.signals": {
         "canonical": "turnout.signals.canonical:CANONICAL",
+        "complexity": "turnout.signals.complexity:COMPLEXITY",
         "has.code": "turnout.signals.flags:HAS_CODE",
         "has.images": "turnout.signals.flags:HAS_IMAGES",
         "has.math": "turnout.signals.flags:HAS_MATH",

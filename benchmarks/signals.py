@@ -1,0 +1,122 @@
+"""What each signal costs on an intent of 2,000 characters, next to its ceiling (ROUTING.md 2.2).
+
+Run: `python benchmarks/signals.py [rounds]`. One core; best and p99 over single calls, so a busy machine
+shows in the p99 only. Rules: 20 that do not match, three conditions each.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from turnout.registry import load, names
+from turnout.signals.base import AbsentError, Sense
+from turnout.strategies.base import Context
+from turnout.strategies.rules import Rule, Rules
+from turnout.types.ask import Ask
+from turnout.types.chat import ChatRequest, Facts, Message, Text, ToolCall, ToolResult
+from turnout.types.deployment import Candidate, Deployment, Model, Vendor
+from turnout.types.moment import MOMENT, Moment
+from turnout.types.signal import Signal
+
+CEILINGS_US = {
+    "canonical": 150,
+    "tokens.in": 40,
+    "tokens.out_hat": 10,
+    "lexical": 150,
+    "has.code": 60,
+    "has.images": 60,
+    "has.math": 60,
+    "has.tools": 60,
+    "wants.json": 60,
+    "lang": 60,
+    "script": 60,
+    "complexity": 10,
+    "trajectory": 40,
+    "session": 10,
+    "surface": 10,
+    "load": 10,
+    "time": 10,
+}
+"""`has.*` and `wants.json` share one ceiling, as do `lang` and `script`."""
+SENTENCES = (
+    "Our nightly import of orders fails since we moved the database to the new cluster, and only for",
+    "customers who have more than 250 open invoices. First check whether the connection pool is exhausted,",
+    "then compare the query plans before and after the move. The log says `psycopg.errors.QueryCanceled`",
+    "after 30 s; it must not be fixed by raising the timeout. Please explain the three most likely causes,",
+    "list how to confirm each, and write the SQL for it.",
+)
+DEPLOYMENT = Deployment(
+    id="vendor/model",
+    vendor=Vendor(name="vendor", base_url="http://127.0.0.1", codec="openai_chat"),
+    model=Model(id="vendor/model"),
+    upstream_model="model",
+)
+
+
+def request() -> ChatRequest:
+    intent = (" ".join(SENTENCES) * 6)[:2000]
+    messages = (
+        Message("system", (Text("You are a database expert. " * 40),)),
+        Message("user", (Text(intent),)),
+        Message("assistant", (ToolCall(id="c1", name="query", arguments='{"sql": "select 1"}'),)),
+        Message("tool", (ToolResult(call_id="c1", content=(Text("error: permission denied"),)),)),
+    )
+    facts = Facts(
+        n_chars=sum(len(p.text) for m in messages for p in m.parts if isinstance(p, Text)), n_messages=4
+    )
+    return ChatRequest(model="auto", messages=messages, facts=facts)
+
+
+def timed(call: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Best and p99 of single calls, in µs."""
+    clock, seen = time.perf_counter_ns, []
+    for _ in range(rounds):
+        before = clock()
+        call()
+        seen.append(clock() - before)
+    seen.sort()
+    return seen[0] / 1000, seen[int(0.99 * rounds)] / 1000
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    asked, ask = request(), Ask(request_id="req_bench", session="s", surface="support")
+    at = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+    candidates = (Candidate(DEPLOYMENT),)
+    so_far: dict[str, Signal] = {MOMENT: Moment(value=at.timestamp(), at=at, candidates=candidates)}
+    print(f"{'signal':16} {'best µs':>9} {'p99 µs':>9} {'ceiling':>8}")
+    for name in sorted(names("turnout.signals"), key=lambda n: (n != "canonical", n != "lexical", n)):
+        if name == "tokens.exact":
+            continue  # an extra, without a ceiling
+        sense: Sense = load("turnout.signals", name)  # type: ignore[assignment]
+
+        def call(sense: Sense = sense) -> object:
+            try:
+                return sense.read(asked, ask, so_far)
+            except AbsentError as error:
+                return error
+
+        best, p99 = timed(call, rounds)
+        found = call()
+        if isinstance(found, Signal):
+            so_far[name] = found
+        print(f"{name:16} {best:9.1f} {p99:9.1f} {CEILINGS_US.get(name, 0):8d}")
+    rules = Rules(
+        rules=tuple(
+            Rule(
+                when=f'tokens.in > {90_000 + i} and not has.code or tags["team"] == "t{i}"',
+                models=("vendor/model",),
+            )
+            for i in range(20)
+        )
+    )
+    context = Context(
+        request=asked, ask=ask, n_tokens_in=900, n_tokens_out=512, max_tokens_out=512, signals=so_far, at=at
+    )
+    best, p99 = timed(lambda: rules.choose(context, candidates, None), rounds)  # type: ignore[arg-type]
+    print(f"{'20 rules':16} {best:9.1f} {p99:9.1f} {15:8d}")
+
+
+if __name__ == "__main__":
+    main()
