@@ -1,0 +1,39 @@
+"""`turnout import` at the terminal."""
+
+from click.testing import CliRunner
+
+from turnout.cli.main import cli
+from turnout.config import load_config
+
+LITE = "model_list: [{model_name: gpt, litellm_params: {model: openai/gpt-4o, api_key: os.environ/K}}]\n"
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["import", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_configuration_is_written_and_every_key_reported(tmp_path) -> None:
+    source, out = tmp_path / "litellm.yaml", tmp_path / "turnout.yaml"
+    source.write_text(LITE)
+    result = run("litellm", source, "-o", out)
+    assert result.exit_code == 0
+    assert "3 mapped, 0 approximated, 0 ignored, 0 refused" in result.output
+    assert "set K before it is used" in result.output
+    assert load_config(out, {"K": "sk-x"}).aliases == {"gpt": "openai/gpt-4o"}
+
+
+def test_a_refusal_is_exit_status_2_and_the_rest_is_still_written(tmp_path) -> None:
+    source, out = tmp_path / "litellm.yaml", tmp_path / "turnout.yaml"
+    source.write_text(LITE + "guardrails: [{guardrail_name: x}]\n")
+    result = run("litellm", source, "--out", out)
+    assert result.exit_code == 2
+    assert "refused      guardrails" in result.output
+    assert out.exists()
+
+
+def test_rules_come_from_json(tmp_path) -> None:
+    source = tmp_path / "rules.json"
+    source.write_text('{"routing_rules": {"code": {"primary": "openai/gpt-4o"}}}')
+    result = run("rules", source)
+    assert result.exit_code == 0
+    assert "name: code" in result.output
