@@ -131,6 +131,9 @@ def test_yaml_parses_and_a_configuration_is_accepted(
         return
     for name in re.findall(r"\$\{env:(\w+)\}", block.code):
         monkeypatch.setenv(name, "x" * 40)
+    monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"\$\{file:([\w.-]+)\}", block.code):
+        Path(name).write_text("y" * 40, encoding="utf-8")
     file = tmp_path / "turnout.yaml"
     file.write_text(block.code, encoding="utf-8")
     config = load_config(file)
