@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from turnout import plan as plans
+from turnout.engine.allowance import Allowance
 from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool, Pools
 from turnout.engine.routed import Routed
@@ -21,7 +23,7 @@ from turnout.errors import (
     TurnoutError,
     UnsupportedParameter,
 )
-from turnout.strategies.base import Context, Filter, Surface
+from turnout.strategies.base import Context, Draw, Filter, Surface
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
@@ -43,7 +45,7 @@ StatsOf = Callable[[str], Stats]
 class Router:
     """Chooses for one snapshot of the configuration."""
 
-    __slots__ = ("_counts", "_pools", "_snapshot", "_stats")
+    __slots__ = ("_allowances", "_counts", "_pools", "_snapshot", "_stats")
 
     def __init__(self, snapshot: Snapshot, stats: StatsOf) -> None:
         self._snapshot = snapshot
@@ -51,6 +53,8 @@ class Router:
         self._pools = Pools(snapshot)
         self._counts: dict[str, int] = {}
         """Route -> requests decided so far."""
+        self._allowances: dict[str, Allowance] = {}
+        """Route -> extra calls it may make, for routes that hedge."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -77,6 +81,26 @@ class Router:
         candidates = tuple(Candidate(d, stats(d.id)) for d in pool.deployments)
         place = self._place(exchange) if ask.surface is not None else None
         context = self._context(exchange, route, candidates, None if place is None else place.surface)
+        routed = self.weigh(pool, candidates, context, exchange)
+        if ask.prefer.route and ask.prefer.route != route.name:
+            exchange.warnings.append("route_ignored")
+        exchange.warnings += pool.warnings
+        exchange.policy = route.policy
+        if exchange.deadline is not None:
+            exchange.deadline.within(route.policy.total_s)
+        if _hedges(routed.choice.plan):
+            exchange.allowance = self._allowances.setdefault(route.name, Allowance())
+            exchange.allowance.earn(context.sequence + 1)
+        exchange.routing = routed
+        return routed
+
+    def weigh(self, pool: Pool, candidates: tuple[Candidate, ...], context: Context, draw: Draw) -> Routed:
+        """Choose a plan among candidates as they are described. Pure: the same arguments, the same choice.
+
+        Raises a `TurnoutError` when no candidate is left.
+        """
+        ask, route = context.ask, pool.route
+        place = self._snapshot.surfaces.get(ask.surface) if ask.surface is not None else None
         filters = route.filters if place is None else (*place.filters, *route.filters)
         kept, dropped = _filter(filters, context, candidates)
         if not kept:
@@ -84,22 +108,14 @@ class Router:
         strategy = route.strategy
         if route.guarded is not None and (place is not None or ask.prefer.min_quality is not None):
             strategy = route.guarded
-        choice = strategy.choose(context, kept, exchange)
+        choice = strategy.choose(context, kept, draw)
         if len(candidates) == 1 and choice.reason != "pinned_by_caller":
             choice = msgspec.structs.replace(
                 choice, reason="pinned_by_caller" if pool.pinned else "only_candidate"
             )
         elif pool.pinned:
             choice = msgspec.structs.replace(choice, reason="pinned_by_caller")
-        if ask.prefer.route and ask.prefer.route != route.name:
-            exchange.warnings.append("route_ignored")
-        exchange.warnings += pool.warnings
-        exchange.policy = route.policy
-        if exchange.deadline is not None:
-            exchange.deadline.within(route.policy.total_s)
-        routed = Routed(pool, context, candidates, dropped, choice, self._snapshot)
-        exchange.routing = routed
-        return routed
+        return Routed(pool, context, candidates, dropped, choice, self._snapshot)
 
     def _context(
         self, exchange: Exchange, route: Route, candidates: tuple[Candidate, ...], surface: Surface | None
@@ -142,6 +158,13 @@ class Router:
         if not exchange.explain_only:
             self._counts[route] = n + 1
         return n
+
+
+def _hedges(plan: plans.Plan) -> bool:
+    """Tell whether a plan begins with a race; deeper ones are the business of whoever wrote them."""
+    return isinstance(plan, plans.Hedge) or (
+        isinstance(plan, plans.Sequence) and isinstance(plan.nodes[0], plans.Hedge)
+    )
 
 
 def _filter(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from turnout import plan as plans
@@ -9,9 +10,11 @@ from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool
 from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
-from turnout.strategies.base import Choice, Context, expected_nusd, worst_nusd
-from turnout.types.chat import ChatRequest
-from turnout.types.deployment import Candidate, Deployment
+from turnout.strategies.base import Choice, Context, expected_nusd, in_tool_loop, worst_nusd
+from turnout.types.ask import Ask, Preferences
+from turnout.types.chat import ChatRequest, Lazy
+from turnout.types.deployment import Candidate, Deployment, Stats
+from turnout.types.json import Json
 from turnout.types.record import (
     Asked,
     CandidateView,
@@ -20,11 +23,18 @@ from turnout.types.record import (
     Dropped,
     HealthView,
     InputView,
+    LiveView,
+    PaceView,
     Quantiles,
     Reason,
     SignalView,
     Status,
 )
+
+NO_WISHES = Preferences()
+NOTHING_SEEN = LiveView()
+KEY_ALLOW = "key_allow"
+"""Constraint that comes from the key and not from the request."""
 
 
 class Routed(Struct, frozen=True):
@@ -60,7 +70,7 @@ class Routed(Struct, frozen=True):
     def decision(self, exchange: Exchange) -> Decision:
         """Write the Decision in full."""
         chosen = plans.deployments(self.choice.plan)
-        ask = self.context.ask
+        ask, pace = self.context.ask, self.context.pace
         return Decision(
             decision_id="dec_" + ask.request_id.removeprefix("req_"),
             route=self.route,
@@ -70,6 +80,7 @@ class Routed(Struct, frozen=True):
                 dialect=ask.dialect,
                 model=exchange.original.model,
                 source=self.pool.source,
+                constraints=_constraints(ask),
             ),
             input=_input(self.context),
             candidates=tuple(self._view(candidate, chosen) for candidate in self.candidates),
@@ -88,6 +99,10 @@ class Routed(Struct, frozen=True):
             explored=self.choice.explored,
             abstained=self.choice.abstained,
             rng_seed=exchange.seed,
+            sequence=self.context.sequence,
+            session=self.context.session,
+            pace=None if pace is None else PaceView(pace.lambda_, pace.cap_nusd),
+            may_hedge=self.context.may_hedge,
             policy_version=self.snapshot.version,
             config_digest=self.snapshot.digest,
         )
@@ -106,9 +121,38 @@ class Routed(Struct, frozen=True):
             sd=self.choice.sd.get(candidate.id),
             cost_nusd=expected_cost(candidate.deployment, self.context),
             ttft_s=Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
+            total_s=Quantiles(stats.total_p50_s, stats.total_p95_s)
+            if stats.total_p50_s is not None
+            else None,
             health=HealthView(stats.state, stats.error_ratio, stats.cooldown_s),
             in_flight=stats.in_flight,
+            live=_live(stats),
+            n_tokens_in=self.context.tokens_in.get(candidate.id),
         )
+
+
+def _constraints(ask: Ask) -> dict[str, Json]:
+    """Return what narrowed the choice, by the names of `Preferences`; nothing for most requests."""
+    found: dict[str, Json] = {}
+    if ask.prefer != NO_WISHES:
+        tree = msgspec.to_builtins(ask.prefer, str_keys=True)
+        plain = msgspec.to_builtins(NO_WISHES, str_keys=True)
+        found.update({name: value for name, value in tree.items() if value != plain[name]})
+    if ask.principal.allow:
+        found[KEY_ALLOW] = list(ask.principal.allow)
+    return found
+
+
+def _live(stats: Stats) -> LiveView | None:
+    view = LiveView(
+        n_observed=stats.n_observed,
+        ttft_recent_s=stats.ttft_recent_s,
+        total_recent_s=stats.total_recent_s,
+        tokens_per_s=stats.tokens_per_s,
+        tokens_ratio=stats.tokens_ratio,
+        peak_ewma_s=stats.peak_ewma_s,
+    )
+    return view if view != NOTHING_SEEN else None
 
 
 def _status(candidate: Candidate, drops: tuple[Dropped, ...], chosen: tuple[str, ...]) -> Status:
@@ -129,13 +173,21 @@ def expected_cost(deployment: Deployment, context: Context) -> CostView:
 
 def _input(context: Context) -> InputView:
     request = context.request
+    facts = request.facts
+    messages = request.messages if isinstance(request, ChatRequest) else ()
+    was_read = not isinstance(messages, Lazy) or messages.is_made
     return InputView(
         n_tokens=context.n_tokens_in,
         n_tokens_source="estimate",
         max_tokens_out=context.max_tokens_out,
-        modalities=tuple(sorted(request.facts.modalities)),
-        n_tools=request.facts.n_tools,
-        structured=bool(request.facts.structured),
+        modalities=tuple(sorted(facts.modalities)),
+        n_tools=facts.n_tools,
+        structured=bool(facts.structured),
         stream=isinstance(request, ChatRequest) and request.stream,
-        n_messages=request.facts.n_messages,
+        n_messages=facts.n_messages,
+        n_tokens_out=context.n_tokens_out,
+        explicit_max_tokens=context.explicit_max_tokens,
+        tool_loop=was_read and in_tool_loop(request),
+        server_tools=facts.server_tools,
+        native_wire=facts.native_wire,
     )

@@ -188,6 +188,11 @@ class Lazy(Sequence[T]):
         self._make = make
         self._items: tuple[T, ...] | None = None
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it was looked at."""
+        return self._items is not None
+
     def _all(self) -> tuple[T, ...]:
         if self._items is None:
             self._items = self._make()

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from turnout.types.deployment import BreakerState
 from turnout.types.json import Json
+from turnout.types.moment import Session
 from turnout.types.usage import NanoUsd, Usage
 
 Status = Literal["chosen", "eligible", "filtered", "cooling", "lost"]
@@ -75,6 +76,17 @@ class Quantiles(Struct, frozen=True):
     p95: float | None
 
 
+class LiveView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The live numbers of a candidate that no other view holds: with them a decision can be made again."""
+
+    n_observed: int = 0
+    ttft_recent_s: float | None = None
+    total_recent_s: float | None = None
+    tokens_per_s: float | None = None
+    tokens_ratio: float | None = None
+    peak_ewma_s: float | None = None
+
+
 class CandidateView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One candidate as the decision saw it."""
 
@@ -89,8 +101,12 @@ class CandidateView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sd: float | None = None
     cost_nusd: CostView | None = None
     ttft_s: Quantiles | None = None
+    total_s: Quantiles | None = None
     health: HealthView | None = None
     in_flight: int = 0
+    live: LiveView | None = None
+    n_tokens_in: int | None = None
+    """Input tokens as this candidate counts them, where that is known better than the request's estimate."""
 
 
 class SignalView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,6 +140,21 @@ class InputView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     structured: bool = False
     stream: bool = False
     n_messages: int = 0
+    n_tokens_out: int | None = None
+    """Expected output tokens."""
+    explicit_max_tokens: bool = False
+    """Whether the client itself set the output limit."""
+    tool_loop: bool = False
+    """Whether results of tool calls wait for an answer; not looked for where no strategy asked."""
+    server_tools: bool = False
+    native_wire: str = ""
+
+
+class PaceView(Struct, frozen=True):
+    """What the budget pacer said."""
+
+    lambda_: float = field(name="lambda")
+    cap_nusd: NanoUsd | None = None
 
 
 class Objective(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,6 +190,13 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     explored: bool = False
     abstained: str | None = None
     rng_seed: int = 0
+    sequence: int = 0
+    """Which request of its route this was: the state of rotations."""
+    session: Session | None = None
+    """The conversation as it stood before this turn."""
+    pace: PaceView | None = None
+    may_hedge: bool = True
+    """Whether the allowance for extra calls had room."""
     policy_version: int = 0
     config_digest: str = ""
 
