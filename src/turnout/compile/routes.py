@@ -42,6 +42,8 @@ def make_route(
     if row.filter is not None:
         made = make_all("turnout.filters", row.filter, f"{path}.filter", problems)
         filters = tuple(each for each in made if isinstance(each, Filter))
+    if not any(isinstance(each, Allowed) for each in filters):
+        filters = (Allowed(), *filters)  # what a key may use is policy: no route leaves it out (WIRE.md 8)
     setting = Setting(pool=pool, scores=scores, today=datetime.now(UTC).date())
     strategy = ready(row.strategy, f"{path}.strategy", setting, problems) if pool else None
     strategy = Priority() if strategy is None else strategy
@@ -65,7 +67,7 @@ def make_route(
 def direct_route(config: Config, deployments: Iterable[Deployment], scores: Scores) -> Route:
     """Return the route of requests that name a model or list candidates: as listed."""
     setting = Setting(pool=tuple(deployments), scores=scores, today=datetime.now(UTC).date())
-    strategy = Priority()
+    strategy = Priority(spread_vendors=True)
     return Route(
         name="direct",
         deployments=(),
