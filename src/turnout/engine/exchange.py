@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import Struct
 
+from turnout.engine.allowance import Allowance
 from turnout.plan import Reduction, Verdict
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
@@ -98,6 +99,7 @@ class Exchange:
     __slots__ = (
         "_decision",
         "_rng",
+        "allowance",
         "ask",
         "at",
         "attempts",
@@ -146,12 +148,13 @@ class Exchange:
         """Written by the trace layer: 32 hex digits of the client's trace, if it has one."""
         self.policy = DEFAULT_POLICY
         """Written by the route station: the rules of the route that serves the request."""
+        self.allowance: Allowance | None = None
+        """Written by the route station where the plan hedges: extra calls the route may still make."""
         self.routing: Routing | None = None
         """Written by the route station: what was decided and why."""
         self.attempts: list[Attempt] = []
         """Written by the measure layer, in the order calls ended."""
-        self.n_calls = 0
-        self.n_fallbacks = 0
+        self.n_calls = self.n_fallbacks = 0
         self.fallback_reason: Reason | None = None
         """Written by the executor when the plan's next node was used."""
         self.reply: Reply | None = None

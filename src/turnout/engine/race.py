@@ -103,6 +103,9 @@ class Hedging:
         errors: list[TurnoutError] = []
         first = self._start(self._plan.first, running)
         await asyncio.wait([first.reply], timeout=self._plan.delay_s)
+        allowance = self._exchange.allowance
+        if not first.reply.done() and allowance is not None and not allowance.take():
+            await asyncio.wait([first.reply])
         if first.reply.done():
             try:
                 return await self._won(first, running)

@@ -90,7 +90,6 @@ class Router:
             exchange.deadline.within(route.policy.total_s)
         if _hedges(routed.choice.plan):
             exchange.allowance = self._allowances.setdefault(route.name, Allowance())
-            exchange.allowance.earn(context.sequence + 1)
         exchange.routing = routed
         return routed
 
@@ -127,11 +126,15 @@ class Router:
             limit = request.max_tokens or self._snapshot.default_max_tokens
         else:
             limit = EMBED_TOKENS_OUT
+        sequence, allowance = self._next(route.name, exchange), self._allowances.get(route.name)
+        if allowance is not None:
+            allowance.earn(sequence)
         context = Context(
             request=request,
             ask=exchange.ask,
             at=exchange.at,
-            sequence=self._next(route.name, exchange),
+            sequence=sequence,
+            may_hedge=allowance is None or allowance.has_room,
             surface=surface,
             n_tokens_in=n_in,
             n_tokens_out=min(limit, 512),

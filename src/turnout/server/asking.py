@@ -47,6 +47,7 @@ def make_ask(
         wire=body.wire,
         prefer=prefer,
         session=_first("session" in ours, "session" in headers, body.session, inbound.session),
+        surface=inbound.surface,
         tags=_first("tags" in ours, "tags" in headers, body.tags, inbound.tags),
         metadata=_first("metadata" in ours, "metadata" in headers, body.metadata, inbound.metadata),
         end_user=inbound.end_user or body.request.user,

@@ -20,6 +20,7 @@ class Inbound(Struct, kw_only=True):
     client_request_id: str | None = None
     route: str | None = None
     session: str | None = None
+    surface: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = {}
     end_user: str | None = None
@@ -187,6 +188,7 @@ def _hex(name: str, value: str) -> str:
 OURS: dict[bytes, tuple[str, Reader]] = {
     b"x-turnout-route": ("route", _text),
     b"x-turnout-session": ("session", _text),
+    b"x-turnout-surface": ("surface", _text),
     b"x-turnout-tags": ("tags", _tags),
     b"x-turnout-metadata": ("metadata", _metadata),
     b"x-turnout-end-user": ("end_user", _text),
