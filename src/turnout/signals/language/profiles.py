@@ -44,7 +44,7 @@ LATIN: Final[Mapping[str, Language]] = {
         "glaube, dass man zuerst einen guten Plan braucht.",
     ),
     "fr": Language(
-        "bonjour merci salut "
+        "la de bonjour merci salut "
         "le les des est une dans pour que qui pas sur avec vous nous ce cette sont au aux ne plus comment "
         "pourquoi mais ou où être je il elle du et quel quelle sans leur ses mon peut faire",
         "Écrivez une courte lettre à nos clients et expliquez pourquoi la livraison est en retard, s'il "
@@ -55,7 +55,7 @@ LATIN: Final[Mapping[str, Language]] = {
         "pourrais le savoir ? Je crois qu'il faut d'abord un bon plan.",
     ),
     "es": Language(
-        "hola gracias tú "
+        "la de hola gracias tú "
         "el los las una del por para con que es en se no lo como más pero su sus qué cómo cuál está son "
         "este esta yo muy hay donde cuando porque puede ser al un",
         "Por favor, escribe una carta breve a nuestros clientes y explica por qué la entrega llega tarde. "
@@ -66,7 +66,7 @@ LATIN: Final[Mapping[str, Language]] = {
         "plan con una lista de lo que quieres.",
     ),
     "it": Language(
-        "ciao grazie buongiorno "
+        "la ciao grazie buongiorno "
         "il gli della che di per non una con sono come più nel del dei alla questo questa perché cosa "
         "anche ma se lo mi si da le ho hai quale quando dove può essere un",
         "Per favore, scrivi una breve lettera ai nostri clienti e spiega perché la consegna è in ritardo. "
@@ -77,7 +77,7 @@ LATIN: Final[Mapping[str, Language]] = {
         "buon piano con una lista di quello che vuoi.",
     ),
     "pt": Language(
-        "olá obrigado obrigada tudo "
+        "de olá obrigado obrigada tudo "
         "os das dos uma não para com em que do da no na por mais como mas ao são você isso este esta seu "
         "sua também foi tem quando quem qual porque pode ser um eu",
         "Por favor, escreva uma carta curta aos nossos clientes e explique por que a entrega está "

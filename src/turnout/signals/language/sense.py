@@ -32,6 +32,7 @@ MAX_SHARES: Final = 3
 SURE: Final = 0.7
 """Confidence from words alone at which trigrams are not looked at."""
 MIN_LETTERS: Final = 3
+"""In words of two or more: single letters are names in formulas."""
 MIN_SCORE: Final = 0.12
 """Of the best language; below it the text may be code, names or a language that has no profile."""
 MIN_LEAD: Final = 0.02
@@ -142,7 +143,7 @@ def _latin(sample: str, words: Mapping[str, int]) -> Guess:
     if guess.confidence >= SURE and guess.code != UNDETERMINED:
         return guess
     letters = _letters(sample[:TRIGRAM_CHARS])
-    if len(letters) < MIN_LETTERS + 2:
+    if sum(len(word) for word in letters.split() if len(word) > 1) < MIN_LETTERS:
         return Guess(UNDETERMINED, 1.0)
     trigrams = _trigrams(letters)
     share = max(n_words, 1) / len(trigrams)

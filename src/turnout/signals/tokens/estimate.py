@@ -69,7 +69,9 @@ def estimate(text: str) -> float:
     if not text:
         return 0.0
     counts = counts_of(text)
-    letters, gaps = counts[0], sum(counts[1:]) + 1
+    letters, blanks, lines, _, signs, *others = counts
+    # Digits end no word: hashes are full of them.
+    gaps = blanks + lines + signs + sum(others) + 1
     crowded = max(0, letters - CROWDED_LETTERS * gaps)
     tokens = sum(weight * n for weight, n in zip(WEIGHTS, counts, strict=True))
     return max(1.0, tokens + CROWDED_WEIGHT * crowded)
