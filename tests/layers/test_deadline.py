@@ -6,7 +6,7 @@ import pytest
 
 from turnout.engine.reply import WholeReply
 from turnout.errors import ProviderFailed, TimeoutTotal
-from turnout.layers.deadline import DeadlineLayer
+from turnout.layers.deadline import LOOK_S, DeadlineLayer
 from turnout.testing.clock import now
 from turnout.testing.layer import ACME, ANSWER, Scripted, Turn, make_exchange
 from turnout.types.ask import Ask
@@ -180,3 +180,17 @@ async def test_a_request_leaves_no_reference_cycle():
         assert alive() is None
     finally:
         gc.enable()
+
+
+async def test_a_far_deadline_is_met_exactly():
+    script = Scripted(Turn(takes_s=1000.0))
+    with pytest.raises(TimeoutTotal, match="no complete answer within 600 s"):
+        await open_and_read(DeadlineLayer(now), script, exchange_with())
+    assert (now(), script.cancelled) == (600.0, 1)
+
+
+async def test_far_deadlines_need_no_timer_once_nothing_is_under_way():
+    layer = DeadlineLayer(now)
+    await asyncio.gather(*(open_and_read(layer, Scripted(), exchange_with()) for _ in range(3)))
+    await asyncio.sleep(LOOK_S)
+    assert (layer._far, layer._looking) == (set(), None)

@@ -1,14 +1,17 @@
 """Limits the time of a request over all its attempts. Floor 4.
 
 Theory of operation.
-1. One timer per request. When it fires it cancels the request's task; on the way out the cancellation
+1. When time is up the request's task is cancelled; on the way out the cancellation
    is turned into `TimeoutTotal`, but only if the timer asked for it and nobody else did
    (`Task.uncancel` counts the askers, as in `asyncio.timeout`).
 2. The limit is the smaller of the route's and the caller's. The route is not known when the request
    enters the ring, so a default applies until the route station calls `within`.
 3. Entering and leaving happen in one task, so the timer may stay armed while the reply is read. It is
    disarmed as soon as nothing more is awaited from an upstream: a complete reply is never cut off.
-4. Time left is computed with the clock given, and the timer is set relative to now: event loops differ in
+4. A timer per request costs more than the rest of this layer, and nearly all are for nothing. So deadlines
+   that are far share one: a look at all of them every `LOOK_S`, at which those that come near get a timer of
+   their own.
+5. Time left is computed with the clock given, and the timer is set relative to now: event loops differ in
    what their own `time()` means.
 """
 
@@ -20,20 +23,47 @@ from turnout.engine.exchange import DEFAULT_POLICY
 from turnout.errors import TimeoutTotal
 from turnout.layers.base import Clock, Exchange, Handler, Reply
 
+LOOK_S = 1.0
+NEAR_S = 2 * LOOK_S
+"""Deadlines closer than this have a timer of their own; more than one look, as looks may come late."""
+
 
 class DeadlineLayer:
     """Gives each request its deadline."""
 
-    __slots__ = ("clock", "total_s")
+    __slots__ = ("_far", "_looking", "clock", "total_s")
 
     def __init__(self, clock: Clock, total_s: float | None = DEFAULT_POLICY.total_s) -> None:
         self.clock = clock
         self.total_s = total_s
         """Limit until the route is known; None = none."""
+        self._far: set[_Limited] = set()
+        self._looking: asyncio.AbstractEventLoop | None = None
+        """The event loop on which the next look is due."""
 
     def __call__(self, inner: Handler) -> Handler:
         """Wrap a request handler."""
         return partial(_Limited, self, inner)
+
+    def postpone(self, limited: "_Limited", loop: asyncio.AbstractEventLoop) -> None:
+        """Take in a deadline that is far."""
+        self._far.add(limited)
+        if self._looking is not loop:
+            self._looking = loop
+            loop.call_later(LOOK_S, self._look, loop)
+
+    def forget(self, limited: "_Limited") -> None:
+        """Let go of a deadline."""
+        self._far.discard(limited)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = self.clock()
+        for limited in tuple(self._far):
+            if limited.arm(now):
+                self._far.discard(limited)
+        self._looking = loop if self._far else None
+        if self._far:
+            loop.call_later(LOOK_S, self._look, loop)
 
 
 class _Limited:
@@ -83,12 +113,20 @@ class _Limited:
         if deadline_at == exchange.deadline_at:
             return
         exchange.deadline_at = deadline_at
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if deadline_at is not None and not self._fired:
-            left_s = max(0.0, deadline_at - self._layer.clock())
-            self._timer = self._task.get_loop().call_later(left_s, self._fire)
+        self._drop_timer()
+        if deadline_at is not None and not self._fired and not self.arm(self._layer.clock()):
+            self._layer.postpone(self, self._task.get_loop())
+
+    def arm(self, now: float) -> bool:
+        """Set a timer of its own if the deadline is near; tell whether nothing is left to look after."""
+        deadline_at = self._exchange.deadline_at
+        if deadline_at is None:
+            return True
+        left_s = deadline_at - now
+        if left_s > NEAR_S:
+            return False
+        self._timer = self._task.get_loop().call_later(max(0.0, left_s), self._fire)
+        return True
 
     def _fire(self) -> None:
         self._timer = None
@@ -97,6 +135,10 @@ class _Limited:
 
     def _disarm(self) -> None:
         self._exchange.deadline = None  # it points back here
+        self._drop_timer()
+
+    def _drop_timer(self) -> None:
+        self._layer.forget(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -12,14 +12,14 @@ Theory of operation.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from turnout.server.defects import note_defect
-from turnout.server.http import Message, RawHeaders, Receive, Scope, Send
+from turnout.server.http import ON_LEAVE, Message, RawHeaders, Receive, Scope, Send
 
 _CONTROL = bytes([*range(9), *range(10, 32), 127])
 """What no header line may hold, its own end aside (RFC 9110, 5.5)."""
@@ -62,6 +62,7 @@ class Cycle:
         "_more",
         "_must_allow",
         "_news",
+        "_on_leave",
         "_waiter",
         "_wire",
         "disconnected",
@@ -86,6 +87,8 @@ class Cycle:
         self._news = False
         """Something came that the application has not been told."""
         self._waiter: asyncio.Future[None] | None = None
+        self._on_leave: Callable[[], None] | None = None
+        scope["extensions"] = {ON_LEAVE: self.on_leave}
         self._is_head = scope["method"] == "HEAD"
         self._head = b""
         """Status line and headers that wait for the first piece of body."""
@@ -114,6 +117,8 @@ class Cycle:
         """Take in that the client is gone."""
         self.disconnected = True
         self._tell()
+        if self._on_leave is not None and not self.response_complete:
+            self._on_leave()
 
     def _tell(self) -> None:
         self._news = True
@@ -136,6 +141,12 @@ class Cycle:
         finally:
             if not self.response_complete:
                 self._wire.transport.close()
+
+    def on_leave(self, call: Callable[[], None] | None) -> None:
+        """Call this when the client leaves; None = nothing any more."""
+        self._on_leave = call
+        if call is not None and self.disconnected:
+            call()
 
     async def receive(self) -> Message:
         """Give the application a piece of the request, or tell it that the client has left."""

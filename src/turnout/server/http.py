@@ -94,8 +94,34 @@ async def respond(send: Send, status: int, headers: RawHeaders, body: bytes) -> 
     await send({"type": "http.response.body", "body": body})
 
 
+ON_LEAVE = "turnout.on_leave"
+"""ASGI extension: a function that takes what to call when the client leaves; None = nothing any more."""
+
+
+class Leave:
+    """Cancels the serving task when the connection says that the client left. Costs nothing until then."""
+
+    __slots__ = ("_on_leave", "_serving", "gone")
+
+    def __init__(self, on_leave: Callable[[Callable[[], None] | None], None]) -> None:
+        self._serving = asyncio.current_task()
+        self._on_leave = on_leave
+        self.gone = False
+        """Whether the client left: the cancellation is ours to swallow."""
+        on_leave(self._left)
+
+    def _left(self) -> None:
+        self.gone = True
+        if self._serving is not None:
+            self._serving.cancel()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._on_leave(None)
+
+
 class HangUp:
-    """Cancels the serving task when the client disconnects.
+    """Cancels the serving task when the client disconnects, on any ASGI server.
 
     A task that waits for the disconnect costs as much as a fifth of a short request, so it is started only
     for requests that last: `delay_s` after the body was read.

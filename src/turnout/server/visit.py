@@ -1,17 +1,19 @@
 """One HTTP request at the gateway, and what it holds while it is served. Floor 6."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
 
 from turnout.engine.exchange import Exchange
 from turnout.errors import GatewayOverloaded
-from turnout.server.http import Disconnected, HangUp, Receive, Scope, Send
+from turnout.server.http import ON_LEAVE, Disconnected, HangUp, Leave, Receive, Scope, Send
 from turnout.server.ids import new_request_id
 from turnout.server.inbound import Inbound
 from turnout.types.principal import Principal
 
 T = TypeVar("T")
+
+_NO_EXTENSIONS: Mapping[str, Any] = {}
 
 
 class Visit:
@@ -76,7 +78,8 @@ class StreamPlace:
 
 async def while_there(visit: Visit, work: Awaitable[T]) -> T:
     """Wait for work as long as the client is there. Raises `Disconnected` when it left."""
-    hang_up = HangUp(visit.receive)
+    on_leave = visit.scope.get("extensions", _NO_EXTENSIONS).get(ON_LEAVE)
+    hang_up = HangUp(visit.receive) if on_leave is None else Leave(on_leave)
     try:
         return await work
     except asyncio.CancelledError:
