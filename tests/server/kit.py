@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec import Struct
@@ -76,9 +76,19 @@ class Quick:
 class Rig:
     """A running gateway with what stands around it."""
 
-    def __init__(self, built, gateway, journal, server, emulator, url) -> None:
+    def __init__(self, built, gateway, journal, server, url) -> None:
         self.built, self.gateway, self.journal = built, gateway, journal
-        self.server, self.emulator, self.url = server, emulator, url
+        self.server, self.url = server, url
+        self.config = ""
+        """The text it was configured with."""
+        self.emulator: Emulator
+        self.upstream = ""
+        """The emulator's address."""
+
+    @staticmethod
+    def parsed(text: str):
+        """Read a configuration as the gateway's own was read."""
+        return parse_config(text, env={})
 
     @property
     def port(self) -> int:
@@ -100,24 +110,26 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    extra: str = "", *, server: str = "", routes: str = "", config: str | None = None
+    extra: str = "", *, server: str = "", routes: str = "", edit: Callable[[str], str] = str
 ) -> AsyncIterator[Rig]:
-    """Start an emulator and a gateway in front of it."""
+    """Start an emulator and a gateway in front of it; `edit` may change the configuration's text."""
     async with AsyncExitStack() as stack:
         emulator = Emulator(dialects())
         upstream = await stack.enter_async_context(serving(emulator))
-        text = config_text(upstream, extra, server=server, routes=routes) if config is None else config
-        yield await _gateway(stack, text, emulator)
+        text = edit(config_text(upstream, extra, server=server, routes=routes))
+        running = await _gateway(stack, text)
+        running.emulator, running.upstream = emulator, upstream
+        yield running
 
 
 @asynccontextmanager
 async def gateway(text: str) -> AsyncIterator[Rig]:
     """Start a gateway alone, with upstreams of the test's own."""
     async with AsyncExitStack() as stack:
-        yield await _gateway(stack, text, None)
+        yield await _gateway(stack, text)
 
 
-async def _gateway(stack: AsyncExitStack, text: str, emulator) -> Rig:
+async def _gateway(stack: AsyncExitStack, text: str) -> Rig:
     parsed = parse_config(text, env={})
     journal = MemoryJournal()
     built = await build(parsed, {}, journal=journal)
@@ -125,7 +137,9 @@ async def _gateway(stack: AsyncExitStack, text: str, emulator) -> Rig:
     app = Gateway(built.engine, built.dialects, settings_of(parsed))
     server = Listener(parsed, app)
     url = await stack.enter_async_context(Quick(server, bind(HOST, 0)))
-    return Rig(built, app, journal, server, emulator, url)
+    running = Rig(built, app, journal, server, url)
+    running.config = text
+    return running
 
 
 class Reply(Struct):

@@ -13,6 +13,7 @@ from turnout.catalog.benchmarks import NO_SCORES
 from turnout.catalog.catalog import Catalog
 from turnout.catalog.prices import InexactPriceError
 from turnout.catalog.vendors import find_vendor, placeholders, vendors
+from turnout.compile.checks import problems_of
 from turnout.compile.routes import direct_route, make_route, make_surfaces
 from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
 from turnout.engine.snapshot import Snapshot
@@ -51,6 +52,7 @@ def compile_snapshot(
     }
     surfaces = make_surfaces(config, deployments, catalog.scores, problems) if config.surfaces else {}
     aliases = _aliases(config, models, routes, problems)
+    problems.extend(problems_of(config, {d.id: d for d in deployments}, routes))
     if config.default_route is not None and config.default_route not in routes:
         hint = did_you_mean(config.default_route, routes)
         problems.append(f"default_route: no route {config.default_route!r}{hint}")

@@ -1,0 +1,71 @@
+"""What can be written in a configuration and makes no sense all the same. Floor 5.
+
+Each problem is one line: path, what is wrong, what to do.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+from turnout.config import Config, ModelConfig
+from turnout.registry import did_you_mean
+from turnout.types.deployment import Deployment
+
+MIN_SECRET = 16
+"""Characters of a key that clients present: less can be guessed."""
+_NAME = re.compile(r"[!-~]+")
+"""Printable and without spaces: names travel in headers."""
+
+
+def problems_of(
+    config: Config, deployments: Mapping[str, Deployment], routes: Collection[str]
+) -> Iterator[str]:
+    """Yield what is wrong with names, keys and patterns."""
+    yield from _names(config, deployments)
+    yield from _patterns(config, deployments.values())
+    yield from _keys(config, routes)
+
+
+def _names(config: Config, deployments: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for at, route in enumerate(config.routes):
+        if route.name in seen:
+            yield f"routes[{at}].name: {route.name!r} stands twice; give one of them another name"
+        seen.add(route.name)
+        if not _NAME.fullmatch(route.name):
+            yield f"routes[{at}].name: {route.name!r}; expected printable characters without spaces"
+    for name in deployments:
+        if not _NAME.fullmatch(name):
+            yield f"models: {name!r}; expected printable characters without spaces"
+
+
+def _patterns(config: Config, deployments: Iterable[Deployment]) -> Iterator[str]:
+    """Yield patterns that match nothing: a pool would silently be smaller than it looks."""
+    made = tuple(deployments)
+    for at, item in enumerate(config.models):
+        name = item.model if isinstance(item, ModelConfig) else item
+        if name.endswith("/*") and not any(fnmatchcase(d.model.id, name) for d in made):
+            yield f"models[{at}]: {name!r} matches no model the catalogue knows; name the models one by one"
+    for at, route in enumerate(config.routes):
+        for name in route.models:
+            if "*" in name and not any(fnmatchcase(d.id, name) for d in made):
+                yield f"routes[{at}].models: {name!r} matches no configured model; add one under models:"
+
+
+def _keys(config: Config, routes: Collection[str]) -> Iterator[str]:
+    names: set[str] = set()
+    secrets: dict[str, str] = {}
+    for at, key in enumerate(config.server.keys):
+        path = f"server.keys[{at}]"
+        value = key.secret.reveal()
+        if key.name in names:
+            yield f"{path}.name: {key.name!r} stands twice; give one of them another name"
+        if len(value) < MIN_SECRET:
+            yield f"{path}.secret: shorter than {MIN_SECRET} characters; use a long random one"
+        elif value in secrets:
+            yield f"{path}.secret: the same as that of {secrets[value]!r}; give each key its own"
+        if key.default_route is not None and key.default_route not in routes:
+            hint = did_you_mean(key.default_route, routes)
+            yield f"{path}.default_route: no route {key.default_route!r}{hint}"
+        names.add(key.name)
+        secrets[value] = key.name
