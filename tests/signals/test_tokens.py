@@ -13,8 +13,7 @@ from turnout.types.chat import Facts
 from turnout.types.signal import Signal, Tokens
 
 TEXTS = {
-    "prose": "The quick brown fox jumps over the lazy dog while the farmer is looking for his keys in the barn. "
-    * 4,
+    "prose": "The quick brown fox jumps over the lazy dog while the farmer looks for his keys. " * 4,
     "code": "def add(a: int, b: int) -> int:\n    return a + b\n\n\nprint(add(1, 2))\n" * 4,
     "chinese": "今天的天气很好，我们去公园散步吧。请告诉我哪条路最短。" * 4,
     "russian": "Сегодня хорошая погода, давайте пойдём гулять в парк и поговорим о книге. " * 4,

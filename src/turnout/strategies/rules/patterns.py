@@ -3,7 +3,8 @@ r"""Which regular expressions a rule may use: those whose worst case is bounded.
 Theory of operation.
 1. The text comes from anyone, the pattern from the operator; a search must end soon on every text. A pattern
    is read here, in a small language of our own, and only then given to `re`: what is not read is refused.
-   Refused by form: back-references, look-around, conditionals, named groups, nested repetition.
+   Refused by form: back-references, look-around, conditionals, named groups, nested repetition (but for
+   groups that can match in one way only, such as `(?:\d{1,3}\.){3}`).
 2. Time is lost where a search can go on in several ways. `ways` is an upper bound of them at one position,
    `steps` of the work there. A repetition of characters counts its range of lengths, unless what must follow
    can be none of these characters: then it can stop in one place only (`\w{1,64}@`). At the end of a pattern
@@ -210,7 +211,9 @@ def _repeat(piece: Repeat, follow: int) -> Shape:
             " repeat single characters, or make the group's alternatives begin differently"
         )
     if follow == END:
-        return Shape(inner.first, 1, 0, piece.least == 0)
+        # One round may fail half-way; then the rounds before it are the match.
+        steps = piece.least + (piece.least + 1) * again.steps
+        return Shape(inner.first, 1, steps, piece.least == 0)
     steps = piece.most * (1 + again.steps)
     return Shape(inner.first, 1 if settled else piece.most - piece.least + 1, steps, piece.least == 0)
 
