@@ -21,6 +21,7 @@ from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
 from turnout.engine.recommend import Wanted, narrowed
 from turnout.engine.recommend import recommend as rank
 from turnout.engine.route import Router
+from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.layers.breaker import BreakerLayer
@@ -76,11 +77,14 @@ class Built:
         codecs: dict[str, Codec] = {name: load_codec(name) for name in CODECS}
         self.dialects: dict[str, Dialect] = {name: load_dialect(name) for name in CODECS}
         clock = parts.clock
-        fleet = Fleet(config.breaker, budget=config.retry_budget)
+        fleet = Fleet(config.breaker, budget=config.retry_budget, health=config.health)
         gates = Gates()
+        sessions = Sessions(clock)
 
         def running(snapshot: Snapshot) -> Running:
             gates.keep(snapshot.deployments)
+            limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
+            fleet.watch(self.config.health, limits)
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
             return Running(
                 snapshot,
@@ -88,6 +92,7 @@ class Built:
                 fleet,
                 request_ring(self.config, parts.journal, clock, on_event),
                 call_ring(self.config, fleet, gates, clock),
+                sessions,
             )
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)

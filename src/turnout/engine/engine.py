@@ -22,6 +22,7 @@ from turnout.engine.recommend import Wanted, narrowed, recommend
 from turnout.engine.recover import open_recovering, recovers
 from turnout.engine.reply import Reply
 from turnout.engine.route import Router
+from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import TurnoutError
 from turnout.stores.live import Fleet
@@ -43,6 +44,7 @@ class Running:
         fleet: Fleet,
         request_ring: Sequence[Layer],
         call_ring: Sequence[CallLayer],
+        sessions: Sessions | None = None,
     ) -> None:
         call: CallHandler = upstreams.open
         for call_layer in reversed(call_ring):
@@ -50,7 +52,7 @@ class Running:
         clock = upstreams.clock
         executor = Executor(call, snapshot.deployments, clock, asyncio.sleep)
         self.snapshot = snapshot
-        self.router = Router(snapshot, lambda name: fleet.stats(name, clock()))
+        self.router = Router(snapshot, lambda name: fleet.stats(name, clock()), sessions)
         handler: Handler = _Core(self.router, executor)
         for layer in reversed(request_ring):
             handler = layer(handler)
@@ -90,6 +92,8 @@ class _Routed:
         reply = await step.__aenter__()
         self._step = step
         exchange.reply = reply
+        if exchange.ask.session is not None:
+            self._router.remember(exchange.ask, reply.deployment.id, routed.context)
         return reply
 
     async def __aexit__(

@@ -13,7 +13,9 @@ from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool, Pools
 from turnout.engine.routed import Routed
 from turnout.engine.sense import sense, with_signals
+from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Place, Route, Snapshot
+from turnout.engine.unwell import behind, parted
 from turnout.errors import (
     CapacityExhausted,
     ContextLengthExceeded,
@@ -45,11 +47,12 @@ StatsOf = Callable[[str], Stats]
 class Router:
     """Chooses for one snapshot of the configuration."""
 
-    __slots__ = ("_allowances", "_counts", "_pools", "_snapshot", "_stats")
+    __slots__ = ("_allowances", "_counts", "_pools", "_sessions", "_snapshot", "_stats")
 
-    def __init__(self, snapshot: Snapshot, stats: StatsOf) -> None:
+    def __init__(self, snapshot: Snapshot, stats: StatsOf, sessions: Sessions | None = None) -> None:
         self._snapshot = snapshot
         self._stats = stats
+        self._sessions = sessions
         self._pools = Pools(snapshot)
         self._counts: dict[str, int] = {}
         """Route -> requests decided so far."""
@@ -107,7 +110,12 @@ class Router:
         strategy = route.strategy
         if route.guarded is not None and (place is not None or ask.prefer.min_quality is not None):
             strategy = route.guarded
-        choice = strategy.choose(context, kept, draw)
+        first, last, drawn = parted(context, kept, draw)
+        choice = strategy.choose(context, first, draw)
+        if last and ask.prefer.allow_fallbacks:
+            choice = msgspec.structs.replace(choice, plan=behind(choice.plan, last))
+        if drawn:
+            choice = msgspec.structs.replace(choice, propensity=None)
         if len(candidates) == 1 and choice.reason != "pinned_by_caller":
             choice = msgspec.structs.replace(
                 choice, reason="pinned_by_caller" if pool.pinned else "only_candidate"
@@ -115,6 +123,12 @@ class Router:
         elif pool.pinned:
             choice = msgspec.structs.replace(choice, reason="pinned_by_caller")
         return Routed(pool, context, candidates, dropped, choice, self._snapshot)
+
+    def remember(self, ask: Ask, deployment: str, context: Context) -> None:
+        """Take in who answers a turn of a conversation."""
+        if self._sessions is not None:
+            n_in = context.tokens_in.get(deployment, context.n_tokens_in)
+            self._sessions.note(ask, deployment, n_in)
 
     def _context(
         self, exchange: Exchange, route: Route, candidates: tuple[Candidate, ...], surface: Surface | None
@@ -129,8 +143,10 @@ class Router:
         sequence, allowance = self._next(route.name, exchange), self._allowances.get(route.name)
         if allowance is not None:
             allowance.earn(sequence)
+        session = None if self._sessions is None else self._sessions.of(exchange.ask)
         context = Context(
             request=request,
+            session=session,
             ask=exchange.ask,
             at=exchange.at,
             sequence=sequence,
@@ -145,7 +161,9 @@ class Router:
             absent = {each.name: _NOT_GIVEN for each in route.senses}
             return with_signals(context, {**absent, **exchange.ask.given})
         if route.senses:
-            moment = Moment(value=exchange.at.timestamp(), at=exchange.at, candidates=candidates)
+            moment = Moment(
+                value=exchange.at.timestamp(), at=exchange.at, candidates=candidates, session=session
+            )
             context = with_signals(context, sense(route.senses, request, exchange.ask, moment))
         return context
 

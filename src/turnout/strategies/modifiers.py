@@ -174,7 +174,8 @@ class Background(Struct, frozen=True, tag="background", kw_only=True, forbid_unk
             if price is None or share is None:
                 found.append(0.0)
             else:
-                full = (n_in * price.input + n_out * price.output) * 1e-12
+                n_here = context.tokens_in.get(candidate.id, n_in)
+                full = (n_here * price.input + n_out * price.output) * 1e-12
                 found.append(self.lambda_ * full * (1 - share))
         return found
 
