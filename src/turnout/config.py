@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from turnout.catalog.prices import UsdPrice
 from turnout.errors import ConfigError
 from turnout.layers.retry import RetryConfig
-from turnout.stores.live import BreakerConfig, RetryBudgetConfig
+from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
 from turnout.types.json import Json
 from turnout.types.secret import Secret
@@ -137,6 +137,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tags: frozenset[str] = frozenset()
     limits: LimitsConfig = LimitsConfig()
     timeouts: TimeoutsConfig | None = None
+    ttft_slo_s: float | None = None
+    """Limit of the 95th percentile of the time to the first content; replaces `health.ttft_p95_s`."""
     price: UsdPrice | None = None
     """USD per million tokens, replacing the catalogue's."""
     context_window: int | None = None
@@ -242,6 +244,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry: RetryConfig = RetryConfig()
     retry_budget: RetryBudgetConfig = RetryBudgetConfig()
     breaker: BreakerConfig = BreakerConfig()
+    health: HealthConfig = HealthConfig()
+    """When a deployment is asked last, and how it comes back."""
     journal: JournalConfig = JournalConfig()
     egress: EgressConfig = EgressConfig()
     catalog: CatalogConfig = CatalogConfig()

@@ -245,6 +245,7 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
         priority=row.priority,
         tags=row.tags,
         limits=Limits(max_concurrency=row.limits.max_concurrency, max_queue=row.limits.max_queue),
+        ttft_slo_s=row.ttft_slo_s,
         timeouts=_timeouts(row.timeouts or making.config.timeouts),
     )
 

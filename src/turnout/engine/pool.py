@@ -204,7 +204,7 @@ def _in_order(pool: Pool, deployments: Iterable[Deployment]) -> Pool:
 def _sorted_by(pool: Pool, by: By) -> Pool:
     """Return the pool with one objective in place of what its route scores by."""
     route = pool.route
-    route = msgspec.structs.replace(route, strategy=_objective(route.strategy, by))
+    route = msgspec.structs.replace(route, strategy=_objective(route.strategy, by), guarded=None)
     return msgspec.structs.replace(pool, route=route)
 
 

@@ -125,7 +125,7 @@ def _public() -> Scores:
 
 
 def _pool(router: Router, exchange: Exchange) -> Pool:
-    """Return what the request names; all that is served, where it leaves the choice and nothing is default."""
+    """Return what the request names; all that is served, where neither it nor a default says which."""
     model, ask, snapshot = exchange.request.model, exchange.ask, router.snapshot
     prefer = ask.prefer
     named = prefer.candidates or prefer.route or ask.principal.default_route or snapshot.default_route
@@ -139,21 +139,22 @@ def _allowed(pool: Pool, ask: Ask) -> Pool:
     globs = ask.principal.allow
     if not globs:
         return pool
-    kept = tuple(
-        d
-        for d in pool.deployments
-        if any(fnmatchcase(name, glob) for name in (d.model.id, d.vendor.name) for glob in globs)
-    )
+    kept = tuple(d for d in pool.deployments if _matches(d, globs))
     if not kept:
         raise Forbidden("no allowed model is left")
     return msgspec.structs.replace(pool, deployments=kept)
+
+
+def _matches(deployment: Deployment, globs: Sequence[str]) -> bool:
+    names = (deployment.model.id, deployment.vendor.name)
+    return any(fnmatchcase(name, glob) for name in names for glob in globs)
 
 
 def _judged(pool: Pool, weights: Mapping[str, float], scores: Scores) -> Pool:
     """Return the pool with the recommender's own objective."""
     score = (*_quality(pool.deployments, weights, scores), Cost(lambda_=LAMBDA), Latency(mu=MU))
     strategy = Pipeline(score=score, order=Best(), shape=Chain(vendor_first=False), label="recommend")
-    route = msgspec.structs.replace(pool.route, strategy=strategy, senses=())
+    route = msgspec.structs.replace(pool.route, strategy=strategy, guarded=None, senses=())
     return msgspec.structs.replace(pool, route=route)
 
 

@@ -124,7 +124,7 @@ class Routed(Struct, frozen=True):
             total_s=Quantiles(stats.total_p50_s, stats.total_p95_s)
             if stats.total_p50_s is not None
             else None,
-            health=HealthView(stats.state, stats.error_ratio, stats.cooldown_s),
+            health=_health(stats),
             in_flight=stats.in_flight,
             live=_live(stats),
             n_tokens_in=self.context.tokens_in.get(candidate.id),
@@ -153,6 +153,11 @@ def _live(stats: Stats) -> LiveView | None:
         peak_ewma_s=stats.peak_ewma_s,
     )
     return view if view != NOTHING_SEEN else None
+
+
+def _health(stats: Stats) -> HealthView:
+    share = stats.share if stats.share < 1 else None
+    return HealthView(stats.state, stats.error_ratio, stats.cooldown_s, stats.demoted, share)
 
 
 def _status(candidate: Candidate, drops: tuple[Dropped, ...], chosen: tuple[str, ...]) -> Status:

@@ -199,6 +199,8 @@ def _candidate(view: CandidateView, snapshot: Snapshot) -> Candidate:
     stats = Stats(
         state="closed" if health is None else health.state,
         cooldown_s=0.0 if health is None else health.cooldown_s,
+        demoted=health is not None and health.demoted,
+        share=1.0 if health is None or health.share is None else health.share,
         error_ratio=None if health is None else health.error_rate,
         in_flight=view.in_flight,
         ttft_p50_s=ttft.p50,

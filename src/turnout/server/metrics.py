@@ -57,6 +57,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._demoted = Gauge(
+            "turnout_provider_demoted",
+            "1 while a deployment is unwell and asked last.",
+            ("deployment", "provider"),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._open = _gauge(registry, "open_requests", "Requests being served.")
         self._spool = _gauge(registry, "journal_spool_bytes", "Records not yet in the database.")
         self._children: dict[tuple[str, str], tuple[Any, ...]] = {}
@@ -95,7 +102,9 @@ class Metrics:
 
     def refresh(self, built: Built, gateway: Gateway) -> None:
         """Read the gauges as they are now."""
+        vendors = {d.id: d.vendor.name for d in built.engine.registry()}
         for name, stats in built.engine.health().items():
+            self._demoted.labels(name, vendors.get(name, "")).set(stats.demoted)
             self._in_flight.labels(name).set(stats.in_flight)
             self._breaker.labels(name).set(_STATES[stats.state])
         self._open.set(gateway.n_open)

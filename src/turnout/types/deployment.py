@@ -127,6 +127,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     tags: frozenset[str] = frozenset()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    ttft_slo_s: float | None = None
+    """Limit of the 95th percentile of the time to the first content; above it the deployment is asked last."""
 
     @property
     def url(self) -> str:
@@ -143,6 +145,10 @@ class Stats(Struct, frozen=True, kw_only=True):
     state: BreakerState = "closed"
     cooldown_s: float = 0.0
     """Seconds until the breaker lets a probe through; 0 when not open."""
+    demoted: bool = False
+    """Unwell: asked only after all others."""
+    share: float = 1.0
+    """Share of its calls that it should get: below 1 while it comes back from being unwell or down."""
     error_ratio: float | None = None
     n_observed: int = 0
     """Attempts inside the window the ratios and quantiles cover."""

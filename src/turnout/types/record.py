@@ -61,12 +61,16 @@ class CostView(Struct, frozen=True):
     price_version: str = ""
 
 
-class HealthView(Struct, frozen=True):
+class HealthView(Struct, frozen=True, omit_defaults=True):
     """Breaker state and error ratio of a candidate when the decision was made."""
 
     state: BreakerState
     error_rate: float | None
     cooldown_s: float
+    demoted: bool = False
+    """Unwell: asked last."""
+    share: float | None = None
+    """Share of its calls that it should get; None = all."""
 
 
 class Quantiles(Struct, frozen=True):

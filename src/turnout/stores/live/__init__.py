@@ -6,6 +6,7 @@ Pure data structures: clock readings and randomness are arguments, nothing here 
 from turnout.stores.live.breaker import Blame, Breaker, BreakerConfig, blame
 from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
 from turnout.stores.live.fleet import Fleet, Live
+from turnout.stores.live.health import Health, HealthConfig
 from turnout.stores.live.ratio import Ratio
 from turnout.stores.live.sketch import Sketch
 from turnout.stores.live.window import Window
@@ -15,6 +16,8 @@ __all__ = [
     "Breaker",
     "BreakerConfig",
     "Fleet",
+    "Health",
+    "HealthConfig",
     "Live",
     "Ratio",
     "RetryBudget",

@@ -142,6 +142,11 @@ class Breaker:
             until = max(until, self._opens_at)
         return until - now if until - now > EARLY_S else 0.0
 
+    @property
+    def is_down(self) -> bool:
+        """Whether it opened and has not closed yet. A rate limit is not that."""
+        return self._state != "closed"
+
     def is_calm(self, now: float) -> bool:
         """Tell whether it is closed and unpaused: what it nearly always is."""
         return self._state == "closed" and now >= self._paused_until

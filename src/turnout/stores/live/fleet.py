@@ -10,6 +10,7 @@ from random import Random
 
 from turnout.stores.live.breaker import Breaker, BreakerConfig, blame
 from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
+from turnout.stores.live.health import Health, HealthConfig
 from turnout.stores.live.ratio import Ratio
 from turnout.stores.live.recent import Recent
 from turnout.stores.live.sketch import Sketch
@@ -22,6 +23,7 @@ N_WINDOWS = 5
 UNSEEN = Stats()
 DEFAULT_BREAKER = BreakerConfig()
 DEFAULT_BUDGET = RetryBudgetConfig()
+DEFAULT_HEALTH = HealthConfig()
 UNFINISHED = frozenset(("cancelled", "lost"))
 
 
@@ -31,6 +33,7 @@ class Live:
     Attributes:
         breaker: Whether it may be asked.
         budget: Whether it may be asked again.
+        health: Whether it is asked first.
         in_flight: Calls under way.
         last_error: Class word of the latest failure.
         last_error_at: Clock reading of it.
@@ -49,14 +52,16 @@ class Live:
         "_valid_until",
         "breaker",
         "budget",
+        "health",
         "in_flight",
         "last_error",
         "last_error_at",
     )
 
-    def __init__(self, breaker: Breaker, budget: RetryBudget) -> None:
+    def __init__(self, breaker: Breaker, budget: RetryBudget, health: Health | None = None) -> None:
         self.breaker = breaker
         self.budget = budget
+        self.health = health or Health("", DEFAULT_HEALTH)
         self.in_flight = 0
         self.last_error: str | None = None
         self.last_error_at: float | None = None
@@ -108,7 +113,7 @@ class Live:
 
     def snapshot(self, now: float) -> Stats:
         """Return the numbers at this instant."""
-        calm = self.breaker.is_calm(now)
+        calm = self.breaker.is_calm(now) and self.health.is_plain
         if not self._moved and calm and now < self._valid_until and self._stats.state == "closed":
             return self._stats
         stats = self._stats = self._read(now, calm)
@@ -122,9 +127,12 @@ class Live:
         calls.roll(now)
         ttft_p50_s, ttft_p95_s = self._ttft.summary(now)
         total_p50_s, total_p95_s = self._total.summary(now)
+        self.health.look(now, (calls.n, calls.hits), ttft_p95_s, down=breaker.is_down)
         return Stats(
             state="closed" if calm else breaker.state(now),
             cooldown_s=0.0 if calm else breaker.cooldown_s(now),
+            demoted=self.health.demoted,
+            share=self.health.share(now),
             error_ratio=min(calls.hits / calls.n, 1.0) if calls.n else None,
             n_observed=calls.n,
             in_flight=self.in_flight,
@@ -142,7 +150,7 @@ class Live:
 class Fleet:
     """Every deployment that was ever called, and is still configured."""
 
-    __slots__ = ("_breaker", "_breakers", "_budget", "_lives", "_rng")
+    __slots__ = ("_breaker", "_breakers", "_budget", "_health", "_limits", "_lives", "_rng")
 
     def __init__(
         self,
@@ -150,11 +158,14 @@ class Fleet:
         *,
         breakers: Mapping[str, BreakerConfig] | None = None,
         budget: RetryBudgetConfig = DEFAULT_BUDGET,
+        health: HealthConfig = DEFAULT_HEALTH,
         seed: int | None = None,
     ) -> None:
         self._breaker = breaker
         self._breakers = breakers or {}
         self._budget = budget
+        self._health = health
+        self._limits: Mapping[str, float] = {}
         self._rng = Random(seed)  # noqa: S311  spreads probes, keeps no secret
         self._lives: dict[str, Live] = {}
 
@@ -163,7 +174,8 @@ class Fleet:
         live = self._lives.get(deployment)
         if live is None:
             config = self._breakers.get(deployment, self._breaker)
-            live = Live(Breaker(config, self._rng), RetryBudget(self._budget))
+            health = Health(deployment, self._health, self._limits.get(deployment))
+            live = Live(Breaker(config, self._rng), RetryBudget(self._budget), health)
             self._lives[deployment] = live
         return live
 
@@ -200,6 +212,17 @@ class Fleet:
         self._breakers = breakers or {}
         for name, live in self._lives.items():
             live.breaker.config = self._breakers.get(name, breaker)
+
+    def watch(self, health: HealthConfig, limits: Mapping[str, float]) -> None:
+        """Put other rules of health in force; who is demoted stays so until it is well.
+
+        Args:
+            health: The rules.
+            limits: Deployment id -> its own limit of the time to the first content.
+        """
+        self._health, self._limits = health, limits
+        for name, live in self._lives.items():
+            live.health.config, live.health.ttft_limit_s = health, limits.get(name)
 
     def keep(self, deployments: Collection[str]) -> None:
         """Forget deployments that are not among these; calls under way on them end undisturbed."""
