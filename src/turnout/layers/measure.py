@@ -118,9 +118,9 @@ class _Measured:
         exchange.under_way.remove(self)
         if not exchange.under_way:
             exchange.upstream_s += now - exchange.upstream_since
-        outcome, failure = self._outcome(error, now)
         usage = None if reply is None else reply.usage
         is_whole = reply is not None and reply.ended and reply.failure is None
+        outcome, failure = ("ok", None) if is_whole and error is None else self._outcome(error, now)
         estimated = False
         if not is_whole or usage is None or usage == NO_USAGE:
             usage, estimated = self._estimate(failure)

@@ -32,6 +32,24 @@ def make_ask(
 ) -> Ask:
     """Return the envelope of one request."""
     prefer, warnings = body.prefer, body.warnings
+    if not inbound.asks and not prefer.route:  # as nearly always: the body says it all
+        return Ask(
+            request_id=request_id,
+            endpoint="chat" if isinstance(body, Body) else "embeddings",
+            dialect=dialect,
+            principal=principal,
+            wire=body.wire,
+            prefer=prefer,
+            session=body.session,
+            tags=body.tags,
+            metadata=body.metadata,
+            end_user=body.request.user,
+            timeout_s=body.timeout_s,
+            retries=body.retries,
+            explain=_explain(body.explain),
+            hops=hops,
+            warnings=warnings,
+        )
     if inbound.route or prefer.route:
         prefer, ignored = _routed(body, inbound)
         warnings = (*warnings, ROUTE_IGNORED) if ignored else warnings

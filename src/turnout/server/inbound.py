@@ -47,6 +47,8 @@ class Inbound(Struct, kw_only=True):
     hops: str | None = None
     """`x-turnout-hop`: instance ids the request has passed through."""
     idempotency_key: str | None = None
+    asks: bool = False
+    """Whether any header beyond what every request has was understood."""
     ours: frozenset[str] = frozenset()
     """Fields that a header of ours filled: they win over what peers' fields in the body say."""
     otel: tuple[str, str] = ("", "")
@@ -256,7 +258,8 @@ REFUSED_PREFIX = b"x-bf-eh-"
 _PROPERTY = b"helicone-property-"
 _PREFIXES = (b"anthropic-", b"x-turnout-", REFUSED_PREFIX, _PROPERTY)
 _TRANSPORT = frozenset({b"content-type", b"content-length", b"content-encoding"})
-_SINGLE = KEY_CARRIERS | _TRANSPORT | frozenset(OURS)
+_OF_EVERY_REQUEST = KEY_CARRIERS | _TRANSPORT
+_SINGLE = _OF_EVERY_REQUEST | frozenset(OURS)
 _KNOWN = _SINGLE | frozenset(PEERS) | REFUSED | frozenset(LABELS) | frozenset(OTEL)
 
 
@@ -270,32 +273,40 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
     for name, value in headers:
         if name not in _KNOWN:
             if name.startswith(_PREFIXES):
+                found.asks = True
                 _unknown(found, name, value)
             continue
         if name in _SINGLE:
             if name in seen:
                 raise InvalidRequest(f"header {name.decode()} was sent twice", param=name.decode())
             seen.add(name)
-        _take(found, name, value)
+        if name in _OF_EVERY_REQUEST:
+            _take_usual(found, name, value.decode("latin-1").strip())
+        else:
+            found.asks = True
+            _take(found, name, value)
     trace, span = found.otel
     if found.traceparent is None and len(trace) == _N_TRACE and len(span) == _N_SPAN:
         found.traceparent = f"00-{trace}-{span}-01"
     return found
 
 
-def _take(found: Inbound, name: bytes, raw: bytes) -> None:
-    value = raw.decode("latin-1").strip()
-    label = name.decode()
-    if name in KEY_CARRIERS:
-        key = value[7:].strip() if name == b"authorization" and value[:7].lower() == "bearer " else value
-        found.keys = (*found.keys, key)
-    elif name == b"content-type":
+def _take_usual(found: Inbound, name: bytes, value: str) -> None:
+    if name == b"content-type":
         found.content_type = value
     elif name == b"content-length":
         found.content_length = int(value) if value.isascii() and value.isdigit() else None
     elif name == b"content-encoding":
         found.content_encoding = value.lower()
-    elif name in OURS:
+    else:
+        is_bearer = name == b"authorization" and value[:7].lower() == "bearer "
+        found.keys = (*found.keys, value[7:].strip() if is_bearer else value)
+
+
+def _take(found: Inbound, name: bytes, raw: bytes) -> None:
+    value = raw.decode("latin-1").strip()
+    label = name.decode()
+    if name in OURS:
         field, reader = OURS[name]
         setattr(found, field, reader(label, value))
         found.ours |= {field}

@@ -18,6 +18,10 @@ from turnout.types.chat import NOTHING, ChatRequest, Lazy, OutputFormat, ServerT
 from turnout.types.json import Json, JsonObject
 
 _KNOWN = frozenset(RequestIn.__struct_fields__)
+_USUAL = frozenset(
+    {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stream", "user"}
+)
+"""A request with these fields alone is read by a shorter way: most requests are, and each field costs."""
 _TOOL_KNOWN = frozenset({"type", "function"})
 _FUNCTION_KNOWN = frozenset(FunctionIn.__struct_fields__)
 _STREAM_OPTIONS_KNOWN = frozenset({"include_usage"})
@@ -34,6 +38,18 @@ def parse_request(body: bytes) -> Body:
 def read_request(tree: JsonObject) -> ChatRequest:
     """Read a parsed body from which Turnout's own fields were taken out."""
     wire = strict.convert(tree, RequestIn)
+    if _USUAL.issuperset(tree):
+        return ChatRequest(
+            model=wire.model,
+            messages=Lazy(lambda: read_messages(wire.messages, tree["messages"])),
+            max_tokens=_max_tokens(wire),
+            temperature=wire.temperature,
+            top_p=wire.top_p,
+            user=wire.user,
+            stream=wire.stream is True,
+            wire=WIRE,
+            facts=read_facts(tree, wire),
+        )
     extra = _extra(tree, wire)
     tools = _tools(tree, wire)
     return ChatRequest(
