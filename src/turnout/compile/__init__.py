@@ -14,6 +14,7 @@ from turnout.catalog.catalog import Catalog
 from turnout.catalog.prices import InexactPriceError
 from turnout.catalog.vendors import find_vendor, placeholders, vendors
 from turnout.compile.checks import problems_of
+from turnout.compile.retire import make_retiring
 from turnout.compile.routes import direct_route, make_route, make_surfaces
 from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
 from turnout.engine.snapshot import Snapshot
@@ -58,16 +59,19 @@ def compile_snapshot(
         problems.append(f"default_route: no route {config.default_route!r}{hint}")
     if problems:
         raise ConfigError(tuple(problems))
+    retiring = make_retiring(deployments, models, catalog)
+    stand_ins = {d.id: d for row in retiring.values() for d in row.successors}
     default = config.default_route or (next(iter(routes)) if len(routes) == 1 else None)
     return Snapshot(
         version=version,
         digest=digest(config),
-        deployments={d.id: d for d in deployments},
+        deployments={**stand_ins, **{d.id: d for d in deployments}},
         models=models,
         routes=routes,
         aliases=aliases,
         default_route=default,
         surfaces=surfaces,
+        retiring=retiring,
         direct=direct_route(config, deployments, catalog.scores if config.surfaces else NO_SCORES),
         bare=_bare(models),
     )

@@ -11,6 +11,7 @@ from turnout import plan as plans
 from turnout.engine.allowance import Allowance
 from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool, Pools
+from turnout.engine.retired import in_service
 from turnout.engine.routed import Routed
 from turnout.engine.sense import sense, with_signals
 from turnout.engine.sessions import Sessions
@@ -79,6 +80,8 @@ class Router:
 
     def choose(self, exchange: Exchange, pool: Pool) -> Routed:
         """Choose a plan within a pool. Raises a `TurnoutError` when no candidate is left."""
+        if self._snapshot.retiring:
+            pool = in_service(pool, self._snapshot.retiring, exchange.at.date().isoformat())
         ask, route = exchange.ask, pool.route
         stats = self._stats
         candidates = tuple(Candidate(d, stats(d.id)) for d in pool.deployments)

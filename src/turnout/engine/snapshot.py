@@ -32,6 +32,14 @@ class Place(Struct, frozen=True):
     filters: tuple[Filter, ...] = ()
 
 
+class Retiring(Struct, frozen=True):
+    """When a model retires, and who stands in for it then."""
+
+    on: str
+    """ISO date; from this day on."""
+    successors: tuple[Deployment, ...] = ()
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """Everything configured. Never changed: a reload makes another one."""
 
@@ -47,6 +55,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     default_route: str | None = None
     """What `auto` means."""
     surfaces: Mapping[str, Place] = {}
+    retiring: Mapping[str, Retiring] = {}
+    """By deployment id; those whose model has a day of retirement."""
     direct: Route
     """Strategy, filters and policy for requests that name a model or list candidates; its pool is empty."""
     bare: Mapping[str, str] = {}
