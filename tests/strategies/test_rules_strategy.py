@@ -47,6 +47,11 @@ def test_the_first_rule_that_holds_wins() -> None:
     choice = choose(rules)
 
     assert (choice.plan, choice.reason) == (sequence("v/big", "v/small"), "rule_matched")
+    assert choice.rule == "rules[1]"
+
+
+def test_a_rule_with_a_name_is_recorded_by_it() -> None:
+    assert choose(Rules(rules=(Rule(name="code", when="has.code", models=("v/big",)),))).rule == "code"
 
 
 def test_unknown_does_not_match() -> None:

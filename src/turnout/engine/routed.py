@@ -98,6 +98,7 @@ class Routed(Struct, frozen=True):
             propensity=self.choice.propensity,
             explored=self.choice.explored,
             abstained=self.choice.abstained,
+            rule=self.choice.rule,
             rng_seed=exchange.seed,
             sequence=self.context.sequence,
             session=self.context.session,

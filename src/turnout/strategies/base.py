@@ -261,6 +261,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     propensity: float | None = None
     explored: bool = False
     abstained: str | None = None
+    rule: str | None = None
+    """Name of the rule that matched, or `rules[i]`."""
     quality: Mapping[str, float] = {}
     """Candidate id -> predicted quality."""
     sd: Mapping[str, float] = {}

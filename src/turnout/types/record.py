@@ -193,6 +193,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     propensity: float | None = None
     explored: bool = False
     abstained: str | None = None
+    rule: str | None = None
+    """Name of the rule that matched, or `rules[i]`."""
     rng_seed: int = 0
     sequence: int = 0
     """Which request of its route this was: the state of rotations."""

@@ -49,6 +49,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     when: str
     """Condition in the language of rules (`tokens.in < 500 and not has.code`)."""
     name: str = ""
+    """What Records call it; "" = its place, `rules[i]`."""
     models: tuple[str, ...] = ()
     """Deployment or model ids, first choice first; empty = all candidates."""
     use: Strategy | None = None
@@ -102,8 +103,9 @@ class Rules(Struct, frozen=True, tag="rules", kw_only=True, forbid_unknown_field
         return tuple(found)
 
     @cached_property
-    def _tests(self) -> tuple[tuple[Test, Rule], ...]:
-        return tuple((each.test, rule) for each, rule in zip(self.conditions, self.rules, strict=True))
+    def _tests(self) -> tuple[tuple[Test, Rule, str], ...]:
+        numbered = enumerate(zip(self.conditions, self.rules, strict=True))
+        return tuple((each.test, rule, rule.name or f"rules[{at}]") for at, (each, rule) in numbered)
 
     @cached_property
     def needs(self) -> frozenset[str]:
@@ -130,12 +132,12 @@ class Rules(Struct, frozen=True, tag="rules", kw_only=True, forbid_unknown_field
     def choose(self, context: Context, candidates: Sequence[Candidate], draw: Draw) -> Choice:
         """Return what the first rule that holds picks."""
         scene = Scene(context, candidates)
-        for test, rule in self._tests:
+        for test, rule, name in self._tests:
             if test(scene) is True:
                 named = _named(rule.models, candidates)
                 if named:
                     choice = _pick(rule, context, named, draw)
-                    return msgspec.structs.replace(choice, reason="rule_matched")
+                    return msgspec.structs.replace(choice, reason="rule_matched", rule=name)
         named = _named(self.otherwise.models, candidates) if self.otherwise is not None else candidates
         return _pick(self.otherwise, context, named or candidates, draw)
 
