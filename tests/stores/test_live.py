@@ -455,6 +455,7 @@ def test_stats_tell_what_happened():
         total_p95_s=pytest.approx(2.0, rel=0.021),
         total_recent_s=2.0,
         tokens_per_s=pytest.approx(40.0, rel=0.021),
+        peak_ewma_s=2.0,
     )
     assert (live.last_error, live.last_error_at) == ("provider_error", 2.0)
 
@@ -526,3 +527,12 @@ def test_calls_made_elsewhere_move_health_and_latency():
     fleet.observe(attempt("failed", "provider_auth"), 0.0)
     stats = fleet.stats("a", 0.0)
     assert (stats.state, stats.error_ratio) == ("open", 0.25)
+
+
+def test_the_peak_mean_rises_at_once_and_decays_over_seconds():
+    live = Fleet(seed=1).of("a")
+    live.answered(0.0, 1.0, None, None)
+    live.answered(1.0, 9.0, None, None)
+    assert live.snapshot(1.0).peak_ewma_s == 9.0
+    live.answered(11.0, 1.0, None, None)
+    assert live.snapshot(11.0).peak_ewma_s == pytest.approx(9 * 0.3679 + 1 * 0.6321, abs=1e-3)

@@ -6,6 +6,7 @@ moved. Configuration comes and goes, a `Live` stays: a reload must not forget wh
 """
 
 from collections.abc import Collection, Mapping
+from math import exp
 from random import Random
 
 from turnout.stores.live.breaker import Breaker, BreakerConfig, blame
@@ -18,6 +19,8 @@ from turnout.stores.live.window import Window
 from turnout.types.deployment import Stats
 from turnout.types.record import Attempt
 
+PEAK_DECAY_S = 10.0
+"""Time constant of the peak-sensitive mean, as Finagle's balancer has it (`PeakEwma`, default decay 10 s)."""
 WINDOW_S = 60.0
 N_WINDOWS = 5
 UNSEEN = Stats()
@@ -42,6 +45,8 @@ class Live:
     __slots__ = (
         "_calls",
         "_moved",
+        "_peak_at",
+        "_peak_s",
         "_recent_total",
         "_recent_ttft",
         "_speed",
@@ -72,6 +77,8 @@ class Live:
         self._tokens = Ratio()
         self._recent_ttft = Recent()
         self._recent_total = Recent()
+        self._peak_s: float | None = None
+        self._peak_at = 0.0
         self._stats = UNSEEN
         self._moved = False
         self._valid_until = 0.0
@@ -92,6 +99,7 @@ class Live:
         self._calls.count(now)
         self._total.add(total_s, now)
         self._recent_total.add(total_s, now)
+        self._peak(total_s, now)
         if ttft_s is not None:
             self._ttft.add(ttft_s, now)
             self._recent_ttft.add(ttft_s, now)
@@ -102,6 +110,16 @@ class Live:
     def counted(self, n_tokens_in: int, n_estimated: int) -> None:
         """Take in how many input tokens it counted where so many had been estimated."""
         self._moved |= self._tokens.add(n_tokens_in, n_estimated)
+
+    def _peak(self, total_s: float, now: float) -> None:
+        """Follow a slow answer at once, a fast one over `PEAK_DECAY_S`: a queue is seen when it builds."""
+        before = self._peak_s
+        if before is None or total_s >= before:
+            self._peak_s = total_s
+        else:
+            kept = exp((self._peak_at - now) / PEAK_DECAY_S)
+            self._peak_s = before * kept + total_s * (1 - kept)
+        self._peak_at = now
 
     def failed(self, now: float, word: str) -> None:
         """Take in a failure that the deployment is to blame for."""
@@ -141,6 +159,7 @@ class Live:
             ttft_recent_s=self._recent_ttft.median() if ttft_p50_s is not None else None,
             total_p50_s=total_p50_s,
             total_p95_s=total_p95_s,
+            peak_ewma_s=self._peak_s if total_p50_s is not None else None,
             total_recent_s=self._recent_total.median() if total_p50_s is not None else None,
             tokens_per_s=self._speed.summary(now)[0],
             tokens_ratio=self._tokens.value,
