@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.strategies.kit import Fixed, candidate, context, request, scores, strategy
 from turnout.errors import ConfigError, NoEligibleModel
-from turnout.plan import deployments, walk
+from turnout.plan import Try, deployments, walk
 from turnout.strategies.base import Pace, Session, Surface
 from turnout.types.signal import Signal
 
@@ -166,7 +166,8 @@ def test_ten_thousand_random_configurations_decide_the_same_again_and_name_only_
         names = deployments(outcome[0])
         assert names
         assert set(names) <= {c.id for c in subset}, row
-        assert sum(1 for _ in walk(outcome[0])) <= 64
+        tries = [node for node in walk(outcome[0]) if isinstance(node, Try)]
+        assert len(tries) == len(names) <= 64, row
         assert outcome[2] is None or 0 < outcome[2] <= 1 + 1e-12, row
     assert min(tried[kind] for kind in TYPES) > 300, tried
     assert tried["refused at load"] < 2500, tried

@@ -38,10 +38,7 @@ class RoundRobin(Struct, frozen=True, tag="round_robin", kw_only=True, forbid_un
         eligible = slate.eligible
         turns = rotation(tuple(round(slate.candidates[i].deployment.weight * GRAIN) for i in eligible))
         at = context.sequence % len(turns)
-        if len(turns) == len(eligible):
-            order = turns[at:] + turns[:at]
-        else:
-            order = tuple(dict.fromkeys(turns[at:] + turns[:at]))
+        order = tuple(dict.fromkeys(turns[at:] + turns[:at]))
         idle = [i for i in range(len(eligible)) if i not in order] if len(order) < len(eligible) else []
         return Arranged(
             indices=[eligible[i] for i in (*order, *idle)], propensity=None, reason="weighted_draw"
