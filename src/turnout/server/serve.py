@@ -12,6 +12,7 @@ Theory of operation.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -40,6 +41,9 @@ log = logging.getLogger("turnout.server")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared with, not bound
 RELOAD_POLL_S = 1.0
+COLLECT_AFTER = (50_000, 20, 100)
+"""Net new objects before a collection, and how many of each generation make one of the next: some hundred
+requests' worth, so that a cycle made by a failing request still goes soon."""
 SETTLE_S = 5.0
 """How long cancelled requests may take to settle."""
 BACKLOG = 2048
@@ -201,6 +205,17 @@ def _uvicorn_config(
     return config
 
 
+def calm_collector() -> None:
+    """Set what exists aside for good, and let the cyclic collector look only when many objects were made.
+
+    Serving makes no reference cycles; with its defaults the collector would look through every request in
+    flight again and again, and find nothing (an eighth of all CPU, with 32 requests in flight).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
 class Process:
     """One worker: an engine, its data plane and, where asked for, its metrics listener."""
 
@@ -230,6 +245,7 @@ class Process:
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
             listener = Listener(self._config, gateway, self._on_ready)
+            calm_collector()
             with self._signals(listener) as reload_asked:
                 async with asyncio.TaskGroup() as tasks:
                     beside = [
