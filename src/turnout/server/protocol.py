@@ -31,6 +31,7 @@ from uvicorn.server import ServerState
 
 from turnout.errors import GatewayOverloaded, InvalidRequest, RequestTooLarge, TurnoutError
 from turnout.server.cycle import App, Cycle, head_block
+from turnout.server.defects import WireLog
 from turnout.server.http import JSON_TYPE, RawHeaders, Scope
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -38,6 +39,7 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 100
 MIN_BODY_RATE = 1024
 """Bytes per second below which a body that is late is given up."""
+_LOG = WireLog()
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """What frames and addresses a message; other names that may stand once are the application's to check."""

@@ -20,6 +20,7 @@ from turnout.errors import (
     InvalidMedia,
     InvalidModelOutput,
     ProviderAuth,
+    ProviderBadResponse,
     ProviderFailed,
     ProviderModelUnavailable,
     ProviderOverloaded,
@@ -264,6 +265,8 @@ def _class(status: int, said: Said) -> Class:
         return _BY_STATUS[status]
     if status in _VAGUE:
         return next(_matches(words), None) or _vague(status)
+    if status and not 400 <= status < 600:
+        return ProviderBadResponse  # a redirect, say: none is followed, and it is no fault of the caller
     return ProviderFailed if status >= 500 else ProviderRejected
 
 
