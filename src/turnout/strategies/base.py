@@ -382,11 +382,10 @@ def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     price = deployment.model.price
     if price is None:
         return None
-    n_in = context.tokens_in.get(deployment.id, context.n_tokens_in)
-    tokens_in = Usage(input_uncached=n_in, output_text=context.max_tokens_out)
-    dearest = max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
-    flat = n_in * dearest + context.max_tokens_out * max(price.output, price.reasoning or 0)
-    return max(cost(tokens_in, price), NanoUsd(-(-(flat + (price.per_request or 0)) // 1000)))
+    n_in, n_out = context.tokens_in.get(deployment.id, context.n_tokens_in), context.max_tokens_out
+    flat = n_in * max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
+    flat += n_out * max(price.output, price.reasoning or 0) + (price.per_request or 0)
+    return max(cost(Usage(input_uncached=n_in, output_text=n_out), price), NanoUsd(-(-flat // 1000)))
 
 
 def in_tool_loop(request: ChatRequest | EmbedRequest) -> bool:
