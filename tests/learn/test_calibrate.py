@@ -136,7 +136,7 @@ def test_a_promise_out_of_range_is_refused(epsilon, delta):
 
 
 # Synthetic traffic: the predicted gap g is uniform, a routed item is lost with probability (0.3 + g) / 4 and
-# won with probability (0.3 - g / 4) / 4, so the true loss of a threshold t is known exactly: R(t) = 5 t^2 / 32.
+# won with probability (0.3 - g / 4) / 4, so the true loss of a threshold t is exactly R(t) = 5 t^2 / 32.
 
 N_DRAWS = 200
 GRID = np.arange(1, 51) / 50
