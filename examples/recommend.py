@@ -6,7 +6,8 @@ from turnout.config import Config
 MODELS = ["openai/gpt-5-mini", "anthropic/claude-haiku-4-5", "mistral/mistral-small-latest"]
 
 
-found = AsyncClient(Config()).recommend("Summarise this contract in three points.", models=MODELS, max_tokens=300)
+QUESTION = "Summarise this contract in three points."
+found = AsyncClient(Config()).recommend(QUESTION, models=MODELS, max_tokens=300)
 
 print(f"ask {found.model}, because of {found.decision.reason}")
 for each in found.ranked:

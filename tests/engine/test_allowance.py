@@ -35,7 +35,8 @@ async def test_when_every_answer_is_late_extra_calls_stay_within_the_share():
 
 async def test_a_failure_of_the_first_is_not_counted_as_an_extra_call():
     n = 20
-    r = await rig({"a": [Turn(status=500)] * n * 3, "b": [Turn(words=("b",))] * n}, HEDGE + ", max_retries: 0")
+    script = {"a": [Turn(status=500)] * n * 3, "b": [Turn(words=("b",))] * n}
+    r = await rig(script, HEDGE + ", max_retries: 0")
     assert [await r.text() for _ in range(n)] == ["b"] * n
 
 
@@ -61,5 +62,6 @@ routes:
 
 
 async def test_requests_of_a_rotation_are_numbered():
-    r = await rig({"a": [Turn(words=("a",))] * 3, "b": [Turn(words=("b",))] * 3}, ", strategy: {type: round_robin}")
+    script = {"a": [Turn(words=("a",))] * 3, "b": [Turn(words=("b",))] * 3}
+    r = await rig(script, ", strategy: {type: round_robin}")
     assert [await r.text() for _ in range(6)] == ["a", "b"] * 3

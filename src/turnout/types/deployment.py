@@ -128,7 +128,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     ttft_slo_s: float | None = None
-    """Limit of the 95th percentile of the time to the first content; above it the deployment is asked last."""
+    """Limit of the p95 time to the first content; above it the deployment is asked last."""
 
     @property
     def url(self) -> str:
