@@ -49,13 +49,33 @@ def main() -> None:
     from turnout.errors import ConfigError, TurnoutError
 
     try:
-        cli()
+        status = cli(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _tell(_sentence(error))
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(f"turnout: {problem}", err=True)
+            _tell(problem)
         sys.exit(2)
     except TurnoutError as error:
-        click.echo(f"turnout: {error.row.word}: {error.message}", err=True)
+        _tell(f"{error.row.word}: {error.message}")
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(141)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _tell(line: str) -> None:
+    click.echo(f"turnout: {' '.join(line.split())}", err=True)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """Write what click found wrong on one line, with where to look."""
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return text if context is None else f"{text}; see `{context.command_path} --help`"
