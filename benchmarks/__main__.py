@@ -37,7 +37,7 @@ def main() -> int:
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     if options.markdown:
-        options.markdown.write_text(report.markdown(found))
+        options.markdown.write_text(report.page(found))
     missed = [each for each in report.budgets(found) if each.verdict == "not met"]
     return 1 if options.check and missed else 0
 

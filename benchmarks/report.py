@@ -54,6 +54,16 @@ def budgets(report: Report) -> tuple[Budget, ...]:
     )
 
 
+def page(report: Report) -> str:
+    """Write the page of docs/reference."""
+    return (
+        "# Benchmarks\n\n"
+        "One run of `make bench`. How it was measured, and what the numbers do not say, is in "
+        "[Performance](../explanation/performance.md); the same run as JSON is in `benchmarks/results/`.\n\n"
+        + markdown(report)
+    )
+
+
 def markdown(report: Report) -> str:
     """Write the page."""
     facts = "; ".join(f"{name} {value}" for name, value in report.facts.items() if value)
