@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ def main() -> int:
     n = options.n or (QUICK if options.quick else FULL)
     only = options.strategy
     seen = []
+    logging.getLogger("turnout").setLevel(logging.ERROR)  # demotions are what is played here
     with house() as place:
         warm_up(place)
         for what in plan(n, only, options.seed):

@@ -14,14 +14,15 @@ Theory of operation.
 """
 
 import asyncio
+import os
 import select
 import selectors
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-SCALE = 20.0
-"""Seconds of the script per real second."""
+SCALE = float(os.environ.get("FLEET_SCALE", "20"))
+"""Seconds of the script per real second. A busy machine needs less: what it delays is multiplied too."""
 
 T = TypeVar("T")
 

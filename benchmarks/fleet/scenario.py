@@ -225,6 +225,17 @@ def tailed() -> Mapping[str, Row]:
     }
 
 
+def floored() -> Mapping[str, Row]:
+    """Return a fleet whose good models fail a little, and whose poor ones are cheap and partly healthy."""
+    shaky = Script(ttft_s=0.6, errors=0.05)
+    return {
+        "amber/good": Row(script=shaky, price=(1.0, 4.0), quality=0.80),
+        "birch/good": Row(script=shaky, price=(2.0, 8.0), quality=0.85),
+        "cedar/poor": Row(script=Script(ttft_s=0.6), price=(0.1, 0.1), quality=0.5),
+        "delta/poor": Row(script=shaky, price=(0.1, 0.1), quality=0.5),
+    }
+
+
 SCENARIOS: Mapping[str, Mapping[str, Row]] = {
     "mixed": mixed(),
     "steady": three_vendors(),
@@ -234,6 +245,7 @@ SCENARIOS: Mapping[str, Mapping[str, Row]] = {
     "all_hang": three_vendors(down=VENDORS, how="hang"),
     "all_close": three_vendors(down=VENDORS, how="close"),
     "tailed": tailed(),
+    "floored": floored(),
 }
 
 

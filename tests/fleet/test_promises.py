@@ -34,13 +34,13 @@ async def _play(what):
 
 def play(name, load, scenario="mixed", strategy=None):
     """Play one run; returns everything seen, and the configuration it was decided with."""
-    row = STRATEGIES[strategy or name]
+    row = strategy or STRATEGIES[name]
     return clock.run(_play(Run(name=name, scenario=scenario, strategy=row, load=load)))
 
 
 def promise(name, load=PLAIN):
     scenario, strategy = PROMISES[name]
-    return play(name, load, scenario, strategy)[0]
+    return play(name, load, scenario, STRATEGIES[strategy])[0]
 
 
 def kept(*runs):
@@ -63,6 +63,18 @@ def test_cheapest_never_goes_below_its_floor_and_costs_least_above_it():
     kept(best)
     assert run.sums.cost_usd < best.sums.cost_usd / 10
     assert all(run.rows[name].quality >= FLOOR for name in run.sums.shares)
+
+
+def test_cheapest_keeps_its_floor_while_everybody_above_it_is_demoted():
+    quality = {name: row.quality for name, row in SCENARIOS["floored"].items()}
+    row = {"type": "cheapest", "q_floor": FLOOR, "quality": quality}
+    run, _ = play("cheapest", replace(MIXED, n=600, long_share=0.0), "floored", row)
+    demoted = {
+        c.id for each in run.sent if each.decision for c in each.decision.candidates if c.health.demoted
+    }
+    assert demoted >= {"amber/good", "birch/good"}
+    assert {a.deployment for each in run.sent for a in each.attempts} <= {"amber/good", "birch/good"}
+    assert run.sums.n_errors == 0
 
 
 def test_a_dead_vendor_costs_no_request_and_at_most_one_timeout():

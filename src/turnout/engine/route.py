@@ -16,7 +16,7 @@ from turnout.engine.routed import Routed
 from turnout.engine.sense import sense, with_signals
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Place, Route, Snapshot
-from turnout.engine.unwell import behind, parted
+from turnout.engine.unwell import Candidates, behind, parted
 from turnout.errors import (
     CapacityExhausted,
     ContextLengthExceeded,
@@ -26,7 +26,7 @@ from turnout.errors import (
     TurnoutError,
     UnsupportedParameter,
 )
-from turnout.strategies.base import Context, Draw, Filter, Surface
+from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Surface
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
@@ -114,9 +114,10 @@ class Router:
         if route.guarded is not None and (place is not None or ask.prefer.min_quality is not None):
             strategy = route.guarded
         first, last, drawn = parted(context, kept, draw)
-        choice = strategy.choose(context, first, draw)
-        if last and ask.prefer.allow_fallbacks:
-            choice = msgspec.structs.replace(choice, plan=behind(choice.plan, last))
+        if last:
+            choice = _set_aside(strategy, context, (kept, first, last), draw)
+        else:
+            choice = strategy.choose(context, kept, draw)
         if drawn:
             choice = msgspec.structs.replace(choice, propensity=None)
         if len(candidates) == 1 and choice.reason != "pinned_by_caller":
@@ -189,6 +190,29 @@ def _hedges(plan: plans.Plan) -> bool:
     return isinstance(plan, plans.Hedge) or (
         isinstance(plan, plans.Sequence) and isinstance(plan.nodes[0], plans.Hedge)
     )
+
+
+def _set_aside(
+    strategy: Strategy, context: Context, parts: tuple[Candidates, Candidates, Candidates], draw: Draw
+) -> Choice:
+    """Choose among the well, with the others behind them, where no constraint is given up for it.
+
+    Being unwell is a reason to be asked last, not a reason to break a floor: where the well alone cannot keep
+    the constraints, all are chosen among, and nobody follows whom the strategy would not have named.
+    """
+    kept, first, last = parts
+    among_all = strategy.choose(context, kept, draw)
+    try:
+        choice = strategy.choose(context, first, draw)
+    except NoEligibleModel:
+        return among_all
+    if set(choice.objective.relaxed) - set(among_all.objective.relaxed):
+        return among_all
+    named = plans.deployments(among_all.plan)
+    behind_it = [candidate for candidate in last if candidate.id in named]
+    if not behind_it or not context.ask.prefer.allow_fallbacks:
+        return choice
+    return msgspec.structs.replace(choice, plan=behind(choice.plan, behind_it))
 
 
 def _filter(
