@@ -21,14 +21,14 @@ version: 1
 providers:
   openai: {secret: "${env:OPENAI_API_KEY}"}
   anthropic: {secret: "${env:ANTHROPIC_API_KEY}"}
-  local: {vendor: llama_cpp, base_url: "http://127.0.0.1:8080/v1"}
+  local: {vendor: llamacpp, base_url: "http://127.0.0.1:8080/v1"}
 models:
-  - openai/gpt-5-mini
+  - openai/gpt-5.4-mini
   - anthropic/claude-haiku-4-5
   - local/smollm2
 routes:
   - name: assistant
-    models: [openai/gpt-5-mini, anthropic/claude-haiku-4-5, local/smollm2]
+    models: [openai/gpt-5.4-mini, anthropic/claude-haiku-4-5, local/smollm2]
     strategy: {type: priority}
 default_route: assistant
 aliases:
