@@ -37,12 +37,12 @@ def recommend(  # noqa: PLR0913, PLR0917  a parameter per option
     top_k: int | None,
     as_json: bool,
 ) -> None:
-    r"""Rank models for PROMPT from local computation alone; no key is needed and nothing is sent.
+    """Rank models for PROMPT from local computation alone; no key is needed and nothing is sent.
 
     \b
     turnout recommend "Sort these invoices" -k openai/gpt-5-mini -k anthropic/claude-haiku-4-5
     echo '{"tokens_in": 4000, "tokens_out": 300}' | turnout recommend --features -
-    """
+    """  # noqa: D301 (click reads the control character as "do not wrap")
     from turnout.client import AsyncClient
     from turnout.errors import InvalidRequest
     from turnout.types.recommendation import Constraints, Features
