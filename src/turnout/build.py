@@ -18,6 +18,7 @@ from turnout.config import Config
 from turnout.engine.attempt import Upstreams
 from turnout.engine.engine import Engine, Running
 from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
+from turnout.engine.pace import Pacers, Remembered
 from turnout.engine.recommend import Wanted, narrowed
 from turnout.engine.recommend import recommend as rank
 from turnout.engine.route import Router
@@ -30,6 +31,7 @@ from turnout.layers.deadline import DeadlineLayer
 from turnout.layers.journal import JournalLayer
 from turnout.layers.measure import MeasureLayer
 from turnout.layers.retry import RetryLayer
+from turnout.layers.spend import SpendLayer
 from turnout.layers.timeouts import TimeoutsLayer
 from turnout.layers.trace import OnEvent, TraceLayer
 from turnout.registry import load
@@ -61,11 +63,12 @@ class Built:
         config: The configuration in force.
         engine: Serves requests.
         journal: Where Records go; None = not kept.
+        pacers: How fast the budgets of routes are spent.
         transport: The network.
         dialects: What clients may speak, by wire format.
     """
 
-    __slots__ = ("_env", "config", "dialects", "engine", "journal", "transport")
+    __slots__ = ("_env", "config", "dialects", "engine", "journal", "pacers", "transport")
 
     def __init__(
         self, config: Config, env: Mapping[str, str], parts: "Parts", on_event: OnEvent | None = None
@@ -79,10 +82,12 @@ class Built:
         clock = parts.clock
         fleet = Fleet(config.breaker, budget=config.retry_budget, health=config.health)
         gates = Gates()
-        sessions = Sessions(clock)
+        pacers = self.pacers = Pacers()
+        remembered = Remembered(Sessions(clock), pacers)
 
         def running(snapshot: Snapshot) -> Running:
             gates.keep(snapshot.deployments)
+            pacers.keep(snapshot.routes)
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
@@ -90,9 +95,9 @@ class Built:
                 snapshot,
                 upstreams,
                 fleet,
-                request_ring(self.config, parts.journal, clock, on_event),
+                request_ring(self.config, parts.journal, clock, on_event, pacers),
                 call_ring(self.config, fleet, gates, clock),
-                sessions,
+                remembered,
             )
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
@@ -190,16 +195,21 @@ async def build(
         transport = open_transport(config, egress(config, snapshot))
     if journal is None and config.journal.enabled:
         journal = open_journal(config)
-    return Built(config, env, Parts(snapshot, transport, journal, clock), on_event)
+    built = Built(config, env, Parts(snapshot, transport, journal, clock), on_event)
+    if journal is not None:
+        await built.pacers.resume(journal, datetime.now(UTC))
+    return built
 
 
 def request_ring(
-    config: Config, journal: Journal | None, clock: Clock, on_event: OnEvent | None
+    config: Config, journal: Journal | None, clock: Clock, on_event: OnEvent | None, pacers: Pacers
 ) -> list[Layer]:
     """Return the layers around a request, outermost first."""
     key = config.journal.hash_key
     return [
-        # Outermost, so that what it reports includes everything below.
+        # Around everything: what is spent is settled when it looks.
+        SpendLayer(pacers, clock),
+        # So far out that what it reports includes everything below.
         TraceLayer(clock, on_event),
         # Around the deadline: a request that ran out of time is recorded too.
         JournalLayer(journal, clock, key=None if key is None else key.reveal().encode()[:64]),

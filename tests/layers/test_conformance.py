@@ -1,19 +1,28 @@
 import pytest
 
+from turnout.engine.pace import Pacers
+from turnout.engine.snapshot import Route
 from turnout.layers.breaker import BreakerLayer
 from turnout.layers.concurrency import ConcurrencyLayer, Gates
 from turnout.layers.deadline import DeadlineLayer
 from turnout.layers.journal import JournalLayer
 from turnout.layers.measure import MeasureLayer
 from turnout.layers.retry import RetryConfig, RetryLayer
+from turnout.layers.spend import SpendLayer
 from turnout.layers.timeouts import TimeoutsLayer
 from turnout.layers.trace import TraceLayer
 from turnout.stores.live import BreakerConfig, Fleet
+from turnout.strategies.modifiers import Paced
+from turnout.strategies.pipeline import Pipeline
 from turnout.testing.clock import now
 from turnout.testing.layer import ACME, check_layer, make_call, make_exchange
 from turnout.types.ask import Ask
 from turnout.types.deployment import Deployment, Limits
 
+PACERS = Pacers()
+PACERS.keep(
+    {"r": Route(name="r", deployments=(), strategy=Pipeline(modify=(Paced(budget_usd=1.0),)), filters=())}
+)
 FLEET = Fleet(BreakerConfig(consecutive_failures=1))
 ALONE = Deployment(
     id="acme/alone",
@@ -54,6 +63,7 @@ def test_attempt_ring(layer):
         DeadlineLayer(now, total_s=None),
         JournalLayer(Drawer(), now),
         JournalLayer(Drawer(), now, key=b"key"),
+        SpendLayer(PACERS, now),
     ],
     ids=lambda layer: type(layer).__name__,
 )
@@ -68,6 +78,7 @@ def test_what_is_off_is_the_inner_handler_itself():
     assert RetryLayer(FLEET, now, RetryConfig(enabled=False))(inner) is inner
     assert BreakerLayer(FLEET, now, enabled=False)(inner) is inner
     assert JournalLayer(None, now)(inner) is inner
+    assert SpendLayer(Pacers(), now)(inner) is inner
 
 
 def test_a_layer_with_nothing_to_do_returns_the_inner_context_manager():

@@ -18,11 +18,11 @@ from turnout.engine.attempt import Upstreams
 from turnout.engine.exchange import CallHandler, CallLayer, Clock, Exchange, Handler, Layer, Request
 from turnout.engine.execute import Executor
 from turnout.engine.follow import Step
+from turnout.engine.pace import Remembered
 from turnout.engine.recommend import Wanted, narrowed, recommend
 from turnout.engine.recover import open_recovering, recovers
 from turnout.engine.reply import Reply
 from turnout.engine.route import Router
-from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import TurnoutError
 from turnout.stores.live import Fleet
@@ -30,6 +30,8 @@ from turnout.types.ask import Ask
 from turnout.types.deployment import Deployment, Stats
 from turnout.types.recommendation import Recommendation
 from turnout.types.record import Attempt, Decision
+
+NOTHING_REMEMBERED = Remembered()
 
 
 class Running:
@@ -44,7 +46,7 @@ class Running:
         fleet: Fleet,
         request_ring: Sequence[Layer],
         call_ring: Sequence[CallLayer],
-        sessions: Sessions | None = None,
+        remembered: Remembered = NOTHING_REMEMBERED,
     ) -> None:
         call: CallHandler = upstreams.open
         for call_layer in reversed(call_ring):
@@ -52,7 +54,7 @@ class Running:
         clock = upstreams.clock
         executor = Executor(call, snapshot.deployments, clock, asyncio.sleep)
         self.snapshot = snapshot
-        self.router = Router(snapshot, lambda name: fleet.stats(name, clock()), sessions)
+        self.router = Router(snapshot, lambda name: fleet.stats(name, clock()), remembered)
         handler: Handler = _Core(self.router, executor)
         for layer in reversed(request_ring):
             handler = layer(handler)

@@ -10,11 +10,11 @@ import msgspec
 from turnout import plan as plans
 from turnout.engine.allowance import Allowance
 from turnout.engine.exchange import Exchange
+from turnout.engine.pace import Remembered
 from turnout.engine.pool import Pool, Pools
 from turnout.engine.retired import in_service
 from turnout.engine.routed import Routed
 from turnout.engine.sense import sense, with_signals
-from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Place, Route, Snapshot
 from turnout.engine.unwell import Candidates, behind, parted
 from turnout.errors import (
@@ -48,12 +48,13 @@ StatsOf = Callable[[str], Stats]
 class Router:
     """Chooses for one snapshot of the configuration."""
 
-    __slots__ = ("_allowances", "_counts", "_pools", "_sessions", "_snapshot", "_stats")
+    __slots__ = ("_allowances", "_counts", "_pacers", "_pools", "_sessions", "_snapshot", "_stats")
 
-    def __init__(self, snapshot: Snapshot, stats: StatsOf, sessions: Sessions | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, stats: StatsOf, remembered: Remembered | None = None) -> None:
         self._snapshot = snapshot
         self._stats = stats
-        self._sessions = sessions
+        self._sessions = None if remembered is None else remembered.sessions
+        self._pacers = None if remembered is None else remembered.pacers
         self._pools = Pools(snapshot)
         self._counts: dict[str, int] = {}
         """Route -> requests decided so far."""
@@ -154,6 +155,7 @@ class Router:
             ask=exchange.ask,
             at=exchange.at,
             sequence=sequence,
+            pace=None if self._pacers is None else self._pacers.pace(route.name, exchange.at),
             may_hedge=allowance is None or allowance.has_room,
             surface=surface,
             n_tokens_in=n_in,
