@@ -1,36 +1,28 @@
-"""The configuration file: one YAML document, one typed tree. Floor 5.
+"""What a configuration file can say: one typed tree, its defaults and its limits. Floor 5."""
 
-Theory of operation.
-1. YAML is read with duplicate keys refused; `${env:NAME}` and `${file:PATH}` are put in place in any
-   string; the tree is converted to `Config` with unknown keys refused.
-2. Every problem is one line: path, what is wrong, what to do. Problems of one kind are told together.
-3. Nothing here builds anything: `build.py` turns a `Config` into an engine.
-"""
+from typing import Annotated, Literal
 
-import difflib
-import os
-import re
-from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
-from turnout.errors import ConfigError
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 
+Port = Annotated[int, Meta(ge=0, le=65535)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+AtLeastZero = Annotated[float, Meta(ge=0, le=1e9)]
+Name = Annotated[str, Meta(min_length=1)]
+
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that clients present to the gateway."""
 
-    name: str
+    name: Name
     secret: Secret
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
@@ -48,27 +40,27 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where the gateway listens and what it accepts (SECURITY.md section 7)."""
 
     host: str = "127.0.0.1"
-    port: int = 4000
-    metrics_port: int | None = None
+    port: Port = 4000
+    metrics_port: Port | None = None
     """Port of the Prometheus listener on the same host; none = off."""
-    workers: int = 1
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
     keys: tuple[KeyConfig, ...] = ()
     tls: TlsConfig | None = None
     behind_proxy: bool = False
     """A proxy in front ends TLS: allows a bind beyond loopback without `tls`."""
     allowed_hosts: tuple[str, ...] = ()
     """Values of `Host` that are accepted; empty = any well-formed one."""
-    max_body_mib: float = 32
-    max_open: int = 4096
-    keep_alive_s: float = 15
+    max_body_mib: Annotated[float, Meta(gt=0, le=1024)] = 32
+    max_open: AtLeastOne = 4096
+    keep_alive_s: Positive = 15
     """A stream silent for this long gets a keep-alive frame."""
-    grace_s: float = 30
+    grace_s: AtLeastZero = 30
     """How long open answers may go on after SIGTERM."""
-    header_timeout_s: float = 10
-    body_timeout_s: float = 60
-    idle_timeout_s: float = 75
-    max_connections_per_address: int = 256
-    max_streams_per_key: int = 64
+    header_timeout_s: Positive = 10
+    body_timeout_s: Positive = 60
+    idle_timeout_s: Positive = 75
+    max_connections_per_address: AtLeastOne = 256
+    max_streams_per_key: AtLeastOne = 64
 
 
 class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,17 +99,17 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of one attempt in seconds; `total_s` of a route is over all attempts."""
 
-    connect_s: float = 10
-    first_byte_s: float = 60
-    idle_s: float = 60
-    total_s: float = 600
+    connect_s: Positive = 10
+    first_byte_s: Positive = 60
+    idle_s: Positive = 60
+    total_s: Positive = 600
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one deployment may carry at once."""
 
-    max_concurrency: int | None = None
-    max_queue: int = 100
+    max_concurrency: AtLeastOne | None = None
+    max_queue: NotNegative = 100
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,7 +123,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     upstream_model: str | None = None
     base_url: str | None = None
     secret: Secret | None = None
-    weight: float = 1
+    weight: AtLeastZero = 1
     priority: int = 0
     region: str | None = None
     tags: frozenset[str] = frozenset()
@@ -141,8 +133,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Limit of the 95th percentile of the time to the first content; replaces `health.ttft_p95_s`."""
     price: UsdPrice | None = None
     """USD per million tokens, replacing the catalogue's."""
-    context_window: int | None = None
-    max_output: int | None = None
+    context_window: AtLeastOne | None = None
+    max_output: AtLeastOne | None = None
     capabilities: frozenset[str] | None = None
     modalities: frozenset[str] | None = None
 
@@ -150,13 +142,13 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named pool of models and how to choose among them."""
 
-    name: str
+    name: Name
     models: tuple[str, ...]
     strategy: dict[str, Json] = field(default_factory=lambda: {"type": "priority"})
     filter: tuple[dict[str, Json], ...] | None = None
     """None = allowed, capable, fits, healthy, priced."""
-    total_s: float | None = None
-    max_retries: int | None = None
+    total_s: Positive | None = None
+    max_retries: Annotated[int, Meta(ge=0, le=5)] | None = None
     fallback_on: frozenset[Literal["content_filtered", "provider_rejected"]] = frozenset()
     stream_recovery: Literal["error", "continue"] = "error"
     unsupported_params: Literal["drop", "reject"] = "drop"
@@ -182,7 +174,7 @@ class EgressConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     allow_cidrs: tuple[str, ...] = ()
     allow_http: tuple[str, ...] = ()
     """Hosts to which plain HTTP is allowed; loopback always is."""
-    max_connections: int = 512
+    max_connections: AtLeastOne = 512
     """Per upstream host."""
     proxy: str | None = None
     """Outbound proxy; needs the extra `http2`."""
@@ -239,7 +231,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     surfaces: dict[str, SurfaceConfig] = {}
     benchmarks: BenchmarksConfig = BenchmarksConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
-    max_retries: int = 2
+    max_retries: Annotated[int, Meta(ge=0, le=5)] = 2
     """On the same deployment, where the failure's class allows it; a route may say otherwise."""
     retry: RetryConfig = RetryConfig()
     retry_budget: RetryBudgetConfig = RetryBudgetConfig()
@@ -250,151 +242,3 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     egress: EgressConfig = EgressConfig()
     catalog: CatalogConfig = CatalogConfig()
     log: LogConfig = LogConfig()
-
-
-def load_config(path: str | Path, env: Mapping[str, str] | None = None) -> Config:
-    """Read a configuration file.
-
-    Raises `ConfigError` with one line per problem: path inside the file, what is wrong, what to do.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            (f"{path}: no such file; `turnout check --example` prints one to start from",)
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError((f"{path}: cannot be read: {error}",)) from None
-    return parse_config(text, env=os.environ if env is None else env, where=str(path))
-
-
-def parse_config(text: str, *, env: Mapping[str, str], where: str = "config") -> Config:
-    """Read a configuration from YAML text. Raises `ConfigError`."""
-    tree = _yaml(text, where)
-    problems: list[str] = []
-    tree = _interpolate(tree, env, "", problems)
-    if problems:
-        raise ConfigError(tuple(f"{where}: {problem}" for problem in problems))
-    try:
-        return msgspec.convert(tree if tree is not None else {}, Config, dec_hook=_secret, strict=True)
-    except msgspec.ValidationError as error:
-        raise ConfigError((f"{where}: {_explained(str(error))}",)) from None
-
-
-def _yaml(text: str, where: str) -> Json:
-    import yaml  # noqa: PLC0415  only when a file is read
-
-    class Loader(yaml.SafeLoader):
-        """Refuses keys that stand twice."""
-
-    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        loader.flatten_mapping(node)
-        return loader.construct_mapping(node, deep=True)
-
-    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    try:
-        tree: Json = yaml.load(text, Loader)  # noqa: S506  a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError((f"{where}: {at}{error.problem or 'not valid YAML'}",)) from None
-    except yaml.YAMLError as error:
-        raise ConfigError((f"{where}: not valid YAML: {error}",)) from None
-    return tree
-
-
-_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
-
-
-def _interpolate(tree: Json, env: Mapping[str, str], path: str, problems: list[str]) -> Json:
-    if isinstance(tree, Mapping):
-        return {
-            key: _interpolate(item, env, f"{path}.{key}".lstrip("."), problems) for key, item in tree.items()
-        }
-    if isinstance(tree, str):
-        return (
-            _REFERENCE.sub(lambda m: _resolve(m[1], m[2], env, path, problems), tree)
-            if "${" in tree
-            else tree
-        )
-    if isinstance(tree, list):
-        return [_interpolate(item, env, f"{path}[{at}]", problems) for at, item in enumerate(tree)]
-    return tree
-
-
-def _resolve(kind: str, name: str, env: Mapping[str, str], path: str, problems: list[str]) -> str:
-    if kind == "env":
-        value = env.get(name)
-        if value is None:
-            problems.append(f"{path}: the environment variable {name} is not set")
-        return value or ""
-    try:
-        return Path(name).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: the file {name} cannot be read: {type(error).__name__}")
-        return ""
-
-
-def _secret(kind: type, value: object) -> object:
-    if kind is object:
-        return value  # `Json`: left to whoever it configures
-    if kind is Secret and isinstance(value, str):
-        return Secret(value)
-    raise msgspec.ValidationError(f"Expected a string, got `{type(value).__name__}`")
-
-
-_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
-_AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
-
-
-def _explained(message: str) -> str:
-    """Turn msgspec's sentence into ours: path first, then the fault, then the nearest known name."""
-    place = _AT.search(message)
-    path = place[1] if place else ""
-    fault = _AT.sub("", message)
-    unknown = _UNKNOWN.search(fault)
-    if unknown:
-        name = unknown[1]
-        near = difflib.get_close_matches(name, _field_names(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; see `turnout check --schema`"
-        return f"{path}.{name}".lstrip(".") + f": unknown key{hint}"
-    fault = fault[0].lower() + fault[1:]
-    return f"{path}: {fault}" if path else fault
-
-
-@cache
-def _field_names() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_names_of(Config, set())))
-
-
-def _names_of(kind: Any, seen: set[Any]) -> Iterator[str]:
-    if get_origin(kind) is not None:
-        for argument in get_args(kind):
-            yield from _names_of(argument, seen)
-    elif isinstance(kind, type) and issubclass(kind, Struct) and kind not in seen:
-        seen.add(kind)
-        for name, hint in get_type_hints(kind).items():
-            yield name
-            yield from _names_of(hint, seen)
-
-
-def to_builtins(config: Config) -> Json:
-    """Write a configuration as plain data with every secret as `***`."""
-    tree: Json = msgspec.to_builtins(config, enc_hook=str, str_keys=True)
-    return tree
-
-
-def json_schema() -> Json:
-    """Return the JSON Schema of the configuration file."""
-    schema: Json = msgspec.json.schema(
-        Config, schema_hook=lambda kind: {"type": "string", "format": "password"} if kind is Secret else {}
-    )
-    return schema

@@ -1,0 +1,47 @@
+"""The configuration file: one YAML document, one typed tree. Floor 5.
+
+Nothing here builds anything: `build.py` turns a `Config` into an engine.
+"""
+
+from turnout.config.read import json_schema, load_config, parse_config, to_builtins
+from turnout.config.shape import (
+    BenchmarksConfig,
+    CatalogConfig,
+    Config,
+    EgressConfig,
+    JournalConfig,
+    KeyConfig,
+    LimitsConfig,
+    LogConfig,
+    ModelConfig,
+    ProviderConfig,
+    QuirksConfig,
+    RouteConfig,
+    ServerConfig,
+    SurfaceConfig,
+    TimeoutsConfig,
+    TlsConfig,
+)
+
+__all__ = [
+    "BenchmarksConfig",
+    "CatalogConfig",
+    "Config",
+    "EgressConfig",
+    "JournalConfig",
+    "KeyConfig",
+    "LimitsConfig",
+    "LogConfig",
+    "ModelConfig",
+    "ProviderConfig",
+    "QuirksConfig",
+    "RouteConfig",
+    "ServerConfig",
+    "SurfaceConfig",
+    "TimeoutsConfig",
+    "TlsConfig",
+    "json_schema",
+    "load_config",
+    "parse_config",
+    "to_builtins",
+]
