@@ -131,7 +131,7 @@ def test_every_problem_is_a_line_with_the_path_and_many_are_counted(tmp_path):
         ("t.xlsx", b"", r"\.xlsx; expected \.csv, \.jsonl or \.parquet"),
         ("t.csv", b"model,score\n\xff,1", "byte 12 is not UTF-8"),
         ("t.csv", b"", "no rows"),
-        ("t.csv", b'model,score,prompt\nm,1,"a" b', "line 2: not CSV"),
+        ("t.csv", b'model,score,prompt\nm,1,"a" b', "not CSV after line 1"),
         ("t.jsonl", b"{}\n[1]", "row 1: no column"),
         ("t.jsonl", b'{"prompt":"a","model":"m","score":1}\n[1]', "row 2: Expected `object`"),
         ("t.parquet", b"PAR0", "not a Parquet file"),

@@ -192,7 +192,7 @@ def _csv(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
         for row in reader:
             yield {name: cell for name, cell in row.items() if name is not None}  # cells beyond the header
     except csv.Error as error:
-        raise ConfigError((f"{path}: line {reader.line_num}: not CSV: {error}",)) from error
+        raise ConfigError((f"{path}: not CSV after line {reader.line_num}: {error}",)) from error
 
 
 def _json_lines(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
