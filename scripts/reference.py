@@ -96,7 +96,10 @@ def vendors() -> str:
 
 def configuration() -> str:
     """Every key of the configuration file."""
-    parts = ["`turnout check --schema` prints the same as JSON Schema. Unknown keys are refused."]
+    parts = [
+        "`turnout check --schema` prints the same as JSON Schema. Unknown keys are refused. Types such as\n"
+        "`AtLeastOne` are numbers with the range that their name says; a `Port` is 0 to 65535."
+    ]
     for path, kind in sections(Config, ""):
         rows = [
             (f"`{name}`", f"`{hint}`", f"`{default}`" if default else "required", doc)
@@ -107,7 +110,7 @@ def configuration() -> str:
             first_line(kind),
             table(("key", "type", "default", "meaning"), rows),
         ]
-    return page("Configuration file", "src/turnout/config.py", *parts)
+    return page("Configuration file", "src/turnout/config/shape.py", *parts)
 
 
 def sections(kind: type[msgspec.Struct], path: str) -> Iterator[tuple[str, type[msgspec.Struct]]]:
