@@ -96,10 +96,11 @@ def vendors() -> str:
 
 def configuration() -> str:
     """Every key of the configuration file."""
-    parts = [
+    text = (
         "`turnout check --schema` prints the same as JSON Schema. Unknown keys are refused. Types such as\n"
-        "`AtLeastOne` are numbers with the range that their name says; a `Port` is 0 to 65535."
-    ]
+    )
+    text += "`AtLeastOne` are numbers with the range that their name says; a `Port` is 0 to 65535."
+    parts = [text]
     for path, kind in sections(Config, ""):
         rows = [
             (f"`{name}`", f"`{hint}`", f"`{default}`" if default else "required", doc)
