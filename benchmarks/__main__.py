@@ -100,7 +100,7 @@ def _cases(direct: Stack, stacks: list[Stack], bodies: Bodies, *, stream: bool) 
     body = bodies.file("bench/one", stream=stream)
     cases = [rounds.Case(direct.name, direct, body, stream, measured=False)]
     for stack in stacks:
-        cases.append(rounds.Case(stack.name, stack, body, stream))
+        cases.append(rounds.Case(stack.name, stack, bodies.file(stack.model, stream=stream), stream))
         if stack.name == "turnout":
             other = bodies.file("other/one", stream=stream)
             cases.append(rounds.Case("turnout, to another wire format", stack, other, stream))
