@@ -43,6 +43,7 @@ from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Stats
 from turnout.types.recommendation import Recommendation
+from turnout.types.record import Decision
 
 UNSEEN = Stats()
 CODECS = ("openai_chat", "anthropic", "gemini")
@@ -323,6 +324,16 @@ def open_journal(config: Config) -> Journal:
 
     path = Path(config.journal.path)
     return SpooledJournal(SqliteRows(path), spool_beside(path), fsync=config.journal.fsync)
+
+
+def decide(config: Config, env: Mapping[str, str], request: ChatRequest, ask: Ask) -> Decision:
+    """Decide as an engine would that has seen nothing yet: no credential is needed, nothing is opened.
+
+    Raises `ConfigError` for a configuration that cannot be used, `TurnoutError` when no model fits.
+    """
+    snapshot = compile_snapshot(config, load_catalog(config), env, credentials=False)
+    exchange = Exchange(request, ask, started=0.0, at=datetime.now(UTC), seed=0)
+    return Router(snapshot, lambda _: UNSEEN).decide(exchange).decision(exchange)
 
 
 def recommend(config: Config, request: ChatRequest, ask: Ask, wanted: Wanted) -> Recommendation:

@@ -25,7 +25,7 @@ providers:
 models:
   - openai/gpt-5.4-mini
   - anthropic/claude-haiku-4-5
-  - local/smollm2
+  - {model: local/smollm2, price: {input: 0, output: 0}}
 routes:
   - name: assistant
     models: [openai/gpt-5.4-mini, anthropic/claude-haiku-4-5, local/smollm2]
@@ -49,7 +49,7 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
 
     Exit status 2 and one line per problem when it cannot be used.
     """
-    from turnout.build import egress, load_catalog
+    from turnout.build import credentials, egress, load_catalog
     from turnout.compile import compile_snapshot
     from turnout.config import json_schema, to_builtins
 
@@ -61,12 +61,14 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
         return
     import os
 
-    from turnout.server.serve import check_bind
+    from turnout.server.serve import check_bind, check_upstreams
 
     config, path = read_config(config_path)
     snapshot = compile_snapshot(config, load_catalog(config), os.environ)
+    credentials(snapshot)
     egress(config, snapshot)
     check_bind(config)
+    check_upstreams(snapshot.deployments.values(), config.server.host, config.server.port)
     tree = strategies(config) if expanded else to_builtins(config)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode())

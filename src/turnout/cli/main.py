@@ -49,7 +49,7 @@ def main() -> None:
     from turnout.errors import ConfigError, TurnoutError
 
     try:
-        status = cli(standalone_mode=False)
+        status = cli(prog_name="turnout", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)

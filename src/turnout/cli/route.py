@@ -1,8 +1,7 @@
 """`turnout route`: what would happen to a request, as a table. Floor 7."""
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
@@ -29,36 +28,31 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the Decision as JSON.")
 def route(
-    prompt: str | None, config_path: Path | None, model: str, request_file: click.File | None, as_json: bool
+    prompt: str | None, config_path: Path | None, model: str, request_file: BinaryIO | None, as_json: bool
 ) -> None:
-    """Decide for PROMPT and show why; nothing is sent.
+    """Decide for PROMPT and show why; nothing is sent, and no provider needs its key.
 
     Shows each candidate with the filters that dropped it, scores, predicted cost and health, and the plan.
     """
+    import os
+
+    from turnout.build import decide
     from turnout.codecs.openai_chat import OpenAIChatDialect
+    from turnout.server.asking import make_ask
     from turnout.server.ids import new_request_id
-    from turnout.types.ask import Ask
+    from turnout.server.inbound import Inbound
+    from turnout.types.principal import ANONYMOUS
 
     if request_file is not None:
-        raw = request_file.read()  # type: ignore[attr-defined]  # click opens it
+        raw = request_file.read()
     elif prompt is not None:
         raw = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
     else:
-        raise click.UsageError("give a PROMPT, or --request FILE")
+        raise click.UsageError("give a PROMPT, or --request FILE", click.get_current_context())
     config, _ = read_config(config_path)
     body = OpenAIChatDialect().parse(raw)
-
-    async def decide() -> Decision:
-        from turnout.build import build
-        from turnout.config import JournalConfig
-
-        built = await build(msgspec.structs.replace(config, journal=JournalConfig(enabled=False)))
-        try:
-            return built.engine.select(body.request, Ask(request_id=new_request_id(), prefer=body.prefer))
-        finally:
-            await built.close()
-
-    decision = asyncio.run(decide())
+    ask = make_ask(new_request_id(), Inbound(), body, ANONYMOUS, "openai_chat")
+    decision = decide(config, os.environ, body.request, ask)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(decision), indent=2).decode())
         return
@@ -68,19 +62,23 @@ def route(
 def show(decision: Decision) -> None:
     """Print a decision for people."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console()
     asked, size = decision.asked, decision.input
+    model, route_, strategy = (
+        f"[bold]{escape(name)}[/]" for name in (asked.model, decision.route, decision.strategy)
+    )
     console.print(
-        f"[bold]{asked.model}[/] ({asked.source}) → route [bold]{decision.route}[/], strategy "
-        f"[bold]{decision.strategy}[/]; about {size.n_tokens} tokens in"
+        f"{model} ({asked.source}) → route {route_}, strategy {strategy}; about {size.n_tokens} tokens in"
     )
     console.print(_table(decision.candidates))
-    console.print(f"plan    {plan_line(decision.plan)}")
+    console.print(f"plan    {escape(plan_line(decision.plan))}")
     console.print(f"reason  {decision.reason}")
 
 
 def _table(candidates: tuple[CandidateView, ...]) -> "Table":
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -93,7 +91,7 @@ def _table(candidates: tuple[CandidateView, ...]) -> "Table":
         colour = colours.get(each.status, "")
         mean = each.cost_nusd.mean if each.cost_nusd else None
         table.add_row(
-            each.id,
+            escape(each.id),
             f"[{colour}]{each.status}[/]" if colour else each.status,
             ", ".join(f"{drop.filter}: {drop.reason}" for drop in each.filters),
             "" if each.utility is None else f"{each.utility:.3f}",
