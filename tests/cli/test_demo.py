@@ -120,7 +120,7 @@ def test_a_taken_port_is_one_line() -> None:
         port = taken.getsockname()[1]
         result = demo("--once", "--no-local-model", "--port", str(port))
     assert result.returncode == 1
-    assert f"Error: gateway ended with status 2: turnout: server.port: 127.0.0.1:{port}" in result.stderr
+    assert f"turnout: gateway ended with status 2: turnout: server.port: 127.0.0.1:{port}" in result.stderr
 
 
 # What the checks notice
