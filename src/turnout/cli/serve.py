@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from turnout.cli.options import config_option, find_config
 
 if TYPE_CHECKING:
     from turnout.config import Config
-    from turnout.server.serve import Source
+    from turnout.server.serve import Process
 
 
 @click.command()
@@ -46,6 +47,7 @@ def serve(
     source = Source(
         find_config(config_path), {name: value for name, value in given.items() if value is not None}
     )
+    stamp = source.stamp()
     config = source.load()
     server = config.server
     logging.basicConfig(
@@ -57,10 +59,11 @@ def serve(
     sock = bind(server.host, server.port)
     metrics_sock = None if server.metrics_port is None else bind(server.host, server.metrics_port)
     if server.workers == 1:
-        ready = Process(source, config, on_ready=lambda: _announce(sock, metrics_sock))
-        run_worker(ready, sock, metrics_sock)
+        alone = Process(source, config, stamp, on_ready=lambda: _announce(sock, metrics_sock))
+        run_worker(alone, sock, metrics_sock)
         return
-    sys.exit(_supervise(source, config, sock, metrics_sock))
+    sockets = [sock] if metrics_sock is None else [sock, metrics_sock]
+    sys.exit(_supervise(config, sockets, lambda lifeline: Process(source, config, stamp, lifeline=lifeline)))
 
 
 def _announce(sock: socket.socket, metrics_sock: socket.socket | None) -> None:
@@ -75,23 +78,21 @@ def _url(sock: socket.socket) -> str:
 
 
 def _supervise(
-    source: "Source", config: "Config", sock: socket.socket, metrics_sock: socket.socket | None
+    config: "Config", sockets: Sequence[socket.socket], process: Callable[[int], "Process"]
 ) -> int:
     """Keep forked workers running until a signal says stop; return the exit status."""
     from turnout.build import load_catalog
     from turnout.cli.workers import Supervisor
     from turnout.compile import compile_snapshot
-    from turnout.server.serve import Process, run_worker
+    from turnout.server.serve import run_worker
 
     # Here, and not once in every worker: what cannot be used is told once.
     compile_snapshot(config, load_catalog(config), os.environ)
+    sock, metrics_sock = sockets[0], sockets[1] if len(sockets) > 1 else None
     with tempfile.TemporaryDirectory(prefix="turnout-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-
-        def work(lifeline: int) -> None:
-            run_worker(Process(source, config, lifeline=lifeline), sock, metrics_sock)
-
-        sockets = [sock] if metrics_sock is None else [sock, metrics_sock]
-        supervisor = Supervisor(config.server.workers, work, sockets)
+        supervisor = Supervisor(
+            config.server.workers, lambda lifeline: run_worker(process(lifeline), sock, metrics_sock), sockets
+        )
         _announce(sock, metrics_sock)
         return supervisor.run()

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import click
 
@@ -69,8 +70,10 @@ class Supervisor:
             return
         status = 1
         try:
-            for sig in _OURS:
+            for sig in _STOP:
                 signal.signal(sig, signal.SIG_DFL)
+            # Until the worker can reload; it reads the file as it is when it starts.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
             os.close(self._held)
             from turnout.server.ids import reseed
@@ -94,7 +97,7 @@ class Supervisor:
             click.echo("turnout: workers keep failing; stopping", err=True)
             self._given_up = True
             for each in self._pids:
-                os.kill(each, signal.SIGTERM)
+                self._kill(each, signal.SIGTERM)
             return
         self._fork()
 
@@ -104,6 +107,10 @@ class Supervisor:
             for sock in self._sockets:
                 sock.close()
         for pid in tuple(self._pids):
+            self._kill(pid, sig)
+
+    def _kill(self, pid: int, sig: int) -> None:
+        with suppress(ProcessLookupError):  # reaped a moment ago
             os.kill(pid, sig)
 
     def _forget_metrics(self, pid: int) -> None:

@@ -8,7 +8,7 @@ find it by. Who asks is checked by the endpoint that was found, never by looking
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from turnout.codecs.base import Addressed, Body, Carries, Dialect, EmbedBody, Embeds
 from turnout.engine.engine import Engine, Opened
@@ -254,6 +254,14 @@ class Gateway:
         # The configuration in force is for the operator: where there are keys, on the metrics listener.
         text = self._listing.ready(ready=self.ready, detail=not self.settings.keys)
         await self._ok(visit, text, 200 if self.ready else 503)
+
+    def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Tell whether these headers hold a key of the gateway; without keys, everybody's do."""
+        try:
+            self._gate.principal(read(headers).keys)
+        except TurnoutError:
+            return False
+        return True
 
     def readiness(self) -> tuple[int, bytes]:
         """Return status and document of `/readyz` in full."""

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from turnout.build import Built
 from turnout.layers.trace import AccessEvent
 from turnout.server.app import Gateway
-from turnout.server.http import Receive, Scope, Send, respond
+from turnout.server.http import JSON_TYPE, Receive, Scope, Send, respond
 
 MULTIPROC = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -119,17 +119,28 @@ class Metrics:
             return generate_latest(registry)
         return generate_latest(self._registry)
 
-    async def serve(self, sock: socket.socket, built: Built, gateway: Gateway) -> None:
-        """Answer scrapes on a listener of its own until cancelled."""
+    async def serve(self, sock: socket.socket, built: Built, gateway: Gateway, *, local: bool) -> None:
+        """Answer scrapes on a listener of its own until cancelled.
+
+        Beyond loopback (`local` is False) whoever asks needs a key of the gateway, except for `/livez`.
+        """
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 return
-            if scope["path"] != "/metrics" or scope["method"] not in ("GET", "HEAD"):
-                await respond(send, 404, [_TEXT], b"GET /metrics\n")
-                return
-            self.refresh(built, gateway)
-            await respond(send, 200, [_TEXT], self.text())
+            path = scope["path"] if scope["method"] in ("GET", "HEAD") else ""
+            if path == "/livez":
+                await respond(send, 200, [JSON_TYPE], b'{"status":"ok"}')
+            elif path not in ("/metrics", "/readyz"):
+                await respond(send, 404, [_TEXT], b"GET /metrics, /readyz or /livez\n")
+            elif not local and not gateway.admits(scope["headers"]):
+                await respond(send, 401, [_TEXT], b"a key of the gateway is needed\n")
+            elif path == "/readyz":
+                status, document = gateway.readiness()
+                await respond(send, status, [JSON_TYPE], document)
+            else:
+                self.refresh(built, gateway)
+                await respond(send, 200, [_TEXT], self.text())
 
         config = uvicorn.Config(
             app,

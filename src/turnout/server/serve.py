@@ -63,6 +63,14 @@ class Source(Struct, frozen=True):
         config = Config() if self.path is None else load_config(self.path)
         return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **self.server))
 
+    def stamp(self) -> tuple[int, int]:
+        """Return what changes when the file does."""
+        try:
+            stat = None if self.path is None else self.path.stat()
+        except OSError:
+            stat = None
+        return (0, 0) if stat is None else (stat.st_mtime_ns, stat.st_size)
+
 
 def check_bind(config: Config) -> None:
     """Refuse a bind that would serve strangers without a key or in clear (S-100). Raises `ConfigError`."""
@@ -223,12 +231,15 @@ class Process:
         self,
         source: Source,
         config: Config,
+        stamp: tuple[int, int],
         *,
         on_ready: Callable[[], None] | None = None,
         lifeline: int | None = None,
     ) -> None:
         self._source = source
         self._config = config
+        self._seen = stamp
+        """Of the file when `config` was read from it; a worker that starts later finds it changed."""
         self._on_ready = on_ready
         self._lifeline = lifeline
         """Read end of a pipe whose other end the supervisor holds."""
@@ -253,7 +264,9 @@ class Process:
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]
                     if metrics is not None and metrics_sock is not None:
-                        beside.append(tasks.create_task(metrics.serve(metrics_sock, built, gateway)))
+                        local = self._config.server.host in LOOPBACK
+                        scrapes = metrics.serve(metrics_sock, built, gateway, local=local)
+                        beside.append(tasks.create_task(scrapes))
                     await listener.serve([sock])
                     for task in beside:
                         task.cancel()
@@ -287,17 +300,15 @@ class Process:
         self, built: Built, listener: Listener, sock: socket.socket, reload_asked: asyncio.Event
     ) -> None:
         """Reload on SIGHUP and when the file changed."""
-        path = self._source.path
         port = sock.getsockname()[1]
-        seen = _stamp(path)
         while True:
+            stamp = self._source.stamp()
+            if reload_asked.is_set() or stamp != self._seen:
+                reload_asked.clear()
+                self._seen = stamp
+                reload(self._source, built, listener, port)
             with suppress(TimeoutError):
                 await asyncio.wait_for(reload_asked.wait(), RELOAD_POLL_S)
-            stamp = _stamp(path)
-            if reload_asked.is_set() or stamp != seen:
-                reload_asked.clear()
-                seen = stamp
-                reload(self._source, built, listener, port)
 
 
 def reload(source: Source, built: Built, listener: Listener, port: int) -> bool:
@@ -330,14 +341,6 @@ def _bound(config: Config, old: Config) -> Config:
     """Return a configuration with what of `server` a running process cannot change."""
     fixed = {name: getattr(old.server, name) for name in AT_START}
     return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **fixed))
-
-
-def _stamp(path: Path | None) -> tuple[int, int]:
-    try:
-        stat = None if path is None else path.stat()
-    except OSError:
-        stat = None
-    return (0, 0) if stat is None else (stat.st_mtime_ns, stat.st_size)
 
 
 @asynccontextmanager
