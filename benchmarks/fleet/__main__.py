@@ -1,10 +1,12 @@
 """`python -m benchmarks.fleet`: plays the fleet and says which promises are kept."""
 
 import argparse
+import contextlib
 import datetime as dt
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from msgspec import Struct
 
 from benchmarks.fleet import consensus
 from benchmarks.fleet.clock import SCALE
-from benchmarks.fleet.field import Sums, house, play, warm_up
+from benchmarks.fleet.field import Run, Seen, Sums, house, play, warm_up
 from benchmarks.fleet.promises import Verdict, verdicts
 from benchmarks.fleet.runs import PROMISES, STRATEGIES, plan
 from benchmarks.machine import facts
@@ -25,8 +27,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
     date: str
     machine: dict[str, str]
-    scale: float
-    """Seconds of the script per real second."""
+    scale: float | None
+    """Seconds of the script per real second; None = no sockets, on a clock that jumps."""
     n: int
     verdicts: list[Verdict]
     runs: list[Sums]
@@ -37,21 +39,27 @@ def main() -> int:
     options = _options()
     n = options.n or (QUICK if options.quick else FULL)
     only = options.strategy
-    seen = []
+    seen: list[Seen] = []
+    each_run: Callable[[Run], Seen]
     logging.getLogger("turnout").setLevel(logging.ERROR)  # demotions are what is played here
-    with house() as place:
-        warm_up(place)
+    with contextlib.ExitStack() as stack:
+        if options.no_sockets:
+            each_run = _without_sockets
+        else:
+            place = stack.enter_context(house())
+            warm_up(place)
+            each_run = partial(play, place)
         for what in plan(n, only, options.seed):
             print(f"{what.name} …", end=" ", file=sys.stderr, flush=True)
-            seen.append(play(place, what))
-            print(f"{seen[-1].sums.wall_s:.0f} s", file=sys.stderr)
+            seen.append(each_run(what))
+            print("done", file=sys.stderr)
     found = verdicts(seen)
     if not only or "consensus" in only:
         found += _recorded()
     report = Report(
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
         machine=dict(facts({})),
-        scale=SCALE,
+        scale=None if options.no_sockets else SCALE,
         n=n,
         verdicts=found,
         runs=[each.sums for each in seen],
@@ -69,10 +77,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} requests a run, not {FULL:,}")
     parser.add_argument("--strategy", action="append", default=[], choices=names, help="only these")
     parser.add_argument("--n", type=int, help="requests a run")
+    parser.add_argument(
+        "--no-sockets", action="store_true", help="on a clock that jumps: a busy machine changes nothing"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the results here")
     parser.add_argument("--check", action="store_true", help="exit 1 when a promise is broken")
     return parser.parse_args()
+
+
+def _without_sockets(what: Run) -> Seen:
+    from benchmarks.fleet import virtual  # noqa: PLC0415  needs none of the rest
+
+    return virtual.play(what)[0]
 
 
 def _recorded() -> Sequence[Verdict]:
@@ -86,7 +103,10 @@ def _recorded() -> Sequence[Verdict]:
 
 
 def _show(report: Report) -> None:
-    print(f"\n{report.n:,} requests a run; one real second is {report.scale:g} s of the script\n")
+    pace = "no sockets, a jumping clock"
+    if report.scale is not None:
+        pace = f"one real second is {report.scale:g} s of the script"
+    print(f"\n{report.n:,} requests a run; {pace}\n")
     print("| promise | target | measured | kept | remark |\n|---|---|---|---|---|")
     for each in report.verdicts:
         kept = {True: "yes", False: "**no**", None: "not measured"}[each.met]

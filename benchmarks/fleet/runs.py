@@ -10,7 +10,7 @@ from turnout.types.json import Json
 FLOOR = 0.72
 """Least quality of `cheapest`: two of eight upstreams are cheaper and below it."""
 QUALITY: Mapping[str, Json] = {name: row.quality for name, row in SCENARIOS["mixed"].items()}
-PER_S = 45.0
+PER_S = 40.0
 OUTAGE_PER_S = 80.0
 
 STRATEGIES: Mapping[str, Mapping[str, Json]] = {

@@ -6,12 +6,31 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.fleet.scenario import Row, Turn, Upstream
+from benchmarks.fleet.field import Run, Seen, seen
+from benchmarks.fleet.scenario import SCENARIOS, Row, Turn, Upstream
+from benchmarks.fleet.traffic import config_for, drive, opened
 from benchmarks.fleet.upstream import N_PIECES, PLAIN, Body, Served, frames_of, refusal
+from turnout.engine.snapshot import Snapshot
 from turnout.errors import ProviderUnreachable, TimeoutTtft
+from turnout.testing import clock
 from turnout.transport.base import Authorise
 from turnout.transport.guard import Egress
 from turnout.types.http import HttpRequest, Timeouts
+
+
+def play(what: Run) -> tuple[Seen, Snapshot]:
+    """Play one run without sockets; return what was seen, and the configuration that decided."""
+    return clock.run(_play(what))
+
+
+async def _play(what: Run) -> tuple[Seen, Snapshot]:
+    rows = SCENARIOS[what.scenario]
+    network = VirtualNetwork(rows, what.load.seed)
+    async with opened(config_for(rows, urls_of(rows), what.strategy), transport=network) as built:
+        built.engine._seeds.seed(what.load.seed)  # noqa: SLF001  the same run each time
+        built.engine.fleet._rng.seed(what.load.seed)  # noqa: SLF001
+        sent = await drive(built.engine, what.load, network.start)
+        return seen(what, sent, network.served, [0.0], 0.0), built.engine.snapshot
 
 
 def urls_of(rows: Mapping[str, Row]) -> dict[str, str]:

@@ -4,38 +4,26 @@ The same scenarios on real sockets, with twenty thousand requests each: `python 
 """
 
 import pytest
-from benchmarks.fleet import consensus
-from benchmarks.fleet.field import Run, seen
+from benchmarks.fleet import consensus, virtual
+from benchmarks.fleet.field import Run
 from benchmarks.fleet.promises import verdicts
 from benchmarks.fleet.runs import FLOOR, PROMISES, STRATEGIES
 from benchmarks.fleet.scenario import SCENARIOS, Script, Spell, Upstream, clairvoyant
-from benchmarks.fleet.traffic import Load, config_for, drive, opened
-from benchmarks.fleet.virtual import VirtualNetwork, urls_of
+from benchmarks.fleet.traffic import Load
 from msgspec.structs import replace
 
 from turnout.evaluate.replay import replay
 from turnout.strategies.base import EPOCH
-from turnout.testing import clock
 from turnout.types.record import Outcome, Record
 
 PLAIN = Load(n=1200, per_s=10.0, long_share=0.0, sensitive_share=0.0)
 MIXED = Load(n=2000, per_s=10.0)
 
 
-async def _play(what):
-    rows = SCENARIOS[what.scenario]
-    network = VirtualNetwork(rows, seed=what.load.seed)
-    async with opened(config_for(rows, urls_of(rows), what.strategy), transport=network) as built:
-        built.engine._seeds.seed(1)
-        built.engine.fleet._rng.seed(1)
-        sent = await drive(built.engine, what.load, network.start)
-        return seen(what, sent, network.served, [0.0], 0.0), built.engine.snapshot
-
-
 def play(name, load, scenario="mixed", strategy=None):
     """Play one run; returns everything seen, and the configuration it was decided with."""
     row = strategy or STRATEGIES[name]
-    return clock.run(_play(Run(name=name, scenario=scenario, strategy=row, load=load)))
+    return virtual.play(Run(name=name, scenario=scenario, strategy=row, load=load))
 
 
 def promise(name, load=PLAIN):
@@ -52,7 +40,7 @@ def kept(*runs):
 
 
 def test_fastest_is_within_a_tenth_of_a_clairvoyant_choice():
-    run, _ = play("fastest", Load(n=4000, per_s=20.0))
+    run, _ = play("fastest", Load(n=6000, per_s=40.0, keep_every=1000))
     kept(run)
 
 
