@@ -14,13 +14,13 @@ QUIET = {
 """An environment without anybody's keys."""
 
 
-def turnout(*arguments, cwd, env=None, input=None):
+def turnout(*arguments, cwd, env=None, stdin=None):
     """Run a command to its end."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
         env={**QUIET, **(env or {})},
-        input=input,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,

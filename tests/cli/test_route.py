@@ -64,7 +64,7 @@ def test_a_whole_request_is_read_from_a_file_or_from_stdin(folder):
     body = {"model": "auto", "messages": [{"role": "user", "content": "x"}], "turnout": {"avoid": ["a/*"]}}
     (folder / "body.json").write_text(json.dumps(body))
     by_file = turnout("route", "--request", "body.json", "--json", cwd=folder)
-    by_stdin = turnout("route", "--request", "-", "--json", cwd=folder, input=json.dumps(body))
+    by_stdin = turnout("route", "--request", "-", "--json", cwd=folder, stdin=json.dumps(body))
     assert json.loads(by_file.stdout)["chosen"] == ["b/dear", "b/free"]
     assert json.loads(by_stdin.stdout)["chosen"] == ["b/dear", "b/free"]
 
@@ -80,7 +80,7 @@ def test_a_whole_request_is_read_from_a_file_or_from_stdin(folder):
 def test_a_request_that_cannot_be_served_is_one_line(folder, arguments, start, status):
     if "word" in arguments[0]:
         (folder / "turnout.yaml").write_text(FILE.replace("a/cheap, b/dear, b/free", "a/cheap"))
-    result = turnout("route", *arguments, cwd=folder, input="{")
+    result = turnout("route", *arguments, cwd=folder, stdin="{")
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (status, "", 1)
     assert result.stderr.startswith(start)
 
