@@ -256,7 +256,8 @@ class TappedReply(Reply):
             except TurnoutError as error:
                 self.failure = error
                 raise
-            self._saw_tap()
+            if tap.finish is not None or tap.usage is not None or tap.error is not None:
+                self._saw_tap()
             if not data:
                 self.done = True
             if out:

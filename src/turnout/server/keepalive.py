@@ -1,7 +1,7 @@
 """Frames that keep a silent stream open (WIRE.md 2.5). Floor 6."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from turnout.server.http import RawHeaders, Send
 
@@ -45,10 +45,10 @@ class KeepAlive:
             self.started = True
             await self._raw({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def send(self, data: bytes) -> None:
-        """Send a piece of the stream."""
+    def send(self, data: bytes) -> Awaitable[None]:
+        """Send a piece of the stream; to be awaited."""
         self._sent_at = self._loop.time()
-        await self._raw({"type": "http.response.body", "body": data, "more_body": True})
+        return self._raw({"type": "http.response.body", "body": data, "more_body": True})
 
     def stop(self) -> None:
         """Beat no more. A beat on its way ends by itself: cut in half, it could leave out the head."""
