@@ -18,6 +18,7 @@ from turnout.engine.engine import Opened
 from turnout.engine.exchange import Exchange
 from turnout.engine.recommend import Wanted, described
 from turnout.engine.reply import Reply
+from turnout.errors import InvalidRequest
 from turnout.layers.base import total
 from turnout.server.ids import new_request_id
 from turnout.types.ask import Ask
@@ -145,7 +146,7 @@ class AsyncClient:
             otherwise every provider whose key is in the environment.
 
     Raises:
-        ConfigError: On entering, when the configuration cannot be used.
+        ConfigError: The file cannot be read; on entering, the configuration cannot be used.
     """
 
     def __init__(self, config: Config | str | Path | None = None) -> None:
@@ -155,6 +156,8 @@ class AsyncClient:
     async def __aenter__(self) -> "AsyncClient":
         from turnout.build import build  # noqa: PLC0415  heavy, and not needed to name the class
 
+        if self._built is not None:
+            raise RuntimeError("the client is already entered")
         self._built = await build(self._config)
         return self
 
@@ -283,11 +286,16 @@ def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool
 
     turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
     tree = {"model": model, "messages": turns, "stream": stream, **params}
-    body = OpenAIChatDialect().parse(msgspec.json.encode(tree))
+    try:
+        text = msgspec.json.encode(tree)
+    except TypeError as error:
+        raise InvalidRequest(f"messages or parameters hold what JSON cannot say: {error}") from None
+    body = OpenAIChatDialect().parse(text)
     ask = Ask(
         request_id=new_request_id(),
         prefer=body.prefer,
         session=body.session,
+        end_user=body.request.user,
         tags=body.tags,
         metadata=body.metadata,
         timeout_s=body.timeout_s,

@@ -1,16 +1,21 @@
 """The synchronous client: a portal over the asynchronous one. Floor 6.
 
-Theory of operation. One thread runs one event loop for the life of the client; every call is a coroutine
-submitted to it. A stream crosses threads in batches: each hop fetches all events that are ready, so that a
-fast stream does not pay a hop per token.
+Theory of operation.
+1. One thread runs one event loop for the life of the client; a call is a coroutine submitted to it.
+2. A stream is entered, read and left by one task of that loop: the deadline and whatever else belongs to a
+   task holds as it does with `await`. The reading thread asks that task for one batch at a time, and each
+   batch holds all events that are ready, so that a fast stream does not pay a hop per token.
+3. Closing cancels what is still under way; who waits for it is told that the client was closed.
 """
 
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 from turnout.client import Answer, AsyncClient, AsyncStream, ChatParams, Messages, Vectors
 from turnout.config import Config
@@ -19,53 +24,171 @@ from turnout.types.recommendation import Constraints, Features, Recommendation
 from turnout.types.record import Decision
 
 T = TypeVar("T")
+Asked: TypeAlias = "Future[list[Event]] | BaseException | None"
+"""What a stream's task is asked: the next batch, or to leave, with the reader's error if there is one."""
+_CLOSED = "the client is closed"
 
 
 class Portal:
     """An event loop in a thread of its own."""
 
-    __slots__ = ("_loop", "_thread")
+    __slots__ = ("_lock", "_loop", "_open", "_thread")
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._open = True
         self._thread = threading.Thread(target=self._loop.run_forever, name="turnout-portal", daemon=True)
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the portal's loop and wait for it; an interrupt cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self.submit(work)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
+    def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Start a coroutine on the portal's loop. Raises RuntimeError once the portal is closed."""
+        with self._lock:
+            if self._open:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise RuntimeError(_CLOSED)
+
     def close(self) -> None:
-        """Stop the loop and its thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        """Cancel what is under way, stop the loop and its thread. Idempotent."""
+        with self._lock:
+            if not self._open:
+                return
+            self._open = False
+        asyncio.run_coroutine_threadsafe(self._wind_up(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _wind_up(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
+
+
+class _Pump:
+    """The task that enters, reads and leaves one stream.
+
+    Everything but `enter`, `batch` and `leave` runs on the portal's loop, so its state needs no lock.
+    """
+
+    __slots__ = ("_asked", "_ended", "_failure", "_portal", "_stream", "_task")
+
+    def __init__(self, portal: Portal, stream: AsyncStream) -> None:
+        self._portal = portal
+        self._stream = stream
+        self._asked: asyncio.Queue[Asked] = asyncio.Queue()
+        self._task: Future[None] | None = None
+        self._ended = False
+        self._failure: BaseException | None = None
+        """Why it ended, while nobody has been told."""
+
+    def enter(self) -> None:
+        """Open the stream. Raises what opening it raises."""
+        entered: Future[list[Event]] = Future()
+        self._task = self._portal.submit(self._run(entered))
+        entered.result()
+
+    def batch(self) -> list[Event]:
+        """Return the events that are ready; [] at the end, and after a failure was raised."""
+        if self._task is None:
+            raise RuntimeError("enter the stream first: with client.stream(…) as stream")
+        batch: Future[list[Event]] = Future()
+        self._portal.call(self._ask(batch))
+        return batch.result()
+
+    def leave(self, error: BaseException | None) -> None:
+        """Leave the stream, telling it of the reader's own error. Raises what leaving it raises."""
+        if self._task is None:
+            return
+        if error is not None and not isinstance(error, Exception):
+            self._task.cancel()  # an interrupt does not wait for the next batch
+            return
+        try:
+            self._portal.call(self._ask(error))
+        except RuntimeError:
+            return  # closing the client left it already
+        wait([self._task])
+        failure, self._failure = self._failure, None
+        if failure is not None and failure is not error:
+            raise failure
+
+    async def _run(self, entered: "Future[list[Event]]") -> None:
+        waiting = entered
+        failure: BaseException | None = None
+        try:
+            async with self._stream:
+                entered.set_result([])
+                while isinstance(asked := await self._asked.get(), Future):
+                    waiting = asked
+                    waiting.set_result(await self._stream.batch())
+                if asked is not None:
+                    raise asked  # noqa: TRY301  into the context, which is to know how it was left
+        except asyncio.CancelledError:
+            failure = RuntimeError(_CLOSED)
+            raise
+        except BaseException as error:
+            failure = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._end(waiting, failure)
+
+    def _end(self, waiting: "Future[list[Event]]", failure: BaseException | None) -> None:
+        self._ended = True
+        self._failure = failure
+        if not waiting.done():
+            self._reply(waiting)
+        while not self._asked.empty():
+            self._reply(self._asked.get_nowait())
+
+    async def _ask(self, asked: "Asked") -> None:
+        if self._ended:
+            self._reply(asked)
+        else:
+            self._asked.put_nowait(asked)
+
+    def _reply(self, asked: "Asked") -> None:
+        if isinstance(asked, Future):
+            failure, self._failure = self._failure, None
+            if failure is None:
+                asked.set_result([])
+            else:
+                asked.set_exception(failure)
 
 
 class Stream:
     """A streamed answer: iterate for events, or `text()` for words. Use as a context manager."""
 
     def __init__(self, portal: Portal, stream: AsyncStream) -> None:
-        self._portal = portal
         self._stream = stream
+        self._pump = _Pump(portal, stream)
 
     def __enter__(self) -> "Stream":
-        self._portal.call(self._stream.__aenter__())
+        self._pump.enter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._portal.call(self._stream.__aexit__(kind, error, trace))
+        self._pump.leave(error)
 
     def __iter__(self) -> Iterator[Event]:
-        while batch := self._portal.call(self._stream.batch()):
+        while batch := self._pump.batch():
             yield from batch
 
     def text(self) -> Iterator[str]:
@@ -100,8 +223,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close connections and the journal, and stop the thread."""
-        self._portal.call(self._client.close())
+        """Break off what is under way, close connections and the journal, and stop the thread. Idempotent."""
+        with suppress(RuntimeError):  # closed before
+            self._portal.call(self._client.close())
         self._portal.close()
 
     def chat(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Answer:
@@ -110,7 +234,7 @@ class Client:
 
     def stream(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Stream:
         """Ask and read the answer as it comes: `with client.stream(…) as stream: for event in stream: …`."""
-        return Stream(self._portal, self._client.stream(messages, model=model, **params))
+        return Stream(self._portal, self._portal.call(_stream(self._client, messages, model, params)))
 
     def embed(self, texts: str | Sequence[str], *, model: str, dimensions: int | None = None) -> Vectors:
         """Embed texts; vectors come in input order. Raises `TurnoutError`."""
@@ -118,7 +242,7 @@ class Client:
 
     def explain(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Decision:
         """Return the decision a call would get; nothing is sent."""
-        return self._client.explain(messages, model=model, **params)
+        return self._portal.call(_explain(self._client, messages, model, params))
 
     def recommend(
         self,
@@ -141,3 +265,12 @@ class Client:
 
 async def _open(config: Config | str | Path | None) -> AsyncClient:
     return await AsyncClient(config).__aenter__()
+
+
+async def _stream(client: AsyncClient, messages: Messages, model: str, params: ChatParams) -> AsyncStream:
+    return client.stream(messages, model=model, **params)
+
+
+async def _explain(client: AsyncClient, messages: Messages, model: str, params: ChatParams) -> Decision:
+    """Decide on the portal's loop, where the live numbers of the engine are written."""
+    return client.explain(messages, model=model, **params)
