@@ -100,11 +100,13 @@ def test_an_error_before_content_raises() -> None:
         tap.feed(frame({"error": {"code": 429, "message": "m"}}))
 
 
-def test_an_error_after_content_passes_and_is_noted() -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_an_error_after_content_raises_after_what_came_before_it(ended: bool) -> None:
     failed = frame({"error": {"code": 429, "message": "m"}, "choices": []})
-    out, tap = tapped([HELLO[1], failed])
-    assert out == HELLO[1] + failed
-    assert isinstance(tap.error, ProviderRateLimited)
+    tap = CODEC.tap(strip_usage=False)
+    assert tap.feed(HELLO[1] + failed) == HELLO[1]
+    with pytest.raises(ProviderRateLimited):
+        _ = tap.end() if ended else tap.feed(HELLO[2])
 
 
 def test_garbage_after_content_raises_after_what_came_before_it() -> None:

@@ -280,8 +280,8 @@ async def test_keep_alives_come_before_the_upstream_answered_and_in_silence():
 
 @pytest.mark.parametrize("model", ["oai/one", "ant/one"])
 async def test_messages_clients_get_pings_once_the_message_has_begun(model):
-    async with start(server="keep_alive_s: 0.05") as rig:
-        rig.behave(model.replace("/", "-"), ttft_s=0.12, tokens_per_s=7)
+    async with start(server="keep_alive_s: 0.02") as rig:
+        rig.behave(model.replace("/", "-"), ttft_s=0.08, tokens_per_s=25)
         reply = await call(rig, "/v1/messages", message(model, text="one two", stream=True))
     before, _, after = reply.body.partition(b"event: message_start")
     assert before.count(b": keep-alive\n\n") >= 1

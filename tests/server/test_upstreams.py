@@ -131,12 +131,19 @@ async def test_a_stream_that_lies_before_content_is_an_ordinary_error(lie, path)
     assert reply.status >= 429
 
 
+BUSY = b'data: {"error":{"message":"busy at host-7.internal","code":503}}\n\n'
 AFTER = {
     "closes": ((End.CLOSE,), "stream_interrupted"),
     "resets": ((End.RESET,), "stream_interrupted"),
     "half a frame": ((WORD[:30], End.CLOSE), "stream_interrupted"),
     "garbage": ((b"data: {nope\n\n", End.CLOSE), "provider_bad_response"),
     "falls silent": ((End.HOLD,), "timeout_idle"),
+    "an error": ((BUSY, End.CLOSE), "provider_overloaded"),
+    "an error and an end": ((BUSY + b"data: [DONE]\n\n", End.CLOSE), "provider_overloaded"),
+    "an error in a choice": (
+        (b'data: {"choices":[{"index":0,"delta":{},"error":{"message":"busy","code":503}}]}\n\n', End.CLOSE),
+        "provider_overloaded",
+    ),
 }
 
 
@@ -153,6 +160,8 @@ async def test_a_stream_that_lies_after_content_is_told_in_the_stream(lie, path)
     assert reply.status == 200
     assert b"hi" in reply.body
     assert word.encode() in frames(reply.body)[-2 if "chat" in path else -1]
+    assert reply.body.count(b"error_type" if "chat" in path else b"event: error") == 1
+    assert b"host-7" not in reply.body
     assert (record.outcome.error, record.outcome.usage_source) == (word, "estimated")
 
 

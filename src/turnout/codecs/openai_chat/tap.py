@@ -7,8 +7,9 @@ Theory of operation.
    and so is the member that says null in all others (WIRE.md 3.1).
 2. Every frame is parsed, into a struct of the few members looked at: that costs less than looking for
    markers in the bytes, and an escaped key cannot slip through.
-3. Before content, an error raises and nothing was sent. After content, an error frame passes on as it is
-   and `error` is set; a frame that cannot be read raises, after the frames before it were handed out.
+3. An error frame, and a frame that cannot be read, raises: at once before content, and after content when
+   the frames before it were handed out. It does not pass: a client is told of a failure after commit in
+   our words and form (WIRE.md 9.4), with the `[DONE]` it waits for.
 4. A host that ends without `[DONE]` after a finish reason gets one at `end`, because clients wait for it.
 """
 
@@ -131,7 +132,7 @@ class OpenAIChatTap:
         except ProviderBadResponse:
             # Half a frame is what a cut leaves behind; whether it matters is decided below.
             out = b""
-        if self.done or self.error is not None:
+        if self.done:
             return out
         if self.finish is None:
             raise StreamInterrupted("the provider's stream ended before its answer did")
@@ -173,7 +174,7 @@ class OpenAIChatTap:
         if chunk.usage is not None or chunk.x_groq is not None:
             self.usage = usage_in(chunk.usage, chunk.x_groq) or self.usage
         if chunk.error is not None or event == "error":
-            self._fail(data)
+            raise error_in_frame(data)
         for choice in chunk.choices or ():
             self._see_choice(choice)
         if self._strip_usage and chunk.usage is not None and not chunk.choices:
@@ -188,13 +189,7 @@ class OpenAIChatTap:
         if choice.finish_reason is not None:
             self.finish = read_finish(choice.finish_reason, calls=self._calls)
         if choice.error is not None:
-            self._fail(_encode({"error": choice.error}))
-
-    def _fail(self, data: bytes) -> None:
-        error = error_in_frame(data)
-        if not self.has_content:
-            raise error
-        self.error = error
+            raise error_in_frame(_encode({"error": choice.error}))
 
 
 def _holds_content(delta: _Delta) -> bool:
