@@ -69,6 +69,7 @@ BROAD_ALLOWED: dict[str, str] = {
     "turnout.testing.layer._escaping": "hands what a layer let out to the assertions",
     "turnout.server.app.Gateway._visit": "the server boundary: a defect becomes an answer and a log entry",
     "turnout.server.cycle.Cycle.run_asgi": "the connection's boundary, for what the application let through",
+    "turnout.sync._Pump._run": "hands what ended a stream to the thread that reads it",
     "turnout.server.stream.Stream.run": "the server boundary, once a stream has begun",
     "turnout.server.serve.reload": "a defect in reading a file must not end a gateway that serves; logged",
 }

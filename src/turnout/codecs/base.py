@@ -66,8 +66,8 @@ class Tap(Protocol):
     def feed(self, data: bytes) -> bytes:
         """Take upstream bytes, return the bytes for the client: whole frames only, without a `turnout` key.
 
-        Raises `TurnoutError` for an in-stream error *before* content. After content either the error frame
-        passes on, being what the format itself has for this, and `error` is set; or it is held back and raised.
+        Raises `TurnoutError` for an in-stream error *before* content. After content the error frame either
+        passes on, being what the format itself has for this, and `error` is set; or it is held and raised.
         """
         ...
 
