@@ -200,6 +200,7 @@ async def test_what_outlives_the_grace_period_is_told_so_and_settled(tmp_path, e
     assert body.endswith(b"data: [DONE]\n\n")
     assert (reply.status_code, reply.json()["error"]["turnout"]["class"]) == (503, "gateway_overloaded")
     assert status == 0
+    assert {record.outcome.error for record in served.records()} == {"gateway_overloaded"}
     assert len(served.records()) == 2
     assert emulator.served["one"].cancelled == emulator.served["two"].cancelled == 1
 
@@ -218,7 +219,7 @@ async def test_a_second_signal_ends_the_grace_period(tmp_path, emulator, upstrea
         reply = await waiting
     assert (status, reply.status_code) == (0, 503)
     assert time.monotonic() - began < 5
-    assert len(served.records()) == 1
+    assert [record.outcome.error for record in served.records()] == ["gateway_overloaded"]
 
 
 # Reload

@@ -40,15 +40,15 @@ class Gateway:
         engine: Serves requests.
         settings: Limits and keys in force; `apply` puts others in force.
         ready: False while draining: `/readyz` says so and load balancers turn away.
-        n_open: Requests being served.
     """
 
     def __init__(self, engine: Engine, dialects: Mapping[str, Dialect], settings: ServerSettings) -> None:
         self.engine = engine
         self.ready = True
-        self.n_open = 0
+        self._visits: set[Visit] = set()
         self._instance = secrets.token_hex(8)
         """Id of this process in `x-turnout-hop`."""
+        self._first_hop = pass_on(None, self._instance)
         self._streams: dict[str, int] = {}
         self._failures = Failures(time.monotonic)
         self._replays = Replays(MemoryStore())
@@ -60,6 +60,18 @@ class Gateway:
         self._listing = Listing(engine)
         self._paths = self._table()
         self.apply(settings)
+
+    @property
+    def n_open(self) -> int:
+        """Requests being served."""
+        return len(self._visits)
+
+    def break_off(self) -> None:
+        """Note that what is still open will be cancelled by the gateway: no client has left."""
+        self.ready = False
+        for visit in self._visits:
+            if visit.exchange is not None:
+                visit.exchange.outcome_error = GatewayOverloaded.row.word
 
     def apply(self, settings: ServerSettings) -> None:
         """Put limits and keys in force for requests that arrive from now on."""
@@ -92,7 +104,7 @@ class Gateway:
         scope = visit.scope
         found = self._paths.find(scope["method"], scope["path"])
         dialect = dialect_of(scope["path"]) if found is None else found.dialect
-        self.n_open += 1
+        self._visits.add(visit)
         try:
             visit.inbound = read(scope["headers"])
             if found is None:
@@ -114,7 +126,7 @@ class Gateway:
             failure = Internal("an internal error occurred; the request id finds it in the log")
             await self._fail(visit, dialect, failure)
         finally:
-            self.n_open -= 1
+            self._visits.discard(visit)
 
     def _spoken(self, visit: Visit, found: Found[Visit]) -> str:
         """Return the dialect of the answer: of two at one path, the one the client's headers show."""
@@ -158,7 +170,8 @@ class Gateway:
         visit.principal = self._gate.principal(visit.inbound.keys, visit.address)
         if self.n_open > self.settings.max_open:
             raise GatewayOverloaded("too many requests are open at this gateway", retry_after_s=1)
-        visit.hops = pass_on(visit.inbound.hops, self._instance)
+        hops = visit.inbound.hops
+        visit.hops = self._first_hop if hops is None else pass_on(hops, self._instance)
 
     def _chat(self, name: str) -> Endpoint:
         dialect = self._dialects[name]

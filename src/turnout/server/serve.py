@@ -161,10 +161,18 @@ class Listener(uvicorn.Server):
         await self._serve(sockets)
         left = tuple(self.server_state.tasks)
         if self.force_exit:
+            self._gateway.break_off()
             for task in left:
                 task.cancel()
         if left:
             await asyncio.wait(left, timeout=SETTLE_S)
+
+    async def _wait_tasks_to_complete(self) -> None:
+        try:
+            await super()._wait_tasks_to_complete()
+        except asyncio.CancelledError:  # the grace period is over: uvicorn cancels what is left
+            self._gateway.break_off()
+            raise
 
     def drain(self) -> None:
         """Stop accepting, let open answers end; called again, break them off."""
