@@ -40,5 +40,12 @@ class Tokens(Signal, frozen=True, kw_only=True):
     """Deployment id -> tokens as it counts them."""
 
 
+class Embedding(Signal, frozen=True, kw_only=True):
+    """A text as a vector. `value` = the encoder's id; the vector is data about the prompt and stays out."""
+
+    vector: bytes
+    """Little-endian float32, of unit length; all zero where the text says nothing."""
+
+
 Signals = Mapping[str, Signal]
 NO_SIGNALS: Signals = {}
