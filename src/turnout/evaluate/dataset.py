@@ -6,9 +6,7 @@
    model, constant labels, a prompt in two splits. What only weakens a result is a warning.
 """
 
-import csv
 import hashlib
-import io
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from turnout.errors import ConfigError
+from turnout.evaluate.cells import read_cells
 from turnout.types.json import Json
 
 NANO = 1_000_000_000
@@ -128,7 +127,7 @@ def load_outcomes(path: Path) -> OutcomeTable:
         ConfigError: It cannot be used; a line for each problem, with its row.
     """
     content = path.read_bytes()
-    rows, problems, unscored = _convert(_cells(path, content), Outcome, ("model", "score"))
+    rows, problems, unscored = _convert(read_cells(path, content), Outcome, ("model", "score"))
     problems += _outcome_problems(rows) if not problems else ()
     _refuse(path, problems)
     warnings = (*_unscored(unscored), *_outcome_warnings(rows))
@@ -142,7 +141,7 @@ def load_preferences(path: Path) -> PreferenceTable:
         ConfigError: It cannot be used; a line for each problem, with its row.
     """
     content = path.read_bytes()
-    rows, problems, _ = _convert(_cells(path, content), Preference, ("model_a", "model_b", "winner"))
+    rows, problems, _ = _convert(read_cells(path, content), Preference, ("model_a", "model_b", "winner"))
     problems += _preference_problems(rows) if not problems else ()
     _refuse(path, problems)
     return PreferenceTable(rows=tuple(rows), sha256=hashlib.sha256(content).hexdigest())
@@ -167,53 +166,6 @@ def _refuse(path: Path, problems: Sequence[str]) -> None:
 
 
 # From bytes to rows
-
-
-def _cells(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
-    """Yield each row's cells by column, whatever the format."""
-    match path.suffix.lower():
-        case ".csv":
-            return _csv(path, content)
-        case ".jsonl" | ".ndjson":
-            return _json_lines(path, content)
-        case ".parquet":
-            return _parquet(path, content)
-        case other:
-            raise ConfigError((f"{path}: {other or 'no suffix'}; expected .csv, .jsonl or .parquet",))
-
-
-def _csv(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError((f"{path}: byte {error.start} is not UTF-8",)) from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for row in reader:
-            yield {name: cell for name, cell in row.items() if name is not None}  # cells beyond the header
-    except csv.Error as error:
-        raise ConfigError((f"{path}: not CSV after line {reader.line_num}: {error}",)) from error
-
-
-def _json_lines(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
-    decoder = msgspec.json.Decoder(dict[str, Json])
-    lines = (line for line in content.splitlines() if line.strip())
-    for n, line in enumerate(lines, start=1):
-        try:
-            yield decoder.decode(line)
-        except msgspec.DecodeError as error:
-            raise ConfigError((f"{path}: row {n}: {error}",)) from error
-
-
-def _parquet(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
-    from pyarrow import ArrowInvalid, BufferReader, parquet  # noqa: PLC0415  an extra, and slow to import
-
-    try:
-        file = parquet.ParquetFile(BufferReader(content))
-    except ArrowInvalid as error:
-        raise ConfigError((f"{path}: not a Parquet file: {error}",)) from error
-    for batch in file.iter_batches(batch_size=8192):
-        yield from batch.to_pylist()
 
 
 def _convert(
