@@ -1,9 +1,10 @@
 """The command line: one group, each command loaded when it is called. Floor 7."""
 
-import importlib
 import sys
 
 import click
+
+from turnout.cli.lazy import Lazy
 
 COMMANDS = {
     "serve": "turnout.cli.serve:serve",
@@ -18,27 +19,15 @@ COMMANDS = {
     "roi": "turnout.cli.roi:roi",
     "replay": "turnout.cli.replay:replay",
     "scores": "turnout.cli.scores:scores",
+    "fit": "turnout.cli.fit:fit",
 }
 
 
-class Lazy(click.Group):
-    """Loads a command's module when the command is named, so that `--help` is quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return every command, in the order a newcomer needs them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, importing it."""
-        address = COMMANDS.get(cmd_name)
-        if address is None:
-            return None
-        module, _, name = address.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Lazy,
+    addresses=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="turnout", prog_name="turnout")
 def cli() -> None:
     """Guide each LLM request onto the model that should answer it."""

@@ -1,0 +1,29 @@
+"""A group of commands whose modules are imported when a command is named. Floor 7."""
+
+import importlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+import click
+
+
+class Lazy(click.Group):
+    """Loads a command's module when the command is named, so that `--help` is quick."""
+
+    def __init__(self, *arguments: object, addresses: Mapping[str, str], **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]  # click's own arguments, passed on
+        self.addresses = addresses
+        """Name -> `module:attribute`, in the order a newcomer needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every command that is installed."""
+        return [name for name, where in self.addresses.items() if find_spec(where.partition(":")[0])]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, importing it."""
+        address = self.addresses.get(cmd_name)
+        if address is None:
+            return None
+        module, _, name = address.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
