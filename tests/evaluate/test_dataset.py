@@ -128,7 +128,7 @@ def test_every_problem_is_a_line_with_the_path_and_many_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("t.xlsx", b"", r"\.xlsx; expected \.csv, \.jsonl or \.parquet"),
+        ("t.xlsx", b"", r"\.xlsx; expected \.csv, \.json, \.jsonl or \.parquet"),
         ("t.csv", b"model,score\n\xff,1", "byte 12 is not UTF-8"),
         ("t.csv", b"", "no rows"),
         ("t.csv", b'model,score,prompt\nm,1,"a" b', "not CSV after line 1"),

@@ -22,10 +22,12 @@ def read_cells(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
             return _csv(path, content)
         case ".jsonl" | ".ndjson":
             return _json_lines(path, content)
+        case ".json":
+            return _json_array(path, content)
         case ".parquet":
             return _parquet(path, content)
         case other:
-            raise ConfigError((f"{path}: {other or 'no suffix'}; expected .csv, .jsonl or .parquet",))
+            raise ConfigError((f"{path}: {other or 'no suffix'}; expected .csv, .json, .jsonl or .parquet",))
 
 
 def _csv(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
@@ -49,6 +51,13 @@ def _json_lines(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
             yield decoder.decode(line)
         except msgspec.DecodeError as error:
             raise ConfigError((f"{path}: row {n}: {error}",)) from error
+
+
+def _json_array(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
+    try:
+        yield from msgspec.json.decode(content, type=list[dict[str, Json]])
+    except msgspec.DecodeError as error:
+        raise ConfigError((f"{path}: expected a list of objects: {error}",)) from error
 
 
 def _parquet(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:

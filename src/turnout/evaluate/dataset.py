@@ -1,7 +1,8 @@
 """Tables of recorded outcomes and preferences, checked before anything is learned from them. Floor 6.
 
 1. A table is read whole, from CSV, JSON lines or Parquet; its hash is that of the file's bytes.
-2. Rows are counted from 1, the header not being one. Unknown columns are ignored; an empty cell is absent.
+2. Rows are counted from 1, the header not being one; in a published wide table, from prompt to prompt and
+   model to model (`published`). Unknown columns are ignored; an empty cell is absent.
 3. What would make a result wrong is refused, with its rows named: scores outside 0-1, repeated rows, one
    model, constant labels, a prompt in two splits. What only weakens a result is a warning.
 """
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from turnout.errors import ConfigError
+from turnout.evaluate import published
 from turnout.evaluate.cells import read_cells
 from turnout.types.json import Json
 
@@ -127,7 +129,9 @@ def load_outcomes(path: Path) -> OutcomeTable:
         ConfigError: It cannot be used; a line for each problem, with its row.
     """
     content = path.read_bytes()
-    rows, problems, unscored = _convert(read_cells(path, content), Outcome, ("model", "score"))
+    rows, problems, unscored = _convert(
+        published.outcomes(read_cells(path, content)), Outcome, ("model", "score")
+    )
     problems += _outcome_problems(rows) if not problems else ()
     _refuse(path, problems)
     warnings = (*_unscored(unscored), *_outcome_warnings(rows))
@@ -141,7 +145,9 @@ def load_preferences(path: Path) -> PreferenceTable:
         ConfigError: It cannot be used; a line for each problem, with its row.
     """
     content = path.read_bytes()
-    rows, problems, _ = _convert(read_cells(path, content), Preference, ("model_a", "model_b", "winner"))
+    rows, problems, _ = _convert(
+        published.preferences(read_cells(path, content)), Preference, ("model_a", "model_b", "winner")
+    )
     problems += _preference_problems(rows) if not problems else ()
     _refuse(path, problems)
     return PreferenceTable(rows=tuple(rows), sha256=hashlib.sha256(content).hexdigest())
