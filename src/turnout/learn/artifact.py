@@ -1,0 +1,275 @@
+"""What was learned, as two files: arrays (`.npz`) and a card that says what they are (`.json`). Floor 2.
+
+Theory of operation.
+
+1. The arrays are a plain zip of plain numbers: no pickles, no compression, bounded in size. Equal models give
+   equal bytes.
+2. The card names everything an array depends on: the encoder, the measures, the canonicaliser, the data and
+   settings it was fitted with, and the hash of the arrays. One that does not match is refused.
+3. A card expires. Whoever loads it says whether that refuses it or is only told; the clock is an argument.
+4. The cells beside the model tell, whatever the method, how unlike the training prompts a prompt is.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Final, Literal, cast
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from turnout.errors import ConfigError
+from turnout.learn import measures
+from turnout.learn.base import Arrays, Floats, QualityModel
+from turnout.learn.cells import Cells
+from turnout.registry import load
+from turnout.types.json import Json
+
+SCHEMA: Final = "turnout.artifact/1"
+MAX_BYTES: Final = 1 << 29
+"""Of the arrays: what is larger was not written by a trainer of ours."""
+MIN_GAP_AUC: Final = 0.55
+"""A router that orders the queries on which models differ no better than this has nothing to say."""
+_CELLS: Final = "cells"
+_MODEL: Final = "model."
+
+When = Annotated[datetime, Meta(tz=True)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+OnExpired = Literal["warn", "refuse"]
+
+
+class CardEncoder(Struct, frozen=True, kw_only=True):
+    """What made the vectors."""
+
+    name: str
+    """In `turnout.encoders`; its signal is `embed.<name>`."""
+    id: str
+    """Name with version and hash of the weights: vectors of another id mean something else."""
+    dimensions: Annotated[int, Meta(ge=1)]
+
+
+class CardModel(Struct, frozen=True, kw_only=True):
+    """One model of the pool."""
+
+    id: str
+    version: str = ""
+    price_date: str = ""
+    n_labels: Annotated[int, Meta(ge=0)] = 0
+    mean: Share = 0.5
+    """Mean score in training: what it is worth where nothing else is known."""
+    surfaces: Mapping[str, Share] = {}
+    """Domain of the training data -> mean score there."""
+
+
+class CardData(Struct, frozen=True, kw_only=True):
+    """One table it was fitted on."""
+
+    name: str
+    sha256: Sha256
+    rows: Annotated[int, Meta(ge=0)]
+    prompts: Annotated[int, Meta(ge=0)] = 0
+    split_rule: str = "all rows"
+    dates: str = ""
+    licence: str = ""
+    judge: str = ""
+    excluded_overlap: Annotated[int, Meta(ge=0)] = 0
+    """Prompts left out because a table to be reported on has them too."""
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """How well it predicts prompts it was not fitted on: cross-validated inside the training data.
+
+    None: not measured. An interval is (low, high) at 95 %.
+    """
+
+    gap_auc: float | None = None
+    """Chance to order two queries right by which of two models is better; worst relevant pair of models."""
+    brier: float | None = None
+    ece: float | None = None
+    apgr: float | None = None
+    """Two models only."""
+    aiq: float | None = None
+    quality: float | None = None
+    """Mean score of the model it prefers, at no price."""
+    best_single: float | None = None
+    vs_best_single: tuple[float, float] | None = None
+    vs_knn: tuple[float, float] | None = None
+    leave_domain_out: float | None = None
+    """Quality minus best single, each domain predicted from the others."""
+    worst_domain: str | None = None
+    worst_domain_gain: float | None = None
+    domains: Mapping[str, float] = {}
+    """Domain -> quality minus that of the best single model."""
+
+
+class CardDomain(Struct, frozen=True, kw_only=True):
+    """What prompts it knows."""
+
+    cell_histogram: tuple[float, ...] = ()
+    """Share of training prompts in each cell."""
+    ood_cosine: float = -1.0
+    """Below this cosine to the nearest cell a prompt is unlike the training data."""
+
+
+class Card(Struct, frozen=True, kw_only=True):
+    """What an artifact is and may be used for."""
+
+    schema: str = SCHEMA
+    kind: str
+    """In `turnout.quality_models`."""
+    created: When
+    expires: When
+    turnout_version: str
+    encoder: CardEncoder
+    measures: str = measures.VERSION
+    canonicaliser: str
+    """Edition of the rules that find the intent."""
+    models: Annotated[tuple[CardModel, ...], Meta(min_length=1)]
+    data: tuple[CardData, ...]
+    settings: Mapping[str, Json] = {}
+    seed: int = 0
+    source_weights: Mapping[str, float] = {}
+    metrics: Metrics = Metrics()
+    domain: CardDomain = CardDomain()
+    abstain_reason: str | None = None
+    """Set: it never speaks, and this is why. The means of the models take its place."""
+    npz_sha256: str = ""
+    """Set by `encode`."""
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Ids of its models, in the order of the columns."""
+        return tuple(model.id for model in self.models)
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return now >= self.expires
+
+    def file_name(self, name: str) -> str:
+        """Return `<name>-<date>-<hash8>.npz`."""
+        return f"{name}-{self.created:%Y-%m-%d}-{self.npz_sha256[:8]}.npz"
+
+
+class Artifact(Struct, frozen=True, eq=False):
+    """A fitted model with its card, ready to predict."""
+
+    card: Card
+    model: QualityModel
+    cells: Cells | None = None
+    """None: it cannot tell what is unlike its training data."""
+
+    def is_foreign(self, embeddings: Floats) -> NDArray[np.bool_]:
+        """Tell for each row whether it is unlike the training data."""
+        if self.cells is None:
+            return np.zeros(embeddings.shape[0], dtype=np.bool_)
+        return self.cells.nearness(embeddings) < self.card.domain.ood_cosine
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER = msgspec.json.Decoder(Card)
+
+
+def encode(artifact: Artifact) -> tuple[bytes, bytes]:
+    """Return the bytes of the arrays and of the card, which gets their hash."""
+    arrays = {f"{_MODEL}{name}": np.asarray(array) for name, array in artifact.model.arrays().items()}
+    if artifact.cells is not None:
+        arrays[_CELLS] = artifact.cells.centres.astype(np.float32)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
+    npz = buffer.getvalue()
+    card = msgspec.structs.replace(artifact.card, npz_sha256=hashlib.sha256(npz).hexdigest())
+    return npz, msgspec.json.format(_ENCODER.encode(card), indent=2) + b"\n"
+
+
+def decode_card(card: bytes) -> Card:
+    """Return a card alone, unchecked against its arrays.
+
+    Raises:
+        ConfigError: It is no card of this schema.
+    """
+    try:
+        head = msgspec.json.decode(card)
+        schema = head.get("schema") if isinstance(head, dict) else None
+        if schema != SCHEMA:
+            raise ConfigError((f"card: schema is {schema!r}; this version reads {SCHEMA!r}: fit again",))
+        return _DECODER.decode(card)
+    except msgspec.DecodeError as error:
+        raise ConfigError((f"card: not a card: {error}",)) from error
+
+
+def decode(
+    npz: bytes,
+    card: bytes,
+    *,
+    now: datetime,
+    on_expired: OnExpired = "refuse",
+    encoder: str | None = None,
+    canonicaliser: str | None = None,
+) -> Artifact:
+    """Return the artifact in two files.
+
+    Args:
+        npz: The arrays.
+        card: The card.
+        now: Reading of the clock, aware.
+        on_expired: What an expired card does; with `warn` the caller asks `card.is_expired` and tells.
+        encoder: Id of the encoder at hand; None: not checked.
+        canonicaliser: Edition at hand; None: not checked.
+
+    Raises:
+        ConfigError: A file is damaged, they do not belong together, or they were made for something else.
+    """
+    found = decode_card(card)
+    problems = [*_strange(found, encoder, canonicaliser)]
+    if hashlib.sha256(npz).hexdigest() != found.npz_sha256:
+        problems.append("npz_sha256: the arrays are not the ones that the card was written for")
+    if on_expired == "refuse" and found.is_expired(now):
+        problems.append(f"expires: expired on {found.expires:%Y-%m-%d}; fit again, or set on_expired: warn")
+    if problems:
+        raise ConfigError(tuple(problems))
+    arrays = _arrays(npz)
+    centres = arrays.get(_CELLS)
+    try:
+        cells = None if centres is None else Cells(_unit_rows(centres, found.encoder.dimensions))
+        kind = cast("type[QualityModel]", load("turnout.quality_models", found.kind))  # what the group holds
+        own = {name.removeprefix(_MODEL): a for name, a in arrays.items() if name.startswith(_MODEL)}
+        return Artifact(found, kind.of(found.pool, own), cells)
+    except (ValueError, KeyError) as error:
+        raise ConfigError((f"arrays: {error}",)) from error
+
+
+def _strange(card: Card, encoder: str | None, canonicaliser: str | None) -> list[str]:
+    """Return what the card was made for and this process does not have."""
+    pairs = (
+        ("measures", card.measures, measures.VERSION),
+        ("encoder", card.encoder.id, encoder),
+        ("canonicaliser", card.canonicaliser, canonicaliser),
+    )
+    return [
+        f"{name}: it was fitted with {made!r}, here is {here!r}; fit again"
+        for name, made, here in pairs
+        if here is not None and made != here
+    ]
+
+
+def _arrays(npz: bytes) -> Arrays:
+    try:
+        with zipfile.ZipFile(io.BytesIO(npz)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_BYTES:
+            raise ConfigError((f"arrays: {size} bytes; at most {MAX_BYTES}",))
+        with np.load(io.BytesIO(npz), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError((f"arrays: not readable without pickles: {error}",)) from error
+
+
+def _unit_rows(centres: NDArray[np.generic], dimensions: int) -> Floats:
+    if centres.ndim != 2 or centres.shape[1] != dimensions:
+        raise ValueError(f"cells have shape {centres.shape}; expected rows of {dimensions}")
+    return centres.astype(np.float64)
