@@ -28,6 +28,7 @@ def test_the_turnout_object_is_read_and_consumed() -> None:
         "turnout": {
             "route": "support",
             "session": "s1",
+            "surface": "support",
             "candidates": ["a/x", "b/y"],
             "avoid": ["c/*"],
             "fallbacks": ["d/z"],
@@ -55,6 +56,7 @@ def test_the_turnout_object_is_read_and_consumed() -> None:
             samples=3,
         ),
         session="s1",
+        surface="support",
         explain="full",
         tags=("t",),
         metadata={"team": "x"},

@@ -170,6 +170,8 @@ class Body(Struct, frozen=True):
     extra: Mapping[str, Json] = NOTHING
     ours: frozenset[str] = frozenset()
     """Members of the `turnout` object that were given: they win over headers, which win over all the rest."""
+    surface: str | None = None
+    """Product place the request is for."""
 
 
 class EmbedBody(Struct, frozen=True, kw_only=True):
@@ -187,6 +189,7 @@ class EmbedBody(Struct, frozen=True, kw_only=True):
     retries: int | None = None
     warnings: tuple[str, ...] = ()
     ours: frozenset[str] = frozenset()
+    surface: str | None = None
 
 
 class StreamEncoder(Protocol):

@@ -47,6 +47,7 @@ class _Constraints(Struct, frozen=True):
 class _Turnout(Struct, frozen=True):
     route: Name | None = None
     session: Name | None = None
+    surface: Name | None = None
     candidates: Names = ()
     avoid: Globs = ()
     fallbacks: Names = ()
@@ -120,6 +121,7 @@ class Extras(Struct, frozen=True, kw_only=True):
 
     prefer: Preferences = Preferences()
     session: str | None = None
+    surface: str | None = None
     explain: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = {}
@@ -151,6 +153,7 @@ class Extras(Struct, frozen=True, kw_only=True):
             warnings=self.warnings,
             extra=self.extra,
             ours=self.ours,
+            surface=self.surface,
         )
 
 
@@ -214,6 +217,7 @@ def _read(tree: JsonObject) -> Extras:
     return Extras(
         prefer=_preferences(ours, peers),
         session=ours.session or peers.session_id or _text(tree, "user") or _text(tree, "prompt_cache_key"),
+        surface=ours.surface,
         explain=ours.explain or ("summary" if peers.usage and peers.usage.include else None),
         tags=ours.tags or tags,
         metadata=ours.metadata or notes,

@@ -63,6 +63,7 @@ def parse_embed(body: bytes) -> EmbedBody:
         tags=wishes.tags,
         metadata=wishes.metadata,
         session=wishes.session,
+        surface=wishes.surface,
         route=wishes.prefer.route,
         explain=wishes.explain,
         timeout_s=wishes.timeout_s,
