@@ -28,7 +28,7 @@ from turnout.types.chat import ChatRequest, ToolResult
 from turnout.types.deployment import Candidate, Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.moment import Session as Session  # noqa: PLC0414  part of the contract below
-from turnout.types.record import Dropped, Objective, Reason
+from turnout.types.record import Objective, Reason
 from turnout.types.signal import Signals
 from turnout.types.usage import NanoUsd, Usage, cost
 
@@ -338,14 +338,6 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """Prompt tokens that a cache at this deployment may still hold."""
 
 
-class Drops(Struct, frozen=True):
-    """Result of filtering: what is left, and why the rest is not."""
-
-    kept: tuple[Candidate, ...]
-    dropped: Mapping[str, tuple[Dropped, ...]]
-    """Candidate id -> reasons."""
-
-
 def estimate(context: Context, candidate: Candidate, q: float | None = None, sd: float = 0.0) -> Estimate:
     """Gather what is expected of one call to a candidate, for explanations and acceptors."""
     stats, session = candidate.stats, context.session
@@ -364,12 +356,17 @@ def estimate(context: Context, candidate: Candidate, q: float | None = None, sd:
     )
 
 
+def n_tokens_in(context: Context, deployment: Deployment) -> int:
+    """Return the input tokens as a deployment counts them; the largest estimate where that is not known."""
+    return context.tokens_in.get(deployment.id, context.n_tokens_in)
+
+
 def expected_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     """Return the expected cost of a call; None where the price is not known."""
     price = deployment.model.price
     if price is None:
         return None
-    n_in = context.tokens_in.get(deployment.id, context.n_tokens_in)
+    n_in = n_tokens_in(context, deployment)
     if not price.tiers:
         # The plain case without building a Usage: this runs for every candidate of every decision.
         total = n_in * price.input + context.n_tokens_out * price.output
@@ -382,7 +379,7 @@ def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     price = deployment.model.price
     if price is None:
         return None
-    n_in, n_out = context.tokens_in.get(deployment.id, context.n_tokens_in), context.max_tokens_out
+    n_in, n_out = n_tokens_in(context, deployment), context.max_tokens_out
     flat = n_in * max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
     flat += n_out * max(price.output, price.reasoning or 0) + (price.per_request or 0)
     return max(cost(Usage(input_uncached=n_in, output_text=n_out), price), NanoUsd(-(-flat // 1000)))

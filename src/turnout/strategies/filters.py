@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from turnout.strategies.base import Context
+from turnout.strategies.base import Context, n_tokens_in
 from turnout.types.ask import Preferences
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Deployment
@@ -100,10 +100,11 @@ class Fits(Struct, frozen=True, tag="fits"):
     def drop(self, context: Context, candidate: Candidate) -> str | None:
         """Return `window_too_small`, `input_too_long` or `output_too_long`, or None."""
         model = candidate.deployment.model
+        n_in = n_tokens_in(context, candidate.deployment)
         asked = context.max_tokens_out if context.explicit_max_tokens else 0
-        if model.context_window is not None and context.n_tokens_in + asked > model.context_window:
+        if model.context_window is not None and n_in + asked > model.context_window:
             return "window_too_small"
-        if model.max_input is not None and context.n_tokens_in > model.max_input:
+        if model.max_input is not None and n_in > model.max_input:
             return "input_too_long"
         if asked and model.max_output is not None and asked > model.max_output:
             return "output_too_long"
@@ -149,11 +150,12 @@ class Priced(Struct, frozen=True, tag="priced"):
             return "price_unknown" if capped or self.require_known else None
         if not capped:
             return None
-        worst = cost(Usage(input_uncached=context.n_tokens_in, output_text=context.max_tokens_out), price)
+        n_in = n_tokens_in(context, candidate.deployment)
+        worst = cost(Usage(input_uncached=n_in, output_text=context.max_tokens_out), price)
         if caps and worst > min(caps) * 1e9:
             return "too_expensive"
         if self.max_cost_per_1k is not None:
-            n_in, n_out = context.n_tokens_in, context.n_tokens_out
+            n_out = context.n_tokens_out
             mean = cost(Usage(input_uncached=n_in, output_text=n_out), price)
             if mean * 1e-9 * 1000 / max(1, n_in + n_out) > self.max_cost_per_1k:
                 return "too_expensive_per_1k"

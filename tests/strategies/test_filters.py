@@ -1,0 +1,56 @@
+"""The filters that count tokens count them as each deployment does."""
+
+import msgspec
+import pytest
+
+from tests.strategies.kit import candidate, context, price
+from turnout.strategies.base import expected_nusd, n_tokens_in, worst_nusd
+from turnout.strategies.filters import Fits, Priced
+from turnout.strategies.scorers.cost import Cost
+
+FEW, MANY = candidate("v/few"), candidate("v/many")
+
+
+def sized(each, **limits):
+    model = msgspec.structs.replace(each.deployment.model, **limits)
+    deployment = msgspec.structs.replace(each.deployment, model=model)
+    return msgspec.structs.replace(each, deployment=deployment)
+
+
+def asked(**fields):
+    """900 tokens to one, 1,200 to the other; 1,200 is what is reckoned where nobody knows better."""
+    return context(n_tokens_in=1200, tokens_in={"v/few": 900, "v/many": 1200}, **fields)
+
+
+def test_what_is_not_known_of_a_deployment_is_the_largest_estimate() -> None:
+    other = candidate("v/other")
+    assert [n_tokens_in(asked(), c.deployment) for c in (FEW, MANY, other)] == [900, 1200, 1200]
+
+
+@pytest.mark.parametrize(
+    ("limit", "word"), [("context_window", "window_too_small"), ("max_input", "input_too_long")]
+)
+def test_a_window_is_measured_in_the_deployments_own_tokens(limit, word) -> None:
+    drops = [Fits().drop(asked(), sized(each, **{limit: 1000})) for each in (FEW, MANY)]
+    assert drops == [None, word]
+
+
+def test_a_cap_on_money_is_held_against_the_deployments_own_tokens() -> None:
+    free_output = price(1.0, 0.0)
+    drops = [Priced(max_cost_usd=0.001).drop(asked(), sized(each, price=free_output)) for each in (FEW, MANY)]
+    assert drops == [None, "too_expensive"]
+
+
+def test_a_cap_per_thousand_tokens_weighs_the_deployments_own_mix() -> None:
+    dear_output = price(1.0, 10.0)
+    ctx = asked(n_tokens_out=100)
+    # (900 * 1 + 100 * 10) / 1000 = 1.9 USD per million, (1200 * 1 + 100 * 10) / 1300 = 1.69.
+    drops = [Priced(max_cost_per_1k=0.0018).drop(ctx, sized(each, price=dear_output)) for each in (FEW, MANY)]
+    assert drops == ["too_expensive_per_1k", None]
+
+
+def test_scorer_and_estimates_agree_with_the_filter() -> None:
+    ctx = asked(n_tokens_out=0, max_tokens_out=0)
+    assert Cost().score(ctx, [FEW, MANY]) == pytest.approx([-0.0009, -0.0012])
+    assert [expected_nusd(ctx, c.deployment) for c in (FEW, MANY)] == [900_000, 1_200_000]
+    assert [worst_nusd(ctx, c.deployment) for c in (FEW, MANY)] == [900_000, 1_200_000]
