@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from turnout.types.deployment import Candidate, Deployment, Model, Vendor
     from turnout.types.embed import EmbedRequest, EmbedResponse
     from turnout.types.event import Event, Finish, ReasoningDelta, TextDelta, ToolDelta, UsageUpdate
+    from turnout.types.recommendation import Constraints, Features, Ranked, Recommendation
     from turnout.types.record import Attempt, Decision, Outcome, Record
     from turnout.types.secret import Secret
     from turnout.types.usage import Price, Usage
@@ -78,6 +79,7 @@ __all__ = [
     "Client",
     "Config",
     "ConfigError",
+    "Constraints",
     "ContentFiltered",
     "ContextLengthExceeded",
     "Decision",
@@ -87,6 +89,7 @@ __all__ = [
     "Engine",
     "Event",
     "Fanout",
+    "Features",
     "Finish",
     "GatewayError",
     "GuardBlocked",
@@ -107,9 +110,11 @@ __all__ = [
     "ProviderError",
     "ProviderOverloaded",
     "ProviderRateLimited",
+    "Ranked",
     "RateLimited",
     "Reasoning",
     "ReasoningDelta",
+    "Recommendation",
     "Record",
     "Refusal",
     "RouteConfig",
@@ -184,6 +189,7 @@ _NAMES_OF = {
     "turnout.types.deployment": ("Candidate", "Deployment", "Model", "Vendor"),
     "turnout.types.embed": ("EmbedRequest", "EmbedResponse"),
     "turnout.types.event": ("Event", "Finish", "ReasoningDelta", "TextDelta", "ToolDelta", "UsageUpdate"),
+    "turnout.types.recommendation": ("Constraints", "Features", "Ranked", "Recommendation"),
     "turnout.types.record": ("Attempt", "Decision", "Outcome", "Record"),
     "turnout.types.secret": ("Secret",),
     "turnout.types.usage": ("Price", "Usage"),
