@@ -13,6 +13,7 @@ Theory of operation.
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from difflib import get_close_matches
 from math import isfinite
 from pkgutil import get_data
 from typing import Final, Literal
@@ -82,6 +83,14 @@ class Scores:
 
 
 NO_SCORES: Final = Scores()
+
+
+def unknown_benchmark(name: str, known: Sequence[str]) -> str:
+    """Return what to say of a benchmark without scores: the nearest names, and where to see all."""
+    near = get_close_matches(name[:200].casefold(), known, n=3, cutoff=0.5)
+    quoted = " or ".join(f'"{each}"' for each in near)
+    hint = f"did you mean {quoted}? " if near else ""
+    return f"no scores of {name!r} are known; {hint}`turnout scores show` lists the benchmarks"
 
 
 def _key(model: str) -> str:

@@ -45,7 +45,7 @@ def check(files: tuple[Path, ...]) -> None:
 def show(benchmark: str | None, config_path: Path | None) -> None:
     """List the benchmarks that are known, or the scores of one BENCHMARK, best first, with their sources."""
     from turnout.build import load_catalog
-    from turnout.registry import did_you_mean
+    from turnout.catalog.benchmarks import unknown_benchmark
 
     known = load_catalog(read_config(config_path)[0]).scores
     if benchmark is None:
@@ -56,9 +56,7 @@ def show(benchmark: str | None, config_path: Path | None) -> None:
             click.echo(f"{name:28} {len(rows):>4} models, {own} own, newest {newest}")
         return
     if benchmark not in known.benchmarks:
-        raise click.ClickException(
-            f"no scores of {benchmark!r} are known{did_you_mean(benchmark, known.benchmarks)}"
-        )
+        raise click.ClickException(unknown_benchmark(benchmark, known.benchmarks))
     ranked = sorted(known.models(benchmark), key=lambda row: row.score, reverse=True)
     for row in ranked if ranked[0].higher_is_better else reversed(ranked):
         n = f"n={row.n}" if row.n else ""

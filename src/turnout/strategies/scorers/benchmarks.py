@@ -21,8 +21,8 @@ from typing import ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
+from turnout.catalog.benchmarks import unknown_benchmark
 from turnout.errors import ConfigError
-from turnout.registry import did_you_mean
 from turnout.strategies.base import Context, Role, Setting
 from turnout.types.deployment import Candidate
 
@@ -88,7 +88,7 @@ class Benchmarks(Struct, frozen=True, tag="benchmarks", kw_only=True, forbid_unk
         """
         known = setting.scores.benchmarks
         problems = [
-            f"weights.{name}: no scores of this benchmark are known{did_you_mean(name, known)}"
+            f"weights.{name}: {unknown_benchmark(name, known)}"
             for name in self.weights
             if name not in known
         ]

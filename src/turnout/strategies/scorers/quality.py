@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct
 
-from turnout.catalog.benchmarks import Score
+from turnout.catalog.benchmarks import Score, unknown_benchmark
 from turnout.errors import ConfigError
 from turnout.registry import did_you_mean
 from turnout.strategies.base import Z_90, Context, Role, Setting
@@ -64,8 +64,7 @@ class Quality(Struct, frozen=True, tag="quality", kw_only=True, forbid_unknown_f
             hint = did_you_mean(unknown[0], names)
             raise ConfigError((f"values: {unknown[0]!r} is not in the route's models{hint}",))
         if self.benchmark is not None and self.benchmark not in setting.scores.benchmarks:
-            hint = did_you_mean(self.benchmark, setting.scores.benchmarks)
-            raise ConfigError((f"benchmark: no scores of {self.benchmark!r} are known{hint}",))
+            raise ConfigError((f"benchmark: {unknown_benchmark(self.benchmark, setting.scores.benchmarks)}",))
         wanted = (self.benchmark,) if self.benchmark else self._shared(setting)
         known = {d.id: q for d in setting.pool if (q := self._look_up(d, wanted, setting)) is not None}
         if not known:
