@@ -36,6 +36,13 @@ def test_a_demoted_one_is_asked_after_all_others() -> None:
     assert order({"a/m": ILL}) == ("b/m", "c/m", "a/m")
 
 
+def test_a_demoted_one_is_tried_with_its_small_share() -> None:
+    tried = Stats(demoted=True, share=0.02)
+    firsts = [order({"a/m": tried}, seed=seed)[0] for seed in range(4000)]
+    assert firsts.count("a/m") / 4000 == pytest.approx(0.02, abs=0.008)
+    assert order({"a/m": Stats(demoted=True, share=0.0)}) == ("b/m", "c/m", "a/m")
+
+
 def test_when_all_are_unwell_the_strategy_decides() -> None:
     assert order(dict.fromkeys(("a/m", "b/m", "c/m"), ILL)) == ("a/m", "b/m", "c/m")
 

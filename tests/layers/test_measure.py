@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import msgspec
 import pytest
@@ -7,9 +8,12 @@ from turnout.engine.exchange import Call
 from turnout.engine.race import LOST
 from turnout.engine.reply import Reply, VectorsReply, WholeReply
 from turnout.errors import (
+    ContentFiltered,
+    ContextLengthExceeded,
     InvalidRequest,
     ProviderFailed,
     ProviderRateLimited,
+    ProviderRejected,
     ProviderUnreachable,
     StreamInterrupted,
     TimeoutTotal,
@@ -179,12 +183,55 @@ async def test_only_failures_of_the_deployment_move_its_error_ratio():
         InvalidRequest("no"),
         RuntimeError("bug"),
         ProviderRateLimited("s"),
+        ContentFiltered("no"),
+        ProviderRejected("no"),
+        ContextLengthExceeded("no"),
     ):
         with pytest.raises(type(error)):
             await attempt(Scripted(Turn(error=error)), call_for(), fleet)
     stats = fleet.stats(ACME.id, now())
-    assert (stats.n_observed, stats.error_ratio) == (2, 1.0)
-    assert fleet.of(ACME.id).last_error == "provider_rate_limited"
+    assert (stats.n_observed, stats.error_ratio) == (1, 1.0)
+    assert fleet.of(ACME.id).last_error == "provider_error"
+
+
+@pytest.mark.parametrize(
+    "refusal", [ProviderRateLimited, ContentFiltered, ProviderRejected, ContextLengthExceeded, InvalidRequest]
+)
+async def test_refusals_demote_nobody(refusal):
+    fleet = Fleet()
+    for at in range(200):
+        turn = Turn(error=refusal("no")) if at % 2 else Turn(takes_s=0.1)
+        with contextlib.suppress(refusal):
+            await attempt(Scripted(turn), call_for(), fleet)
+    stats = fleet.stats(ACME.id, now())
+    assert (stats.n_observed, stats.error_ratio, stats.demoted, stats.state) == (100, 0.0, False, "closed")
+
+
+async def test_failures_demote():
+    fleet = Fleet()
+    for at in range(200):
+        turn = Turn(takes_s=0.1, error=ProviderFailed("boom") if at % 10 == 0 else None)
+        with contextlib.suppress(ProviderFailed):
+            await attempt(Scripted(turn), call_for(), fleet)
+    assert fleet.stats(ACME.id, now()).demoted
+
+
+async def test_the_first_content_of_a_stream_is_known_before_its_end():
+    call, fleet = call_for(STREAMED), Fleet()
+    async with MeasureLayer(fleet, now)(Scripted(Turn(Streaming(), takes_s=2.0)))(call):
+        stats = fleet.stats(ACME.id, now())
+        assert (stats.ttft_recent_s, stats.n_observed, stats.total_p50_s) == (2.0, 1, None)
+
+
+async def test_a_probe_moves_health_and_no_latency():
+    fleet = Fleet()
+    for error in (None, ProviderFailed("boom"), ProviderRateLimited("later")):
+        call = call_for(STREAMED, is_probe=True)
+        with contextlib.suppress(ProviderFailed, ProviderRateLimited):
+            await attempt(Scripted(Turn(error=error, takes_s=1.0)), call, fleet)
+    stats = fleet.stats(ACME.id, now())
+    assert (stats.n_observed, stats.error_ratio, stats.ttft_p50_s, stats.total_p50_s) == (0, None, None, None)
+    assert fleet.of(ACME.id).last_error == "provider_error"
 
 
 async def test_a_stream_that_breaks_is_billed_for_what_passed():
@@ -224,7 +271,8 @@ async def test_a_client_that_leaves_is_no_failure_and_pays_for_what_passed():
     (seen,) = call.exchange.attempts
     assert (seen.outcome, seen.error, seen.cost_state) == ("cancelled", None, "estimated")
     assert seen.usage == Usage(input_uncached=50, cache_read=30, output_text=10)
-    assert (fleet.stats(ACME.id, now()).n_observed, fleet.of(ACME.id).in_flight) == (0, 0)
+    stats = fleet.stats(ACME.id, now())
+    assert (stats.ttft_recent_s, stats.error_ratio, stats.in_flight) == (0.0, None, 0)
 
 
 async def test_what_the_upstream_counted_is_kept_if_it_is_more_than_what_was_seen():

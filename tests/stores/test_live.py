@@ -440,8 +440,10 @@ def test_stats_tell_what_happened():
     live.begin()
     live.begin()
     live.end()
-    live.answered(1.0, 2.0, 0.5, 40.0)
-    live.answered(1.0, 2.0, 0.5, 40.0)
+    live.first_content(1.0, 0.5)
+    live.answered(1.0, 2.0, 40.0)
+    live.first_content(1.0, 0.5)
+    live.answered(1.0, 2.0, 40.0)
     live.failed(2.0, "provider_error")
     stats = fleet.stats("acme/small", 3.0)
     assert stats == Stats(
@@ -463,7 +465,7 @@ def test_stats_tell_what_happened():
 def test_a_snapshot_is_kept_until_something_moves():
     fleet = Fleet()
     live = fleet.of("a")
-    live.answered(1.0, 2.0, None, None)
+    live.answered(1.0, 2.0, None)
     first = live.snapshot(2.0)
     assert live.snapshot(3.0) is first
     live.begin()
@@ -472,7 +474,7 @@ def test_a_snapshot_is_kept_until_something_moves():
 
 def test_a_snapshot_expires_with_the_window_even_if_nothing_moves():
     fleet = Fleet()
-    fleet.of("a").answered(1.0, 2.0, None, None)
+    fleet.of("a").answered(1.0, 2.0, None)
     assert fleet.stats("a", 2.0).n_observed == 1
     assert fleet.stats("a", 301.0) == Stats()
 
@@ -531,8 +533,8 @@ def test_calls_made_elsewhere_move_health_and_latency():
 
 def test_the_peak_mean_rises_at_once_and_decays_over_seconds():
     live = Fleet(seed=1).of("a")
-    live.answered(0.0, 1.0, None, None)
-    live.answered(1.0, 9.0, None, None)
+    live.answered(0.0, 1.0, None)
+    live.answered(1.0, 9.0, None)
     assert live.snapshot(1.0).peak_ewma_s == 9.0
-    live.answered(11.0, 1.0, None, None)
+    live.answered(11.0, 1.0, None)
     assert live.snapshot(11.0).peak_ewma_s == pytest.approx(9 * 0.3679 + 1 * 0.6321, abs=1e-3)

@@ -33,6 +33,6 @@ def test_old_values_count_only_while_there_are_few():
 
 def test_the_minutes_that_are_forgotten_take_the_latest_few_with_them():
     fleet = Fleet()
-    fleet.of("a").answered(0.0, 2.0, 0.5, None)
+    fleet.of("a").first_content(0.0, 0.5)
     assert fleet.stats("a", 1.0).ttft_recent_s == 0.5
     assert fleet.stats("a", 601.0).ttft_recent_s is None

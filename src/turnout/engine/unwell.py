@@ -3,6 +3,10 @@
 They are set aside before the strategy chooses, so that every strategy heeds it, and put behind its plan as
 last fallbacks. When nobody else is left they are the candidates. The deployment of an open tool loop is
 never set aside: it alone can go on.
+
+Either has a share of its calls that is drawn for: one that comes back a rising one, a demoted one a small
+one, so that its recovery is seen. Whoever is drawn is a candidate like any other; the strategy may still
+prefer somebody else. A request inside a tool loop tries nobody out.
 """
 
 from collections.abc import Sequence
@@ -26,13 +30,14 @@ def parted(context: Context, candidates: Candidates, draw: Draw) -> tuple[Candid
     """
     if all(c.stats.share >= 1 and not c.stats.demoted for c in candidates):
         return candidates, (), False
-    held = context.session.deployment if context.session and in_tool_loop(context.request) else None
+    looping = in_tool_loop(context.request)
+    held = context.session.deployment if context.session and looping else None
     last, drawn = list[Candidate](), False
     for candidate in candidates:
         stats = candidate.stats
         if candidate.id == held:
             continue
-        if stats.demoted:
+        if stats.demoted and (looping or not 0 < stats.share < 1):
             last.append(candidate)
         elif stats.share < 1:
             drawn = True

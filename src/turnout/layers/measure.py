@@ -5,8 +5,10 @@ Theory of operation.
    earlier by `settle`, when the request is recorded before its last bytes go out.
 2. What happened is read off the Reply: it failed after commit, it ended, or its reader left it. An
    exception of the reader says nothing about the deployment.
-3. Only answers that ended move the latency sketches, and only failures that the deployment is to blame
-   for move its error ratio.
+3. The time to the first content of a stream is taken in when it comes, not when the answer ends: a slow
+   stream must tell the next decision. The time to the end is that of answers that ended. Only failures that
+   the deployment is to blame for move its error ratio: neither a rate limit, which says how much may be
+   asked, nor a refusal of what a client sent.
 4. Money is exact when the upstream told what it counted, zero when it refused the call, and estimated
    (and marked so) when the call may have been billed without our being told: the stream broke, the client
    left, a time limit passed.
@@ -24,7 +26,7 @@ import msgspec
 from turnout.engine.race import LOST
 from turnout.errors import Domain, TurnoutError
 from turnout.layers.base import Call, CallHandler, Clock, Reply, blame_for
-from turnout.stores.live import Fleet
+from turnout.stores.live import ILL, Fleet
 from turnout.types.chat import ChatRequest
 from turnout.types.record import Attempt, AttemptOutcome, CostState
 from turnout.types.usage import NanoUsd, Usage, cost
@@ -92,6 +94,8 @@ class _Measured:
             raise
         if call.committed_at is None:
             call.committed_at = self._clock()
+        if isinstance(call.request, ChatRequest) and call.request.stream and not exchange.ask.is_probe:
+            self._live.first_content(call.committed_at, call.committed_at - call.started)
         return reply
 
     async def __aexit__(
@@ -124,13 +128,15 @@ class _Measured:
         estimated = False
         if not is_whole or usage is None or usage == NO_USAGE:
             usage, estimated = self._estimate(failure)
-        if is_whole:
+        if is_whole and exchange.ask.is_probe:
+            live.probed(now, None, None if call.committed_at is None else call.committed_at - call.started)
+        elif is_whole:
             self._answered(now, usage)
             routing = exchange.routing
             if usage and not estimated and routing is not None and call.request is exchange.request:
                 live.counted(usage.n_input, routing.n_tokens_reference)
-        elif isinstance(failure, TurnoutError) and blame_for(call, failure) != "none":
-            live.failed(now, failure.row.word)
+        elif isinstance(failure, TurnoutError) and blame_for(call, failure) in ILL:
+            self._failed(now, failure)
         price = call.deployment.model.price
         spent: NanoUsd | None = None
         state: CostState = "unknown"
@@ -139,6 +145,13 @@ class _Measured:
         elif price is not None:
             spent, state = cost(usage, price), "estimated" if estimated else "exact"
         exchange.attempts.append(self._attempt(now, outcome, failure, (usage, estimated, spent, state)))
+
+    def _failed(self, now: float, failure: TurnoutError) -> None:
+        word = failure.row.word
+        if self._call.exchange.ask.is_probe:
+            self._live.probed(now, word)
+        else:
+            self._live.failed(now, word)
 
     def _attempt(
         self,
@@ -199,10 +212,7 @@ class _Measured:
         n_out = 0 if usage is None else usage.n_output
         writing_s = now - (committed_at if streamed else call.started)
         self._live.answered(
-            now,
-            now - call.started,
-            committed_at - call.started if streamed else None,
-            n_out / writing_s if n_out and writing_s > FASTEST_S else None,
+            now, now - call.started, n_out / writing_s if n_out and writing_s > FASTEST_S else None
         )
 
     def _estimate(self, failure: TurnoutError | str | None) -> tuple[Usage | None, bool]:

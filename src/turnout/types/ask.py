@@ -62,6 +62,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     prefer: Preferences = Preferences()
     session: str | None = None
     surface: str | None = None
+    visibility: Literal["user", "background"] | None = None
+    """Whether somebody waits for the answer; None = as the surface says."""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = {}
     end_user: str | None = None
@@ -75,6 +77,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     explain: Literal["none", "summary", "full"] = "none"
     traceparent: str | None = None
     tracestate: str | None = None
+    is_probe: bool = False
+    """Nobody's request: it asks after a deployment's health, and moves no latency and no budget."""
     hops: bytes | None = None
     """Ids of the gateways the request has passed, this one last: sent on, so that a loop is seen (S-18)."""
     warnings: tuple[str, ...] = ()

@@ -77,6 +77,10 @@ _BLAME: Mapping[str, Blame] = {
 """Classes that say something about a deployment. `invalid_model_output` does not: the question matters."""
 
 
+ILL = frozenset(("failure", "account"))
+"""Blames that count as failed calls. A rate limit says how much may be asked, not how well it goes."""
+
+
 def blame(word: str) -> Blame:
     """Return what a failure of this class says about the deployment that was asked."""
     return _BLAME.get(word, "none")

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from math import exp
 from random import Random
 
-from turnout.stores.live.breaker import Breaker, BreakerConfig, blame
+from turnout.stores.live.breaker import ILL, Breaker, BreakerConfig, blame
 from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
-from turnout.stores.live.health import Health, HealthConfig
+from turnout.stores.live.health import Health, HealthConfig, OnChange
 from turnout.stores.live.ratio import Ratio
 from turnout.stores.live.recent import Recent
 from turnout.stores.live.sketch import Sketch
@@ -94,15 +94,20 @@ class Live:
         self.in_flight -= 1
         self._moved = True
 
-    def answered(self, now: float, total_s: float, ttft_s: float | None, tokens_per_s: float | None) -> None:
-        """Take in a complete answer. `ttft_s` is None for an answer that was not streamed."""
+    def first_content(self, now: float, ttft_s: float) -> None:
+        """Take in the first content of a stream: a slow one tells long before it ends."""
+        self._ttft.add(ttft_s, now)
+        self._recent_ttft.add(ttft_s, now)
+        self.health.began(now, ttft_s)
+        self._moved = True
+
+    def answered(self, now: float, total_s: float, tokens_per_s: float | None) -> None:
+        """Take in a complete answer."""
         self._calls.count(now)
+        self.health.answered(now)
         self._total.add(total_s, now)
         self._recent_total.add(total_s, now)
         self._peak(total_s, now)
-        if ttft_s is not None:
-            self._ttft.add(ttft_s, now)
-            self._recent_ttft.add(ttft_s, now)
         if tokens_per_s is not None:
             self._speed.add(tokens_per_s, now)
         self._moved = True
@@ -125,13 +130,25 @@ class Live:
         """Take in a failure that the deployment is to blame for."""
         self._calls.count(now)
         self._calls.hit(now)
+        self.health.failed(now)
         self.last_error = word
         self.last_error_at = now
         self._moved = True
 
+    def probed(self, now: float, word: str | None, ttft_s: float | None = None) -> None:
+        """Take in how a probe went. It moves health alone: a tiny call says nothing of usual ones."""
+        if word is not None:
+            self.health.failed(now)
+            self.last_error, self.last_error_at = word, now
+        else:
+            if ttft_s is not None:
+                self.health.began(now, ttft_s)
+            self.health.answered(now)
+        self._moved = True
+
     def snapshot(self, now: float) -> Stats:
         """Return the numbers at this instant."""
-        calm = self.breaker.is_calm(now) and self.health.is_plain
+        calm = self.breaker.is_calm(now) and self.health.is_plain(now)
         if not self._moved and calm and now < self._valid_until and self._stats.state == "closed":
             return self._stats
         stats = self._stats = self._read(now, calm)
@@ -143,16 +160,17 @@ class Live:
         if now >= self._valid_until:
             self._valid_until = (int(now / WINDOW_S) + 1) * WINDOW_S
         calls.roll(now)
+        if self.health.look(now, down=breaker.is_down):
+            calls.forgive()
         ttft_p50_s, ttft_p95_s = self._ttft.summary(now)
         total_p50_s, total_p95_s = self._total.summary(now)
-        self.health.look(now, (calls.n, calls.hits), ttft_p95_s, down=breaker.is_down)
         return Stats(
             state="closed" if calm else breaker.state(now),
             cooldown_s=0.0 if calm else breaker.cooldown_s(now),
             demoted=self.health.demoted,
             share=self.health.share(now),
             error_ratio=min(calls.hits / calls.n, 1.0) if calls.n else None,
-            n_observed=calls.n,
+            n_observed=max(calls.n, self._ttft.merged),
             in_flight=self.in_flight,
             ttft_p50_s=ttft_p50_s,
             ttft_p95_s=ttft_p95_s,
@@ -169,7 +187,7 @@ class Live:
 class Fleet:
     """Every deployment that was ever called, and is still configured."""
 
-    __slots__ = ("_breaker", "_breakers", "_budget", "_health", "_limits", "_lives", "_rng")
+    __slots__ = ("_breaker", "_breakers", "_budget", "_health", "_limits", "_lives", "_on_change", "_rng")
 
     def __init__(
         self,
@@ -185,6 +203,7 @@ class Fleet:
         self._budget = budget
         self._health = health
         self._limits: Mapping[str, float] = {}
+        self._on_change: OnChange | None = None
         self._rng = Random(seed)  # noqa: S311  spreads probes, keeps no secret
         self._lives: dict[str, Live] = {}
 
@@ -194,6 +213,7 @@ class Fleet:
         if live is None:
             config = self._breakers.get(deployment, self._breaker)
             health = Health(deployment, self._health, self._limits.get(deployment))
+            health.on_change = self._on_change
             live = Live(Breaker(config, self._rng), RetryBudget(self._budget), health)
             self._lives[deployment] = live
         return live
@@ -214,16 +234,16 @@ class Fleet:
             blamed = blame(word)
             if ticket is not None:
                 live.breaker.fail(ticket, blamed, now)
-            if blamed != "none":
+            if blamed in ILL:
                 live.failed(now, word)
             return
         if ticket is not None:
             live.breaker.succeed(ticket, now)
         n_out = attempt.usage.n_output if attempt.usage is not None else 0
         writing_s = attempt.duration_s - (attempt.ttft_s or 0.0)
-        live.answered(
-            now, attempt.duration_s, attempt.ttft_s, n_out / writing_s if n_out and writing_s > 0 else None
-        )
+        if attempt.ttft_s is not None:
+            live.first_content(now, attempt.ttft_s)
+        live.answered(now, attempt.duration_s, n_out / writing_s if n_out and writing_s > 0 else None)
 
     def configure(self, breaker: BreakerConfig, breakers: Mapping[str, BreakerConfig] | None = None) -> None:
         """Put other breaker rules in force; what was seen so far stays."""
@@ -242,6 +262,12 @@ class Fleet:
         self._health, self._limits = health, limits
         for name, live in self._lives.items():
             live.health.config, live.health.ttft_limit_s = health, limits.get(name)
+
+    def listen(self, on_change: OnChange) -> None:
+        """Tell every change of health to this one from now on."""
+        self._on_change = on_change
+        for live in self._lives.values():
+            live.health.on_change = on_change
 
     def keep(self, deployments: Collection[str]) -> None:
         """Forget deployments that are not among these; calls under way on them end undisturbed."""

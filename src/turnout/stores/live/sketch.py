@@ -77,6 +77,11 @@ class Sketch:
         self._refresh(now, exact=True)
         return self._merged
 
+    @property
+    def merged(self) -> int:
+        """How many values the latest summary rests on."""
+        return max(self._merged, 0)
+
     def quantile(self, q: float, now: float) -> float | None:
         """Return the value at rank `floor(q * (n - 1))`, within 2 %; None without values."""
         self._refresh(now, exact=True)

@@ -51,6 +51,11 @@ class Window:
         self._slot = slot
         self._end = (slot + 1) * self._slot_s
 
+    def forgive(self) -> None:
+        """Forget the hits, and none of the events."""
+        self._hits = [0] * len(self._hits)
+        self.hits = 0
+
     def clear(self) -> None:
         """Forget everything."""
         size = len(self._n)
