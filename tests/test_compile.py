@@ -183,6 +183,10 @@ def test_recommending_needs_no_credential():
             "routes[0].models: 'mine/b*' matches no configured model; add one under models:",
         ),
         (
+            MINE + "models: [mine/a]\nbackground: {slots: [{name: n, price_factor: 0.5, models: [your]}]}",
+            "background.slots[0].models: 'your' matches no configured model or provider",
+        ),
+        (
             MINE + "routes: [{name: r, models: [mine/a]}, {name: r, models: [mine/b]}]",
             "routes[1].name: 'r' stands twice; give one of them another name",
         ),
@@ -248,3 +252,13 @@ def test_no_problem_shows_a_secret():
     text = "providers: {mine: {secret: sk-canary-1, base_url: 'http://h/{x}'}}\n"
     text += "server: {keys: [{name: a, secret: tiny-canary}]}"
     assert "canary" not in "\n".join(problems(text + "\nmodels: [mine/a]"))
+
+
+def test_a_deployment_has_the_slots_that_name_it_its_model_or_its_provider():
+    other = MINE.replace("}}", "}, other: {base_url: 'http://127.0.0.1:8/v1', auth: none}}")
+    night = "{name: night, hours: '22:00-06:00', price_factor: 0.5, models: [mine]}"
+    rows = f"{{name: all, price_factor: 0.9}}, {night}"
+    text = f"{other}models: [mine/a, other/b]\nbackground: {{slots: [{rows}]}}"
+    found = compiled(text).deployments
+    assert [slot.name for slot in found["mine/a"].slots] == ["all", "night"]
+    assert [slot.name for slot in found["other/b"].slots] == ["all"]

@@ -35,6 +35,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "gemini": "turnout.codecs.gemini:GeminiDialect",
     },
     "turnout.strategies": {
+        "background": "turnout.strategies.presets.background:InBackground",
         "balanced": "turnout.strategies.presets.choosing:Balanced",
         "benchmarks": "turnout.strategies.presets.choosing:ByBenchmarks",
         "best": "turnout.strategies.presets.choosing:BestQuality",

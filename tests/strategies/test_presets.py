@@ -3,13 +3,16 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from tests.strategies.kit import Fixed, candidate, choose, context, price, request, scores, seen, strategy
 from turnout.errors import ConfigError, NoEligibleModel
 from turnout.plan import Cascade, Fanout, Hedge, Sequence, Try, deployments
 from turnout.strategies.base import Pace, Session, Surface
 from turnout.types.chat import Message, Text, ToolCall, ToolResult
+from turnout.types.deployment import Candidate
 from turnout.types.signal import Signal
+from turnout.types.slot import Slot
 
 
 def first(choice):
@@ -311,6 +314,9 @@ def test_schedule_keeps_a_window_for_users_from_background_work():
     at = datetime(2026, 7, 6, 8, tzinfo=UTC)
     background = context(at=at, surface=Surface(name="nightly", visibility="background"))
     assert first(choose(PEAK, POOL, background, known=KNOWN)) == "a/small"
+    job = context(at=at)
+    job = replace(job, ask=replace(job.ask, visibility="background"))
+    assert first(choose(PEAK, POOL, job, known=KNOWN)) == "a/small"
 
 
 def test_a_window_over_midnight_belongs_to_the_day_it_begins_on():
@@ -391,11 +397,37 @@ def test_the_cap_of_the_pacer_is_the_first_to_be_given_up():
     assert (first(nothing), nothing.objective.relaxed) == ("a/large", ("pacing",))
 
 
-def test_background_work_reckons_with_batch_prices():
-    half = candidate("a/batch", price(1.5, batch_share=0.5))
-    row = {"type": "cheapest", "modify": [{"type": "background"}]}
-    assert first(choose({"type": "cheapest"}, (half, CHEAP))) == "a/small"
-    assert first(choose(row, (half, CHEAP))) == "a/batch"
+def at_night(each):
+    night = Slot(name="night", hours="22:00-06:00", price_factor=0.25)
+    return Candidate(replace(each.deployment, slots=(night,)), each.stats)
+
+
+DAYTIME, NIGHT = (
+    context(at=datetime(2026, 7, 6, 12, tzinfo=UTC)),
+    context(at=datetime(2026, 7, 6, 23, tzinfo=UTC)),
+)
+
+
+def test_background_work_goes_where_the_hour_is_cheapest():
+    pool = (at_night(MIDDLE), CHEAP)
+    for row in ({"type": "background"}, {"type": "cheapest", "modify": [{"type": "background"}]}):
+        assert first(choose(row, pool, DAYTIME)) == "a/small"
+        assert first(choose(row, pool, NIGHT)) == "b/middle"
+    assert first(choose({"type": "cheapest"}, pool, NIGHT)) == "a/small"
+
+
+def test_background_counts_the_price_of_the_hour_into_the_utility():
+    choice = choose({"type": "background"}, (at_night(MIDDLE),), NIGHT)
+    assert choice.plan == Try("b/middle")
+    assert choice.utilities == pytest.approx({"b/middle": -0.006 * 0.25})
+    assert dict(choice.scores["b/middle"]) == pytest.approx({"cost": -0.006, "background": 0.0045})
+    assert choice.reason == "cheapest_above_floor"
+
+
+def test_background_keeps_its_floor_at_any_hour():
+    row = {"type": "background", "q_floor": 0.65, "benchmark": "quiz"}
+    pool = (at_night(CHEAP), MIDDLE, DEAR)
+    assert deployments(choose(row, pool, NIGHT, known=KNOWN).plan) == ("b/middle", "a/large")
 
 
 # refused when loaded

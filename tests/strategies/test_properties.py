@@ -1,22 +1,36 @@
 """What holds for every strategy over random pools, numbers and configurations."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from math import isnan, nan
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.strategies.kit import Fixed, candidate, context, request, scores, strategy
 from turnout.errors import ConfigError, NoEligibleModel
 from turnout.plan import Try, deployments, walk
-from turnout.strategies.base import Pace, Session, Surface
+from turnout.strategies.base import Pace, Session, Surface, expected_nusd
+from turnout.types.deployment import Candidate
 from turnout.types.signal import Signal
+from turnout.types.slot import Slot, price_factor
 
 TYPES = (
-    *("balanced", "benchmarks", "best", "cascade", "cheapest", "complexity", "consensus", "fastest", "hedge"),
-    *("least_busy", "pipeline", "priority", "round_robin", "slo_tiers", "two_choices", "weighted"),
+    *("background", "balanced", "benchmarks", "best", "cascade", "cheapest", "complexity", "consensus"),
+    *(
+        "fastest",
+        "hedge",
+        "least_busy",
+        "pipeline",
+        "priority",
+        "round_robin",
+        "slo_tiers",
+        "two_choices",
+        "weighted",
+    ),
 )
 ORDERS = (
     {"type": "best"},
@@ -54,7 +68,11 @@ def a_pool(rng):
             "tokens_per_s": rng.choice([None, 50.0]),
         }
 
-    return tuple(
+    def slots():
+        hours = f"{rng.randrange(24):02}:00-{rng.randrange(24):02}:30"
+        return (Slot(name="cheap", hours=hours, price_factor=rng.choice([0.0, 0.5, 1.5])),)
+
+    made = tuple(
         candidate(
             f"{rng.choice('abc')}/m{n}",
             rng.choice([None, 0.5, 1.0, 1.0, 7.0]),
@@ -64,6 +82,9 @@ def a_pool(rng):
             **stats(),
         )
         for n in range(rng.randrange(1, 8))
+    )
+    return tuple(
+        Candidate(replace(c.deployment, slots=slots() if rng.random() < 0.5 else ()), c.stats) for c in made
     )
 
 
@@ -118,6 +139,7 @@ def a_context(rng, pool):
         request(stream=rng.random() < 0.5, n_messages=1),
         prefer={"allow_fallbacks": rng.random() < 0.8},
         sequence=rng.randrange(100),
+        at=datetime(2026, 7, rng.randrange(1, 29), rng.randrange(24), tzinfo=UTC),
         session=Session(deployment=rng.choice(pool).id, prefix_tokens=5000) if rng.random() < 0.5 else None,
         pace=Pace(lambda_=rng.choice([0.0, 5.0]), cap_nusd=rng.choice([None, 1, 3_000_000])),
         surface=rng.choice([None, Surface(name="s", q_floor=0.4, ttft_s=1.0)]),
@@ -286,3 +308,22 @@ def test_cheapest_never_goes_below_a_floor_that_somebody_reaches(quality, floor,
     else:
         assert names == tuple(pool[n].id for n, q in enumerate(quality) if q == max(quality))[:6]
         assert choice.objective.relaxed == ("floor",)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_background_asks_by_rising_price_of_the_hour(seed):
+    rng = Random(seed)
+    pool = a_pool(rng)
+    ctx = context(at=datetime(2026, 7, rng.randrange(1, 29), rng.randrange(24), tzinfo=UTC))
+    made = strategy({"type": "background", "max_fallbacks": 10}, pool)
+    named = deployments(made.choose(ctx, pool, Fixed(seed)).plan)
+
+    def price(candidate):
+        nusd = expected_nusd(ctx, candidate.deployment)
+        return None if nusd is None else nusd * price_factor(candidate.deployment.slots, ctx.at)
+
+    prices = {c.id: price(c) for c in pool}
+    known = [prices[name] for name in named if prices[name] is not None]
+    assert known == pytest.approx(sorted(known))
+    assert [prices[name] for name in named] == [*known, *[None] * (len(named) - len(known))]

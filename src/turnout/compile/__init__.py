@@ -23,6 +23,7 @@ from turnout.registry import did_you_mean
 from turnout.types.deployment import Credential, Deployment, Limits, Model, Quirks, Vendor
 from turnout.types.http import Timeouts
 from turnout.types.secret import Secret
+from turnout.types.slot import Slot
 from turnout.types.usage import Price
 
 Env = Mapping[str, str]
@@ -250,7 +251,17 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
         tags=row.tags,
         limits=Limits(max_concurrency=row.limits.max_concurrency, max_queue=row.limits.max_queue),
         ttft_slo_s=row.ttft_slo_s,
+        slots=_slots(making.config, (row.id or row.model, row.model, name)),
         timeouts=_timeouts(row.timeouts or making.config.timeouts),
+    )
+
+
+def _slots(config: Config, names: tuple[str, ...]) -> tuple[Slot, ...]:
+    """Return the slots in which a deployment of these names is cheaper."""
+    return tuple(
+        slot
+        for slot in config.background.slots
+        if not slot.models or any(fnmatchcase(name, glob) for name in names for glob in slot.models)
     )
 
 

@@ -50,6 +50,10 @@ def _patterns(config: Config, deployments: Iterable[Deployment]) -> Iterator[str
         for name in route.models:
             if "*" in name and not any(fnmatchcase(d.id, name) for d in made):
                 yield f"routes[{at}].models: {name!r} matches no configured model; add one under models:"
+    for at, slot in enumerate(config.background.slots):
+        for name in slot.models:
+            if not any(fnmatchcase(each, name) for d in made for each in (d.id, d.model.id, d.vendor.name)):
+                yield f"background.slots[{at}].models: {name!r} matches no configured model or provider"
 
 
 def _keys(config: Config, routes: Collection[str]) -> Iterator[str]:

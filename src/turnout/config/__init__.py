@@ -5,6 +5,7 @@ Nothing here builds anything: `build.py` turns a `Config` into an engine.
 
 from turnout.config.read import json_schema, load_config, parse_config, to_builtins
 from turnout.config.shape import (
+    BackgroundConfig,
     BenchmarksConfig,
     CatalogConfig,
     Config,
@@ -24,6 +25,7 @@ from turnout.config.shape import (
 )
 
 __all__ = [
+    "BackgroundConfig",
     "BenchmarksConfig",
     "CatalogConfig",
     "Config",

@@ -10,6 +10,7 @@ from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
 from turnout.types.json import Json
 from turnout.types.secret import Secret
+from turnout.types.slot import Slot
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -27,6 +28,8 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
     default_route: str | None = None
+    role: Literal["call", "admin"] = "call"
+    """`admin` may also change what the gateway knows, such as benchmark scores."""
 
 
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,6 +210,35 @@ class BenchmarksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     files: tuple[str, ...] = ()
     """CSV or JSON lines; checked by `turnout scores check FILE`."""
+    import_path: str | None = None
+    """File in which `POST /admin/benchmarks` keeps what it takes in; none = it takes in nothing."""
+
+
+class BackgroundConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs that nobody waits for, and the hours in which calls are cheaper."""
+
+    path: str | None = None
+    """SQLite file of the queue; none = there is no queue."""
+    max_jobs: AtLeastOne = 10_000
+    """Jobs that may wait or run at once; further ones are refused."""
+    max_running: AtLeastOne = 4
+    """Jobs that run at once, over all processes that share the file."""
+    max_tries: Annotated[int, Meta(ge=1, le=100)] = 5
+    """Runs of one job whose failures may pass, as long as its deadline is far enough."""
+    lease_s: Positive = 30
+    """A running job whose process was not heard of for this long is taken up by another."""
+    deadline_s: Positive = 86_400
+    """From arrival to the answer, where neither the job nor the route's strategy says so."""
+    max_deadline_s: Positive = 604_800
+    """The latest deadline a job may name."""
+    eta: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    """Probability of missing the deadline that waiting for a cheaper slot may bring."""
+    retention_s: AtLeastZero = 86_400
+    """How long a job is kept after its answer was collected, or after it ended without one."""
+    keep_s: Positive = 604_800
+    """How long an answer that nobody collects is kept."""
+    slots: tuple[Slot, ...] = ()
+    """Hours in which calls are cheaper, as your contracts say."""
 
 
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -230,6 +262,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Route that `auto` means."""
     surfaces: dict[str, SurfaceConfig] = {}
     benchmarks: BenchmarksConfig = BenchmarksConfig()
+    background: BackgroundConfig = BackgroundConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
     max_retries: Annotated[int, Meta(ge=0, le=5)] = 2
     """On the same deployment, where the failure's class allows it; a route may say otherwise."""

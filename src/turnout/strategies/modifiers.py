@@ -6,8 +6,9 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from turnout.strategies.base import Context, Prices, in_tool_loop
+from turnout.strategies.base import Context, Prices, expected_nusd, in_tool_loop
 from turnout.types.deployment import Candidate
+from turnout.types.slot import price_factor
 from turnout.types.usage import Price
 
 NO_PRICES = Prices()
@@ -144,16 +145,22 @@ class Paced(Struct, frozen=True, tag="paced", kw_only=True, forbid_unknown_field
 
 
 class Background(Struct, frozen=True, tag="background", kw_only=True, forbid_unknown_fields=True):
-    """Nobody waits: reckons with batch prices where there are some. The queue reads the deadline."""
+    """Nobody waits: reckons with what each deployment costs in the slot of the moment.
+
+    The queue asks what would be chosen in each slot that opens before the deadline, and takes the cheapest
+    (docs/adr/040-background-queue.md); a request that is served at once pays the price of its hour.
+    """
 
     deadline_s: float = 86_400.0
-    """From arrival to the answer."""
+    """From arrival to the answer, for jobs that name no deadline themselves."""
     lambda_: float = field(default=1.0, name="lambda")
     """Quality that one saved USD is worth; the λ of the route's cost."""
 
     def __post_init__(self) -> None:
         if not 0 < self.deadline_s < float("inf"):
             raise ValueError(f"deadline_s is {self.deadline_s}; expected positive seconds")
+        if not 0 <= self.lambda_ < float("inf"):
+            raise ValueError(f"lambda is {self.lambda_}; expected a number of at least 0")
 
     @property
     def name(self) -> str:
@@ -165,19 +172,14 @@ class Background(Struct, frozen=True, tag="background", kw_only=True, forbid_unk
         return NO_PRICES
 
     def term(self, context: Context, candidates: Sequence[Candidate]) -> Sequence[float] | None:
-        """Return what the batch price saves at each candidate."""
-        n_in, n_out = context.n_tokens_in, context.n_tokens_out
-        found: list[float] = []
-        for candidate in candidates:
-            price = candidate.deployment.model.price
-            share = price.batch_share if price is not None else None
-            if price is None or share is None:
-                found.append(0.0)
-            else:
-                n_here = context.tokens_in.get(candidate.id, n_in)
-                full = (n_here * price.input + n_out * price.output) * 1e-12
-                found.append(self.lambda_ * full * (1 - share))
-        return found
+        """Return what the slot of the moment saves at each candidate; None outside every slot."""
+        factors = [price_factor(c.deployment.slots, context.at) for c in candidates]
+        if all(factor == 1.0 for factor in factors):
+            return None
+        return [
+            self.lambda_ * (expected_nusd(context, candidate.deployment) or 0) * 1e-9 * (1 - factor)
+            for candidate, factor in zip(candidates, factors, strict=True)
+        ]
 
     def pin(self, context: Context, candidates: Sequence[Candidate]) -> int | None:
         """Pins nothing."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from turnout.types.http import Timeouts
 from turnout.types.secret import Secret
+from turnout.types.slot import Slot
 from turnout.types.usage import NanoUsd, Price
 
 Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"]
@@ -129,6 +130,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     ttft_slo_s: float | None = None
     """Limit of the p95 time to the first content; above it the deployment is asked last."""
+    slots: tuple[Slot, ...] = ()
+    """Hours in which calls to it are cheaper."""
 
     @property
     def url(self) -> str:

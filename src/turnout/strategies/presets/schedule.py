@@ -114,7 +114,9 @@ class Schedule(Struct, frozen=True, tag="schedule", kw_only=True, forbid_unknown
 
     def strategy_for(self, context: Context) -> Strategy:
         """Return the strategy that holds for a request."""
-        visibility = "user" if context.surface is None else context.surface.visibility
+        visibility = context.ask.visibility or (
+            "user" if context.surface is None else context.surface.visibility
+        )
         for window in self.windows:
             if window.visibility in ("any", visibility) and window.holds(context.at):
                 return window.strategy

@@ -77,8 +77,8 @@ def _surface(scene: Scene) -> Json:
 
 
 def _visibility(scene: Scene) -> Json:
-    surface = scene.context.surface
-    return None if surface is None else surface.visibility
+    surface, visibility = scene.context.surface, scene.context.ask.visibility
+    return visibility if visibility is not None or surface is None else surface.visibility
 
 
 def _session_model(scene: Scene) -> Json:
