@@ -6,7 +6,20 @@ import msgspec
 import pytest
 
 from turnout.errors import ConfigError
-from turnout.learn.certificate import Certificate, Naive, Observed, Sample, decode, encode, sealed
+from turnout.learn.certificate import (
+    Certificate,
+    Naive,
+    Observed,
+    Sample,
+    Scorer,
+    Segment,
+    decode,
+    encode,
+    grid_sha256,
+    is_intact,
+    read,
+    sealed,
+)
 
 CREATED = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -17,7 +30,7 @@ def certificate(**changes):
         "expires": CREATED + timedelta(days=30),
         "surface": "support-chat",
         "reference": "large",
-        "candidate": "small",
+        "candidates": ("small",),
         "policy_sha256": "a" * 64,
         "epsilon": 0.02,
         "delta": 0.1,
@@ -26,16 +39,19 @@ def certificate(**changes):
         "tau": 0.041,
         "thresholds": (-0.1, 0.041, 0.19),
         "sample": Sample(
-            sha256="b" * 64,
-            begins=CREATED - timedelta(days=7),
-            ends=CREATED,
-            sampling="uniform 2 %",
-            scorer="exact match",
+            sha256="b" * 64, begins=CREATED - timedelta(days=7), ends=CREATED, sampling="uniform 2 %"
         ),
+        "scorer": Scorer(kind="gold", id="exact match"),
         "observed": Observed(loss=0.002, share_routed=0.12, saving_share=0.09, wins=31, losses=33),
         "naive": Naive(tau=0.19, share_routed=0.25, saving_share=0.2),
     }
-    return Certificate(**{**base, **changes})
+    made = {**base, **changes}
+    return Certificate(**{"grid_sha256": grid_sha256(made["thresholds"]), **made})
+
+
+def segment(**changes):
+    base = {"name": "chat", "n": 500, "n_min": 127, "tau": -0.1, "scope": "own", "share_routed": 0.05}
+    return Segment(**{"loss": 0.0, **base, **changes})
 
 
 def test_a_sealed_certificate_survives_the_round_trip():
@@ -61,6 +77,20 @@ def test_it_allows_what_lies_within_its_threshold():
     assert none.allows(-1.0) is False
 
 
+def test_a_surface_may_be_stricter_than_the_certificate_and_never_bolder():
+    surfaces = (segment(), segment(name="mail", tau=0.19), segment(name="code", tau=None))
+    few = segment(name="new", n=20, scope="marginal only", tau=None)
+    some = certificate(segments=(*surfaces, few))
+    taus = {name: some.threshold(name) for name in ("chat", "mail", "code", "new", "unheard of", None)}
+    assert taus == {"chat": -0.1, "mail": 0.041, "code": None, "new": 0.041, "unheard of": 0.041, None: 0.041}
+
+
+def test_a_changed_document_can_be_read_and_is_known_for_it():
+    document = encode(sealed(certificate()))
+    assert is_intact(read(document))
+    assert not is_intact(read(document.replace(b'"tau":0.041', b'"tau":0.19', 1)))
+
+
 def test_it_is_valid_from_its_creation_until_just_before_its_expiry():
     some = certificate()
     moments = [CREATED - timedelta(seconds=1), CREATED, some.expires - timedelta(seconds=1), some.expires]
@@ -79,6 +109,12 @@ def test_it_is_valid_from_its_creation_until_just_before_its_expiry():
         ({"order": None}, "certificate.order: None does not fit the method ltt-betting/1"),
         ({"method": "clopper-pearson/1"}, "certificate.order: 'averaged' does not fit"),
         ({"n": 40, "n_min": 20}, "certificate.observed: more wins and losses than n=40"),
+        ({"candidates": ("small", "large")}, "certificate.candidates: 'large' is the reference"),
+        ({"grid_sha256": "c" * 64}, "certificate.grid_sha256: is not the hash of the thresholds"),
+        ({"shares": (0.1, 0.2)}, "certificate.shares: not one a threshold, rising"),
+        ({"segments": (segment(), segment())}, "certificate.segments: a name stands twice"),
+        ({"segments": (segment(tau=0.5),)}, r"certificate.segments\[0\].tau: is no threshold"),
+        ({"segments": (segment(n=20),)}, r"certificate.segments\[0\].scope: 'own' does not fit n=20"),
     ],
 )
 def test_parts_that_disagree_are_named(changes, problem):

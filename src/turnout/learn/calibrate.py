@@ -96,6 +96,33 @@ def losses_at(gaps: Floats, losses: Floats, grid: Floats) -> Floats:
     return routed
 
 
+def picks_at(gaps: Floats, wishes: Floats, grid: Floats) -> NDArray[np.intp]:
+    """Return whom every policy asks where there are several models: one row a threshold, one column an item.
+
+    Of the models whose predicted gap is within the threshold the one wished for most; -1: the reference.
+
+    Args:
+        gaps: Predicted gap to the reference, one row an item, one column a model; infinite: not on offer.
+        wishes: Utility of each model for each item; ties go to the first column.
+        grid: Thresholds, rising.
+    """
+    within = gaps[None, :, :] <= grid[:, None, None]
+    best = np.where(within, wishes[None, :, :], -np.inf).argmax(axis=2)
+    return np.where(within.any(axis=2), best, -1)
+
+
+def losses_of(picks: NDArray[np.intp], losses: Floats) -> Floats:
+    """Return the losses of every policy, as `losses_at` does.
+
+    Args:
+        picks: Whom each policy asks (`picks_at`).
+        losses: Reference score minus the model's, one row an item, one column a model.
+    """
+    items = np.arange(losses.shape[0])
+    found: Floats = np.where(picks >= 0, losses[items[None, :], np.maximum(picks, 0)], 0.0)
+    return found
+
+
 def log_wealth(losses: Floats, promise: Promise) -> Floats:
     """Return the log wealth after each loss, along the last axis; leading axes are separate games."""
     n = losses.shape[-1]
