@@ -51,6 +51,7 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
     """
     from turnout.build import credentials, egress, load_catalog
     from turnout.compile import compile_snapshot
+    from turnout.compile.panels import panel_doubts
     from turnout.config import json_schema, to_builtins
 
     if schema:
@@ -76,7 +77,9 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
         import yaml
 
         click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
-    for warning in [*warnings(snapshot.deployments.values()), *rule_warnings(snapshot.routes.values())]:
+    doubts = [line for route in snapshot.routes.values() for line in panel_doubts(route)]
+    rules = rule_warnings(snapshot.routes.values())
+    for warning in [*warnings(snapshot.deployments.values()), *rules, *doubts]:
         click.echo(f"turnout: {warning}", err=True)
     n, routes = len(snapshot.deployments), len(snapshot.routes)
     click.echo(f"turnout: {path or 'environment'}: good; deployments: {n}, routes: {routes}", err=True)

@@ -15,6 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from turnout.plan import Question, Reduction
+from turnout.strategies.reduce.panel import MAX_CORRELATION, UNKNOWN_CORRELATION, panel_quality
+from turnout.strategies.reduce.panel import majority_quality as majority_quality  # noqa: PLC0414  its old home
 from turnout.types.chat import ChatRequest, ChatResponse, Message, Text
 
 MAX_QUOTED = 24_000
@@ -36,11 +38,27 @@ class Majority(Struct, frozen=True, tag_field="type", tag="majority"):
     """Vote of each member in the plan's order; () = one each."""
     similarity: float = 0.8
     """For `cluster`: least overlap of words (Jaccard) of two answers that count as one."""
+    correlation: float = UNKNOWN_CORRELATION
+    """How much the members' errors go together, 0 to 0.99; read only to foretell what the vote is worth."""
+    alike: float = 0.5
+    """Share of questions on which those who are wrong say the same; read only to foretell, as above."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correlation <= MAX_CORRELATION:
+            raise ValueError(f"correlation is {self.correlation}; expected between 0 and {MAX_CORRELATION}")
+        if not 0 <= self.alike <= 1:
+            raise ValueError(f"alike is {self.alike}; expected between 0 and 1")
 
     @property
     def name(self) -> str:
         """Word for Records."""
         return "majority" if not self.weights else "weighted_vote"
+
+    def foretell(self, strengths: Sequence[float]) -> float | None:
+        """Return how often the vote of members this strong is right; None where it is weighted."""
+        if self.weights:
+            return None
+        return panel_quality(strengths, self.correlation, alike=self.alike)
 
     def ask(self, request: ChatRequest, answers: Sequence[ChatResponse]) -> Question | None:
         """Return None: votes need no call."""
@@ -210,41 +228,3 @@ def overlap(one: str, other: str) -> float:
     first, second = set(one.split()), set(other.split())
     union = first | second
     return len(first & second) / len(union) if union else 1.0
-
-
-def majority_quality(p: float, k: int, correlation: float) -> float:
-    """Predict the quality of a majority of k votes of success p with intra-class correlation.
-
-    θ ~ Beta(p(1−ρ)/ρ, (1−p)(1−ρ)/ρ), Q = E[P(Bin(k, θ) > k/2)], ties count half. ρ = 0 is independence.
-
-    Source: docs/design/ROUTING.md section 1.5: p = 0.7, k = 3 gives 0.784 at ρ = 0 and 0.714 at ρ = 0.5.
-    """
-    if correlation <= 0:
-        return _binomial_majority(p, k)
-    a, b = p * (1 - correlation) / correlation, (1 - p) * (1 - correlation) / correlation
-    # Beta-binomial probabilities by the rising-factorial recurrence: exact, no grid needed.
-    total = 0.0
-    for wins in range(k + 1):
-        weight = 1.0 if wins * 2 > k else (0.5 if wins * 2 == k else 0.0)
-        total += weight * _beta_binomial(wins, k, a, b)
-    return total
-
-
-def _beta_binomial(wins: int, k: int, a: float, b: float) -> float:
-    value = 1.0
-    for at in range(wins):
-        value *= (a + at) * (k - at) / (at + 1)
-    for at in range(k - wins):
-        value *= b + at
-    for at in range(k):
-        value /= a + b + at
-    return value
-
-
-def _binomial_majority(p: float, k: int) -> float:
-    total, coefficient = 0.0, 1.0
-    for wins in range(k + 1):
-        weight = 1.0 if wins * 2 > k else (0.5 if wins * 2 == k else 0.0)
-        total += weight * coefficient * p**wins * (1 - p) ** (k - wins)
-        coefficient *= (k - wins) / (wins + 1)
-    return total
