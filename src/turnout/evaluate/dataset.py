@@ -66,6 +66,8 @@ class Outcome(Struct, frozen=True, kw_only=True, gc=False):
     collected_at: str = ""
     group_id: str = ""
     """What belongs together in a resample: turns, paraphrases. Empty: the prompt itself."""
+    contaminated: bool = False
+    """Known to a model before it was asked: published protocols leave such rows out."""
 
     @property
     def group(self) -> str:
