@@ -190,6 +190,10 @@ class AsyncClient:
             response = await reply.response()
         return _answer(opened.exchange, reply, response)
 
+    def decide(self, request: ChatRequest, ask: Ask | None = None) -> Decision:
+        """Return the decision `send` would make on the configuration in force; nothing is sent."""
+        return self._engine.engine.select(request, ask or Ask(request_id=new_request_id()))
+
     async def embed(
         self, texts: str | Sequence[str], *, model: str, dimensions: int | None = None
     ) -> Vectors:

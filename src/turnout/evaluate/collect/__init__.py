@@ -1,0 +1,1 @@
+"""Outcomes collected by asking: prompts through models, answers scored, rows written. Floor 6."""
