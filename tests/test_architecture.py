@@ -139,6 +139,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "openai": {"cli"},
     "xllamacpp": {"testing"},
     "bpe_openai": {"signals"},
+    "onnxruntime": {"learn"},
+    "tokenizers": {"learn"},
 }
 """Third-party package -> where it may be imported. One edge, one owner (ARCHITECTURE.md law 3, S-11)."""
 

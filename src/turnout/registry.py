@@ -128,7 +128,11 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "mf": "turnout.learn.mf:Factors",
         "sw_bt": "turnout.learn.sw_bt:Battles",
     },
-    "turnout.encoders": {},
+    "turnout.encoders": {
+        "hash": "turnout.learn.encoders.hashed:load",
+        "minilm": "turnout.learn.encoders.minilm:load",
+        "static": "turnout.learn.encoders.static:load",
+    },
     "turnout.guards": {},
     "turnout.layers": {},
     "turnout.stores": {},
