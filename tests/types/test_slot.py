@@ -32,6 +32,14 @@ def test_the_next_opening_is_in_the_zone_of_the_slot():
     assert NIGHT.opens(at(1, 12, month=1)) == at(2, 21, month=1)
 
 
+def test_the_next_closing_is_that_of_the_day_it_began_on():
+    assert NIGHT.closes(at(3, 19)) == at(4, 4)
+    assert NIGHT.closes(at(4, 1)) == at(4, 4)
+    assert NIGHT.closes(at(4, 4)) == at(11, 4)
+    whole = Slot(name="sunday", days=("sun",), price_factor=0.5)
+    assert (whole.opens(at(3, 19)), whole.closes(at(5, 19))) == (at(5, 0), at(6, 0))
+
+
 def test_the_least_factor_of_the_open_slots_holds():
     always = Slot(name="always", price_factor=0.9)
     assert price_factor((NIGHT, always), at(3, 21)) == 0.5
@@ -72,3 +80,7 @@ def test_the_next_opening_lies_ahead_and_inside(begin, length, days, zone, momen
     assert moment < opening <= moment + timedelta(days=8, hours=2)
     # An opening inside the hour that spring takes away begins when the clocks go on.
     assert slot.holds(opening) or length <= 60
+    closing = slot.closes(moment)
+    assert moment < closing <= moment + timedelta(days=8, hours=2)
+    # The other way round: an ending inside the hour that autumn repeats is the first of the two.
+    assert not slot.holds(closing) or slot.holds(closing - timedelta(minutes=1)) or length >= 1380

@@ -57,16 +57,28 @@ class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def opens(self, after: datetime) -> datetime:
         """Return the next instant, in UTC, later than `after` at which it begins."""
-        begin, _ = _span(self.hours)
+        return self._next(after, _span(self.hours)[0])
+
+    def closes(self, after: datetime) -> datetime:
+        """Return the next instant, in UTC, later than `after` at which it ends."""
+        begin, end = _span(self.hours)
+        return self._next(after, end if end > begin else end + _DAY_MINUTES)
+
+    def _next(self, after: datetime, minute: int) -> datetime:
+        """Return the next instant so many minutes into one of its days."""
         zone = _zone(self.zone)
-        day = after.astimezone(zone).date()
-        for _ in range(9):  # today, a week, and a day whose hour was passed already
+        day = after.astimezone(zone).date() - DAY
+        for _ in range(
+            10
+        ):  # yesterday, whose hours may reach into today, and a week with a day on either side
             if DAYS[day.weekday()] in self.days:
-                opening = datetime.combine(day, time(begin // 60, begin % 60), zone).astimezone(UTC)
-                if opening > after:
-                    return opening
+                on = day + DAY * (minute // _DAY_MINUTES)
+                clock = time(minute % _DAY_MINUTES // 60, minute % 60)
+                found = datetime.combine(on, clock, zone).astimezone(UTC)
+                if found > after:
+                    return found
             day += DAY
-        raise AssertionError("a slot opens every week")
+        raise AssertionError("a slot opens and closes every week")
 
 
 def price_factor(slots: Iterable[Slot], at: datetime) -> float:

@@ -133,7 +133,7 @@ class Queue(Protocol):
         ...
 
     def release(self, holder: str, job: Job) -> bool:
-        """Queue a running job again with its `booking`, `request_id`, `n_runs` and `error`; False as above."""
+        """Queue a running job again, with its `booking`, `request_id`, `n_runs` and `error`."""
         ...
 
     def cancel(self, job_id: str, owner: str | None, now: datetime) -> Job | None:
