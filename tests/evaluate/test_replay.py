@@ -161,7 +161,7 @@ def test_another_strategy_shows_what_it_would_have_decided():
 def test_a_number_that_was_tampered_with_is_seen():
     record, _, snapshot = a_record()
     first, second = record.decision.candidates
-    slower = msgspec.structs.replace(second, live=msgspec.structs.replace(second.live, ttft_recent_s=9.0))
+    slower = msgspec.structs.replace(second, live=msgspec.structs.replace(second.live, total_recent_s=9.0))
     decision = msgspec.structs.replace(record.decision, candidates=(first, slower))
     assert replay(record, snapshot).equal
     assert not replay(msgspec.structs.replace(record, decision=decision), snapshot).equal

@@ -44,6 +44,11 @@ def test_fastest_is_within_a_tenth_of_a_clairvoyant_choice():
     kept(run)
 
 
+def test_fastest_is_as_near_where_nothing_streams():
+    run, _ = play("fastest", Load(n=6000, per_s=40.0, stream=False, keep_every=1000))
+    kept(run)
+
+
 def test_cheapest_never_goes_below_its_floor_and_costs_least_above_it():
     run, _ = play("cheapest", MIXED)
     kept(run)

@@ -476,7 +476,7 @@ def test_a_snapshot_expires_with_the_window_even_if_nothing_moves():
     fleet = Fleet()
     fleet.of("a").answered(1.0, 2.0, None)
     assert fleet.stats("a", 2.0).n_observed == 1
-    assert fleet.stats("a", 301.0) == Stats()
+    assert fleet.stats("a", 301.0) == Stats(total_recent_s=2.0)
 
 
 def test_a_snapshot_follows_the_breaker_through_its_cooldown():

@@ -83,16 +83,38 @@ def test_fastest_by_a_high_quantile_prefers_the_steady_one():
     assert first(choose({"type": "fastest", "epsilon": 0, "quantile": 0.95}, pool)) == "b/steady"
 
 
-def test_an_unobserved_deployment_is_expected_to_take_the_prior():
-    pool = (candidate("a/new"), candidate("b/slow", **seen(1.5)), candidate("c/fast", **seen(0.5)))
-    assert deployments(choose({"type": "fastest", "epsilon": 0}, pool).plan) == ("c/fast", "a/new", "b/slow")
+def test_a_deployment_that_nobody_has_called_gets_one_call_at_a_time():
+    others = (candidate("b/slow", **seen(1.5)), candidate("c/fast", **seen(0.5)))
+    streamed = context(request(stream=True))
+
+    def order(**stats):
+        pool = (candidate("a/new", **stats), *others)
+        return deployments(choose({"type": "fastest", "epsilon": 0}, pool, streamed).plan)
+
+    assert order() == ("a/new", "c/fast", "b/slow")
+    assert order(in_flight=1) == ("c/fast", "a/new", "b/slow")
+    assert order(n_observed=1, ttft_recent_s=0.9) == ("c/fast", "a/new", "b/slow")
 
 
-def test_few_observations_are_blended_with_the_prior():
-    few = candidate("a/few", **{**seen(0.1), "n_observed": 5})
+def test_where_nothing_is_known_those_that_nobody_waits_for_come_first():
+    pool = (candidate("a/busy", in_flight=1), candidate("b/idle"))
+    assert first(choose({"type": "fastest", "epsilon": 0}, pool)) == "b/idle"
+
+
+def test_few_observations_are_blended_with_the_least_that_is_known():
+    few = candidate("a/few", **{**seen(1.4), "n_observed": 5})
     pool = (few, candidate("b/known", **seen(0.6)))
-    choice = choose({"type": "fastest", "epsilon": 0}, pool)
-    assert choice.utilities == {"a/few": pytest.approx(-(5 * 0.1 + 15 * 1.0) / 20), "b/known": -0.6}
+    choice = choose({"type": "fastest", "epsilon": 0}, pool, context(request(stream=True)))
+    assert choice.utilities == {"a/few": pytest.approx(-(5 * 1.4 + 15 * 0.6) / 20), "b/known": -0.6}
+
+
+def test_fastest_goes_by_the_whole_answer_where_nothing_streams():
+    early = candidate("a/early", n_observed=50, ttft_p50_s=0.2, total_p50_s=9.0)
+    pool = (early, candidate("b/brisk", n_observed=50, ttft_p50_s=0.8, total_p50_s=2.0))
+    row = {"type": "fastest", "epsilon": 0}
+    assert first(choose(row, pool, context(request(stream=True)))) == "a/early"
+    assert first(choose(row, pool, context(request()))) == "b/brisk"
+    assert first(choose({**row, "measure": "ttft"}, pool, context(request()))) == "a/early"
 
 
 def test_a_fast_deployment_that_fails_often_is_damped():

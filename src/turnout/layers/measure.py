@@ -82,7 +82,7 @@ class _Measured:
     async def __aenter__(self) -> Reply:
         call = self._call
         exchange = call.exchange
-        self._live.begin()
+        self._begin()
         if not exchange.under_way:
             exchange.upstream_since = call.started
         exchange.under_way.append(self)
@@ -94,8 +94,8 @@ class _Measured:
             raise
         if call.committed_at is None:
             call.committed_at = self._clock()
-        if isinstance(call.request, ChatRequest) and call.request.stream and not exchange.ask.is_probe:
-            self._live.first_content(call.committed_at, call.committed_at - call.started)
+        if _streams(call) and not exchange.ask.is_probe:
+            self._live.first_content(call.committed_at, call.committed_at - call.started, self)
         return reply
 
     async def __aexit__(
@@ -105,6 +105,13 @@ class _Measured:
             return await self._inner.__aexit__(kind, error, trace)
         finally:
             self._close(error)
+
+    def _begin(self) -> None:
+        call = self._call
+        if call.exchange.ask.is_probe:
+            self._live.begin()
+        else:
+            self._live.begin(self, call.started, streams=_streams(call))
 
     def settle(self) -> None:
         """Close the books of a committed call before it is left."""
@@ -118,7 +125,6 @@ class _Measured:
         now = self._clock()
         call, live, reply = self._call, self._live, self._reply
         exchange = call.exchange
-        live.end()
         exchange.under_way.remove(self)
         if not exchange.under_way:
             exchange.upstream_s += now - exchange.upstream_since
@@ -137,6 +143,7 @@ class _Measured:
                 live.counted(usage.n_input, routing.n_tokens_reference)
         elif isinstance(failure, TurnoutError) and blame_for(call, failure) in ILL:
             self._failed(now, failure)
+        live.end(self, now)
         price = call.deployment.model.price
         spent: NanoUsd | None = None
         state: CostState = "unknown"
@@ -208,11 +215,10 @@ class _Measured:
         call = self._call
         committed_at = call.committed_at
         assert committed_at is not None
-        streamed = isinstance(call.request, ChatRequest) and call.request.stream
         n_out = 0 if usage is None else usage.n_output
-        writing_s = now - (committed_at if streamed else call.started)
+        writing_s = now - (committed_at if _streams(call) else call.started)
         self._live.answered(
-            now, now - call.started, n_out / writing_s if n_out and writing_s > FASTEST_S else None
+            now, now - call.started, n_out / writing_s if n_out and writing_s > FASTEST_S else None, self
         )
 
     def _estimate(self, failure: TurnoutError | str | None) -> tuple[Usage | None, bool]:
@@ -229,6 +235,11 @@ class _Measured:
         if told.n_output >= n_seen and told.output_text is not None:
             return told, True
         return msgspec.structs.replace(told, output_text=max(told.output_text or 0, n_seen)), True
+
+
+def _streams(call: Call) -> bool:
+    request = call.request
+    return isinstance(request, ChatRequest) and request.stream
 
 
 def _was_free(call: Call, failure: TurnoutError | str | None) -> bool:

@@ -5,7 +5,7 @@ deployment among its candidates; there are more reads than writes, so the snapsh
 moved. Configuration comes and goes, a `Live` stays: a reload must not forget who is down.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from math import exp
 from random import Random
 
@@ -84,29 +84,34 @@ class Live:
         self._valid_until = 0.0
         """Clock reading after which numbers expire even if nothing moves."""
 
-    def begin(self) -> None:
-        """Take in that a call starts."""
+    def begin(self, call: Hashable = None, now: float = 0.0, *, streams: bool = False) -> None:
+        """Take in that a call starts. A named one is waited for: until its first content, if it streams."""
         self.in_flight += 1
+        if call is not None:
+            (self._recent_ttft if streams else self._recent_total).wait(call, now)
         self._moved = True
 
-    def end(self) -> None:
+    def end(self, call: Hashable = None, now: float = 0.0) -> None:
         """Take in that a call ended, however."""
         self.in_flight -= 1
+        if call is not None:
+            self._recent_ttft.leave(call, now)
+            self._recent_total.leave(call, now)
         self._moved = True
 
-    def first_content(self, now: float, ttft_s: float) -> None:
+    def first_content(self, now: float, ttft_s: float, call: Hashable = None) -> None:
         """Take in the first content of a stream: a slow one tells long before it ends."""
         self._ttft.add(ttft_s, now)
-        self._recent_ttft.add(ttft_s, now)
+        self._recent_ttft.add(ttft_s, now, call)
         self.health.began(now, ttft_s)
         self._moved = True
 
-    def answered(self, now: float, total_s: float, tokens_per_s: float | None) -> None:
+    def answered(self, now: float, total_s: float, tokens_per_s: float | None, call: Hashable = None) -> None:
         """Take in a complete answer."""
         self._calls.count(now)
         self.health.answered(now)
         self._total.add(total_s, now)
-        self._recent_total.add(total_s, now)
+        self._recent_total.add(total_s, now, call)
         self._peak(total_s, now)
         if tokens_per_s is not None:
             self._speed.add(tokens_per_s, now)
@@ -174,11 +179,11 @@ class Live:
             in_flight=self.in_flight,
             ttft_p50_s=ttft_p50_s,
             ttft_p95_s=ttft_p95_s,
-            ttft_recent_s=self._recent_ttft.median() if ttft_p50_s is not None else None,
+            ttft_recent_s=self._recent_ttft.estimate(now),
             total_p50_s=total_p50_s,
             total_p95_s=total_p95_s,
             peak_ewma_s=self._peak_s if total_p50_s is not None else None,
-            total_recent_s=self._recent_total.median() if total_p50_s is not None else None,
+            total_recent_s=self._recent_total.estimate(now),
             tokens_per_s=self._speed.summary(now)[0],
             tokens_ratio=self._tokens.value,
         )

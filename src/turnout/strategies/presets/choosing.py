@@ -16,10 +16,11 @@ from turnout.strategies.shapes.fallback import Chain
 
 
 class Fastest(Common, frozen=True, tag="fastest", kw_only=True):
-    """The least time to the first content among those above the floor."""
+    """The least time, to the first content or to the end of what does not stream, above the floor."""
 
     quantile: float = 0.5
-    measure: Literal["auto", "ttft", "total"] = "ttft"
+    measure: Literal["auto", "ttft", "total"] = "auto"
+    """`auto`: to the first content for a stream, to the end for an answer in one piece."""
     epsilon: float = 0.02
     """Share of requests that go to another candidate, so that the numbers of all stay fresh."""
     damp_failures: bool = True

@@ -1,9 +1,15 @@
 """`latency`: how long a call is expected to take. Floor 2.
 
-Live numbers are the median of the latest few calls, and median and 95th percentile of the last minutes. The
-median is the latest few's, because what holds now decides. Other quantiles are read off the log-normal
-through the other two, which is what response times look like. Below `MIN_OBSERVED` calls the numbers are
-blended with a prior.
+Theory of operation.
+
+1. Live numbers are the median of the latest few calls, and median and 95th percentile of the last minutes.
+   The median is the latest few's, because what holds now decides. Other quantiles are read off the
+   log-normal through the other two, which is what response times look like.
+2. Below `MIN_OBSERVED` calls a number is blended with the least that is known of any candidate. So few calls
+   prove little, and what may be faster has to be asked again before it is known to be slower.
+3. A deployment that nobody has called is expected to be a little faster than the fastest known, as long as
+   nobody waits for it: it gets one call, whose number then speaks for it. While it is waited for, and where
+   nothing is known of anybody, its prior holds.
 """
 
 from collections.abc import Sequence
@@ -19,6 +25,8 @@ from turnout.types.deployment import Candidate, Stats
 
 MIN_OBSERVED = 20
 """Calls from which live numbers stand alone (ROUTING.md 3.6)."""
+HOPE, BUSY = 0.99, 1.01
+"""Factors that put an unknown deployment just before the fastest known, or just behind its like."""
 Z_95 = 1.6449
 MIN_FAILING = 0.02
 """Share of failed calls from which a deployment counts as falling back often (ROUTING.md 3.8)."""
@@ -70,41 +78,49 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
         request = context.request
         streamed = isinstance(request, ChatRequest) and request.stream
         if self.measure == "ttft" or (self.measure == "auto" and streamed):
-            seconds = [self._ttft(c.stats) for c in candidates]
+            prior = self.prior_ttft_s
+            seen = [self._ttft(c.stats) for c in candidates]
         else:
-            seconds = [self._total(c.stats, context.n_tokens_out) for c in candidates]
+            prior = self.prior_total_s
+            seen = [self._total(c.stats, context.n_tokens_out) for c in candidates]
+        least = min((s for s in seen if s is not None), default=None)
+        seconds = [expected(s, c.stats, prior, least) for s, c in zip(seen, candidates, strict=True)]
         if self.damp_failures:
             seconds = _damped(seconds, candidates)
         return [-s for s in seconds]
 
-    def _ttft(self, stats: Stats) -> float:
-        seen = stats.ttft_p50_s
-        if seen is None:
-            return self.prior_ttft_s
-        if self.quantile != 0.5:
-            seen = quantile(seen, stats.ttft_p95_s, self.quantile)
-        elif stats.ttft_recent_s is not None:
-            seen = stats.ttft_recent_s
-        return blended(seen, self.prior_ttft_s, stats.n_observed)
+    def _ttft(self, stats: Stats) -> float | None:
+        if self.quantile != 0.5 and stats.ttft_p50_s is not None:
+            return quantile(stats.ttft_p50_s, stats.ttft_p95_s, self.quantile)
+        return stats.ttft_p50_s if stats.ttft_recent_s is None else stats.ttft_recent_s
 
-    def _total(self, stats: Stats, n_tokens_out: int) -> float:
-        seen = stats.total_p50_s
-        if seen is None:
-            if stats.ttft_p50_s is None or not stats.tokens_per_s:
-                return self.prior_total_s
-            seen = stats.ttft_p50_s + n_tokens_out / stats.tokens_per_s
-        elif self.quantile != 0.5:
-            seen = quantile(seen, stats.total_p95_s, self.quantile)
-        elif stats.total_recent_s is not None:
-            seen = stats.total_recent_s
-        return blended(seen, self.prior_total_s, stats.n_observed)
+    def _total(self, stats: Stats, n_tokens_out: int) -> float | None:
+        if self.quantile != 0.5 and stats.total_p50_s is not None:
+            return quantile(stats.total_p50_s, stats.total_p95_s, self.quantile)
+        if stats.total_recent_s is not None:
+            return stats.total_recent_s
+        if stats.total_p50_s is None and stats.ttft_p50_s is not None and stats.tokens_per_s:
+            return stats.ttft_p50_s + n_tokens_out / stats.tokens_per_s
+        return stats.total_p50_s
 
 
-def blended(seen: float, prior: float, n_observed: int) -> float:
-    """Return the observed number, mixed with the prior while little was observed."""
-    if n_observed >= MIN_OBSERVED:
+def expected(seen: float | None, stats: Stats, prior: float, least: float | None) -> float:
+    """Return the seconds to reckon with.
+
+    Args:
+        seen: The deployment's own number; None = nobody has called it.
+        stats: Its live numbers.
+        prior: What to expect where nothing is known.
+        least: The least number known of any candidate.
+    """
+    if seen is None:
+        if least is None:
+            return prior * BUSY if stats.in_flight else prior
+        return max(prior, least * BUSY) if stats.in_flight else min(prior, least * HOPE)
+    n = max(stats.n_observed, 1)
+    if n >= MIN_OBSERVED or least is None:
         return seen
-    return (n_observed * seen + (MIN_OBSERVED - n_observed) * prior) / MIN_OBSERVED
+    return (n * seen + (MIN_OBSERVED - n) * least) / MIN_OBSERVED
 
 
 def quantile(p50_s: float, p95_s: float | None, at: float) -> float:
