@@ -24,6 +24,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from turnout.learn.monitor import LEVEL, N_BETTORS, stakes
+
 Floats: TypeAlias = NDArray[np.float64]
 Order: TypeAlias = Literal["averaged", "hashed"]
 
@@ -156,6 +158,31 @@ def log_evidence(losses: Floats, promise: Promise, orders: NDArray[np.intp]) -> 
 def orders_of(n: int, promise: Promise, rng: np.random.Generator) -> NDArray[np.intp]:
     """Return the permutations that `log_evidence` uses. Seed `rng` from the data's hash: never choose."""
     return np.stack([rng.permutation(n) for _ in range(1 if promise.order == "hashed" else N_ORDERS)])
+
+
+def log_alarm(losses: Floats, epsilon: float) -> Floats:
+    """Return the log evidence that the mean loss is above epsilon, after each loss along the last axis.
+
+    What `monitor.LossWatch` computes one loss at a time, for many games at once.
+    """
+    found: Floats = np.full(losses.shape, -np.inf)
+    for stake in stakes(epsilon):
+        np.logaddexp(found, np.cumsum(np.log1p(stake * (losses - epsilon)), axis=-1), out=found)
+    return found - math.log(N_BETTORS)
+
+
+def alarm_delay(losses: Floats, epsilon: float) -> int | None:
+    """Return the median number of losses until the alarm; None where most games end without one.
+
+    Args:
+        losses: One game a row, of which the true mean is above epsilon.
+        epsilon: What was promised.
+    """
+    alarmed = log_alarm(losses, epsilon) >= -math.log(LEVEL)
+    if alarmed.any(axis=-1).mean() <= 0.5:
+        return None
+    first = np.where(alarmed.any(axis=-1), alarmed.argmax(axis=-1) + 1, losses.shape[-1] + 1)
+    return int(np.median(first))
 
 
 def certify_by_betting(losses: Floats, promise: Promise, rng: np.random.Generator) -> Boundary:
