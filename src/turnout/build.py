@@ -3,6 +3,7 @@
 The two rings are written here as two lists, read from the outside in, each line with its reason.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from turnout.config import Config
 from turnout.engine.attempt import Upstreams
 from turnout.engine.engine import Engine, Running
 from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
-from turnout.engine.pace import Pacers, Remembered
+from turnout.engine.pace import Pacers, Remembered, share
 from turnout.engine.recommend import Wanted, narrowed
 from turnout.engine.recommend import recommend as rank
 from turnout.engine.route import Router
@@ -69,7 +70,7 @@ class Built:
         dialects: What clients may speak, by wire format.
     """
 
-    __slots__ = ("_env", "config", "dialects", "engine", "journal", "pacers", "transport")
+    __slots__ = ("_env", "_sharing", "config", "dialects", "engine", "journal", "pacers", "transport")
 
     def __init__(
         self, config: Config, env: Mapping[str, str], parts: "Parts", on_event: OnEvent | None = None
@@ -102,6 +103,7 @@ class Built:
             )
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
+        self._sharing: asyncio.Task[None] | None = None
 
     def prepare(self, config: Config) -> Snapshot:
         """Compile another configuration completely, and put nothing in force.
@@ -133,10 +135,21 @@ class Built:
         self.transport.allow(egress(config, snapshot, self.engine.snapshot))
         old, self.config = self.config, config
         self.engine.apply(snapshot)
+        self.share_spending()
         return tuple(key for key in _AT_START if _value(old, key) != _value(config, key))
+
+    def share_spending(self) -> None:
+        """From now on read once a minute what other processes spent, where a route is paced."""
+        if self._sharing is None and self.journal is not None and self.pacers:
+            self._sharing = asyncio.get_running_loop().create_task(
+                share(self.pacers, self.journal, asyncio.sleep, lambda: datetime.now(UTC))
+            )
 
     async def close(self) -> None:
         """Close connections and write out the journal."""
+        if self._sharing is not None:
+            self._sharing.cancel()
+            await asyncio.wait((self._sharing,))
         await self.transport.close()
         if self.journal is not None:
             await self.journal.close()
@@ -199,6 +212,7 @@ async def build(
     built = Built(config, env, Parts(snapshot, transport, journal, clock), on_event)
     if journal is not None:
         await built.pacers.resume(journal, datetime.now(UTC))
+        built.share_spending()
     return built
 
 

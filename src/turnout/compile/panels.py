@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from random import Random
 
 from turnout import plan as plans
-from turnout.compile.parts import pipelines
 from turnout.engine.snapshot import Route
 from turnout.errors import NoEligibleModel
 from turnout.strategies.base import Context
 from turnout.strategies.pipeline import Pipeline
+from turnout.strategies.pipeline.parts import pipelines
 from turnout.strategies.reduce.choose import Majority
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest

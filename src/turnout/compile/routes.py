@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from turnout.catalog.benchmarks import Scores
+from turnout.compile.pacing import pacing_problems
 from turnout.config import Config, RouteConfig, SurfaceConfig
 from turnout.engine.exchange import Policy
 from turnout.engine.snapshot import Place, Route
@@ -47,6 +48,7 @@ def make_route(
     setting = Setting(pool=pool, scores=scores, today=datetime.now(UTC).date())
     strategy = ready(row.strategy, f"{path}.strategy", setting, problems) if pool else None
     strategy = Priority() if strategy is None else strategy
+    problems += pacing_problems(strategy, pool, f"{path}.strategy")
     guarded: Strategy | None = None
     if isinstance(strategy, Pipeline):
         filters = _merged(filters, strategy.filter)

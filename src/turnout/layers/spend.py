@@ -51,4 +51,4 @@ class _Spending:
             return
         cost = conclude(exchange, error, layer.clock()).cost_nusd
         if cost:
-            layer.pacers.spend(exchange.routing.route, exchange.at, cost * 1e-9)
+            layer.pacers.spend(exchange.routing.route, exchange.at, cost * 1e-9, exchange.ask.request_id)

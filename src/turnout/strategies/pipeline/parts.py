@@ -1,10 +1,10 @@
-"""Every pipeline that a route may come to use: its own, and those it picks from. Floor 5."""
+"""Every pipeline that a route may come to use: its own, and those it picks from. Floor 2."""
 
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from turnout.strategies.pipeline import Pipeline
+from turnout.strategies.pipeline.pipeline import Pipeline
 
 
 def pipelines(strategy: object) -> Iterator[Pipeline]:
