@@ -21,6 +21,7 @@ from turnout.learn.artifact import (
 )
 from turnout.learn.base import Prediction, Queries
 from turnout.learn.cells import Cells
+from turnout.learn.outcomes import fit_lengths
 from turnout.registry import BUILTINS, register
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -129,3 +130,12 @@ def test_pickles_are_never_read():
 def test_what_is_no_card_is_refused(document):
     with pytest.raises(ConfigError, match="card: "):
         decode_card(document)
+
+
+def test_lengths_travel_with_the_artifact():
+    queries = Queries(np.eye(4), np.empty((4, 0)))
+    lengths = fit_lengths(("a", "b"), queries, np.arange(1.0, 9.0).reshape(4, 2))
+    npz, text = encode(msgspec.structs.replace(artifact(), lengths=lengths))
+    found = decode(npz, text, now=NOW)
+    assert (found.lengths.predict(queries).mean == lengths.predict(queries).mean).all()
+    assert decode(*encode(artifact()), now=NOW).lengths is None

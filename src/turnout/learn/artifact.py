@@ -26,6 +26,7 @@ from turnout.errors import ConfigError
 from turnout.learn import measures
 from turnout.learn.base import Arrays, Floats, QualityModel
 from turnout.learn.cells import Cells
+from turnout.learn.outcomes import Lengths
 from turnout.registry import load
 from turnout.types.json import Json
 
@@ -36,6 +37,7 @@ MIN_GAP_AUC: Final = 0.55
 """A router that orders the queries on which models differ no better than this has nothing to say."""
 _CELLS: Final = "cells"
 _MODEL: Final = "model."
+_LENGTHS: Final = "lengths."
 
 When = Annotated[datetime, Meta(tz=True)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -162,6 +164,8 @@ class Artifact(Struct, frozen=True, eq=False):
     model: QualityModel
     cells: Cells | None = None
     """None: it cannot tell what is unlike its training data."""
+    lengths: Lengths | None = None
+    """None: it was fitted without numbers of output tokens."""
 
     def is_foreign(self, embeddings: Floats) -> NDArray[np.bool_]:
         """Tell for each row whether it is unlike the training data."""
@@ -179,6 +183,10 @@ def encode(artifact: Artifact) -> tuple[bytes, bytes]:
     arrays = {f"{_MODEL}{name}": np.asarray(array) for name, array in artifact.model.arrays().items()}
     if artifact.cells is not None:
         arrays[_CELLS] = artifact.cells.centres.astype(np.float32)
+    if artifact.lengths is not None:
+        arrays |= {
+            f"{_LENGTHS}{name}": np.asarray(array) for name, array in artifact.lengths.arrays().items()
+        }
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     npz = buffer.getvalue()
@@ -237,8 +245,9 @@ def decode(
     try:
         cells = None if centres is None else Cells(_unit_rows(centres, found.encoder.dimensions))
         kind = cast("type[QualityModel]", load("turnout.quality_models", found.kind))  # what the group holds
-        own = {name.removeprefix(_MODEL): a for name, a in arrays.items() if name.startswith(_MODEL)}
-        return Artifact(found, kind.of(found.pool, own), cells)
+        spoken = _part(arrays, _LENGTHS)
+        lengths = Lengths.of(found.pool, spoken) if spoken else None
+        return Artifact(found, kind.of(found.pool, _part(arrays, _MODEL)), cells, lengths)
     except (ValueError, KeyError) as error:
         raise ConfigError((f"arrays: {error}",)) from error
 
@@ -267,6 +276,11 @@ def _arrays(npz: bytes) -> Arrays:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError((f"arrays: not readable without pickles: {error}",)) from error
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    """Return the arrays of one part, under their own names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _unit_rows(centres: NDArray[np.generic], dimensions: int) -> Floats:
