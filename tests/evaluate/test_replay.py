@@ -13,9 +13,11 @@ from tests.strategies.test_properties import TYPES, a_context, a_pool, a_row, kn
 from turnout.catalog.catalog import Catalog
 from turnout.cli.main import cli
 from turnout.compile import compile_snapshot
+from turnout.compile.routes import senses_of
 from turnout.config import load_config
 from turnout.engine.exchange import Exchange
 from turnout.engine.route import Router
+from turnout.engine.sense import sense, with_signals
 from turnout.engine.snapshot import Place, Route, Snapshot
 from turnout.errors import ConfigError, TurnoutError
 from turnout.evaluate.replay import Replayed, replay, replay_all
@@ -23,13 +25,54 @@ from turnout.stores.spool.journal import SpooledJournal
 from turnout.stores.sqlite import SqliteRows, spool_beside
 from turnout.strategies.filters import STANDARD
 from turnout.strategies.priority import Priority
+from turnout.strategies.rules import Rules
 from turnout.types.ask import Ask, Preferences
 from turnout.types.chat import ChatRequest, Facts, Message, Text
 from turnout.types.deployment import Candidate
+from turnout.types.moment import Moment
 from turnout.types.principal import Principal
 from turnout.types.record import Outcome, Record
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+CONDITIONS = (
+    'text matches "re[fs]und"',
+    'text has_any ["invoice", "Käse"]',
+    'text == "words"',
+    'text in ["words", "refund"]',
+    'not (text matches "^words$") or stream',
+    'text has_any ["order"] and not has.code',
+    "has.code",
+    "tokens.in > 3",
+    'tenant == "key_1"',
+    'lang == "en"',
+)
+WORDS = ("words", "I want a refund for my order", "def f(x):\n    return x", "", "Käse und die Invoice")
+
+
+def a_rules_row(rng, pool):
+    """Rules that read the words of the request, beside others, some of them inside another strategy."""
+
+    def picks():
+        if rng.random() < 0.5:
+            return {"models": [rng.choice(pool).id]}
+        return {"use": {"type": rng.choice(["cheapest", "fastest", "two_choices"])}}
+
+    rules = [{"when": rng.choice(CONDITIONS), **picks()} for _ in range(rng.randrange(1, 4))]
+    row = {"type": "rules", "rules": rules, "otherwise": {"use": {"type": "round_robin"}}}
+    if rng.random() < 0.7:
+        return row
+    return {"type": "rules", "rules": [{"when": 'text matches "o"', "use": row}]}
+
+
+def sensed(made, context):
+    """Return the context with the signals that the strategy needs, as they are had from a request."""
+    problems = []
+    senses = senses_of(made, "strategy", problems)
+    assert problems == []
+    moment = Moment(value=context.at.timestamp(), at=context.at, session=context.session)
+    return with_signals(context, sense(senses, context.request, context.ask, moment))
 
 
 def snapshot_of(pool, made, surface=None):
@@ -56,6 +99,7 @@ def record_of(snapshot, pool, context, seed):
         at=context.at,
         endpoint="chat",
         dialect="",
+        principal=context.ask.principal.key_id,
         surface=context.ask.surface,
         decision=routed.decision(exchange),
         outcome=Outcome(),
@@ -79,7 +123,8 @@ def a_case(rng, n):
         for c in a_pool(rng)
     )
     try:
-        made = strategy(a_row(rng, pool), pool, known_scores(rng, pool))
+        row = a_rules_row(rng, pool) if rng.random() < 0.1 else a_row(rng, pool)
+        made = strategy(row, pool, known_scores(rng, pool))
     except ConfigError:
         return None
     context = a_context(rng, pool)
@@ -94,11 +139,14 @@ def a_case(rng, n):
         request_id=f"req_{n}",
         prefer=prefer,
         surface=None if surface is None else surface.name,
-        principal=Principal(allow=rng.choice([(), ("a/*", "b/*", "c/*"), ("a/*",)])),
+        principal=Principal(
+            key_id=rng.choice([None, "key_1", "key_2"]),
+            allow=rng.choice([(), ("a/*", "b/*", "c/*"), ("a/*",)]),
+        ),
     )
     request = ChatRequest(
         model="turnout/r",
-        messages=(Message(rng.choice(["user", "tool"]), (Text("words"),)),),
+        messages=(Message(rng.choice(["user", "tool"]), (Text(rng.choice(WORDS)),)),),
         stream=rng.random() < 0.5,
         facts=Facts(n_messages=1, n_tools=rng.randrange(2), n_chars=5),
     )
@@ -109,6 +157,8 @@ def a_case(rng, n):
         at=NOON + timedelta(seconds=rng.randrange(10**6)),
         tokens_in=rng.choice([{}, {pool[-1].id: 1234}]),
     )
+    if isinstance(made, Rules):
+        context = sensed(made, context)
     return snapshot_of(pool, made, surface), pool, context
 
 
@@ -127,7 +177,28 @@ def test_ten_thousand_decisions_of_random_configurations_are_equal_when_made_aga
             continue
         assert replay(record, snapshot) == Replayed(request_id=f"req_{n}"), record.decision.strategy
         tried[record.decision.strategy] += 1
-    assert min(tried[kind] for kind in TYPES) > 100, tried
+    assert min(tried[kind] for kind in (*TYPES, "rules")) > 100, tried
+
+
+def test_what_rules_ask_of_the_words_is_recorded_and_the_words_are_not():
+    pool = two()
+    rules = [
+        {"when": 'text matches "refund"', "models": ["b/m"]},
+        {"when": 'text has_any ["order"]', "models": ["a/m"]},
+    ]
+    made = strategy({"type": "rules", "rules": rules}, pool)
+    request = ChatRequest(model="turnout/r", messages=(Message("user", (Text("a refund, zebra"),)),))
+    plain = msgspec.structs.replace(
+        a_context(Random(1), pool), ask=Ask(request_id="req_1"), request=request, surface=None
+    )
+    record = record_of(snapshot_of(pool, made), pool, sensed(made, plain), 1)
+    assert record.decision.signals["rules.text"].value == {
+        'text matches "refund"': True,
+        'text has_any ["order"]': False,
+    }
+    assert record.decision.rule == "rules[0]"
+    assert b"zebra" not in msgspec.json.encode(record)
+    assert replay(record, snapshot_of(pool, made)).equal
 
 
 def two(q=None):

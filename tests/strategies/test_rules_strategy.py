@@ -191,6 +191,10 @@ def load(**fields: object) -> list[str]:
             "windows.w: '9-17' is not a window",
         ),
         (
+            {"rules": [{"when": "text == lang", "models": ["v/big"]}]},
+            "rules[0].when: `text == lang`: text is compared with words in quotes, not with a fact",
+        ),
+        (
             {"rules": [{"when": 'text matches "(a+)+"', "models": ["v/big"]}]},
             "rules[0].when: character 5: a group that can match in several ways",
         ),

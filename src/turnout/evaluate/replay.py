@@ -8,8 +8,9 @@ Theory of operation.
 2. From these the same function that decided decides again. Nothing is sent, and no clock is read.
 3. Equal means: the same plan with the same delays, the same candidates dropped for the same reasons, the
    same utilities, terms, propensity and constraints. Numbers are compared exactly; JSON keeps every bit.
-4. What a Record does not hold is the text of the conversation. A strategy that reads words instead of signals
-   cannot be replayed; that shows as a difference, never as a false "equal".
+4. What a Record does not hold is the text of the conversation. What rules ask of the words is in it, answered
+   (`rules.text`). A strategy of your own that reads words instead of signals cannot be replayed; that shows as
+   a difference, never as a false "equal".
 """
 
 from collections import Counter
@@ -133,7 +134,12 @@ def decide_again(record: Record, then: Decision, snapshot: Snapshot, router: Rou
         request_id=record.request_id,
         endpoint="embeddings" if then.asked.endpoint == "embeddings" else "chat",
         dialect=then.asked.dialect,
-        principal=Principal(allow=msgspec.convert(globs, tuple[str, ...])),
+        principal=Principal(
+            key_id=record.principal,
+            project=record.project,
+            team=record.team,
+            allow=msgspec.convert(globs, tuple[str, ...]),
+        ),
         prefer=msgspec.convert(wishes, Preferences),
         surface=record.surface,
         tags=record.tags,

@@ -2,5 +2,6 @@
 
 from turnout.strategies.rules.findings import findings
 from turnout.strategies.rules.strategy import Otherwise, Rule, Rules
+from turnout.strategies.rules.verdicts import VerdictSense, verdicts_of
 
-__all__ = ["Otherwise", "Rule", "Rules", "findings"]
+__all__ = ["Otherwise", "Rule", "Rules", "VerdictSense", "findings", "verdicts_of"]

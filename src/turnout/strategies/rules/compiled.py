@@ -6,6 +6,9 @@ Theory of operation.
 2. Unknown is None. `and` is false if one term is, `or` true if one is, whatever the others; else unknown
    wins. `not` of unknown is unknown. What cannot be compared compares as unknown, never as an error.
 3. Kinds that are known when a rule is loaded are checked then (`RuleError`).
+4. What reads the words of the request is answered once, by the signal of `verdicts.py`, which goes into the
+   Record as true, false or unknown; a decision made again reads the answer there. Without the signal the
+   words themselves are looked at.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +36,7 @@ from turnout.strategies.rules.ast import (
     Span,
     show,
 )
-from turnout.strategies.rules.facts import Kind, Read, Scene, source_of
+from turnout.strategies.rules.facts import TEXT, VERDICTS, Kind, Read, Scene, source_of
 from turnout.strategies.rules.patterns import MAX_INPUT, compile_pattern
 from turnout.strategies.rules.windows import find_window, read_zone
 from turnout.types.json import Json
@@ -63,6 +66,8 @@ class Condition(Struct, frozen=True):
 
     test: Test
     needs: frozenset[str]
+    texts: Mapping[str, Test] = {}
+    """What it asks of the words of the request, as it is written -> the test on the words."""
 
 
 def compile_condition(node: Node, context: Names) -> Condition:
@@ -73,18 +78,27 @@ def compile_condition(node: Node, context: Names) -> Condition:
     """
     compiler = _Compiler(context)
     test = compiler.node(node)
-    return Condition(test, frozenset(compiler.needs))
+    return Condition(test, frozenset(compiler.needs), compiler.texts)
 
 
 class _Compiler:
-    __slots__ = ("_names", "_zone", "needs")
+    __slots__ = ("_names", "_zone", "needs", "texts")
 
     def __init__(self, context: Names) -> None:
         self._names = context
         self._zone = read_zone(context.zone)
         self.needs: set[str] = set()
+        self.texts: dict[str, Test] = {}
 
-    def node(self, node: Node) -> Test:  # noqa: C901  one line per kind of node
+    def node(self, node: Node) -> Test:
+        test = self.plain(node)
+        if not _reads_text(node):
+            return test
+        question = show(node)
+        self.texts[question] = test
+        return _answered(question, test)
+
+    def plain(self, node: Node) -> Test:  # noqa: C901  one line per kind of node
         match node:
             case Lit(value=value):
                 return _always(value is True)
@@ -129,6 +143,8 @@ class _Compiler:
         assert isinstance(fact, Fact)  # the parser saw to it
         is_order = op not in ("==", "!=")
         if isinstance(other, Fact):
+            if TEXT in (fact.name, other.name):
+                raise ValueError(f"`{show(node)}`: {TEXT} is compared with words in quotes, not with a fact")
             return self.compare_facts(node, fact, other)
         value, kind = _value(other), _kind_of(other)
         if is_order and kind == "truth":
@@ -147,6 +163,28 @@ class _Compiler:
         left, right = self.read(first, kind, node), self.read(second, kind, node)
         compare, is_order = _OPS[node.op], node.op not in ("==", "!=")
         return lambda scene: _compared_any(compare, left(scene), right(scene), is_order=is_order)
+
+
+def _reads_text(node: Node) -> bool:
+    """Tell whether a node asks something of the words of the request by itself."""
+    match node:
+        case Compare(left=left, right=right):
+            return TEXT in (getattr(left, "name", ""), getattr(right, "name", ""))
+        case Among(fact=fact) | HasAny(fact=fact) | Matches(fact=fact):
+            return fact.name == TEXT
+        case _:
+            return False
+
+
+def _answered(question: str, test: Test) -> Test:
+    def answer(scene: Scene) -> bool | None:
+        found = scene.context.signals.get(VERDICTS)
+        if found is None or not isinstance(found.value, Mapping):
+            return test(scene)
+        value = found.value.get(question)
+        return value if value is True or value is False else None
+
+    return answer
 
 
 _MIRRORED: Final[Mapping[Operator, Operator]] = {

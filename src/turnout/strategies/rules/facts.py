@@ -19,6 +19,11 @@ from turnout.types.json import Json
 from turnout.types.moment import moment_in
 from turnout.types.signal import Canonical
 
+TEXT: Final = "text"
+"""The fact that holds the words of the request."""
+VERDICTS: Final = "rules.text"
+"""The signal that holds what rules asked of those words, answered."""
+
 Kind = Literal["number", "text", "truth", "list", "any"]
 
 
@@ -142,7 +147,7 @@ _PLAIN: Final[Mapping[str, Source]] = {
     "budget.left_share": Source("number", _budget_left),
     "n_tools": Source("number", _n_tools),
     "stream": Source("truth", _stream),
-    "text": Source("text", _text, frozenset({"canonical"})),
+    TEXT: Source("text", _text, frozenset({"canonical"})),
 }
 _FAMILIES: Final = ("tags[…]", "meta.…", "signal.…", "time.hour", "time.weekday", "peak(…)", "model.is_up(…)")
 
