@@ -13,7 +13,7 @@ from tests.strategies.test_properties import TYPES, a_context, a_pool, a_row, kn
 from turnout.catalog.catalog import Catalog
 from turnout.cli.main import cli
 from turnout.compile import compile_snapshot
-from turnout.compile.routes import senses_of
+from turnout.compile.verdicts import verdict_senses
 from turnout.config import load_config
 from turnout.engine.exchange import Exchange
 from turnout.engine.route import Router
@@ -21,6 +21,7 @@ from turnout.engine.sense import sense, with_signals
 from turnout.engine.snapshot import Place, Route, Snapshot
 from turnout.errors import ConfigError, TurnoutError
 from turnout.evaluate.replay import Replayed, replay, replay_all
+from turnout.registry import load
 from turnout.stores.spool.journal import SpooledJournal
 from turnout.stores.sqlite import SqliteRows, spool_beside
 from turnout.strategies.filters import STANDARD
@@ -29,7 +30,7 @@ from turnout.strategies.rules import Rules
 from turnout.types.ask import Ask, Preferences
 from turnout.types.chat import ChatRequest, Facts, Message, Text
 from turnout.types.deployment import Candidate
-from turnout.types.moment import Moment
+from turnout.types.moment import MOMENT, Moment
 from turnout.types.principal import Principal
 from turnout.types.record import Outcome, Record
 
@@ -68,11 +69,21 @@ def a_rules_row(rng, pool):
 
 def sensed(made, context):
     """Return the context with the signals that the strategy needs, as they are had from a request."""
-    problems = []
-    senses = senses_of(made, "strategy", problems)
-    assert problems == []
+    senses = {}
+
+    def add(name):
+        if name != MOMENT and name not in senses:
+            each = load("turnout.signals", name)
+            for need in each.needs:
+                add(need)
+            senses[name] = each
+
+    for name in sorted(made.needs):
+        add(name)
     moment = Moment(value=context.at.timestamp(), at=context.at, session=context.session)
-    return with_signals(context, sense(senses, context.request, context.ask, moment))
+    return with_signals(
+        context, sense((*senses.values(), *verdict_senses(made)), context.request, context.ask, moment)
+    )
 
 
 def snapshot_of(pool, made, surface=None):

@@ -8,6 +8,7 @@ import msgspec
 
 from turnout.catalog.benchmarks import Scores
 from turnout.compile.pacing import pacing_problems
+from turnout.compile.verdicts import verdict_senses
 from turnout.config import Config, RouteConfig, SurfaceConfig
 from turnout.engine.exchange import Policy
 from turnout.engine.snapshot import Place, Route
@@ -18,10 +19,8 @@ from turnout.strategies.base import Filter, Setting, Strategy, Surface
 from turnout.strategies.filters import STANDARD, Allowed, Priced, Safe
 from turnout.strategies.pipeline import Pipeline
 from turnout.strategies.pipeline.guarded import Guarded
-from turnout.strategies.pipeline.parts import parts_of
 from turnout.strategies.priority import Priority
 from turnout.strategies.rows import make_all, ready
-from turnout.strategies.rules import Rules, verdicts_of
 from turnout.types.deployment import Deployment
 from turnout.types.moment import MOMENT
 
@@ -62,7 +61,7 @@ def make_route(
         deployments=pool,
         strategy=strategy,
         filters=filters,
-        senses=senses_of(strategy, f"{path}.strategy", problems),
+        senses=(*_senses(strategy, f"{path}.strategy", problems), *verdict_senses(strategy)),
         policy=make_policy(row, config),
         guarded=guarded,
     )
@@ -172,7 +171,7 @@ def _check_surface(row: SurfaceConfig, path: str, problems: list[str]) -> None:
         problems.append(f"{path}.max_cost_usd is {row.max_cost_usd}; expected at least 0")
 
 
-def senses_of(strategy: Strategy, path: str, problems: list[str]) -> tuple[Sense, ...]:
+def _senses(strategy: Strategy, path: str, problems: list[str]) -> tuple[Sense, ...]:
     """Return the senses a strategy needs, each after those it needs itself."""
     found: dict[str, Sense] = {}
     for name in sorted(strategy.needs):
@@ -180,9 +179,6 @@ def senses_of(strategy: Strategy, path: str, problems: list[str]) -> tuple[Sense
             _sense(name, (), found)
         except ConfigError as error:
             problems.extend(f"{path}: {problem}" for problem in error.problems)
-    verdicts = verdicts_of(parts_of(strategy, Rules))
-    if verdicts is not None:
-        found[verdicts.name] = verdicts
     return tuple(found.values())
 
 
