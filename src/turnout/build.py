@@ -155,7 +155,7 @@ class Built:
             await self.journal.close()
 
 
-_AT_START = ("journal", "egress.max_connections", "egress.proxy", "egress.http2", "log")
+_AT_START = ("background.path", "journal", "egress.max_connections", "egress.proxy", "egress.http2", "log")
 """Keys that are read only when a process starts."""
 
 
@@ -264,7 +264,7 @@ def load_dialect(name: str) -> Dialect:
 def load_catalog(config: Config) -> Catalog:
     """Return the catalogue with the configured corrections. Raises `ConfigError`."""
     catalog = Catalog.load()
-    if config.benchmarks.files:
+    if config.benchmarks.files or config.benchmarks.import_path is not None:
         catalog = catalog.with_scores(load_scores(config))
     if config.catalog.overlay is None:
         return catalog
@@ -285,6 +285,13 @@ def load_scores(config: Config) -> tuple[Score, ...]:
         except OSError as error:
             raise ConfigError((f"benchmarks.files[{at}]: {name} cannot be read: {error.strerror}",)) from None
         found += read_scores(data, name)
+    imported = config.benchmarks.import_path
+    if imported is not None and Path(imported).exists():
+        try:
+            found += read_scores(Path(imported).read_bytes(), imported)
+        except OSError as error:
+            problem = f"benchmarks.import_path: {imported} cannot be read: {error.strerror}"
+            raise ConfigError((problem,)) from None
     return tuple(found)
 
 

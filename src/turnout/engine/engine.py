@@ -161,15 +161,15 @@ class Engine:
         """
         return Opened(self._running.handler, self.exchange(request, ask))
 
-    def exchange(self, request: Request, ask: Ask) -> Exchange:
-        """Return a new exchange, started now."""
+    def exchange(self, request: Request, ask: Ask, at: datetime | None = None) -> Exchange:
+        """Return a new exchange, started now; `at` replaces the instant of its arrival."""
         return Exchange(
-            request, ask, started=self.clock(), at=datetime.now(UTC), seed=self._seeds.getrandbits(32)
+            request, ask, started=self.clock(), at=at or datetime.now(UTC), seed=self._seeds.getrandbits(32)
         )
 
-    def select(self, request: Request, ask: Ask) -> Decision:
-        """Decide as `open` would on the same snapshot, and send nothing."""
-        exchange = self.exchange(request, ask)
+    def select(self, request: Request, ask: Ask, *, at: datetime | None = None) -> Decision:
+        """Decide as `open` would on the same snapshot, now or at another instant, and send nothing."""
+        exchange = self.exchange(request, ask, at)
         exchange.explain_only = True
         return self._running.router.decide(exchange).decision(exchange)
 

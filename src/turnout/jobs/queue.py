@@ -82,7 +82,7 @@ class Runner:
         self,
         queue: Queue,
         serve: Callable[[Claimed], Awaitable[Ran]],
-        rebook: Callable[[Claimed, datetime], Booking],
+        rebook: Callable[[Claimed, datetime], Awaitable[Booking]],
         *,
         rules: Callable[[], Rules],
         now: Callable[[], datetime],
@@ -195,7 +195,7 @@ class Runner:
         now = self._now()
         job = msgspec.structs.replace(claimed.job, n_runs=claimed.job.n_runs + 1, error=ran.error)
         if ran.error is not None and ran.may_pass and job.n_runs < self._rules().max_tries:
-            again = self._again(claimed, job, now, ran.retry_after_s)
+            again = await self._again(claimed, job, now, ran.retry_after_s)
             if again is not None:
                 await self._insist(self._queue.release, self._holder, again)
                 return
@@ -204,7 +204,7 @@ class Runner:
             ending = "expired"
         await self._insist(self._queue.finish, self._holder, job, ending, ran.served, now)
 
-    def _again(self, claimed: Claimed, job: Job, now: datetime, wait_s: float) -> Job | None:
+    async def _again(self, claimed: Claimed, job: Job, now: datetime, wait_s: float) -> Job | None:
         """Return the job with a later start; None = there is no time left for another run."""
         backoff_s = min(MOST_BACKOFF_S, BACKOFF_S * 2 ** (job.n_runs - 1))
         start = now + timedelta(seconds=max(backoff_s, wait_s))
@@ -213,7 +213,7 @@ class Runner:
         if start >= job.deadline_at:
             return None
         try:
-            booking = self._rebook(claimed, start)
+            booking = await self._rebook(claimed, start)
         except TurnoutError:
             return None
         return msgspec.structs.replace(job, booking=booking, request_id=self._new_request_id())

@@ -10,27 +10,44 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+import msgspec
+
 from turnout.codecs.base import Addressed, Body, Carries, Dialect, EmbedBody, Embeds
 from turnout.engine.engine import Engine, Opened
 from turnout.errors import GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
+from turnout.server import background
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.auth import Failures, Gate, pass_on
 from turnout.server.defects import note_defect
+from turnout.server.deferred import Deferred, Opens
 from turnout.server.explain import explain
-from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, Receive, Scope, Send, read_body, respond
+from turnout.server.http import (
+    JSON_TYPE,
+    Disconnected,
+    Kept,
+    RawHeaders,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    respond,
+)
 from turnout.server.idempotency import Replays
 from turnout.server.ids import new_request_id
 from turnout.server.inbound import read
 from turnout.server.listing import Listing
 from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI, Found, Paths, dialect_of
 from turnout.server.recommend import Asking, recommend
+from turnout.server.scores import ScoresFile, check_admin, check_type, takes_scores
 from turnout.server.settings import ServerSettings
 from turnout.server.stream import Stream
 from turnout.server.visit import StreamPlace, Visit, while_there
 from turnout.stores.memory import MemoryStore
+from turnout.stores.queue import Sent, Served
 
 Endpoint = Callable[[Visit], Awaitable[None]]
+NOTHING_SERVED = Served(404, (), b"")
 
 
 class Gateway:
@@ -58,7 +75,11 @@ class Gateway:
             for name, dialect in dialects.items()
         }
         self._listing = Listing(engine)
-        self._paths = self._table()
+        self.deferred: Deferred | None = None
+        """The queue of background jobs, where one is configured."""
+        self.scores: ScoresFile | None = None
+        """What takes in benchmark scores, where that is configured."""
+        self._paths, self._deferrable = self._table()
         self.apply(settings)
 
     @property
@@ -80,20 +101,27 @@ class Gateway:
         for answer in self._answers.values():
             answer.keep_alive_s = settings.keep_alive_s
 
-    def _table(self) -> Paths[Visit]:
+    def _table(self) -> tuple[Paths[Visit], frozenset[Endpoint]]:
+        """Return who serves which path, and which of them serve background jobs too."""
         paths: Paths[Visit] = Paths()
-        paths.add("POST", "/chat/completions", self._chat(OPENAI), OPENAI)
+        chat, messages = self._chat(OPENAI), self._chat(ANTHROPIC)
+        paths.add("POST", "/chat/completions", chat, OPENAI)
         paths.add("POST", "/embeddings", self._embeddings, OPENAI)
+        paths.add("POST", "/background", self._background, OPENAI)
+        paths.add("GET", "/background", self._jobs, OPENAI)
+        paths.add("GET", "/background/", self._job, OPENAI)
+        paths.add("DELETE", "/background/", self._cancel_job, OPENAI)
         paths.add("POST", "/explain", self._explain, OPENAI)
         paths.add("POST", "/recommend", self._recommend, OPENAI)
         paths.add("GET", "/models", self._models, OPENAI)
         paths.add("GET", "/models/", self._model, OPENAI)
-        paths.add("POST", "/messages", self._chat(ANTHROPIC), ANTHROPIC)
+        paths.add("POST", "/messages", messages, ANTHROPIC)
         paths.add("POST", "/models/", self._generate, GEMINI)
         for path in ("/", "/livez", "/api/hello"):
             paths.add_root(path, self._live)
         paths.add_root("/readyz", self._ready)
-        return paths
+        paths.add_root("/admin/benchmarks", self._take_scores, ("POST",))
+        return paths, frozenset({chat, messages, self._embeddings, self._generate})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
@@ -133,7 +161,23 @@ class Gateway:
         shared = found.endpoint in (self._models, self._model)
         return ANTHROPIC if shared and _speaks_anthropic(visit) else found.dialect
 
+    async def inside(
+        self, sent: Sent, owner: str, request_id: str, opens: Opens
+    ) -> tuple[Served, TurnoutError | None]:
+        """Serve a request whose client is this process; see `deferred.Inside`."""
+        found = self._paths.find("POST", sent.path)
+        if found is None or found.endpoint not in self._deferrable:
+            return NOTHING_SERVED, NotFound(
+                f"{sent.path[:200]} is not served in the background", param="path"
+            )
+        kept = Kept(sent.body)
+        visit = Visit(kept.scope(sent.path, sent.headers), kept.receive, kept.send)
+        visit.request_id, visit.owner, visit.opens = request_id, owner, opens
+        await self._visit(visit)
+        return Served(kept.status, tuple(kept.headers), bytes(kept.body)), visit.error
+
     async def _fail(self, visit: Visit, dialect: str, error: TurnoutError) -> None:
+        visit.error = error
         answer = self._answers.get(dialect) or self._answers[OPENAI]
         status, headers, body = answer.failure(error, visit.request_id, visit.exchange)
         await respond(visit.send, status, headers, body)
@@ -159,12 +203,19 @@ class Gateway:
         inbound = visit.inbound
         if inbound.content_type and not inbound.content_type.lower().startswith("application/json"):
             raise InvalidRequest("content-type must be application/json", param="content-type")
+        return await self._read(visit)
+
+    async def _read(self, visit: Visit) -> bytes:
+        inbound = visit.inbound
         return await read_body(
             visit.receive, self.settings.max_body_bytes, inbound.content_length, inbound.content_encoding
         )
 
     def _enter(self, visit: Visit) -> None:
         """Check who asks, and whether there is room."""
+        if visit.opens is not None:
+            visit.principal, visit.hops = self._gate.named(visit.owner), self._first_hop
+            return
         if visit.scope["query_string"] and _has_key(visit.scope["query_string"]):
             raise InvalidRequest("a key in the URL reaches logs; send it in a header", param="key")
         visit.principal = self._gate.principal(visit.inbound.keys, visit.address)
@@ -224,7 +275,7 @@ class Gateway:
 
     def _open(self, visit: Visit, body: Body | EmbedBody, dialect: str) -> Opened:
         ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect, hops=visit.hops)
-        opened = self.engine.open(body.request, ask)
+        opened = (visit.opens or self.engine.open)(body.request, ask)
         visit.exchange = opened.exchange
         return opened
 
@@ -243,13 +294,54 @@ class Gateway:
     async def _explain(self, visit: Visit) -> None:
         self._enter(visit)
         raw = await self._body(visit)
-        text = explain(self.engine, self._dialects, raw, visit.inbound, visit.principal, visit.request_id)
+        asked = (visit.inbound, visit.principal, visit.request_id)
+        text = await explain(self.engine, self._dialects, raw, *asked)
         await self._ok(visit, text)
 
     async def _recommend(self, visit: Visit) -> None:
         self._enter(visit)
         asking = Asking(visit.inbound, visit.principal, visit.request_id)
-        await self._ok(visit, recommend(self.engine, self._dialects, await self._body(visit), asking))
+        text = await recommend(self.engine, self._dialects, await self._body(visit), asking)
+        await self._ok(visit, text)
+
+    async def _background(self, visit: Visit) -> None:
+        self._enter(visit)
+        deferred = background.enabled(self.deferred)
+        raw, key = await self._body(visit), visit.inbound.idempotency_key
+        asked = background.asked(raw, visit.scope["headers"], visit.principal, key)
+        job = await deferred.submit(asked)
+        await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)), 202)
+
+    async def _jobs(self, visit: Visit) -> None:
+        self._enter(visit)
+        deferred = background.enabled(self.deferred)
+        await self._ok(
+            visit, await background.listing(deferred, visit.principal, visit.scope["query_string"])
+        )
+
+    async def _job(self, visit: Visit) -> None:
+        self._enter(visit)
+        deferred = background.enabled(self.deferred)
+        job_id, slash, what = visit.path_rest.partition("/")
+        if not slash:
+            await self._ok(visit, await background.shown(deferred, job_id, visit.principal))
+        elif what == "answer":
+            await respond(visit.send, *await background.collected(deferred, job_id, visit.principal))
+        else:
+            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
+
+    async def _cancel_job(self, visit: Visit) -> None:
+        self._enter(visit)
+        deferred = background.enabled(self.deferred)
+        job = await deferred.cancel(visit.path_rest, visit.principal.key_id or "")
+        await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)))
+
+    async def _take_scores(self, visit: Visit) -> None:
+        self._enter(visit)
+        check_admin(visit.principal, visit.address)
+        check_type(visit.inbound.content_type)
+        scores = takes_scores(self.scores)
+        await self._ok(visit, scores.take(await self._read(visit)))
 
     async def _models(self, visit: Visit) -> None:
         self._enter(visit)

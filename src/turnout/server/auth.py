@@ -57,7 +57,7 @@ class Gate:
         """None = addresses are not counted: behind a proxy they are all the proxy's."""
         self._known = {
             self._digest(key.secret.reveal()): Principal(
-                key_id=key.name, allow=key.allow, default_route=key.default_route
+                key_id=key.name, role=key.role, allow=key.allow, default_route=key.default_route
             )
             for key in keys
         }
@@ -84,6 +84,19 @@ class Gate:
         if not presented or not presented[0]:
             raise Unauthenticated("no key: send a Turnout key as `Authorization: Bearer …`")
         raise Unauthenticated("the key is not valid here")
+
+    def named(self, key_id: str | None) -> Principal:
+        """Return who a key's id stands for; None = the caller of a gateway without keys.
+
+        Raises:
+            Unauthenticated: No such key is configured.
+        """
+        if not self._known and not key_id:
+            return ANONYMOUS
+        for principal in self._known.values():
+            if principal.key_id == key_id:
+                return principal
+        raise Unauthenticated("the key that handed this in is not valid here any more")
 
     def _digest(self, key: str) -> bytes:
         return hmac.digest(self._pepper, key.encode("utf-8", "surrogateescape"), hashlib.sha256)

@@ -257,10 +257,15 @@ REFUSED = frozenset(
 REFUSED_PREFIX = b"x-bf-eh-"
 _PROPERTY = b"helicone-property-"
 _PREFIXES = (b"anthropic-", b"x-turnout-", REFUSED_PREFIX, _PROPERTY)
-_TRANSPORT = frozenset({b"content-type", b"content-length", b"content-encoding"})
-_OF_EVERY_REQUEST = KEY_CARRIERS | _TRANSPORT
+TRANSPORT = frozenset({b"content-type", b"content-length", b"content-encoding"})
+_OF_EVERY_REQUEST = KEY_CARRIERS | TRANSPORT
 _SINGLE = _OF_EVERY_REQUEST | frozenset(OURS)
 _KNOWN = _SINGLE | frozenset(PEERS) | REFUSED | frozenset(LABELS) | frozenset(OTEL)
+
+
+def understood(name: bytes) -> bool:
+    """Tell whether a header of this name says anything here."""
+    return name in _KNOWN or name.startswith(_PREFIXES)
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:

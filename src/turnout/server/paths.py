@@ -5,7 +5,7 @@ one authorisation check per endpoint and nothing reads a URL as text (S-06). Pat
 found by their prefix.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
@@ -50,9 +50,11 @@ class Paths(Generic[V]):
             else:
                 self._exact[method, base + path] = Found(endpoint, dialect)
 
-    def add_root(self, path: str, endpoint: Callable[[V], Awaitable[None]]) -> None:
-        """Serve a path as it stands, by GET and HEAD."""
-        for method in ("GET", "HEAD"):
+    def add_root(
+        self, path: str, endpoint: Callable[[V], Awaitable[None]], methods: Sequence[str] = ("GET", "HEAD")
+    ) -> None:
+        """Serve a path as it stands."""
+        for method in methods:
             self._exact[method, path] = Found(endpoint, OPENAI)
 
     def find(self, method: str, path: str) -> Found[V] | None:

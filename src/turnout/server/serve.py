@@ -31,7 +31,9 @@ from turnout.config import Config, ServerConfig, load_config
 from turnout.errors import ConfigError
 from turnout.server.app import Gateway
 from turnout.server.defects import places
+from turnout.server.deferred import open_deferred
 from turnout.server.protocol import GatewayProtocol, WireLimits, protocol_for, sweep_all
+from turnout.server.scores import ScoresFile
 from turnout.server.settings import GatewayKey, ServerSettings
 from turnout.types.deployment import Deployment
 from turnout.types.json import Json
@@ -124,7 +126,13 @@ def settings_of(config: Config) -> ServerSettings:
         max_streams_per_key=server.max_streams_per_key,
         behind_proxy=server.behind_proxy,
         keys=tuple(
-            GatewayKey(name=key.name, secret=key.secret, allow=key.allow, default_route=key.default_route)
+            GatewayKey(
+                name=key.name,
+                secret=key.secret,
+                allow=key.allow,
+                default_route=key.default_route,
+                role=key.role,
+            )
             for key in server.keys
         ),
     )
@@ -186,6 +194,11 @@ class Listener(uvicorn.Server):
         self._protocol.wire_limits = limits_of(config.server)
         self.config.timeout_keep_alive = config.server.idle_timeout_s  # type: ignore[assignment]  # only compared
         self.config.timeout_graceful_shutdown = config.server.grace_s  # type: ignore[assignment]  # only waited for
+
+    def scores_changed(self) -> bool:
+        """Tell, once, that another process took in benchmark scores."""
+        scores = self._gateway.scores
+        return scores is not None and scores.changed()
 
     @property
     def connections(self) -> Collection[object]:
@@ -263,8 +276,10 @@ class Process:
         async with _closing(built):
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
+            gateway.scores = ScoresFile(built)
             listener = Listener(self._config, gateway, self._on_ready)
             calm_collector()
+            deferred = open_deferred(built, gateway)
             with self._signals(listener) as reload_asked:
                 async with asyncio.TaskGroup() as tasks:
                     beside = [
@@ -275,7 +290,11 @@ class Process:
                         local = self._config.server.host in LOOPBACK
                         scrapes = metrics.serve(metrics_sock, built, gateway, local=local)
                         beside.append(tasks.create_task(scrapes))
-                    await listener.serve([sock])
+                    try:
+                        await listener.serve([sock])
+                    finally:
+                        if deferred is not None:
+                            await deferred.close(0 if listener.force_exit else built.config.server.grace_s)
                     for task in beside:
                         task.cancel()
 
@@ -311,7 +330,8 @@ class Process:
         port = sock.getsockname()[1]
         while True:
             stamp = self._source.stamp()
-            if reload_asked.is_set() or stamp != self._seen:
+            scored = listener.scores_changed()
+            if reload_asked.is_set() or stamp != self._seen or scored:
                 reload_asked.clear()
                 self._seen = stamp
                 reload(self._source, built, listener, port)

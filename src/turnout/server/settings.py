@@ -1,5 +1,7 @@
 """How the gateway listens and what it accepts. Floor 6."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from turnout.types.secret import Secret
@@ -13,6 +15,7 @@ class GatewayKey(Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
     default_route: str | None = None
+    role: Literal["call", "admin"] = "call"
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):

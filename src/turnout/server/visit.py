@@ -1,14 +1,16 @@
 """One HTTP request at the gateway, and what it holds while it is served. Floor 6."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from turnout.engine.exchange import Exchange
-from turnout.errors import GatewayOverloaded
+from turnout.engine.engine import Opened
+from turnout.engine.exchange import Exchange, Request
+from turnout.errors import GatewayOverloaded, TurnoutError
 from turnout.server.http import ON_LEAVE, Disconnected, HangUp, Leave, Receive, Scope, Send
 from turnout.server.ids import new_request_id
 from turnout.server.inbound import Inbound
+from turnout.types.ask import Ask
 from turnout.types.principal import Principal
 
 T = TypeVar("T")
@@ -20,9 +22,12 @@ class Visit:
     """One HTTP request at the gateway."""
 
     __slots__ = (
+        "error",
         "exchange",
         "hops",
         "inbound",
+        "opens",
+        "owner",
         "path_rest",
         "principal",
         "receive",
@@ -42,6 +47,12 @@ class Visit:
         self.hops = b""
         self.exchange: Exchange | None = None
         """What the engine made of it, once it had it."""
+        self.error: TurnoutError | None = None
+        """The failure it was answered with."""
+        self.opens: Callable[[Request, Ask], Opened] | None = None
+        """What opens the request of a background job; None = a client is at the other end."""
+        self.owner = ""
+        """Id of the key that handed the job in."""
 
     @property
     def address(self) -> str:

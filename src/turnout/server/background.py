@@ -1,0 +1,149 @@
+"""`/v1/background`: jobs handed in, looked at, cancelled and collected. Floor 6.
+
+WIRE.md 3.7. A job belongs to the key that handed it in; to any other it does not exist.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Meta, Struct
+
+from turnout.codecs.strict import convert, parse
+from turnout.errors import InvalidRequest, NotFound
+from turnout.server.deferred import Asked, Deferred
+from turnout.server.headers import usd
+from turnout.server.http import RawHeaders
+from turnout.server.inbound import KEY_CARRIERS, TRANSPORT, understood
+from turnout.stores.queue import Booking, Job, Sent, Served
+from turnout.types.json import Json
+from turnout.types.principal import Principal
+
+MOST_LISTED = 100
+_NOT_KEPT = KEY_CARRIERS | TRANSPORT | {b"idempotency-key", b"x-turnout-hop"}
+"""Headers of the job's own request: the key is never stored, and the rest says nothing of the job."""
+_JSON = (b"content-type", b"application/json")
+
+
+class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
+    path: Annotated[str, Meta(pattern="^/", max_length=512)]
+    body: dict[str, object]
+    deadline: Annotated[float, Meta(gt=0)] | Annotated[datetime, Meta(tz=True)] | None = None
+    """Seconds from now, or an instant with a zone."""
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+
+
+class _Raw(Struct, frozen=True):
+    body: msgspec.Raw
+
+
+def asked(raw: bytes, headers: Iterable[tuple[bytes, bytes]], principal: Principal, key: str | None) -> Asked:
+    """Read what is handed in.
+
+    Args:
+        raw: `{path, body, deadline, idempotency_key}`.
+        headers: Of the request that brought it; those that say how it wants to be served go with the job.
+        principal: Who hands it in.
+        key: Idempotency key of the headers, for bodies that hold none.
+
+    Raises:
+        InvalidRequest: With the path of the misfit.
+    """
+    envelope = convert(parse(raw), _Envelope)
+    body = bytes(msgspec.json.decode(raw, type=_Raw).body)
+    kept = tuple((name, value) for name, value in headers if name not in _NOT_KEPT and understood(name))
+    return Asked(
+        sent=Sent(envelope.path, (_JSON, *kept), body),
+        owner=principal.key_id or "",
+        deadline=envelope.deadline,
+        key=envelope.idempotency_key or key,
+    )
+
+
+def enabled(deferred: Deferred | None) -> Deferred:
+    """Return the queue. Raises `NotFound`, saying what to configure."""
+    if deferred is None:
+        raise NotFound("background jobs are off at this gateway; its operator can set background.path")
+    return deferred
+
+
+async def listing(deferred: Deferred, principal: Principal, query: bytes) -> bytes:
+    """Return a page of the caller's jobs, newest first."""
+    given = parse_qs(query.decode("latin-1"))
+    after = given.get("after", [None])[0]
+    text = given.get("limit", ["20"])[0]
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_LISTED:
+        raise InvalidRequest(f"limit: expected 1–{MOST_LISTED}", param="limit")
+    limit = int(text)
+    found = await deferred.jobs(principal.key_id or "", limit + 1, after)
+    page: dict[str, object] = {
+        "object": "list",
+        "data": [view(job, principal) for job in found[:limit]],
+        "has_more": len(found) > limit,
+    }
+    return msgspec.json.encode(page)
+
+
+async def shown(deferred: Deferred, job_id: str, principal: Principal) -> bytes:
+    """Return a job, and its answer when there is one."""
+    job = await deferred.get(job_id, principal.key_id or "")
+    served = await deferred.answer(job)
+    tree: dict[str, object] = dict(view(job, principal))
+    if served is not None:
+        tree["response"] = {
+            "status": served.status,
+            "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in served.headers},
+            "body": msgspec.Raw(served.body),
+        }
+    return msgspec.json.encode(tree)
+
+
+async def collected(deferred: Deferred, job_id: str, principal: Principal) -> tuple[int, RawHeaders, bytes]:
+    """Return the answer as the endpoint would have given it: status, headers, body."""
+    job = await deferred.get(job_id, principal.key_id or "")
+    served: Served | None = await deferred.answer(job)
+    if served is None:
+        raise NotFound(f"the job is {job.state}: it has no answer", param="id")
+    return served.status, list(served.headers), served.body
+
+
+def view(job: Job, principal: Principal) -> dict[str, Json]:
+    """Return a job as its owner may see it; deployments have names only for operators."""
+    return {
+        "id": job.id,
+        "object": "background.job",
+        "state": job.state,
+        "path": job.path,
+        "request_id": job.request_id,
+        "created_at": _written(job.created_at),
+        "deadline_at": _written(job.deadline_at),
+        "started_at": _written(job.started_at),
+        "ended_at": _written(job.ended_at),
+        "collected_at": _written(job.collected_at),
+        "runs": job.n_runs,
+        "status": job.status,
+        "error": job.error,
+        "plan": plan_view(job.booking, named=principal.key_id is None),
+    }
+
+
+def plan_view(booking: Booking, *, named: bool) -> dict[str, Json]:
+    """Return what was planned for a job."""
+    found: dict[str, Json] = {
+        "start_at": _written(booking.start_at),
+        "latest_at": _written(booking.latest_at),
+        "slot": booking.slot,
+        "model": booking.model,
+        "expected_cost_usd": None if booking.price_nusd is None else usd(booking.price_nusd),
+        "cost_now_usd": None if booking.plain_nusd is None else usd(booking.plain_nusd),
+        "price_factor": booking.price_factor,
+        "p_done": booking.p_done,
+        "promoted": booking.promoted,
+    }
+    return {**found, "deployment": booking.deployment} if named else found
+
+
+def _written(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
