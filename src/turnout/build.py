@@ -17,7 +17,7 @@ from turnout.codecs.base import Codec, Dialect
 from turnout.compile import compile_snapshot
 from turnout.config import Config
 from turnout.engine.attempt import Upstreams
-from turnout.engine.engine import Engine, Running
+from turnout.engine.engine import Engine, Running, compose
 from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
 from turnout.engine.pace import Pacers, Remembered, share
 from turnout.engine.recommend import Wanted, narrowed
@@ -26,6 +26,7 @@ from turnout.engine.route import Router
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
+from turnout.jobs.probe import Prober, asking
 from turnout.layers.breaker import BreakerLayer
 from turnout.layers.concurrency import ConcurrencyLayer, Gates
 from turnout.layers.deadline import DeadlineLayer
@@ -66,11 +67,12 @@ class Built:
         engine: Serves requests.
         journal: Where Records go; None = not kept.
         pacers: How fast the budgets of routes are spent.
+        probes: Asks after deployments that nobody asks.
         transport: The network.
         dialects: What clients may speak, by wire format.
     """
 
-    __slots__ = ("_env", "_sharing", "config", "dialects", "engine", "journal", "pacers", "transport")
+    __slots__ = ("_env", "_sharing", "config", "dialects", "engine", "journal", "pacers", "probes", "transport")
 
     def __init__(
         self, config: Config, env: Mapping[str, str], parts: "Parts", on_event: OnEvent | None = None
@@ -86,6 +88,7 @@ class Built:
         gates = Gates()
         pacers = self.pacers = Pacers()
         remembered = Remembered(Sessions(clock), pacers)
+        probes = self.probes = Prober(fleet, clock)
 
         def running(snapshot: Snapshot) -> Running:
             gates.keep(snapshot.deployments)
@@ -93,12 +96,14 @@ class Built:
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
+            calls = call_ring(self.config, fleet, gates, clock)
+            probes.follow(snapshot, compose(calls, asking(upstreams)), JournalLayer(parts.journal, clock))
             return Running(
                 snapshot,
                 upstreams,
                 fleet,
                 request_ring(self.config, parts.journal, clock, on_event, pacers),
-                call_ring(self.config, fleet, gates, clock),
+                calls,
                 remembered,
             )
 
@@ -150,6 +155,7 @@ class Built:
         if self._sharing is not None:
             self._sharing.cancel()
             await asyncio.wait((self._sharing,))
+        await self.probes.close()
         await self.transport.close()
         if self.journal is not None:
             await self.journal.close()

@@ -20,7 +20,7 @@ from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, 
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.registry import did_you_mean
-from turnout.types.deployment import Credential, Deployment, Limits, Model, Quirks, Vendor
+from turnout.types.deployment import Credential, Deployment, Limits, Model, Probe, Quirks, Vendor
 from turnout.types.http import Timeouts
 from turnout.types.secret import Secret
 from turnout.types.slot import Slot
@@ -251,6 +251,7 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
         tags=row.tags,
         limits=Limits(max_concurrency=row.limits.max_concurrency, max_queue=row.limits.max_queue),
         ttft_slo_s=row.ttft_slo_s,
+        probe=_probe(row, name, making.config),
         slots=_slots(making.config, (row.id or row.model, row.model, name)),
         timeouts=_timeouts(row.timeouts or making.config.timeouts),
     )
@@ -263,6 +264,13 @@ def _slots(config: Config, names: tuple[str, ...]) -> tuple[Slot, ...]:
         for slot in config.background.slots
         if not slot.models or any(fnmatchcase(name, glob) for name in names for glob in slot.models)
     )
+
+
+def _probe(row: ModelConfig, provider: str, config: Config) -> Probe | None:
+    """Return how the deployment is asked after: its own rule, its provider's, or everybody's."""
+    written = config.providers.get(provider)
+    probe = row.probe or (written.probe if written is not None else None) or config.health.probe
+    return probe if probe.enabled else None
 
 
 def _no_provider(name: str, path: str, making: Making) -> None:

@@ -8,6 +8,7 @@ from turnout.catalog.prices import UsdPrice
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
+from turnout.types.deployment import Probe
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 from turnout.types.slot import Slot
@@ -97,6 +98,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     parameters: dict[str, str] = {}
     """Values for `{placeholders}` in the vendor's address, such as Azure's resource."""
     quirks: QuirksConfig = QuirksConfig()
+    probe: Probe | None = None
+    """Replaces `health.probe` for everything served here."""
 
 
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +137,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     timeouts: TimeoutsConfig | None = None
     ttft_slo_s: float | None = None
     """Limit of the 95th percentile of the time to the first content; replaces `health.ttft_p95_s`."""
+    probe: Probe | None = None
+    """Replaces the provider's, or `health.probe`."""
     price: UsdPrice | None = None
     """USD per million tokens, replacing the catalogue's."""
     context_window: AtLeastOne | None = None

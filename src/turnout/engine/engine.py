@@ -34,6 +34,14 @@ from turnout.types.record import Attempt, Decision
 NOTHING_REMEMBERED = Remembered()
 
 
+def compose(call_ring: Sequence[CallLayer], innermost: CallHandler) -> CallHandler:
+    """Return the handler with the layers of an attempt around it, outermost first."""
+    call = innermost
+    for layer in reversed(call_ring):
+        call = layer(call)
+    return call
+
+
 class Running:
     """A snapshot with its rings composed: what requests are served with."""
 
@@ -48,9 +56,7 @@ class Running:
         call_ring: Sequence[CallLayer],
         remembered: Remembered = NOTHING_REMEMBERED,
     ) -> None:
-        call: CallHandler = upstreams.open
-        for call_layer in reversed(call_ring):
-            call = call_layer(call)
+        call = compose(call_ring, upstreams.open)
         clock = upstreams.clock
         executor = Executor(call, snapshot.deployments, clock, asyncio.sleep)
         self.snapshot = snapshot

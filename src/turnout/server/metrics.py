@@ -17,6 +17,8 @@ from turnout.build import Built
 from turnout.layers.trace import AccessEvent
 from turnout.server.app import Gateway
 from turnout.server.http import JSON_TYPE, Receive, Scope, Send, respond
+from turnout.stores.live import Change
+from turnout.types.record import Attempt
 
 MULTIPROC = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -64,6 +66,21 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._changes = Counter(
+            "turnout_health_changes",
+            "Deployments demoted, restored, shut out by their breaker and let in again.",
+            ("deployment", "change"),
+            registry=registry,
+        )
+        self._probes = Counter(
+            "turnout_probes",
+            "Probes by how they ended; outcome is ok or an error class. They are no requests.",
+            ("deployment", "provider", "outcome"),
+            registry=registry,
+        )
+        self._probe_cost = Counter(
+            "turnout_probe_cost_usd", "What probes cost.", ("deployment", "provider"), registry=registry
+        )
         self._open = _gauge(registry, "open_requests", "Requests being served.")
         self._spool = _gauge(registry, "journal_spool_bytes", "Records not yet in the database.")
         self._children: dict[tuple[str, str], tuple[Any, ...]] = {}
@@ -99,6 +116,16 @@ class Metrics:
                 self._total.labels(model, provider),
             )
         return found
+
+    def changed(self, deployment: str, change: Change) -> None:
+        """Count a change of health."""
+        self._changes.labels(deployment, change).inc()
+
+    def probed(self, attempt: Attempt) -> None:
+        """Count a probe that ended."""
+        self._probes.labels(attempt.deployment, attempt.provider, attempt.error or attempt.outcome).inc()
+        if attempt.cost_nusd:
+            self._probe_cost.labels(attempt.deployment, attempt.provider).inc(attempt.cost_nusd * 1e-9)
 
     def refresh(self, built: Built, gateway: Gateway) -> None:
         """Read the gauges as they are now."""

@@ -273,6 +273,9 @@ class Process:
 
             metrics = Metrics()
         built = await build(self._config, on_event=metrics.observe if metrics else None)
+        if metrics is not None:
+            built.engine.fleet.listen(metrics.changed)
+            built.probes.listen(metrics.probed)
         async with _closing(built):
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))

@@ -109,6 +109,33 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Attempts that may wait for a free place; further ones fail at once."""
 
 
+class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether and how a deployment is asked after while nobody else asks it."""
+
+    enabled: bool = False
+    interval_s: float = 30.0
+    """Between two probes of a deployment; an unwell one is asked five times as often."""
+    timeout_s: float = 10.0
+    """Wait for an answer, after which the probe has failed."""
+    prompt: str = "ping"
+    max_tokens: int = 16
+    path: str | None = None
+    """Path beneath the base address that is asked with GET instead of the prompt: it costs nothing, and shows
+    that the host is up, not that the model answers."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.interval_s <= 86_400:
+            raise ValueError(f"interval_s is {self.interval_s}; expected 1 to 86400")
+        if not 0 < self.timeout_s <= 600:
+            raise ValueError(f"timeout_s is {self.timeout_s}; expected above 0 and at most 600")
+        if not 1 <= self.max_tokens <= 256:
+            raise ValueError(f"max_tokens is {self.max_tokens}; expected 1 to 256")
+        if not 0 < len(self.prompt) <= 1000:
+            raise ValueError("prompt must have 1 to 1,000 characters")
+        if self.path is not None and (":" in self.path or ".." in self.path or self.path.startswith("//")):
+            raise ValueError(f"path is {self.path!r}; expected one beneath the base address, such as /models")
+
+
 class Deployment(Struct, frozen=True, kw_only=True):
     """One model at one vendor under one credential: what an attempt is sent to."""
 
@@ -130,6 +157,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     ttft_slo_s: float | None = None
     """Limit of the p95 time to the first content; above it the deployment is asked last."""
+    probe: Probe | None = None
+    """None = it is not asked after."""
     slots: tuple[Slot, ...] = ()
     """Hours in which calls to it are cheaper."""
 

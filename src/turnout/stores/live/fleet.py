@@ -37,6 +37,7 @@ class Live:
         breaker: Whether it may be asked.
         budget: Whether it may be asked again.
         health: Whether it is asked first.
+        heard_at: Clock reading of the latest sign of life or failure, probes included.
         in_flight: Calls under way.
         last_error: Class word of the latest failure.
         last_error_at: Clock reading of it.
@@ -58,6 +59,7 @@ class Live:
         "breaker",
         "budget",
         "health",
+        "heard_at",
         "in_flight",
         "last_error",
         "last_error_at",
@@ -67,6 +69,7 @@ class Live:
         self.breaker = breaker
         self.budget = budget
         self.health = health or Health("", DEFAULT_HEALTH)
+        self.heard_at: float | None = None
         self.in_flight = 0
         self.last_error: str | None = None
         self.last_error_at: float | None = None
@@ -103,6 +106,7 @@ class Live:
         """Take in the first content of a stream: a slow one tells long before it ends."""
         self._ttft.add(ttft_s, now)
         self._recent_ttft.add(ttft_s, now, call)
+        self.heard_at = now
         self.health.began(now, ttft_s)
         self._moved = True
 
@@ -113,6 +117,7 @@ class Live:
         self._total.add(total_s, now)
         self._recent_total.add(total_s, now, call)
         self._peak(total_s, now)
+        self.heard_at = now
         if tokens_per_s is not None:
             self._speed.add(tokens_per_s, now)
         self._moved = True
@@ -137,7 +142,7 @@ class Live:
         self._calls.hit(now)
         self.health.failed(now)
         self.last_error = word
-        self.last_error_at = now
+        self.last_error_at = self.heard_at = now
         self._moved = True
 
     def probed(self, now: float, word: str | None, ttft_s: float | None = None) -> None:
@@ -149,6 +154,7 @@ class Live:
             if ttft_s is not None:
                 self.health.began(now, ttft_s)
             self.health.answered(now)
+        self.heard_at = now
         self._moved = True
 
     def snapshot(self, now: float) -> Stats:

@@ -27,6 +27,7 @@ from typing import Literal
 from msgspec import Struct
 
 from turnout.stores.live.window import Window
+from turnout.types.deployment import Probe
 
 WINDOW_S = 300.0
 N_SLOTS = 10
@@ -64,6 +65,8 @@ class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ramp_s: float = 60.0
     """How long it takes until a restored deployment gets all its calls again; 0 = at once."""
     least_share: float = 0.1
+    probe: Probe = Probe()
+    """How deployments that nobody asks are asked after; a provider or a model may say otherwise."""
 
     def __post_init__(self) -> None:
         if not 0 < self.error_ratio <= 1:
