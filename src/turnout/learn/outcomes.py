@@ -15,12 +15,14 @@ from turnout.learn.base import Arrays, Floats, Queries
 from turnout.learn.checks import stored, stored_floats
 from turnout.learn.features import Scaling, scaling
 
-RIDGES: Final = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Tried for each model by leave-one-out error."""
 COVERAGE: Final = 0.9
 """Share of answers that the upper bound is to hold for."""
 LONGEST: Final = 1e6
 """Tokens: no prediction goes beyond."""
+MOST_SD: Final = 3.0
+"""Standard deviations beyond which a measure is read as this: lengths are exponentials of it."""
 _ROUNDS = 50
 
 
@@ -158,7 +160,12 @@ def pinball(actual: Floats, predicted: Floats, quantile: float) -> float:
 
 def _features(scale: Scaling, queries: Queries) -> Floats:
     measured = np.where(np.isnan(queries.measures), scale.means, queries.measures)
-    return scale.features(queries.embeddings, measured)
+    features = scale.features(queries.embeddings, measured)
+    if n := measured.shape[
+        1
+    ]:  # together they weigh as much as the vector, and none runs away with a prediction
+        features[:, -n:] = np.clip(features[:, -n:], -MOST_SD, MOST_SD) / np.sqrt(n)
+    return features
 
 
 def _ridge(features: Floats, y: Floats) -> tuple[Floats, Floats]:
