@@ -6,10 +6,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from tests.strategies.kit import price
 from turnout.catalog.catalog import Catalog
 from turnout.cli.roi import EXAMPLE, roi
 from turnout.errors import ConfigError
 from turnout.evaluate.roi import Mix, from_mix, from_records, usd
+from turnout.stores.spool.journal import SpooledJournal
+from turnout.stores.sqlite import SqliteRows
 from turnout.types.record import Outcome, Record
 from turnout.types.usage import Usage
 
@@ -97,6 +100,38 @@ def test_the_journal_is_priced_under_every_policy_and_what_cannot_be_is_counted(
         "always openai/gpt-4o": "$5.00",
         "always openai/gpt-4o-mini": "$0.30",
     }
+
+
+CONFIG = """
+providers: {openai: {}}
+models:
+  - {model: openai/gpt-4o, price: {input: 1, output: 1, as_of: "2026-05-01", source: contract}}
+  - {model: openai/gpt-4o-mini, price: {input: 0.5, output: 1}}
+"""
+
+
+async def test_the_command_takes_the_prices_of_the_configuration_and_needs_no_key(tmp_path, monkeypatch):
+    used = Usage(input_uncached=1_000_000, output_text=0)
+    rows = SqliteRows(tmp_path / "j.db")
+    journal = SpooledJournal(rows, tmp_path / "spool", fsync="never")
+    for n, model in enumerate(("openai/gpt-4o", "openai/gpt-4o-mini", "openai/gpt-4.1")):
+        journal.append(record(n, model, used))
+    await journal.close()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "turnout.yaml").write_text(CONFIG)
+    result = CliRunner().invoke(roi, ["--db", "j.db"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    lines = {line.partition(": ")[0]: line for line in result.output.splitlines()}
+    assert lines["price   openai/gpt-4o"].endswith("$1 in, $1 out per million tokens (contract, 2026-05-01)")
+    assert lines["price   openai/gpt-4o-mini"].endswith("(turnout.yaml, no date written)")
+    assert "$2 in, $8 out" in lines["price   openai/gpt-4.1"]  # the catalogue's
+    assert "$3.50" in result.output  # 1 + 0.5 + 2
+
+
+def test_prices_of_a_mix_come_before_the_configured_ones_and_those_before_the_catalogues():
+    own = mix(prices={"small": {"input": "2", "output": "2"}})
+    report = from_mix(own, Catalog.load(), {"small": price(99), "large": price(30)})
+    assert costs(report)["routed"] == "$1,320.00"
 
 
 def test_an_empty_journal_is_told():

@@ -9,11 +9,17 @@ import click
 import msgspec
 
 from turnout.cli.journal import instant
+from turnout.cli.options import config_option, read_config
 from turnout.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from turnout.catalog.catalog import Catalog
+    from turnout.config import Config
     from turnout.evaluate.roi import Mix, Report
     from turnout.types.record import Record
+    from turnout.types.usage import Price
 
 EXAMPLE = """\
 # A month of requests. Prices are USD per million tokens; leave `prices` out to take the catalogue's.
@@ -27,6 +33,12 @@ prices:
 """
 
 
+def _example(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(EXAMPLE, nl=False)
+        context.exit()
+
+
 @click.command()
 @click.option(
     "--mix", type=click.Path(dir_okay=False, path_type=Path), help="A described mix (YAML). See --example."
@@ -34,41 +46,61 @@ prices:
 @click.option(
     "--db", type=click.Path(dir_okay=False, path_type=Path), help="The journal's file instead of a mix."
 )
+@config_option
 @click.option("--since", callback=instant, help="With --db: only Records from here on (2026-01-31, 7d, …).")
 @click.option("--strong", help="The model to compare with. Default: the dearest.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--example", is_flag=True, help="Print a mix to start from and stop.")
+@click.option(
+    "--example",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_example,
+    help="Print a mix to start from and stop.",
+)
 def roi(
     mix: Path | None,
     db: Path | None,
+    config_path: Path | None,
     since: datetime | None,
     strong: str | None,
     as_json: bool,
-    example: bool,
 ) -> None:
-    """Price the same requests as routed, always on the strongest, on the cheapest, and on each model."""
+    """Price the same requests as routed, always on the strongest, on the cheapest, and on each model.
+
+    Prices of the configuration come before those of the catalogue; each is printed with its source and date.
+    """
     from turnout.build import load_catalog
-    from turnout.config import Config
     from turnout.evaluate.roi import from_mix, from_records
 
-    if example:
-        click.echo(EXAMPLE, nl=False)
-        return
     if (mix is None) == (db is None):
         raise click.UsageError("give either --mix FILE or --db FILE; --example prints a mix")
-    catalog = load_catalog(Config())
+    config, path = read_config(config_path)
+    catalog = load_catalog(config)
+    configured = _configured(config, path, catalog)
     if mix is not None:
         described = read_mix(mix)
         if strong is not None:
             described = msgspec.structs.replace(described, strong=strong)
-        found = from_mix(described, catalog)
+        found = from_mix(described, catalog, configured)
     else:
         assert db is not None
-        found = from_records(_records(db, since), catalog, strong=strong)
+        found = from_records(_records(db, since), catalog, configured, strong=strong)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
         show(found)
+
+
+def _configured(config: "Config", path: Path | None, catalog: "Catalog") -> "Mapping[str, Price]":
+    """Return the prices of a configuration's models; no key is needed for it."""
+    if path is None:
+        return {}
+    from turnout.compile import compile_snapshot
+    from turnout.evaluate.roi import configured_prices
+
+    snapshot = compile_snapshot(config, catalog, {}, credentials=False)
+    return configured_prices(snapshot.deployments.values(), str(path))
 
 
 def read_mix(path: Path) -> "Mix":

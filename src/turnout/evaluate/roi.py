@@ -15,10 +15,12 @@ from msgspec import Struct
 from turnout.catalog.catalog import Catalog
 from turnout.catalog.prices import InexactPriceError, UsdPrice
 from turnout.errors import ConfigError
+from turnout.types.deployment import Deployment
 from turnout.types.record import Record
 from turnout.types.usage import NanoUsd, Price, Usage, cost
 
 NANO = 1_000_000_000
+NO_PRICES: Mapping[str, Price] = {}
 NOTE = "Tokens are taken as they are whichever model answers: a model that writes more costs more than shown."
 
 
@@ -85,15 +87,33 @@ class Mix(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Default: the cheapest model of the mix."""
 
 
-def from_mix(mix: Mix, catalog: Catalog) -> Report:
-    """Price a described mix. Raises `ConfigError` with one line per problem."""
+def configured_prices(deployments: Iterable[Deployment], source: str) -> Mapping[str, Price]:
+    """Return what a configuration says of prices, by model; of several for one model the first declared.
+
+    Args:
+        deployments: Made of the configuration: the catalogue's prices are in them where it says nothing.
+        source: What stands for the source of a price that names none.
+    """
+    found: dict[str, Price] = {}
+    for each in deployments:
+        price = each.model.price
+        if price is not None:
+            found.setdefault(each.model.id, msgspec.structs.replace(price, source=price.source or source))
+    return found
+
+
+def from_mix(mix: Mix, catalog: Catalog, configured: Mapping[str, Price] = NO_PRICES) -> Report:
+    """Price a described mix: by its own prices, then the configured ones, then the catalogue's.
+
+    Raises `ConfigError` with one line per problem.
+    """
     problems: list[str] = []
     total = sum((row.share for row in mix.classes), Decimal(0))
     if total != 1:
         problems.append(f"classes: the shares sum to {total}; expected 1")
     if mix.requests_per_month < 1:
         problems.append(f"requests_per_month is {mix.requests_per_month}; expected at least 1")
-    prices = _prices(mix, catalog, problems)
+    prices = _prices(mix, catalog, configured, problems)
     bundles: list[Bundle] = []
     for at, row in enumerate(mix.classes):
         n = row.share * mix.requests_per_month
@@ -108,12 +128,15 @@ def from_mix(mix: Mix, catalog: Catalog) -> Report:
     return report(bundles, prices, period="month", strong=mix.strong, cheap=mix.cheap)
 
 
-def _prices(mix: Mix, catalog: Catalog, problems: list[str]) -> dict[str, Price]:
+def _prices(
+    mix: Mix, catalog: Catalog, configured: Mapping[str, Price], problems: list[str]
+) -> dict[str, Price]:
     names = [row.model for row in mix.classes] + [name for name in (mix.strong, mix.cheap) if name]
     found: dict[str, Price] = {}
     for name in dict.fromkeys([*names, *mix.prices]):
         try:
-            price = mix.prices[name].exact() if name in mix.prices else catalog.facts(name).price
+            own = mix.prices[name].exact() if name in mix.prices else None
+            price = own or configured.get(name) or catalog.facts(name).price
         except InexactPriceError as error:
             problems.append(f"prices.{name}: {error}")
             continue
@@ -125,10 +148,16 @@ def _prices(mix: Mix, catalog: Catalog, problems: list[str]) -> dict[str, Price]
 
 
 def from_records(
-    records: Iterable[Record], catalog: Catalog, *, strong: str | None = None, cheap: str | None = None
+    records: Iterable[Record],
+    catalog: Catalog,
+    configured: Mapping[str, Price] = NO_PRICES,
+    *,
+    strong: str | None = None,
+    cheap: str | None = None,
 ) -> Report:
     """Price what the journal holds: what was routed against everything on one model.
 
+    Prices are the configured ones, then the catalogue's: those of today, not of the day of the request.
     Candidates are the models that answered, and `strong` and `cheap` where named. Requests without usage and
     models without a price are left out and counted. Raises `ConfigError` when nothing is left.
     """
@@ -137,13 +166,13 @@ def from_records(
     n_left_out = 0
     for name in (strong, cheap):
         if name is not None:
-            price = catalog.facts(name).price
+            price = configured.get(name) or catalog.facts(name).price
             if price is None:
-                raise ConfigError((f"{name}: the catalogue knows no price for it",))
+                raise ConfigError((f"{name}: neither configuration nor catalogue knows a price for it",))
             prices[name] = price
     for record in records:
         model, usage = record.outcome.model, record.outcome.usage
-        price = catalog.facts(model).price if model is not None else None
+        price = None if model is None else configured.get(model) or catalog.facts(model).price
         if model is None or usage is None or price is None:
             n_left_out += 1
             continue
@@ -192,7 +221,9 @@ def _total(rows: Iterable[tuple[int, Usage, Price]]) -> NanoUsd:
 
 def _price_line(price: Price) -> str:
     told = f"${price.input / 1e6:g} in, ${price.output / 1e6:g} out per million tokens"
-    return f"{told} ({price.source or 'given'}{', ' + price.as_of if price.as_of else ''})"
+    if not price.source:
+        return f"{told} (given)"
+    return f"{told} ({price.source}, {price.as_of or 'no date written'})"
 
 
 def usd(nano: int) -> str:
