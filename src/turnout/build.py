@@ -26,6 +26,7 @@ from turnout.engine.route import Router
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
+from turnout.jobs.monitor import Monitor
 from turnout.jobs.probe import Prober, asking
 from turnout.layers.breaker import BreakerLayer
 from turnout.layers.concurrency import ConcurrencyLayer, Gates
@@ -39,6 +40,7 @@ from turnout.layers.trace import OnEvent, TraceLayer
 from turnout.registry import load
 from turnout.stores.base import Journal
 from turnout.stores.live import Fleet
+from turnout.stores.sightings import sightings_beside
 from turnout.transport.base import Authorise, Transport
 from turnout.transport.guard import Egress, egress_for
 from turnout.types.ask import Ask
@@ -66,13 +68,25 @@ class Built:
         config: The configuration in force.
         engine: Serves requests.
         journal: Where Records go; None = not kept.
+        monitor: Watches the routes' certificates.
         pacers: How fast the budgets of routes are spent.
         probes: Asks after deployments that nobody asks.
         transport: The network.
         dialects: What clients may speak, by wire format.
     """
 
-    __slots__ = ("_env", "_sharing", "config", "dialects", "engine", "journal", "pacers", "probes", "transport")
+    __slots__ = (
+        "_env",
+        "_sharing",
+        "config",
+        "dialects",
+        "engine",
+        "journal",
+        "monitor",
+        "pacers",
+        "probes",
+        "transport",
+    )
 
     def __init__(
         self, config: Config, env: Mapping[str, str], parts: "Parts", on_event: OnEvent | None = None
@@ -87,12 +101,15 @@ class Built:
         fleet = Fleet(config.breaker, budget=config.retry_budget, health=config.health)
         gates = Gates()
         pacers = self.pacers = Pacers()
-        remembered = Remembered(Sessions(clock), pacers)
+        seen = sightings_beside(config.journal.path if config.journal.enabled else None)
+        monitor = self.monitor = Monitor(seen, lambda: self.engine)
+        remembered = Remembered(Sessions(clock), pacers, standings=monitor.standings)
         probes = self.probes = Prober(fleet, clock)
 
         def running(snapshot: Snapshot) -> Running:
             gates.keep(snapshot.deployments)
             pacers.keep(snapshot.routes)
+            certify = monitor.follow(snapshot.routes)  # innermost: it hears what was answered
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
@@ -102,7 +119,7 @@ class Built:
                 snapshot,
                 upstreams,
                 fleet,
-                request_ring(self.config, parts.journal, clock, on_event, pacers),
+                [*request_ring(self.config, parts.journal, clock, on_event, pacers), certify],
                 calls,
                 remembered,
             )
@@ -156,6 +173,7 @@ class Built:
             self._sharing.cancel()
             await asyncio.wait((self._sharing,))
         await self.probes.close()
+        await self.monitor.shadows.close()
         await self.transport.close()
         if self.journal is not None:
             await self.journal.close()

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from turnout.catalog.benchmarks import Scores
+from turnout.compile.certificates import certified
 from turnout.compile.pacing import pacing_problems
 from turnout.compile.verdicts import verdict_senses
 from turnout.config import Config, RouteConfig, SurfaceConfig
@@ -50,6 +51,7 @@ def make_route(
     strategy = ready(row.strategy, f"{path}.strategy", setting, problems) if pool else None
     strategy = Priority() if strategy is None else strategy
     problems += pacing_problems(strategy, pool, f"{path}.strategy")
+    strategy = certified(strategy, row, path, pool, problems)
     guarded: Strategy | None = None
     if isinstance(strategy, Pipeline):
         filters = _merged(filters, strategy.filter)

@@ -147,6 +147,29 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     modalities: frozenset[str] | None = None
 
 
+class CertificateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much quality a route may lose against its reference, and what happens when that is not certain."""
+
+    file: str | None = None
+    """Written by `turnout calibrate`; None = none yet, and everything goes to the reference."""
+    max_loss: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Largest mean loss that a certificate may allow; None = as the file says."""
+    confidence: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Least confidence that a certificate must have; None = as the file says."""
+    reference: str | None = None
+    """Model, or id of a deployment; None = as the file says."""
+    previous: str | None = None
+    """File of the certificate before this one, for `on_expiry: previous` and `on_drift: rollback`."""
+    on_expiry: Literal["reference", "previous", "warn"] = "reference"
+    """What requests go by when its date has passed; `warn` = the old threshold, without a promise."""
+    on_drift: Literal["warn", "abstain", "rollback"] = "abstain"
+    """What they go by after an alarm; `abstain` = the reference, `rollback` = the certificate before it."""
+    shadow_share: Annotated[float, Meta(ge=0, le=1)] = 0
+    """Share of requests whose routed answer is also made by the reference, in the background. Costs money."""
+    shadow_score: dict[str, Json] | None = None
+    """Acceptor that scores both answers: the scorer of the certificate."""
+
+
 class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named pool of models and how to choose among them."""
 
@@ -155,6 +178,8 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     strategy: dict[str, Json] = field(default_factory=lambda: {"type": "priority"})
     filter: tuple[dict[str, Json], ...] | None = None
     """None = allowed, capable, fits, healthy, priced."""
+    certificate: CertificateConfig | None = None
+    """None = nothing is promised."""
     total_s: Positive | None = None
     max_retries: Annotated[int, Meta(ge=0, le=5)] | None = None
     fallback_on: frozenset[Literal["content_filtered", "provider_rejected"]] = frozenset()

@@ -21,7 +21,7 @@ from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.http import Timeouts
-from turnout.types.record import Attempt, Content, Decision, Outcome, Reason
+from turnout.types.record import Attempt, CertificateView, Content, Decision, Outcome, Reason
 
 if TYPE_CHECKING:
     from turnout.engine.reply import Reply
@@ -70,6 +70,11 @@ class Routing(Protocol):
     @property
     def n_tokens_reference(self) -> int:
         """Input tokens estimated in the reference encoding; 0 = nobody estimated."""
+        ...
+
+    @property
+    def certificate(self) -> CertificateView | None:
+        """The promise it was decided under; None = the route has no certificate."""
         ...
 
     def decision(self, exchange: "Exchange") -> Decision:

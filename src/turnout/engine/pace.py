@@ -23,6 +23,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from turnout.engine.certified import Standings
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Route
 from turnout.errors import StoreUnavailable
@@ -193,6 +194,8 @@ class Remembered(Struct, frozen=True):
 
     sessions: Sessions | None = None
     pacers: Pacers | None = None
+    standings: Standings | None = None
+    """How the routes' certificates are doing."""
 
 
 async def share(

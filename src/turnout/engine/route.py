@@ -48,13 +48,23 @@ StatsOf = Callable[[str], Stats]
 class Router:
     """Chooses for one snapshot of the configuration."""
 
-    __slots__ = ("_allowances", "_counts", "_pacers", "_pools", "_sessions", "_snapshot", "_stats")
+    __slots__ = (
+        "_allowances",
+        "_counts",
+        "_pacers",
+        "_pools",
+        "_sessions",
+        "_snapshot",
+        "_standings",
+        "_stats",
+    )
 
     def __init__(self, snapshot: Snapshot, stats: StatsOf, remembered: Remembered | None = None) -> None:
         self._snapshot = snapshot
         self._stats = stats
         self._sessions = None if remembered is None else remembered.sessions
         self._pacers = None if remembered is None else remembered.pacers
+        self._standings = None if remembered is None else remembered.standings
         self._pools = Pools(snapshot)
         self._counts: dict[str, int] = {}
         """Route -> requests decided so far."""
@@ -157,6 +167,7 @@ class Router:
             sequence=sequence,
             pace=None if self._pacers is None else self._pacers.pace(route.name, exchange.at),
             may_hedge=allowance is None or allowance.has_room,
+            certificate_void=None if self._standings is None else self._standings.void(route.name),
             surface=surface,
             n_tokens_in=n_in,
             n_tokens_out=min(limit, 512),
@@ -210,11 +221,17 @@ def _set_aside(
         return among_all
     if set(choice.objective.relaxed) - set(among_all.objective.relaxed):
         return among_all
+    if _uncertified(choice) and not _uncertified(among_all):
+        return among_all  # an unwell reference is still the reference
     named = plans.deployments(among_all.plan)
     behind_it = [candidate for candidate in last if candidate.id in named]
     if not behind_it or not context.ask.prefer.allow_fallbacks:
         return choice
     return msgspec.structs.replace(choice, plan=behind(choice.plan, behind_it))
+
+
+def _uncertified(choice: Choice) -> bool:
+    return choice.certificate is not None and choice.certificate.uncertified is not None
 
 
 def _filter(

@@ -18,6 +18,7 @@ from turnout.types.json import Json
 from turnout.types.record import (
     Asked,
     CandidateView,
+    CertificateView,
     CostView,
     Decision,
     Dropped,
@@ -67,6 +68,11 @@ class Routed(Struct, frozen=True):
         """Input tokens estimated in the reference encoding; 0 = nobody estimated."""
         return reference_tokens(self.context.signals)
 
+    @property
+    def certificate(self) -> CertificateView | None:
+        """The promise it was decided under; None = the route has no certificate."""
+        return self.choice.certificate
+
     def decision(self, exchange: Exchange) -> Decision:
         """Write the Decision in full."""
         chosen = plans.deployments(self.choice.plan)
@@ -99,6 +105,7 @@ class Routed(Struct, frozen=True):
             explored=self.choice.explored,
             abstained=self.choice.abstained,
             rule=self.choice.rule,
+            certificate=self.choice.certificate,
             rng_seed=exchange.seed,
             sequence=self.context.sequence,
             session=self.context.session,

@@ -223,7 +223,7 @@ def items_for_more(
 def _items_for_more(
     columns: Columns, grid: Floats, promise: Promise, method: Method, more: float
 ) -> int | None:
-    n = columns.losses.shape[0]
+    n = int(columns.losses.shape[0])
     random = generator("items for more", n)
     now = _share(columns, grid, promise, method, random)
 

@@ -276,6 +276,7 @@ def _context(
         session=then.session,
         pace=None if pace is None else Pace(lambda_=pace.lambda_, cap_nusd=pace.cap_nusd),
         may_hedge=then.may_hedge,
+        certificate_void=None if then.certificate is None else then.certificate.void,
     )
 
 

@@ -28,7 +28,7 @@ from turnout.types.chat import ChatRequest, ToolResult
 from turnout.types.deployment import Candidate, Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.moment import Session as Session  # noqa: PLC0414  part of the contract below
-from turnout.types.record import Objective, Reason
+from turnout.types.record import CertificateView, Objective, Reason
 from turnout.types.signal import Signals
 from turnout.types.usage import NanoUsd, Usage, cost
 
@@ -86,6 +86,8 @@ class Context(Struct, frozen=True, kw_only=True):
     session: Session | None = None
     pace: Pace | None = None
     surface: Surface | None = None
+    certificate_void: str | None = None
+    """Alarm by which the route's certificate does not hold at this moment; None = there is none."""
     may_hedge: bool = True
     """Whether the allowance for extra calls has room."""
 
@@ -266,6 +268,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     quality: Mapping[str, float] = {}
     """Candidate id -> predicted quality."""
     sd: Mapping[str, float] = {}
+    certificate: CertificateView | None = None
 
 
 @runtime_checkable

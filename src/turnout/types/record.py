@@ -173,6 +173,23 @@ class Objective(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tie_break: str | None = None
 
 
+class CertificateView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The promise a decision was made under (ROUTING.md section 5)."""
+
+    id: str
+    """Empty where the route is to have a certificate and has none yet."""
+    tau: float | None = None
+    """Threshold in force; None = nobody but the reference."""
+    gap: float | None = None
+    """Smallest predicted gap of any candidate to the reference."""
+    routed: tuple[str, ...] = ()
+    """Deployments within the threshold: whose answer, beside the reference's, is within the promise."""
+    void: str | None = None
+    """Alarm that stood when the decision was made."""
+    uncertified: str | None = None
+    """Why nothing is promised of this decision; None = it is within the promise."""
+
+
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why this model. Reproducible from itself: strategy, candidates, signals and seed are all here."""
 
@@ -195,6 +212,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     abstained: str | None = None
     rule: str | None = None
     """Name of the rule that matched, or `rules[i]`."""
+    certificate: CertificateView | None = None
+    """None = the route has no certificate."""
     rng_seed: int = 0
     sequence: int = 0
     """Which request of its route this was: the state of rotations."""

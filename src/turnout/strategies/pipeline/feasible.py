@@ -43,6 +43,8 @@ class Feasible(Struct, frozen=True):
     binding: tuple[str, ...] = ()
     relaxed: tuple[str, ...] = ()
     floor: float | None = None
+    last: Sequence[int] = ()
+    """Would be chosen among without the certificate: asked only where everybody else failed."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):

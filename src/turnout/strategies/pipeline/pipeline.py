@@ -13,11 +13,13 @@ Theory of operation (ROUTING.md 1.2 and 1.3).
 4. `binding` names the constraints without which the candidate with the highest utility would be another.
 5. Candidates with a number come before those without. Fallbacks are the eligible ones, then those that miss
    only the latency limit; never one below the floor or over the pace.
-6. Pure, one pass over the candidates per part: O(candidates).
+6. A certificate narrows the choice to the reference and whom it permits; constraints come first, and whoever
+   it does not permit may only follow when everybody else failed (certified.py).
+7. Pure, one pass over the candidates per part: O(candidates).
 """
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from typing import ClassVar, Literal, TypeVar
 
 import msgspec
@@ -40,6 +42,7 @@ from turnout.strategies.base import (
     in_tool_loop,
 )
 from turnout.strategies.orders.best import Best
+from turnout.strategies.pipeline.certified import Permit, Ruling, followed, rule
 from turnout.strategies.pipeline.feasible import Facts, Feasible, Limit, bounds, feasible
 from turnout.strategies.pipeline.lazy import Lazy
 from turnout.strategies.pipeline.scored import PLAIN_COST, Scored, scored
@@ -75,8 +78,10 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
     """What Records say of an unexplored first choice."""
     gauge: Scorer | None = None
     """Measures quality for floors where no scorer does; found when a configuration is loaded."""
+    permit: Permit | None = None
+    """The route's certificate; put in when a configuration is loaded."""
 
-    FILLED: ClassVar = frozenset({"gauge"})
+    FILLED: ClassVar = frozenset({"gauge", "permit"})
 
     def __post_init__(self) -> None:
         names = [part.name for part in self.score]
@@ -147,10 +152,14 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
             candidates = _kept(self.filter, context, candidates)
         made = scored(self.score, self.modify, context, candidates)
         allowed, facts = self._feasible(context, candidates, made)
+        ruling = None if self.permit is None else self._ruling(self.permit, context, candidates, facts)
+        allowed = allowed if ruling is None else _permitted(allowed, ruling)
         eligible, numberless = _with_numbers(made.utilities, allowed.eligible)
         if numberless and self.on_bad_score == "refuse":
             raise NoEligibleModel(f"no score for {candidates[numberless[0]].id}; on_bad_score is refuse")
         pinned = self._pin(context, candidates) if self.modify else None
+        if ruling is not None and ruling.permitted is not None and pinned not in ruling.permitted:
+            pinned = pinned if ruling.keeps_pin else None
         slate = Slate(
             candidates=candidates,
             utilities=made.utilities if eligible is not numberless else [0.0] * len(candidates),
@@ -167,7 +176,26 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
             indices = _locked(candidates, pinned, indices)
         elif (numberless and eligible is not numberless) or allowed.tail:
             indices = [*indices, *(i for i in (*numberless, *allowed.tail) if i not in eligible)]
-        return self._choice(context, slate, (made, allowed, facts), (arranged, indices))
+        choice = self._choice(context, slate, (made, allowed, facts), (arranged, indices))
+        if ruling is None:
+            return choice
+        last = [i for i in allowed.last if i not in indices]
+        plan = followed(choice.plan, candidates, last, context)
+        return msgspec.structs.replace(choice, plan=plan, certificate=ruling.view)
+
+    def _ruling(
+        self, permit: Permit, context: Context, candidates: Sequence[Candidate], facts: Facts
+    ) -> Ruling:
+        quality = facts.quality if facts.quality is not None else [nan] * len(candidates)
+        ids = permit.ids
+        best = [q for c, q in zip(candidates, quality, strict=True) if c.id in ids]
+        if not best:  # filtered out: it is measured against all the same
+            absent = (Candidate(permit.reference[0]),)
+            measured = scored(self.score, (), context, absent).quality
+            if measured is None and self.gauge is not None:
+                measured = self.gauge.score(context, absent)
+            best = list(measured or ())
+        return rule(permit, context, candidates, quality, max(best, default=nan))
 
     def _feasible(
         self, context: Context, candidates: Sequence[Candidate], made: Scored
@@ -178,7 +206,7 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         if (
             quality is None
             and self.gauge is not None
-            and (bound.floor is not None or bound.slack is not None)
+            and (bound.floor is not None or bound.slack is not None or self.permit is not None)
         ):
             quality = self.gauge.score(context, candidates)
         if quality is not None:
@@ -237,6 +265,20 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
             quality=Lazy(lambda: _finite(candidates, facts.quality)),
             sd=Lazy(lambda: _finite(candidates, facts.sd)),
         )
+
+
+def _permitted(allowed: Feasible, ruling: Ruling) -> Feasible:
+    """Return who satisfies the constraints and is permitted; the reference where nobody is."""
+    permitted = ruling.permitted
+    if permitted is None:
+        return allowed
+    eligible = [i for i in allowed.eligible if i in permitted] or sorted(ruling.fallback)
+    return msgspec.structs.replace(
+        allowed,
+        eligible=eligible,
+        tail=[i for i in allowed.tail if i in permitted],
+        last=[i for i in (*allowed.eligible, *allowed.tail) if i not in permitted],
+    )
 
 
 def _bound(part: P, field: str, setting: Setting, problems: list[str]) -> P:
