@@ -33,13 +33,30 @@ def path(tmp_path):
     return tmp_path / "jobs.db"
 
 
+async def until(claim):
+    """Wait for what happens elsewhere in this process."""
+    async with asyncio.timeout(10):
+        while not await claim():  # noqa: ASYNC110  nothing announces it over HTTP
+            await asyncio.sleep(0.01)
+
+
+async def job_of(rig, job_id, *headers):
+    return (await call(rig, f"/v1/background/{job_id}", None, *headers, method="GET")).json()
+
+
 async def ended(rig, job_id, *headers):
-    while True:
-        reply = await call(rig, f"/v1/background/{job_id}", None, *headers, method="GET")
-        found = reply.json()
-        if found["state"] not in ("queued", "running"):
-            return found
-        await asyncio.sleep(0.01)
+    async def over():
+        return (await job_of(rig, job_id, *headers))["state"] not in ("queued", "running")
+
+    await until(over)
+    return await job_of(rig, job_id, *headers)
+
+
+async def runs(rig, job_id):
+    async def under_way():
+        return (await job_of(rig, job_id))["state"] == "running"
+
+    await until(under_way)
 
 
 async def test_a_job_is_answered_as_its_endpoint_would_have_answered(path):
@@ -149,10 +166,12 @@ async def test_while_there_is_time_a_failure_waits_instead_of_falling_back(path)
         running.behave("oai-one", Fault(kind="overloaded"))
         body = {**BODY, "model": "turnout/assistant"}
         job = (await call(running, "/v1/background", {**JOB, "body": body})).json()
-        while not (found := (await call(running, f"/v1/background/{job['id']}", method="GET")).json())[
-            "runs"
-        ]:
-            await asyncio.sleep(0.01)
+
+        async def was_run():
+            return (await job_of(running, job["id"]))["runs"] == 1
+
+        await until(was_run)
+        found = await job_of(running, job["id"])
         assert (found["state"], found["error"]) == ("queued", "provider_overloaded")
         assert found["request_id"] != job["request_id"]
         assert datetime.fromisoformat(found["plan"]["start_at"]) > datetime.now(UTC) + timedelta(seconds=10)
@@ -210,12 +229,14 @@ async def test_a_cancelled_job_breaks_off(path):
     async with rig(path) as running:
         running.behave("oai-one", ttft_s=30.0)
         job = (await call(running, "/v1/background", JOB)).json()
-        while (await call(running, f"/v1/background/{job['id']}", method="GET")).json()["state"] != "running":
-            await asyncio.sleep(0.01)
+        await runs(running, job["id"])
         cancelled = (await call(running, f"/v1/background/{job['id']}", method="DELETE")).json()
         assert cancelled["state"] == "cancelled"
-        while running.gateway.n_open:
-            await asyncio.sleep(0.01)
+
+        async def broken_off():
+            return running.gateway.n_open == 0
+
+        await until(broken_off)
         gone = await call(running, f"/v1/background/{job['id']}/answer", method="GET")
         assert (gone.status, gone.json()["error"]["message"]) == (
             404,
@@ -281,8 +302,7 @@ async def test_jobs_of_a_stopped_gateway_are_run_by_the_next(path):
     async with rig(path) as running:
         running.behave("oai-one", ttft_s=30.0)
         job = (await call(running, "/v1/background", JOB)).json()
-        while (await call(running, f"/v1/background/{job['id']}", method="GET")).json()["state"] != "running":
-            await asyncio.sleep(0.01)
+        await runs(running, job["id"])
     async with rig(path) as running:
         found = await ended(running, job["id"])
         assert (found["state"], found["runs"]) == ("done", 1)

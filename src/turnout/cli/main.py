@@ -19,6 +19,7 @@ COMMANDS = {
     "roi": "turnout.cli.roi:roi",
     "replay": "turnout.cli.replay:replay",
     "scores": "turnout.cli.scores:scores",
+    "background": "turnout.cli.background:background",
     "collect": "turnout.cli.collect:collect",
     "fit": "turnout.cli.fit:fit",
 }

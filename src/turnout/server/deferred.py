@@ -128,7 +128,11 @@ class Deferred:
             await asyncio.sleep(RESTART_S)
 
     async def submit(self, asked: Asked) -> Job:
-        """Take in a job. Raises whatever its endpoint says of the request, `Conflict`, `CapacityExhausted`."""
+        """Take in a job.
+
+        Raises:
+            TurnoutError: Whatever its endpoint says of the request; `Conflict`; `CapacityExhausted`.
+        """
         now = _now()
         rest = new_request_id().removeprefix("req_")
         planned = await self._read(asked.sent, asked.owner)
