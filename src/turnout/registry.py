@@ -45,6 +45,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "consensus": "turnout.strategies.presets.combining:Consensus",
         "fastest": "turnout.strategies.presets.choosing:Fastest",
         "hedge": "turnout.strategies.presets.combining:HedgeFastest",
+        "intent": "turnout.strategies.intent:ByIntent",
         "least_busy": "turnout.strategies.presets.balancing:LeastLoaded",
         "pipeline": "turnout.strategies.pipeline:Pipeline",
         "priority": "turnout.strategies.priority:Priority",
@@ -97,6 +98,9 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.signals": {
         "canonical": "turnout.signals.canonical:CANONICAL",
         "complexity": "turnout.signals.complexity:COMPLEXITY",
+        "embed.hash": "turnout.signals.embed:EMBED_HASH",
+        "embed.minilm": "turnout.signals.embed:EMBED_MINILM",
+        "embed.static": "turnout.signals.embed:EMBED_STATIC",
         "has.code": "turnout.signals.flags:HAS_CODE",
         "has.images": "turnout.signals.flags:HAS_IMAGES",
         "has.math": "turnout.signals.flags:HAS_MATH",
@@ -119,6 +123,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "kmeans": "turnout.learn.kmeans:KMeans",
         "knn": "turnout.learn.knn:Knn",
         "mf": "turnout.learn.mf:MatrixFactorisation",
+        "pooled": "turnout.learn.pooled_fit:PooledLogistic",
         "sw_bt": "turnout.learn.sw_bt:SimilarBattles",
     },
     "turnout.quality_models": {
@@ -126,6 +131,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "kmeans": "turnout.learn.kmeans:CellMeans",
         "knn": "turnout.learn.knn:NearestPrompts",
         "mf": "turnout.learn.mf:Factors",
+        "pooled": "turnout.learn.pooled:Pooled",
         "sw_bt": "turnout.learn.sw_bt:Battles",
     },
     "turnout.encoders": {

@@ -15,7 +15,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal, Protocol, cast, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -157,21 +157,31 @@ class Card(Struct, frozen=True, kw_only=True):
         return f"{name}-{self.created:%Y-%m-%d}-{self.npz_sha256[:8]}.npz"
 
 
+@runtime_checkable
+class Located(Protocol):
+    """A model that knows regions of its own."""
+
+    def nearness(self, embeddings: Floats) -> Floats:
+        """Return each vector's cosine to the nearest region."""
+        ...
+
+
 class Artifact(Struct, frozen=True, eq=False):
     """A fitted model with its card, ready to predict."""
 
     card: Card
     model: QualityModel
     cells: Cells | None = None
-    """None: it cannot tell what is unlike its training data."""
+    """Beside a model without regions of its own; None and no such model: nothing is foreign."""
     lengths: Lengths | None = None
     """None: it was fitted without numbers of output tokens."""
 
     def is_foreign(self, embeddings: Floats) -> NDArray[np.bool_]:
         """Tell for each row whether it is unlike the training data."""
-        if self.cells is None:
+        where: Located | Cells | None = self.model if isinstance(self.model, Located) else self.cells
+        if where is None:
             return np.zeros(embeddings.shape[0], dtype=np.bool_)
-        return self.cells.nearness(embeddings) < self.card.domain.ood_cosine
+        return where.nearness(embeddings) < self.card.domain.ood_cosine
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

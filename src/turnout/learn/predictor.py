@@ -1,7 +1,8 @@
 """How well each model would answer: a pooled logistic regression and each model's difference. Floor 2.
 
-1. Every model's weights are drawn around common weights. A model with few labels stays near them, one with
-   many leaves them: that is the whole idea of pooling (ROUTING.md section 3.2).
+1. Every model's weights are drawn around common weights, which may shift with facts about the model (its log
+   price, its public scores). A model with few labels stays near them, one with many leaves them: that is the
+   whole idea of pooling (ROUTING.md section 3.2).
 2. Labels are scores within 0-1 and enter the Bernoulli likelihood as fractions. NaN means: not evaluated.
 3. The fit is convex and deterministic: Newton's method with step halving, no random numbers.
 4. The posterior is Laplace's: a Gaussian at the optimum, with the inverse curvature as covariance.
@@ -56,6 +57,8 @@ class Predictor(Struct, frozen=True, eq=False):
     """One row a model."""
     covariances: NDArray[np.float32]
     """One matrix a model."""
+    slopes: Floats | None = None
+    """How the common weights shift with each standardised fact about a model, one row a fact."""
 
     def predict(self, features: Floats, delta: float = 0.1) -> Prediction:
         """Return the mean score and its lower bound at level 1 - delta."""
@@ -64,11 +67,20 @@ class Predictor(Struct, frozen=True, eq=False):
         variance = np.maximum(np.stack(spreads, axis=1), 0.0)
         z = NormalDist().inv_cdf(1 - delta)
         return Prediction(
-            _sigmoid(u / np.sqrt(1 + math.pi * variance / 8)), _sigmoid(u - z * np.sqrt(variance))
+            sigmoid(u / np.sqrt(1 + math.pi * variance / 8)), sigmoid(u - z * np.sqrt(variance))
         )
 
 
-def fit(models: tuple[str, ...], features: Floats, scores: Floats, precision: Floats) -> Predictor:
+def fit(  # noqa: PLR0913  the four parts of the data, and two that most calls leave out
+    models: tuple[str, ...],
+    features: Floats,
+    scores: Floats,
+    precision: Floats,
+    *,
+    facts: Floats | None = None,
+    weights: Floats | None = None,
+    start: Floats | None = None,
+) -> Predictor:
     """Return the predictor of some models.
 
     Args:
@@ -76,75 +88,112 @@ def fit(models: tuple[str, ...], features: Floats, scores: Floats, precision: Fl
         features: One row a query, the first feature being 1.
         scores: Within 0-1, one row a query, one column a model; NaN where the model was not evaluated.
         precision: One a feature (`Precisions.diagonal`).
+        facts: One row a model, standardised; None: all models are drawn around the same weights.
+        weights: What each score counts; None: 1.
+        start: Weights to begin with, one row a model: a guess makes it quicker, not different.
 
     Raises:
         ValueError: The shapes disagree, a score is out of range, or a model has no label.
     """
     _check(models, features, scores, precision)
-    known = [~np.isnan(column) for column in scores.T]
-    pooled_rows = np.concatenate([np.flatnonzero(mask) for mask in known])
-    pooled_scores = np.concatenate([column[mask] for column, mask in zip(scores.T, known, strict=True)])
-    common, _ = _newton(features[pooled_rows], pooled_scores, precision, np.zeros_like(precision))
-    weights = np.tile(common, (len(models), 1))
+    worth = np.ones_like(scores) if weights is None else weights
+    known = [~np.isnan(column) & (counts > 0) for column, counts in zip(scores.T, worth.T, strict=True)]
+    centers = np.tile(_pooled(features, scores, worth, precision, start), (len(models), 1))
+    found = centers.copy() if start is None else start.copy()
     curvatures = np.empty((len(models), precision.size, precision.size))
+    coefficients = centers[:1]
     for turn in range(ROUNDS):
         for m, mask in enumerate(known):
-            weights[m], curvatures[m] = _newton(
-                features[mask], scores[mask, m], precision, common, start=weights[m]
+            found[m], curvatures[m] = _newton(
+                _Data(features[mask], scores[mask, m], worth[mask, m]), precision, centers[m], found[m]
             )
         if turn < ROUNDS - 1:
-            common = _common(weights, curvatures, precision)
+            coefficients = _common(found, curvatures, precision, facts)
+            centers = _design(len(models), facts) @ coefficients
     covariances = np.linalg.inv(curvatures).astype(np.float32)
-    return Predictor(models, common, weights, covariances)
+    return Predictor(models, coefficients[0], found, covariances, None if facts is None else coefficients[1:])
 
 
-def _newton(
-    features: Floats, scores: Floats, precision: Floats, center: Floats, start: Floats | None = None
-) -> tuple[Floats, Floats]:
+def _pooled(
+    features: Floats, scores: Floats, worth: Floats, precision: Floats, start: Floats | None
+) -> Floats:
+    """Return the weights of all models' labels together: a prompt's scores enter as their mean."""
+    counts = np.where(np.isnan(scores), 0.0, worth)
+    total = counts.sum(axis=1)
+    rows = total > 0
+    mean = (counts * np.nan_to_num(scores)).sum(axis=1)[rows] / total[rows]
+    begin = np.zeros_like(precision) if start is None else start.mean(axis=0)
+    return _newton(_Data(features[rows], mean, total[rows]), precision, np.zeros_like(precision), begin)[0]
+
+
+class _Data(Struct, frozen=True, eq=False):
+    """Labels of one model."""
+
+    features: Floats
+    scores: Floats
+    worth: Floats
+
+
+def _newton(data: _Data, precision: Floats, center: Floats, start: Floats) -> tuple[Floats, Floats]:
     """Return the weights of the highest posterior and the curvature there."""
-    w = center.copy() if start is None else start.copy()
-    value = _objective(features, scores, precision, center, w)
+    w = start.copy()
+    value = _objective(data, precision, center, w)
     for _ in range(MAX_STEPS):
-        p = _sigmoid(features @ w)
-        gradient = features.T @ (p - scores) + precision * (w - center)
-        if float(np.abs(gradient).max()) < TOLERANCE * scores.size:
-            break
-        step = np.linalg.solve(_curvature(features, p, precision), gradient)
+        p = sigmoid(data.features @ w)
+        gradient = data.features.T @ (data.worth * (p - data.scores)) + precision * (w - center)
+        curvature = _curvature(data, p, precision)
+        if float(np.abs(gradient).max()) < TOLERANCE * data.scores.size:
+            return w, curvature
+        step = np.linalg.solve(curvature, gradient)
         for halving in range(MAX_HALVINGS):
             candidate = w - step / 2**halving
-            lower = _objective(features, scores, precision, center, candidate)
+            lower = _objective(data, precision, center, candidate)
             if lower <= value:
                 break
         else:
-            break  # rounding, not the function, decides from here on
+            return w, curvature  # rounding, not the function, decides from here on
         w, value = candidate, lower
-    return w, _curvature(features, _sigmoid(features @ w), precision)
+    return w, _curvature(data, sigmoid(data.features @ w), precision)
 
 
-def _objective(features: Floats, scores: Floats, precision: Floats, center: Floats, weights: Floats) -> float:
-    u = features @ weights
-    loss = np.logaddexp(0.0, u).sum() - scores @ u
+def _objective(data: _Data, precision: Floats, center: Floats, weights: Floats) -> float:
+    u = data.features @ weights
+    loss = data.worth @ (np.logaddexp(0.0, u) - data.scores * u)
     return float(loss + 0.5 * (precision * (weights - center) ** 2).sum())
 
 
-def _curvature(features: Floats, p: Floats, precision: Floats) -> Floats:
-    curvature: Floats = (features * (p * (1 - p))[:, None]).T @ features
+def _curvature(data: _Data, p: Floats, precision: Floats) -> Floats:
+    curvature: Floats = (data.features * (data.worth * p * (1 - p))[:, None]).T @ data.features
     curvature[np.diag_indices_from(curvature)] += precision
     return curvature
 
 
-def _common(weights: Floats, curvatures: Floats, precision: Floats) -> Floats:
-    """Return the models' weights averaged, each by how much its own labels say about it."""
+def _design(n_models: int, facts: Floats | None) -> Floats:
+    ones = np.ones((n_models, 1))
+    return ones if facts is None else np.hstack((ones, facts))
+
+
+def _common(weights: Floats, curvatures: Floats, precision: Floats, facts: Floats | None) -> Floats:
+    """Return the common weights, below them their shifts with the facts; a model counts by its labels.
+
+    One ridge a feature: ridge 1 on the shifts, so that few models cannot make a fact look decisive.
+    """
     told = np.maximum(np.diagonal(curvatures, axis1=1, axis2=2) - precision, 0.0)
-    reliability = told / (
-        told + precision
-    )  # 0: says nothing beyond the common weights; towards 1: all its own
-    total = reliability.sum(axis=0)
-    mean: Floats = (reliability * weights).sum(axis=0) / np.maximum(total, np.finfo(np.float64).tiny)
-    return np.where(total > 0, mean, weights.mean(axis=0))
+    # 0: says nothing beyond the common weights; towards 1: all its own.
+    reliability = told / (told + precision)
+    design = _design(weights.shape[0], facts)
+    inner = np.einsum("mi,md,mj->dij", design, reliability, design)
+    ridge = np.diag([np.finfo(np.float64).tiny, *[1.0] * (design.shape[1] - 1)])
+    right = np.einsum("mi,md->di", design, reliability * weights)
+    silent = inner[:, 0, 0] <= 0  # no model says anything about these features
+    inner[silent], right[silent] = np.eye(design.shape[1]), 0.0
+    found: Floats = np.linalg.solve(inner + ridge, right[..., None])[..., 0].T
+    found[0, silent] = weights.mean(axis=0)[silent]
+    return found
 
 
-def _sigmoid(u: Floats) -> Floats:
+def sigmoid(u: Floats) -> Floats:
+    """Return the logistic function, without overflow."""
     positive: Floats = 0.5 * (1 + np.tanh(0.5 * u))
     return positive
 
