@@ -27,7 +27,7 @@ from turnout.learn.isotonic import Isotonic, fit_isotonic
 
 SWEEPS: Final = 10
 SETTLED: Final = 0.02
-"""Largest change of a latent between sweeps that still counts as standing still."""
+"""Root mean square of the latents' changes between sweeps that still counts as standing still."""
 LARGEST: Final = 6.0
 """Latents beyond this are read as this: 0.0025 or 0.9975."""
 COMPARES: Final = frozenset({"mf", "head", "sw_bt"})
@@ -131,7 +131,7 @@ class Linked(Struct, frozen=True, eq=False):
     model: QualityModel
     sweeps: int
     change: float
-    """Largest change of a latent in the last sweep."""
+    """Root mean square of the latents' changes in the last sweep."""
     comparisons: Davidson | None = None
     votes: VoteLink | None = None
 
@@ -159,7 +159,7 @@ def fit_linked(trainer: Trainer, labels: Labels, seed: int = 0, votes: Votes | N
         return Linked.plain(trainer.fit(labels, seed))
     latent = _start(labels)
     davidson, link, change = None, None, np.inf
-    for sweep in range(1, SWEEPS + 1):
+    for sweep in range(1, SWEEPS + 1):  # noqa: B007  told in the end
         terms = []
         if labels.pairs is not None and has_pairs(labels):
             davidson = fit_davidson(labels.pairs, latent)
@@ -169,9 +169,9 @@ def fit_linked(trainer: Trainer, labels: Labels, seed: int = 0, votes: Votes | N
             terms.append((votes.query, votes.model, link.terms(votes, latent[votes.query, votes.model])))
         model = trainer.fit(_folded(labels, latent, terms), seed)
         found = latent_of(model.predict(labels.queries).mean)
-        change = float(np.abs(found - latent).max())
-        # A full step can swing to and fro where labels are few; half steps after the third cannot.
-        latent = found if sweep <= 3 else (latent + found) / 2
+        before, change = change, float(np.sqrt(((found - latent) ** 2).mean()))
+        # Where labels are few a full step can swing to and fro; a half step then cannot.
+        latent = found if change < before else (latent + found) / 2
         if change <= SETTLED:
             break
     return Linked(model, sweep, change, davidson, link)
