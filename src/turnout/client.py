@@ -5,6 +5,7 @@ dialect as a request that arrives at the gateway.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
@@ -31,6 +32,8 @@ from turnout.types.usage import NanoUsd, Usage
 
 if TYPE_CHECKING:
     from turnout.build import Built
+    from turnout.server.deferred import Deferred
+    from turnout.server.local import BackgroundJob
 
 Messages: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 """A question, or messages as `{"role": …, "content": …}`."""
@@ -152,6 +155,7 @@ class AsyncClient:
     def __init__(self, config: Config | str | Path | None = None) -> None:
         self._config = _config(config)
         self._built: Built | None = None
+        self._deferred: Deferred | None = None
 
     async def __aenter__(self) -> "AsyncClient":
         from turnout.build import build  # noqa: PLC0415  heavy, and not needed to name the class
@@ -159,6 +163,14 @@ class AsyncClient:
         if self._built is not None:
             raise RuntimeError("the client is already entered")
         self._built = await build(self._config)
+        if self._config.background.path is not None:
+            from turnout.server.local import open_local  # noqa: PLC0415  brings the gateway's endpoints
+
+            try:
+                self._deferred = open_local(self._built)
+            except BaseException:
+                await self.close()
+                raise
         return self
 
     async def __aexit__(
@@ -167,7 +179,10 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close connections and write out the journal."""
+        """Queue again what runs in the background, close connections and write out the journal."""
+        if self._deferred is not None:
+            await self._deferred.close()
+            self._deferred = None
         if self._built is not None:
             await self._built.close()
             self._built = None
@@ -213,6 +228,41 @@ class AsyncClient:
             cost_nusd=_cost(exchange)[0],
         )
 
+    async def background(
+        self,
+        messages: Messages,
+        *,
+        model: str = "auto",
+        deadline: float | datetime | None = None,
+        idempotency_key: str | None = None,
+        **params: Unpack[ChatParams],
+    ) -> "BackgroundJob":
+        """Hand in a request that nobody waits for; it is run at the cheapest hour before its deadline.
+
+        Needs `background.path` in the configuration; jobs outlive the process.
+
+        Args:
+            messages: As of a call, and so are `model` and `params`.
+            model: Route, alias or model.
+            deadline: Seconds from now, or an aware instant; None = as the route or the configuration says.
+            idempotency_key: The same key and request again are the same job.
+            **params: Parameters of the call.
+
+        Raises:
+            TurnoutError: The request cannot be served at any hour, or the queue is full.
+        """
+        from turnout.server.local import hand_in  # noqa: PLC0415  loaded with the queue
+
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        body = {"model": model, "messages": turns, **params}
+        return await hand_in(self._queue, body, deadline, idempotency_key)
+
+    def job(self, job_id: str) -> "BackgroundJob":
+        """Return a background job by its id, also after a restart."""
+        from turnout.server.local import BackgroundJob  # noqa: PLC0415  loaded with the queue
+
+        return BackgroundJob(self._queue, job_id)
+
     def explain(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Decision:
         """Return the decision a call would get on the configuration in force; nothing is sent."""
         request, ask = _request(messages, model, params, stream=False)
@@ -256,6 +306,12 @@ class AsyncClient:
         if self._built is not None and (not names or self._built.engine.serves(names)):
             return self._built.engine.recommend(request, ask, wanted)
         return recommend(_with_models(self._config, names), request, ask, wanted)
+
+    @property
+    def _queue(self) -> "Deferred":
+        if self._deferred is None:
+            raise RuntimeError("set background.path in the configuration, and enter the client")
+        return self._deferred
 
     @property
     def _engine(self) -> "Built":

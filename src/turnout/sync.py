@@ -13,15 +13,20 @@ import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
 
 from turnout.client import Answer, AsyncClient, AsyncStream, ChatParams, Messages, Vectors
 from turnout.config import Config
 from turnout.types.event import Event, TextDelta
 from turnout.types.recommendation import Constraints, Features, Recommendation
 from turnout.types.record import Decision
+
+if TYPE_CHECKING:
+    from turnout.server.local import BackgroundJob as AsyncBackgroundJob
+    from turnout.stores.queue import Job
 
 T = TypeVar("T")
 Asked: TypeAlias = "Future[list[Event]] | BaseException | None"
@@ -240,6 +245,25 @@ class Client:
         """Embed texts; vectors come in input order. Raises `TurnoutError`."""
         return self._portal.call(self._client.embed(texts, model=model, dimensions=dimensions))
 
+    def background(
+        self,
+        messages: Messages,
+        *,
+        model: str = "auto",
+        deadline: float | datetime | None = None,
+        idempotency_key: str | None = None,
+        **params: Unpack[ChatParams],
+    ) -> "BackgroundJob":
+        """Hand in a request that nobody waits for. The arguments are those of `AsyncClient.background`."""
+        work = self._client.background(
+            messages, model=model, deadline=deadline, idempotency_key=idempotency_key, **params
+        )
+        return BackgroundJob(self._portal, self._portal.call(work))
+
+    def job(self, job_id: str) -> "BackgroundJob":
+        """Return a background job by its id, also after a restart."""
+        return BackgroundJob(self._portal, self._client.job(job_id))
+
     def explain(self, messages: Messages, *, model: str = "auto", **params: Unpack[ChatParams]) -> Decision:
         """Return the decision a call would get; nothing is sent."""
         return self._portal.call(_explain(self._client, messages, model, params))
@@ -261,6 +285,27 @@ class Client:
         return self._client.recommend(
             messages, features=features, constraints=constraints, top_k=top_k, model=model, **params
         )
+
+
+class BackgroundJob:
+    """A job that was handed in: look at it, wait for it, cancel it."""
+
+    def __init__(self, portal: Portal, job: "AsyncBackgroundJob") -> None:
+        self._portal = portal
+        self._job = job
+        self.id = job.id
+
+    def look(self) -> "Job":
+        """Return the job as it stands: state, plan, times."""
+        return self._portal.call(self._job.look())
+
+    def cancel(self) -> "Job":
+        """Cancel it, unless it has ended."""
+        return self._portal.call(self._job.cancel())
+
+    def wait(self) -> Answer:
+        """Return the answer when there is one. Raises `TurnoutError`."""
+        return self._portal.call(self._job.wait())
 
 
 async def _open(config: Config | str | Path | None) -> AsyncClient:
