@@ -18,6 +18,7 @@ from turnout.compile import compile_snapshot
 from turnout.config import Config
 from turnout.engine.attempt import Upstreams
 from turnout.engine.engine import Engine, Running, compose
+from turnout.engine.beside import Threads
 from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
 from turnout.engine.pace import Pacers, Remembered, share
 from turnout.engine.recommend import Wanted, narrowed
@@ -78,6 +79,7 @@ class Built:
     __slots__ = (
         "_env",
         "_sharing",
+        "_threads",
         "config",
         "dialects",
         "engine",
@@ -103,7 +105,8 @@ class Built:
         pacers = self.pacers = Pacers()
         seen = sightings_beside(config.journal.path if config.journal.enabled else None)
         monitor = self.monitor = Monitor(seen, lambda: self.engine)
-        remembered = Remembered(Sessions(clock), pacers, standings=monitor.standings)
+        self._threads = Threads(config.signals.threads, config.signals.queue)
+        remembered = Remembered(Sessions(clock), pacers, self._threads, monitor.standings)
         probes = self.probes = Prober(fleet, clock)
 
         def running(snapshot: Snapshot) -> Running:
@@ -174,12 +177,13 @@ class Built:
             await asyncio.wait((self._sharing,))
         await self.probes.close()
         await self.monitor.shadows.close()
+        self._threads.close()
         await self.transport.close()
         if self.journal is not None:
             await self.journal.close()
 
 
-_AT_START = ("background.path", "journal", "egress.max_connections", "egress.proxy", "egress.http2", "log")
+_AT_START = ("background.path", "journal", "egress.max_connections", "egress.proxy", "egress.http2", "log", "signals.threads", "signals.queue")
 """Keys that are read only when a process starts."""
 
 

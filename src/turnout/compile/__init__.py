@@ -75,6 +75,7 @@ def compile_snapshot(
         retiring=retiring,
         direct=direct_route(config, deployments, catalog.scores if config.surfaces else NO_SCORES),
         bare=_bare(models),
+        signal_deadline_s=config.signals.deadline_s,
     )
 
 

@@ -9,13 +9,12 @@ import msgspec
 from turnout.catalog.benchmarks import Scores
 from turnout.compile.certificates import certified
 from turnout.compile.pacing import pacing_problems
+from turnout.compile.senses import RouteFiles, senses_of
 from turnout.compile.verdicts import verdict_senses
 from turnout.config import Config, RouteConfig, SurfaceConfig
+from turnout.engine.beside import is_slow
 from turnout.engine.exchange import Policy
 from turnout.engine.snapshot import Place, Route
-from turnout.errors import ConfigError
-from turnout.registry import load
-from turnout.signals.base import Sense
 from turnout.strategies.base import Filter, Setting, Strategy, Surface
 from turnout.strategies.filters import STANDARD, Allowed, Priced, Safe
 from turnout.strategies.pipeline import Pipeline
@@ -23,7 +22,6 @@ from turnout.strategies.pipeline.guarded import Guarded
 from turnout.strategies.priority import Priority
 from turnout.strategies.rows import make_all, ready
 from turnout.types.deployment import Deployment
-from turnout.types.moment import MOMENT
 
 SAFETY = "safety"
 """Benchmark that a surface's safety floor looks at."""
@@ -47,7 +45,8 @@ def make_route(
         filters = tuple(each for each in made if isinstance(each, Filter))
     if not any(isinstance(each, Allowed) for each in filters):
         filters = (Allowed(), *filters)  # what a key may use is policy: no route leaves it out (WIRE.md 8)
-    setting = Setting(pool=pool, scores=scores, today=datetime.now(UTC).date())
+    files = RouteFiles()
+    setting = Setting(pool=pool, scores=scores, today=datetime.now(UTC).date(), files=files)
     strategy = ready(row.strategy, f"{path}.strategy", setting, problems) if pool else None
     strategy = Priority() if strategy is None else strategy
     problems += pacing_problems(strategy, pool, f"{path}.strategy")
@@ -58,12 +57,15 @@ def make_route(
         strategy = msgspec.structs.replace(strategy, filter=())
     else:
         guarded = Guarded(inner=strategy).bind(setting)
+    senses = senses_of(strategy, f"{path}.strategy", config, files, problems)
+    senses = (*senses, *verdict_senses(strategy))
     return Route(
         name=row.name,
         deployments=pool,
         strategy=strategy,
         filters=filters,
-        senses=(*_senses(strategy, f"{path}.strategy", problems), *verdict_senses(strategy)),
+        senses=senses,
+        slow=is_slow(senses),
         policy=make_policy(row, config),
         guarded=guarded,
     )
@@ -173,23 +175,3 @@ def _check_surface(row: SurfaceConfig, path: str, problems: list[str]) -> None:
         problems.append(f"{path}.max_cost_usd is {row.max_cost_usd}; expected at least 0")
 
 
-def _senses(strategy: Strategy, path: str, problems: list[str]) -> tuple[Sense, ...]:
-    """Return the senses a strategy needs, each after those it needs itself."""
-    found: dict[str, Sense] = {}
-    for name in sorted(strategy.needs):
-        try:
-            _sense(name, (), found)
-        except ConfigError as error:
-            problems.extend(f"{path}: {problem}" for problem in error.problems)
-    return tuple(found.values())
-
-
-def _sense(name: str, asking: tuple[str, ...], found: dict[str, Sense]) -> None:
-    if name in found or name == MOMENT:
-        return
-    if name in asking:
-        raise ConfigError((f"signals need each other in a circle: {' → '.join((*asking, name))}",))
-    sense: Sense = load("turnout.signals", name)  # type: ignore[assignment]  # the registry holds senses
-    for need in sorted(sense.needs):
-        _sense(need, (*asking, name), found)
-    found[name] = sense

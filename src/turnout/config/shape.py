@@ -271,6 +271,28 @@ class BackgroundConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Hours in which calls are cheaper, as your contracts say."""
 
 
+class RemoteEncoderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The embedding model behind the signal `embed.remote`: every decision that needs it makes a call."""
+
+    model: Name
+    """`provider/model`, or the id of a deployment."""
+    dimensions: AtLeastOne | None = None
+    """None = as many as the model has."""
+    deadline_s: Positive = 0.25
+    """How long a decision waits for the vector; then it is absent."""
+
+
+class SignalsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Signals that are computed beside the event loop, because they take milliseconds."""
+
+    deadline_s: Positive = 0.01
+    """How long a decision waits for those computed in threads; then they are absent."""
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    queue: AtLeastOne = 16
+    """Computations that may wait or run at once; a decision beyond goes without, at once."""
+    remote: RemoteEncoderConfig | None = None
+
+
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The process log on stderr."""
 
@@ -293,6 +315,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     surfaces: dict[str, SurfaceConfig] = {}
     benchmarks: BenchmarksConfig = BenchmarksConfig()
     background: BackgroundConfig = BackgroundConfig()
+    signals: SignalsConfig = SignalsConfig()
+    """Facts about a request that strategies read."""
     timeouts: TimeoutsConfig = TimeoutsConfig()
     max_retries: Annotated[int, Meta(ge=0, le=5)] = 2
     """On the same deployment, where the failure's class allows it; a route may say otherwise."""

@@ -15,6 +15,7 @@ from random import Random
 from types import TracebackType
 
 from turnout.engine.attempt import Upstreams
+from turnout.engine.beside import Beside, Threads
 from turnout.engine.exchange import CallHandler, CallLayer, Clock, Exchange, Handler, Layer, Request
 from turnout.engine.execute import Executor
 from turnout.engine.follow import Step
@@ -28,6 +29,7 @@ from turnout.errors import TurnoutError
 from turnout.stores.live import Fleet
 from turnout.types.ask import Ask
 from turnout.types.deployment import Deployment, Stats
+from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.recommendation import Recommendation
 from turnout.types.record import Attempt, Decision
 
@@ -45,7 +47,7 @@ def compose(call_ring: Sequence[CallLayer], innermost: CallHandler) -> CallHandl
 class Running:
     """A snapshot with its rings composed: what requests are served with."""
 
-    __slots__ = ("handler", "router", "snapshot")
+    __slots__ = ("_clock", "beside", "handler", "router", "snapshot")
 
     def __init__(
         self,
@@ -61,36 +63,51 @@ class Running:
         executor = Executor(call, snapshot.deployments, clock, asyncio.sleep)
         self.snapshot = snapshot
         self.router = Router(snapshot, lambda name: fleet.stats(name, clock()), remembered)
-        handler: Handler = _Core(self.router, executor)
+        self._clock = clock
+        self.beside: Beside | None = None
+        """Computes signals that a decision waits for; None where no route has any."""
+        if any(route.slow for route in snapshot.routes.values()):
+            self.beside = Beside(remembered.threads or Threads(), self._embed, snapshot.signal_deadline_s)
+        handler: Handler = _Core(self.router, executor, self.beside)
         for layer in reversed(request_ring):
             handler = layer(handler)
         self.handler = handler
+
+    async def _embed(self, request: EmbedRequest, ask: Ask) -> EmbedResponse:
+        """Serve a call for vectors that a decision makes: guarded, measured, priced and recorded as any."""
+        exchange = Exchange(request, ask, started=self._clock(), at=datetime.now(UTC), seed=0)
+        async with Opened(self.handler, exchange) as reply:
+            return await reply.vectors()
 
 
 class _Core:
     """Innermost handler of the request ring: decide, then execute."""
 
-    __slots__ = ("_executor", "_router")
+    __slots__ = ("_beside", "_executor", "_router")
 
-    def __init__(self, router: Router, executor: Executor) -> None:
+    def __init__(self, router: Router, executor: Executor, beside: Beside | None) -> None:
         self._router = router
         self._executor = executor
+        self._beside = beside
 
     def __call__(self, exchange: Exchange) -> AbstractAsyncContextManager[Reply]:
-        return _Routed(self._router, self._executor, exchange)
+        return _Routed(self._router, self._executor, self._beside, exchange)
 
 
 class _Routed:
-    __slots__ = ("_exchange", "_executor", "_router", "_step")
+    __slots__ = ("_beside", "_exchange", "_executor", "_router", "_step")
 
-    def __init__(self, router: Router, executor: Executor, exchange: Exchange) -> None:
+    def __init__(self, router: Router, executor: Executor, beside: Beside | None, exchange: Exchange) -> None:
         self._router = router
+        self._beside = beside
         self._executor = executor
         self._exchange = exchange
         self._step: Step | None = None
 
     async def __aenter__(self) -> Reply:
         exchange = self._exchange
+        if self._beside is not None:
+            await self._router.sense(exchange, self._beside)
         routed = self._router.decide(exchange)
         plan = routed.choice.plan
         if recovers(exchange):
@@ -172,6 +189,18 @@ class Engine:
         return Exchange(
             request, ask, started=self.clock(), at=at or datetime.now(UTC), seed=self._seeds.getrandbits(32)
         )
+
+    async def sensed(self, request: Request, ask: Ask) -> Ask:
+        """Return the ask with the signals that a decision must wait for; as it is where there are none.
+
+        For `select` and `recommend` on an event loop: they would compute them in its thread.
+        """
+        running = self._running
+        if running.beside is None:
+            return ask
+        exchange = self.exchange(request, ask)
+        await running.router.sense(exchange, running.beside)
+        return exchange.ask
 
     def select(self, request: Request, ask: Ask, *, at: datetime | None = None) -> Decision:
         """Decide as `open` would on the same snapshot, now or at another instant, and send nothing."""

@@ -24,6 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from turnout.engine.certified import Standings
+from turnout.engine.beside import Threads
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Route
 from turnout.errors import StoreUnavailable
@@ -194,6 +195,8 @@ class Remembered(Struct, frozen=True):
 
     sessions: Sessions | None = None
     pacers: Pacers | None = None
+    threads: Threads | None = None
+    """Where slow signals are computed; None = in threads of the configuration's own."""
     standings: Standings | None = None
     """How the routes' certificates are doing."""
 

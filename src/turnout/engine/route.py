@@ -9,6 +9,7 @@ import msgspec
 
 from turnout import plan as plans
 from turnout.engine.allowance import Allowance
+from turnout.engine.beside import Beside
 from turnout.engine.exchange import Exchange
 from turnout.engine.pace import Remembered
 from turnout.engine.pool import Pool, Pools
@@ -30,7 +31,7 @@ from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Sur
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
-from turnout.types.moment import Moment
+from turnout.types.moment import Moment, Session
 from turnout.types.record import Dropped
 from turnout.types.signal import Signal
 
@@ -80,6 +81,22 @@ class Router:
     def direct(self) -> Route:
         """The route of requests that name models instead of a route."""
         return self._snapshot.direct
+
+    async def sense(self, exchange: Exchange, beside: Beside) -> None:
+        """Compute the signals of a route that has slow ones, and put them on the exchange's ask.
+
+        Without this, a decision reads its slow senses in the calling thread.
+        """
+        ask = exchange.ask
+        if ask.given is not None:
+            return
+        pool = self._pools.pool(exchange.request.model, ask)
+        if not pool.route.slow:
+            return
+        candidates = tuple(Candidate(d, self._stats(d.id)) for d in pool.deployments)
+        moment = _moment(exchange, candidates, None if self._sessions is None else self._sessions.of(ask))
+        given = await beside.sense(pool.route.senses, exchange.request, ask, moment)
+        exchange.ask = msgspec.structs.replace(ask, given=given)
 
     def decide(self, exchange: Exchange) -> Routed:
         """Choose a plan for the exchange. Raises a `TurnoutError` when no candidate is left."""
@@ -178,9 +195,7 @@ class Router:
             absent = {each.name: _NOT_GIVEN for each in route.senses}
             return with_signals(context, {**absent, **exchange.ask.given})
         if route.senses:
-            moment = Moment(
-                value=exchange.at.timestamp(), at=exchange.at, candidates=candidates, session=session
-            )
+            moment = _moment(exchange, candidates, session)
             context = with_signals(context, sense(route.senses, request, exchange.ask, moment))
         return context
 
@@ -196,6 +211,10 @@ class Router:
         if not exchange.explain_only:
             self._counts[route] = n + 1
         return n
+
+
+def _moment(exchange: Exchange, candidates: tuple[Candidate, ...], session: Session | None) -> Moment:
+    return Moment(value=exchange.at.timestamp(), at=exchange.at, candidates=candidates, session=session)
 
 
 def _hedges(plan: plans.Plan) -> bool:

@@ -26,13 +26,18 @@ def sense(senses: Sequence[Sense], request: Request, ask: Ask, moment: Moment) -
     if not isinstance(request, ChatRequest):
         return found
     for each in senses:
-        try:
-            found[each.name] = each.read(request, ask, found)
-        except AbsentError as error:
-            found[each.name] = Signal(error=str(error))
-        except Exception as error:  # noqa: BLE001  a broken signal must not fail the request (ROUTING.md 2.2)
-            found[each.name] = Signal(error=type(error).__name__)
+        found[each.name] = read(each, request, ask, found)
     return found
+
+
+def read(each: Sense, request: ChatRequest, ask: Ask, so_far: Signals) -> Signal:
+    """Compute one signal; where it fails it is absent with its reason."""
+    try:
+        return each.read(request, ask, so_far)
+    except AbsentError as error:
+        return Signal(error=str(error))
+    except Exception as error:  # noqa: BLE001  a broken signal must not fail the request (ROUTING.md 2.2)
+        return Signal(error=type(error).__name__)
 
 
 def with_signals(context: Context, signals: Signals) -> Context:

@@ -20,6 +20,8 @@ class Route(Struct, frozen=True, kw_only=True):
     filters: tuple[Filter, ...]
     senses: tuple[Sense, ...] = ()
     """The signals the strategy needs, in an order that satisfies their own needs."""
+    slow: bool = False
+    """Whether a decision waits for one of them (`engine/beside.py`)."""
     policy: Policy = DEFAULT_POLICY
     guarded: Strategy | None = None
     """What chooses where the surface or the caller asks for floors; None = the strategy itself heeds them."""
@@ -61,5 +63,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Strategy, filters and policy for requests that name a model or list candidates; its pool is empty."""
     bare: Mapping[str, str] = {}
     """Well-known ids without provider -> model id, where unique."""
+    signal_deadline_s: float = 0.01
+    """How long a decision waits for signals computed in threads."""
     default_max_tokens: int = 4096
     """Output to reckon with when neither the client nor the model says."""

@@ -294,13 +294,15 @@ class Gateway:
     async def _explain(self, visit: Visit) -> None:
         self._enter(visit)
         raw = await self._body(visit)
-        text = explain(self.engine, self._dialects, raw, visit.inbound, visit.principal, visit.request_id)
+        asked = (visit.inbound, visit.principal, visit.request_id)
+        text = await explain(self.engine, self._dialects, raw, *asked)
         await self._ok(visit, text)
 
     async def _recommend(self, visit: Visit) -> None:
         self._enter(visit)
         asking = Asking(visit.inbound, visit.principal, visit.request_id)
-        await self._ok(visit, recommend(self.engine, self._dialects, await self._body(visit), asking))
+        text = await recommend(self.engine, self._dialects, await self._body(visit), asking)
+        await self._ok(visit, text)
 
     async def _background(self, visit: Visit) -> None:
         self._enter(visit)

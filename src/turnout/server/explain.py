@@ -23,7 +23,7 @@ _DIALECTS = {
 _MEMBERS = ("endpoint", "request", "model", "stream")
 
 
-def explain(
+async def explain(
     engine: Engine,
     dialects: Mapping[str, Dialect],
     raw: bytes,
@@ -47,6 +47,7 @@ def explain(
     name = _DIALECTS[endpoint]
     body = _body(dialects[name], endpoint, tree)
     ask = make_ask(request_id, inbound, body, principal, name)
+    ask = await engine.sensed(body.request, ask)
     return msgspec.json.encode(caller_view(engine.select(body.request, ask), principal))
 
 

@@ -48,7 +48,7 @@ class Asking(Struct, frozen=True):
     request_id: str
 
 
-def recommend(engine: Engine, dialects: Mapping[str, Dialect], raw: bytes, asking: Asking) -> bytes:
+async def recommend(engine: Engine, dialects: Mapping[str, Dialect], raw: bytes, asking: Asking) -> bytes:
     """Rank the models for `{dialect, request}` or `{features}` on the configuration in force; return JSON.
 
     Raises `InvalidRequest` for a malformed envelope, and whatever a real call would raise before it is sent.
@@ -69,7 +69,7 @@ def recommend(engine: Engine, dialects: Mapping[str, Dialect], raw: bytes, askin
         ask = msgspec.structs.replace(ask, prefer=prefer)
         request = msgspec.structs.replace(request, model="auto")
     wanted = Wanted(constraints=envelope.constraints, top_k=envelope.top_k)
-    found = engine.recommend(request, ask, wanted)
+    found = engine.recommend(request, await engine.sensed(request, ask), wanted)
     return msgspec.json.encode(_view(found, asking.principal))
 
 

@@ -10,10 +10,11 @@ Theory of operation.
 """
 
 from collections import Counter
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, Text
+from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.moment import Moment, moment_in
 from turnout.types.signal import Canonical, Signal, Signals
 
@@ -37,6 +38,51 @@ class Sense(Protocol):
 
     def read(self, request: ChatRequest, ask: Ask, so_far: Signals) -> Signal:
         """Return the signal. `so_far` holds the signals computed before it."""
+        ...
+
+
+@runtime_checkable
+class Slow(Protocol):
+    """A sense that may take too long for the thread that serves: it is read beside the event loop."""
+
+    @property
+    def off_loop(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def recall(self, request: ChatRequest, ask: Ask, so_far: Signals) -> Signal | None:
+        """Return the signal where it is known already, at the price of a look-up."""
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A sense that calls an embedding model: the engine makes the call, as it makes those of clients."""
+
+    @property
+    def deadline_s(self) -> float:
+        """How long a decision waits for the answer."""
+        ...
+
+    def recall(self, request: ChatRequest, ask: Ask, so_far: Signals) -> Signal | None:
+        """Return the signal where it is known already, at the price of a look-up."""
+        ...
+
+    def question(self, request: ChatRequest, ask: Ask, so_far: Signals) -> EmbedRequest:
+        """Return the call to make. Raises `AbsentError` where there is nothing to ask."""
+        ...
+
+    def heard(self, request: ChatRequest, so_far: Signals, response: EmbedResponse) -> Signal:
+        """Return the signal in the answer. Raises `AbsentError` for one that cannot be used."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A sense that has something to load before it is read."""
+
+    def prepare(self) -> None:
+        """Load it. Raises `ConfigError`."""
         ...
 
 

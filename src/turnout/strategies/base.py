@@ -293,6 +293,18 @@ class Strategy(Protocol):
         ...
 
 
+class Files(Protocol):
+    """Files of what was learned, opened when a configuration is loaded."""
+
+    def intents(self, path: str) -> tuple[str, ...]:
+        """Return the labels of an intent artifact; the route then has the signal `intent`.
+
+        Raises:
+            ConfigError: It cannot be used.
+        """
+        ...
+
+
 class Setting(Struct, frozen=True, kw_only=True):
     """What is known when a configuration is loaded."""
 
@@ -300,6 +312,8 @@ class Setting(Struct, frozen=True, kw_only=True):
     """The route's deployments, in the declared order."""
     scores: Scores = NO_SCORES
     today: date = EPOCH.date()
+    files: Files | None = None
+    """None = no file can be opened here."""
 
 
 @runtime_checkable

@@ -8,8 +8,10 @@ import numpy as np
 from msgspec import Struct, field
 
 from turnout.learn.base import Encoder, Floats
-from turnout.types.signal import Embedding
+from turnout.types.signal import Embedding, Signals
 
+PREFIX: Final = "embed."
+"""Of the signal of an encoder; its name follows."""
 CACHED: Final = 4_096
 """Texts whose vectors are kept: at 384 numbers of 4 bytes about 8 MB."""
 
@@ -30,9 +32,30 @@ def embedded(encoder: Encoder, windows: Sequence[str]) -> Floats:
         return encoder.embed(windows[0])
     if not windows:
         return np.zeros(encoder.dimensions)
-    mean: Floats = encoder.embed_all(windows).mean(axis=0)
-    length = float(np.sqrt(mean @ mean))
-    return mean / length if length > 0 else mean
+    return _unit(encoder.embed_all(windows).mean(axis=0))
+
+
+def pooled(vectors: Sequence[Sequence[float]]) -> Floats | None:
+    """Return the unit mean of vectors of one length, made unit first; None where one is not finite."""
+    rows = np.asarray(vectors, np.float64)
+    if not np.isfinite(rows).all():
+        return None
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    return _unit((rows / np.where(lengths > 0, lengths, 1.0)).mean(axis=0))
+
+
+def _unit(vector: Floats) -> Floats:
+    length = float(np.sqrt(vector @ vector))
+    return vector / length if length > 0 else vector
+
+
+def first_embedding(so_far: Signals, kinds: Sequence[str]) -> tuple[int, Embedding] | None:
+    """Return the first encoder of a chain that has a vector with words in it, and the vector."""
+    for at, kind in enumerate(kinds):
+        found = so_far.get(PREFIX + kind)
+        if isinstance(found, Embedding) and any(found.vector):
+            return at, found
+    return None
 
 
 class Cache(Struct, eq=False):
