@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from turnout.errors import ConfigError
-from turnout.evaluate.certify import Item, Option, Subject, certify, items_for_more
+from turnout.evaluate.certify import certify, items_for_more
+from turnout.evaluate.certify_items import Item, Option, Subject
 from turnout.evaluate.metrics import generator
 from turnout.learn.calibrate import Promise
 from turnout.learn.certificate import Naive, Observed, Scorer, decode, encode

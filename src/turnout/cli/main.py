@@ -22,6 +22,7 @@ COMMANDS = {
     "background": "turnout.cli.background:background",
     "collect": "turnout.cli.collect:collect",
     "fit": "turnout.cli.fit:fit",
+    "calibrate": "turnout.cli.calibrate:calibrate",
 }
 
 
