@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.engine.allowance import Allowance
+from turnout.engine.lot import Lot
 from turnout.plan import Reduction, Verdict
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
@@ -190,7 +191,7 @@ class Exchange:
     def rng(self) -> Random:
         """The request's generator, seeded with `seed`; made on first use, as most requests draw nothing."""
         if self._rng is None:
-            self._rng = Random(self.seed)  # noqa: S311  balancing, not secrecy
+            self._rng = Lot(self.seed)
         return self._rng
 
     def note_verdict(self, deployment: str, verdict: Verdict) -> None:

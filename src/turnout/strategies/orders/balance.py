@@ -93,14 +93,16 @@ class TwoChoices(Struct, frozen=True, tag="two_choices", kw_only=True, forbid_un
         eligible, n = slate.eligible, len(slate.eligible)
         if n == 1:
             return Arranged(indices=eligible)
-        ranked = sorted(eligible, key=lambda i: wait(slate.candidates[i]))
+        candidates = slate.candidates
+        waits = {i: wait(candidates[i]) for i in eligible}
+        ranked = sorted(eligible, key=waits.__getitem__)
         if not slate.explorable:
             return Arranged(indices=ranked)
         rng = draw.rng
         one, other = rng.randrange(n), rng.randrange(n - 1)
         at = min(one, other + (other >= one))
         return Arranged(
-            indices=[ranked[at], *(i for place, i in enumerate(ranked) if place != at)],
+            indices=[ranked[at], *ranked[:at], *ranked[at + 1 :]],
             propensity=2 * (n - 1 - at) / (n * (n - 1)),
             reason="weighted_draw",
         )

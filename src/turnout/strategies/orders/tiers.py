@@ -1,5 +1,7 @@
 """`tiers`: the first latency tier that somebody meets. Floor 2."""
 
+from bisect import bisect_left
+
 from msgspec import Struct
 
 from turnout.strategies.base import Arranged, Context, Draw, Slate
@@ -41,13 +43,24 @@ class Tiers(Struct, frozen=True, tag="tiers", kw_only=True, forbid_unknown_field
         """Return the eligible candidates by tier, then by falling utility."""
         request = context.request
         streamed = isinstance(request, ChatRequest) and request.stream
-        candidates, utilities = slate.candidates, slate.utilities
-        tiers = {i: self.tier(candidates[i].stats, streamed=streamed) for i in slate.eligible}
-        return Arranged(indices=sorted(slate.eligible, key=lambda i: (tiers[i], -utilities[i])))
+        candidates, utilities, eligible = slate.candidates, slate.utilities, slate.eligible
+        limits, unknown = self.limits_s, self.unknown
+        stats = [candidates[i].stats for i in eligible]
+        tails = [s.ttft_p95_s for s in stats] if streamed else [s.total_p95_s for s in stats]
+        ranked = [
+            (
+                unknown if tail is None or s.n_observed < MIN_OBSERVED else bisect_left(limits, tail),
+                -utilities[i],
+                i,
+            )
+            for i, s, tail in zip(eligible, stats, tails, strict=True)
+        ]
+        ranked.sort()
+        return Arranged(indices=[i for _, _, i in ranked])
 
     def tier(self, stats: Stats, *, streamed: bool) -> int:
         """Return the first tier whose limit the deployment keeps 19 times out of 20."""
         tail = stats.ttft_p95_s if streamed else stats.total_p95_s
         if tail is None or stats.n_observed < MIN_OBSERVED:
             return self.unknown
-        return sum(tail > limit for limit in self.limits_s)
+        return bisect_left(self.limits_s, tail)

@@ -14,7 +14,7 @@ PLAIN_COST = Cost()
 class Scored(Struct, frozen=True):
     """What the scorers and modifiers made of the candidates."""
 
-    utilities: list[float]
+    utilities: Sequence[float]
     columns: list[tuple[str, Sequence[float]]]
     """Name of a term -> its weighted column."""
     quality: Sequence[float] | None
@@ -29,8 +29,7 @@ def scored(
     score: Sequence[Scorer], modify: Sequence[Modifier], context: Context, candidates: Sequence[Candidate]
 ) -> Scored:
     """Ask every scorer and modifier, and add up."""
-    n = len(candidates)
-    utilities = [0.0] * n
+    utilities: Sequence[float] = ()
     columns: list[tuple[str, Sequence[float]]] = []
     qualities: list[tuple[float, Sequence[float]]] = []
     usd: Sequence[float] | None = None
@@ -40,7 +39,7 @@ def scored(
         if weight:
             column = raw if weight == 1 else [weight * x for x in raw]
             columns.append((part.name, column))
-            utilities = [a + b for a, b in zip(utilities, column, strict=True)]
+            utilities = _added(utilities, column)
         if role == "cost":
             usd, lambda_ = raw, (lambda_ or 0.0) + weight
         elif role == "latency":
@@ -59,8 +58,13 @@ def scored(
             psi = (psi or 0.0) + prices.psi
         if column:
             columns.append((modifier.name, column))
-            utilities = [a + b for a, b in zip(utilities, column, strict=True)]
+            utilities = _added(utilities, column)
+    utilities = utilities or [0.0] * len(candidates)
     return Scored(utilities, columns, _mean(qualities), usd, lambda_, mu, psi)
+
+
+def _added(one: Sequence[float], other: Sequence[float]) -> Sequence[float]:
+    return [a + b for a, b in zip(one, other, strict=True)] if one else other
 
 
 def _mean(qualities: Sequence[tuple[float, Sequence[float]]]) -> Sequence[float] | None:

@@ -77,16 +77,25 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
         """Return minus the expected seconds of each call."""
         request = context.request
         streamed = isinstance(request, ChatRequest) and request.stream
+        stats = [c.stats for c in candidates]
+        seen: list[float | None]
         if self.measure == "ttft" or (self.measure == "auto" and streamed):
             prior = self.prior_ttft_s
-            seen = [self._ttft(c.stats) for c in candidates]
+            if self.quantile == 0.5:
+                seen = [s.ttft_p50_s if s.ttft_recent_s is None else s.ttft_recent_s for s in stats]
+            else:
+                seen = [self._ttft(s) for s in stats]
         else:
             prior = self.prior_total_s
-            seen = [self._total(c.stats, context.n_tokens_out) for c in candidates]
-        least = min((s for s in seen if s is not None), default=None)
-        seconds = [expected(s, c.stats, prior, least) for s, c in zip(seen, candidates, strict=True)]
+            seen = [self._total(s, context.n_tokens_out) for s in stats]
+        known = [s for s in seen if s is not None]
+        if len(known) == len(seen) and min([s.n_observed for s in stats], default=0) >= MIN_OBSERVED:
+            seconds = known  # the usual case: every number stands alone
+        else:
+            least = min(known, default=None)
+            seconds = [expected(s, of, prior, least) for s, of in zip(seen, stats, strict=True)]
         if self.damp_failures:
-            seconds = _damped(seconds, candidates)
+            seconds = _damped(seconds, stats)
         return [-s for s in seconds]
 
     def _ttft(self, stats: Stats) -> float | None:
@@ -130,17 +139,17 @@ def quantile(p50_s: float, p95_s: float | None, at: float) -> float:
     return p50_s * exp(log(p95_s / p50_s) / Z_95 * NormalDist().inv_cdf(at))
 
 
-def _damped(seconds: list[float], candidates: Sequence[Candidate]) -> list[float]:
+def _damped(seconds: list[float], stats: Sequence[Stats]) -> list[float]:
     """Add what failures cost: the time to fail and the next one's own time (ROUTING.md 1.1, `Sequence`)."""
-    if len(seconds) < 2 or all((c.stats.error_ratio or 0.0) <= MIN_FAILING for c in candidates):
+    ratios = [s.error_ratio or 0.0 for s in stats]
+    if len(seconds) < 2 or max(ratios) <= MIN_FAILING:
         return seconds
     best, second = sorted(seconds)[:2]
     damped: list[float] = []
-    for own, candidate in zip(seconds, candidates, strict=True):
-        failing = candidate.stats.error_ratio or 0.0
+    for own, of, failing in zip(seconds, stats, ratios, strict=True):
         if failing > MIN_FAILING:
             following = second if own == best else best
-            to_fail = max(own, candidate.stats.ttft_p95_s or own)
+            to_fail = max(own, of.ttft_p95_s or own)
             own = (1 - failing) * own + failing * (to_fail + following)  # noqa: PLW2901  the damped number
         damped.append(own)
     return damped

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from turnout import plan as plans
 from turnout.strategies.base import Context, Slate
+from turnout.types.deployment import Candidate
 
 
 class Single(Struct, frozen=True, tag="single", kw_only=True, forbid_unknown_fields=True):
@@ -45,8 +46,23 @@ class Chain(Struct, frozen=True, tag="sequence", kw_only=True, forbid_unknown_fi
         n = self.max_fallbacks if context.ask.prefer.allow_fallbacks else 0
         if n == 0 or len(indices) == 1:
             return plans.Try(candidates[indices[0]].id)
-        first, rest = candidates[indices[0]], indices[1:]
+        first, others = candidates[indices[0]], indices[1:]
         if self.vendor_first:
-            vendor = first.deployment.vendor.name
-            rest = sorted(rest, key=lambda i: candidates[i].deployment.vendor.name == vendor)
-        return plans.Sequence((plans.Try(first.id), *[plans.Try(candidates[i].id) for i in rest[:n]]))
+            rest = _others_first(first.deployment.vendor.name, [candidates[i] for i in others], n)
+        else:
+            rest = [candidates[i] for i in others[:n]]
+        return plans.Sequence((plans.Try(first.deployment.id), *[plans.Try(c.deployment.id) for c in rest]))
+
+
+def _others_first(vendor: str, ranked: Sequence[Candidate], n: int) -> list[Candidate]:
+    """Return the first n, those of another vendor before those of this one."""
+    others: list[Candidate] = []
+    same: list[Candidate] = []
+    for candidate in ranked:
+        if candidate.deployment.vendor.name != vendor:
+            others.append(candidate)
+            if len(others) == n:
+                return others
+        elif len(same) < n:
+            same.append(candidate)
+    return [*others, *same[: n - len(others)]]
