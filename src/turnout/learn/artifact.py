@@ -165,6 +165,10 @@ class Located(Protocol):
         """Return each vector's cosine to the nearest region."""
         ...
 
+    def home(self, embeddings: Floats) -> NDArray[np.int64]:
+        """Return each vector's nearest region."""
+        ...
+
 
 class Artifact(Struct, frozen=True, eq=False):
     """A fitted model with its card, ready to predict."""
