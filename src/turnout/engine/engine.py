@@ -190,7 +190,7 @@ class Engine:
             request, ask, started=self.clock(), at=at or datetime.now(UTC), seed=self._seeds.getrandbits(32)
         )
 
-    async def sensed(self, request: Request, ask: Ask) -> Ask:
+    async def sensed(self, request: Request, ask: Ask, *, at: datetime | None = None) -> Ask:
         """Return the ask with the signals that a decision must wait for; as it is where there are none.
 
         For `select` and `recommend` on an event loop: they would compute them in its thread.
@@ -198,7 +198,7 @@ class Engine:
         running = self._running
         if running.beside is None:
             return ask
-        exchange = self.exchange(request, ask)
+        exchange = self.exchange(request, ask, at)
         await running.router.sense(exchange, running.beside)
         return exchange.ask
 

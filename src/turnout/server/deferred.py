@@ -138,7 +138,7 @@ class Deferred:
         planned = await self._read(asked.sent, asked.owner)
         if isinstance(planned.request, ChatRequest) and planned.request.stream:
             raise InvalidRequest("a background job is not streamed; leave stream out", param="body.stream")
-        deadline = self._deadline(asked.deadline, planned, now)
+        deadline = await self._deadline(asked.deadline, planned, now)
         booking = await self._book(planned, now, deadline)
         draft = Draft(
             id=f"job_{rest}",
@@ -198,10 +198,10 @@ class Deferred:
             raise NotFound(f"{sent.path[:200]} cannot be asked in the background", param="path")
         return found[0]
 
-    def _deadline(self, wanted: float | datetime | None, planned: Planned, now: datetime) -> datetime:
+    async def _deadline(self, wanted: float | datetime | None, planned: Planned, now: datetime) -> datetime:
         config = self._config()
         if wanted is None:
-            deadline = now + timedelta(seconds=self._default_deadline_s(planned))
+            deadline = now + timedelta(seconds=await self._default_deadline_s(planned))
         else:
             deadline = wanted if isinstance(wanted, datetime) else now + timedelta(seconds=wanted)
         if deadline <= now:
@@ -213,11 +213,11 @@ class Deferred:
             )
         return deadline
 
-    def _default_deadline_s(self, planned: Planned) -> float:
+    async def _default_deadline_s(self, planned: Planned) -> float:
         """Return what the strategy of the request's route says, else the configured time."""
         config, snapshot = self._config(), self._engine.snapshot
         try:
-            route = snapshot.routes.get(self._engine.select(planned.request, planned.ask).route)
+            route = snapshot.routes.get((await self._decide(planned, _now())).route)
         except TurnoutError:
             route = None
         strategy = None if route is None else route.strategy
@@ -232,7 +232,7 @@ class Deferred:
         refusal: TurnoutError | None = None
         for at in instants(slots, earliest, deadline):
             try:
-                options.append(self._option(planned, at))
+                options.append(self._option(await self._decide(planned, at), at))
             except TurnoutError as error:
                 refusal = refusal or error
         if not options:
@@ -245,8 +245,12 @@ class Deferred:
         wait_s = n_ahead / config.max_running * (options[0].span.p50_s or 0.0)
         return book(options, deadline, eta=config.eta, wait_s=wait_s)
 
-    def _option(self, planned: Planned, at: datetime) -> Option:
-        decision = self._engine.select(planned.request, planned.ask, at=at)
+    async def _decide(self, planned: Planned, at: datetime) -> Decision:
+        """Return whom the route would choose at an instant. Raises a `TurnoutError` when it is nobody."""
+        ask = await self._engine.sensed(planned.request, planned.ask, at=at)
+        return self._engine.select(planned.request, ask, at=at)
+
+    def _option(self, decision: Decision, at: datetime) -> Option:
         first = decision.chosen[0]
         deployment = self._engine.snapshot.deployments[first]
         factor = price_factor(deployment.slots, at)
