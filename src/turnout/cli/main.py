@@ -23,6 +23,7 @@ COMMANDS = {
     "collect": "turnout.cli.collect:collect",
     "fit": "turnout.cli.fit:fit",
     "calibrate": "turnout.cli.calibrate:calibrate",
+    "eval": "turnout.cli.eval:eval_",
 }
 
 

@@ -160,6 +160,8 @@ def measured(
     standing = joined([contender.on(fold) for fold in folds])
     forecasts = {}
     for name, forecast in baselines.FORECASTS.items():
+        if contender.card.kind == "baseline" and contender.card.strategy == name:
+            continue  # it is the router
         if clock.allows(name):
             forecasts[name] = np.concatenate([forecast(fold) for fold in folds])
     evidence = _evidence(folds, standing, forecasts, (contender, options))

@@ -31,13 +31,13 @@ from turnout.evaluate.scoreboard_measure import Columns, Sweep
 from turnout.evaluate.simulate import Played, Recorded, simulate
 from turnout.evaluate.simulate_table import Asked, Bench, fitted_prices, observed
 from turnout.plan import to_json
-from turnout.strategies.base import EPOCH, expected_nusd
+from turnout.strategies.base import EPOCH, Uncertain, expected_nusd
 from turnout.strategies.orders.best import EXACT, Best
 from turnout.strategies.pipeline import Pipeline
 from turnout.strategies.pipeline.scored import scored
 from turnout.strategies.shapes.fallback import Chain, Single
 from turnout.types.ask import Ask
-from turnout.types.deployment import Deployment, Stats
+from turnout.types.deployment import Candidate, Deployment, Stats
 from turnout.types.json import Json
 
 NAN = float("nan")
@@ -263,8 +263,8 @@ class Table:
             charges[i, columns] = [NAN if cost is None else cost * 1e-9 for cost in costs]
             if made.quality is not None:
                 quality[i, columns] = made.quality
-                spread = strategy._sd(routed.context, kept)  # noqa: SLF001  the very deviation it ties by
-                if spread is not None:
+                spread = _spread(strategy, routed, kept)
+                if spread:
                     sd[i, columns] = spread
         order = strategy.order
         assert isinstance(order, Best)
@@ -282,6 +282,14 @@ class Table:
             return None
         runs = [self.with_price(price).run(name, with_matrix=False).run for price in prices]
         return Sweep(name, np.array([run.scores for run in runs]), np.array([run.costs for run in runs]))
+
+
+def _spread(strategy: Pipeline, routed: Routed, kept: Sequence[Candidate]) -> Sequence[float]:
+    """Return the deviations that `best` ties by: those of the one scorer of quality, where it knows them."""
+    parts = [part for part in strategy.score if part.role == "quality"]
+    if len(parts) != 1 or not isinstance(parts[0], Uncertain):
+        return ()
+    return parts[0].spread(routed.context, kept)
 
 
 def _decision(item: Asked, routed: Routed, played: Played) -> Decision:
