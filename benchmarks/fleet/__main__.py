@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from benchmarks.fleet import consensus
 from benchmarks.fleet.clock import SCALE
-from benchmarks.fleet.field import Run, Seen, Sums, house, play, warm_up
+from benchmarks.fleet.field import Run, Seen, Sums, house, play, play_here, warm_up
 from benchmarks.fleet.promises import Verdict, verdicts
 from benchmarks.fleet.runs import PROMISES, STRATEGIES, plan
 from benchmarks.machine import facts
@@ -27,8 +27,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
     date: str
     machine: dict[str, str]
-    scale: float | None
-    """Seconds of the script per real second; None = no sockets, on a clock that jumps."""
+    clock: str
+    """What time it was: the processor's own, the wall's, compressed, or one that jumps."""
     n: int
     verdicts: list[Verdict]
     runs: list[Sums]
@@ -45,6 +45,8 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         if options.no_sockets:
             each_run = _without_sockets
+        elif not options.wall:
+            each_run = play_here
         else:
             place = stack.enter_context(house())
             warm_up(place)
@@ -59,7 +61,7 @@ def main() -> int:
     report = Report(
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
         machine=dict(facts({})),
-        scale=None if options.no_sockets else SCALE,
+        clock=_clock(options),
         n=n,
         verdicts=found,
         runs=[each.sums for each in seen],
@@ -78,12 +80,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--strategy", action="append", default=[], choices=names, help="only these")
     parser.add_argument("--n", type=int, help="requests a run")
     parser.add_argument(
+        "--wall", action="store_true", help="two processes on compressed wall-clock time: for an idle machine"
+    )
+    parser.add_argument(
         "--no-sockets", action="store_true", help="on a clock that jumps: a busy machine changes nothing"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the results here")
     parser.add_argument("--check", action="store_true", help="exit 1 when a promise is broken")
     return parser.parse_args()
+
+
+def _clock(options: argparse.Namespace) -> str:
+    if options.no_sockets:
+        return "no sockets, a jumping clock"
+    if options.wall:
+        return f"sockets, wall-clock time: one second is {SCALE:g} s of the script"
+    return "sockets, processor time: what the machine does besides does not count"
 
 
 def _without_sockets(what: Run) -> Seen:
@@ -103,10 +116,7 @@ def _recorded() -> Sequence[Verdict]:
 
 
 def _show(report: Report) -> None:
-    pace = "no sockets, a jumping clock"
-    if report.scale is not None:
-        pace = f"one real second is {report.scale:g} s of the script"
-    print(f"\n{report.n:,} requests a run; {pace}\n")
+    print(f"\n{report.n:,} requests a run; {report.clock}\n")
     print("| promise | target | measured | kept | remark |\n|---|---|---|---|---|")
     for each in report.verdicts:
         kept = {True: "yes", False: "**no**", None: "not measured"}[each.met]

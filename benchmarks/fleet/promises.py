@@ -9,6 +9,9 @@ from benchmarks.fleet.runs import FLOOR
 from benchmarks.fleet.traffic import FIRST_BYTE_S, Sent
 from turnout.types.record import Attempt
 
+TOO_BUSY = 0.25
+"""Share of the clairvoyant time that the harness may add: with more of the same on both sides, any two
+choices look alike, and nothing is said."""
 OUTAGE_SINCE = 30.0
 """When the outages of the scenarios begin, in seconds of the script."""
 
@@ -36,16 +39,27 @@ def verdicts(runs: Sequence[Seen]) -> list[Verdict]:
 
 def _fastest(seen: Seen) -> list[Verdict]:
     sums = seen.sums
-    ratio = sums.mean_ttft_s / sums.clairvoyant_s
-    chosen = _scripted(seen) / sums.clairvoyant_s
+    best, floor_s = sums.clairvoyant_s, max(0.0, sums.floor_s or 0.0)
+    ratio = sums.mean_ttft_s / (best + floor_s)
+    chosen = _scripted(seen) / best
+    busy = floor_s > TOO_BUSY * best
+    harness = (
+        ""
+        if sums.floor_s is None
+        else (
+            f"the harness itself adds {floor_s:.3f} s to every answer, the clairvoyant's too "
+            f"({sums.mean_ttft_s / best:.3f} against the script without it); "
+        )
+    )
     return [
         Verdict(
             promise="fastest: mean TTFT against a clairvoyant choice",
             target="≤ 1.10",
             measured=f"{ratio:.3f}",
-            met=ratio <= 1.10,
-            why=f"{chosen:.3f} by the script of whoever answered: choice alone, without retries and our own "
-            f"time; loop late by {sums.lag_p50_ms:.2f} ms (p50), {sums.lag_p99_ms:.1f} ms (p99)",
+            met=None if busy else ratio <= 1.10,
+            why=("the machine was too busy: " if busy else "")
+            + f"{harness}{chosen:.3f} by the script of whoever answered: choice alone, without retries; "
+            f"loop late by {sums.lag_p50_ms:.2f} ms (p50), {sums.lag_p99_ms:.1f} ms (p99)",
         )
     ]
 

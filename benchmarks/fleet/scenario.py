@@ -249,6 +249,19 @@ SCENARIOS: Mapping[str, Mapping[str, Row]] = {
 }
 
 
+def steadiest(rows: Mapping[str, Row], t: float) -> str:
+    """Return the fastest upstream that plays its curve at an instant and nothing else.
+
+    No tail, no failure, no rate limit: what a call to it takes beyond the script is the harness' own.
+    """
+    plain = {
+        name: row.script.expected(t)
+        for name, row in rows.items()
+        if not row.script.tail and row.script.rps is None and not row.script.failing(t)
+    }
+    return min(plain, key=plain.__getitem__)
+
+
 MOSTLY = 0.5
 """Share of failing calls from which an upstream is no choice, however fast it fails."""
 

@@ -8,7 +8,7 @@ from random import Random
 import msgspec
 from msgspec import Struct
 
-from benchmarks.fleet.scenario import SENSITIVE, Row
+from benchmarks.fleet.scenario import SENSITIVE, Row, steadiest
 from turnout.build import Built, build
 from turnout.config import Config, parse_config
 from turnout.engine.engine import Engine
@@ -41,6 +41,8 @@ class Load(Struct, frozen=True, kw_only=True):
     stream: bool = True
     keep_every: int = 50
     """Keep the Decision of every n-th request."""
+    floor_every: int = 0
+    """On sockets, measure what the harness itself adds beside every n-th request; 0 = never."""
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -132,11 +134,36 @@ def prompt(load: Load, n: int, kind: float) -> str:
     return text.ljust(LONG if long else SHORT, ".")
 
 
-async def _send(engine: Engine, load: Load, n: int, at: float, kind: float) -> Sent:
+async def drive_floor(engine: Engine, rows: Mapping[str, Row], load: Load, start: float) -> list[float]:
+    """Ask whoever plays its script most plainly beside every n-th request; return what came on top of it.
+
+    The engine must be another than the one that is measured, which would learn from these calls. What is
+    returned is the measured time to the first content less the script's own mean.
+    """
+    loop = asyncio.get_running_loop()
+    rng = Random(load.seed)
+    asked: list[tuple[float, asyncio.Task[Sent]]] = []
+    at = 0.0
+    for n in range(load.n):
+        at += rng.expovariate(load.per_s)
+        rng.random()  # as `drive` draws
+        if n % load.floor_every:
+            continue
+        await asyncio.sleep(start + at - loop.time())
+        name = steadiest(rows, at)
+        task = loop.create_task(_send(engine, load, n, at, 1.0, name))
+        asked.append((rows[name].script.expected(at), task))
+    answered = [(expected, (await task).ttft_s) for expected, task in asked]
+    return [ttft_s - expected for expected, ttft_s in answered if ttft_s is not None]
+
+
+async def _send(
+    engine: Engine, load: Load, n: int, at: float, kind: float, model: str = f"turnout/{ROUTE}"
+) -> Sent:
     loop = asyncio.get_running_loop()
     text = prompt(load, n, kind)
     request = ChatRequest(
-        model=f"turnout/{ROUTE}",
+        model=model,
         messages=(Message("user", (Text(text),)),),
         max_tokens=200,
         stream=load.stream,

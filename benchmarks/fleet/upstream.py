@@ -10,7 +10,8 @@ upstreams share two cores with what is measured.
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import msgspec
@@ -254,14 +255,26 @@ class Visit(asyncio.Protocol):
         self._busy = None
 
 
+@asynccontextmanager
+async def listening(house: House) -> AsyncIterator[list[int]]:
+    """Open the sockets on the running loop; yield their ports."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        ports: list[int] = []
+        for place in range(MAX_NAMES):
+            made = await loop.create_server(partial(Visit, house, place), "127.0.0.1", 0, backlog=1024)
+            server = await stack.enter_async_context(made)
+            ports.append(server.sockets[0].getsockname()[1])
+        yield ports
+
+
 async def serve() -> None:
     """Open the sockets, print their ports, and serve until the parent is gone."""
-    loop = asyncio.get_running_loop()
-    house = House()
-    ports: list[int] = []
-    for place in range(MAX_NAMES):
-        server = await loop.create_server(partial(Visit, house, place), "127.0.0.1", 0, backlog=1024)
-        ports.append(server.sockets[0].getsockname()[1])
+    async with listening(House()) as ports:
+        await _serve(ports)
+
+
+async def _serve(ports: list[int]) -> None:
     sys.stdout.write(msgspec.json.encode(ports).decode() + "\n")
     sys.stdout.flush()
     parent = os.getppid()

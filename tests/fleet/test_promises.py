@@ -4,11 +4,11 @@ The same scenarios on real sockets, with twenty thousand requests each: `python 
 """
 
 import pytest
-from benchmarks.fleet import consensus, virtual
+from benchmarks.fleet import consensus, field, virtual
 from benchmarks.fleet.field import Run
 from benchmarks.fleet.promises import verdicts
 from benchmarks.fleet.runs import FLOOR, PROMISES, STRATEGIES
-from benchmarks.fleet.scenario import SCENARIOS, Script, Spell, Upstream, clairvoyant
+from benchmarks.fleet.scenario import SCENARIOS, Script, Spell, Upstream, clairvoyant, steadiest
 from benchmarks.fleet.traffic import Load
 from msgspec.structs import replace
 
@@ -115,6 +115,34 @@ def test_decisions_made_under_fire_are_equal_when_made_again(name):
 def test_the_same_seed_plays_the_same_run():
     one, other = (play("two_choices", replace(MIXED, n=300, keep_every=1000))[0].sums for _ in range(2))
     assert one == other
+
+
+def test_real_sockets_on_the_clock_of_work_add_next_to_nothing():
+    load = replace(PLAIN, n=600, per_s=40.0, floor_every=3)
+    run = field.play_here(Run(name="steady", scenario="steady", strategy=STRATEGIES["fastest"], load=load))
+    assert (run.sums.n_errors, run.sums.n) == (0, 600)
+    assert abs(run.sums.floor_s) < 0.03
+    assert run.sums.calls_per_request == pytest.approx(1.0)
+
+
+def test_what_the_harness_adds_is_added_to_the_clairvoyant_too():
+    run, _ = play("fastest", replace(PLAIN, n=300))
+    sums = replace(run.sums, mean_ttft_s=1.2, clairvoyant_s=1.0)
+    told = [
+        verdicts([replace(run, sums=replace(sums, floor_s=floor_s))])[0]
+        for floor_s in (None, -0.01, 0.1, 0.3)
+    ]
+    assert [(each.measured, each.met) for each in told] == [
+        ("1.200", False),
+        ("1.200", False),
+        ("1.091", True),
+        ("0.923", None),
+    ]
+
+
+def test_the_steadiest_upstream_plays_its_curve_and_nothing_else():
+    assert steadiest(SCENARIOS["mixed"], 10.0) == "amber/small"
+    assert steadiest(SCENARIOS["mixed"], 200.0) == "cedar/large"
 
 
 def test_consensus_of_three_on_recorded_answers_pays_where_foretold(shared):
