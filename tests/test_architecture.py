@@ -22,7 +22,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("codecs", "signals", "strategies", "learn", "guards", "compress"), 2),
     **dict.fromkeys(("transport", "stores"), 3),
     **dict.fromkeys(("layers", "engine", "jobs"), 4),
-    **dict.fromkeys(("config", "compile", "build", "importers"), 5),
+    **dict.fromkeys(("config", "compile", "parts", "build", "importers"), 5),
     **dict.fromkeys(("client", "sync", "server", "evaluate", "testing"), 6),
     **dict.fromkeys(("cli", ""), 7),
 }
@@ -275,7 +275,7 @@ DIALECT_WORDS = {"openai", "anthropic", "gemini"}
 
 VENDOR_WORDS_ALLOWED: dict[str, tuple[set[str], str]] = {
     **dict.fromkeys(
-        ("turnout.config", "turnout.compile", "turnout.build"), (DIALECT_WORDS, "assembly names wire formats")
+        ("turnout.config", "turnout.compile", "turnout.parts", "turnout.build"), (DIALECT_WORDS, "assembly names wire formats")
     ),
     "turnout.importers": (DIALECT_WORDS, "a header that the imported file means by one of its keys"),
     "turnout.server": (DIALECT_WORDS, "the dialects clients speak"),

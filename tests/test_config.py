@@ -242,6 +242,7 @@ KEYWORDS = {
     *("enum", "const", "anyOf", "allOf", "$ref", "$defs", "title", "description", "default", "format"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "uniqueItems"),
     "discriminator",
+    "pattern",
 }
 
 

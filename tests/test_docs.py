@@ -122,7 +122,7 @@ def test_toml_parses(block: Block) -> None:
 def test_yaml_parses_and_a_configuration_is_accepted(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from turnout.build import load_catalog
+    from turnout.parts import load_catalog
     from turnout.compile import compile_snapshot
     from turnout.config import load_config
 

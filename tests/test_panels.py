@@ -2,7 +2,7 @@
 
 import pytest
 
-from turnout.build import load_catalog
+from turnout.parts import load_catalog
 from turnout.compile import compile_snapshot
 from turnout.compile.panels import panel_doubts
 from turnout.config import parse_config

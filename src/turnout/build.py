@@ -6,19 +6,16 @@ The two rings are written here as two lists, read from the outside in, each line
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Protocol, cast
 
-from turnout.catalog.benchmarks import Score, read_scores
-from turnout.catalog.catalog import Catalog, read_overlay
 from turnout.codecs.base import Codec, Dialect
 from turnout.compile import compile_snapshot
 from turnout.config import Config
 from turnout.engine.attempt import Upstreams
-from turnout.engine.engine import Engine, Running, compose
 from turnout.engine.beside import Threads
+from turnout.engine.books import Books, Meter
+from turnout.engine.engine import Engine, Running, compose
 from turnout.engine.exchange import CallLayer, Clock, Exchange, Layer
 from turnout.engine.pace import Pacers, Remembered, share
 from turnout.engine.recommend import Wanted, narrowed
@@ -26,24 +23,33 @@ from turnout.engine.recommend import recommend as rank
 from turnout.engine.route import Router
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
-from turnout.errors import ConfigError
 from turnout.jobs.monitor import Monitor
 from turnout.jobs.probe import Prober, asking
 from turnout.layers.breaker import BreakerLayer
+from turnout.layers.budget import BudgetLayer
 from turnout.layers.concurrency import ConcurrencyLayer, Gates
 from turnout.layers.deadline import DeadlineLayer
 from turnout.layers.journal import JournalLayer
 from turnout.layers.measure import MeasureLayer
+from turnout.layers.quota import QuotaLayer
 from turnout.layers.retry import RetryLayer
 from turnout.layers.spend import SpendLayer
 from turnout.layers.timeouts import TimeoutsLayer
 from turnout.layers.trace import OnEvent, TraceLayer
-from turnout.registry import load
+from turnout.parts import (
+    Upstream,
+    credentials,
+    egress,
+    load_catalog,
+    load_codec,
+    load_dialect,
+    open_books,
+    open_journal,
+    open_transport,
+)
 from turnout.stores.base import Journal
 from turnout.stores.live import Fleet
 from turnout.stores.sightings import sightings_beside
-from turnout.transport.base import Authorise, Transport
-from turnout.transport.guard import Egress, egress_for
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Stats
@@ -54,14 +60,6 @@ UNSEEN = Stats()
 CODECS = ("openai_chat", "anthropic", "gemini")
 
 
-class Upstream(Transport, Protocol):
-    """A transport whose allowed destinations follow the configuration."""
-
-    def allow(self, egress: Egress) -> None:
-        """Replace what may be dialled."""
-        ...
-
-
 class Built:
     """A running engine with what it owns. Must be closed.
 
@@ -69,17 +67,19 @@ class Built:
         config: The configuration in force.
         engine: Serves requests.
         journal: Where Records go; None = not kept.
-        monitor: Watches the routes' certificates.
         pacers: How fast the budgets of routes are spent.
+        monitor: Watches the routes' certificates.
         probes: Asks after deployments that nobody asks.
         transport: The network.
         dialects: What clients may speak, by wire format.
     """
 
     __slots__ = (
+        "_clock",
         "_env",
         "_sharing",
         "_threads",
+        "books",
         "config",
         "dialects",
         "engine",
@@ -99,15 +99,17 @@ class Built:
         self.transport = parts.transport
         codecs: dict[str, Codec] = {name: load_codec(name) for name in CODECS}
         self.dialects: dict[str, Dialect] = {name: load_dialect(name) for name in CODECS}
-        clock = parts.clock
+        clock = self._clock = parts.clock
         fleet = Fleet(config.breaker, budget=config.retry_budget, health=config.health)
         gates = Gates()
         pacers = self.pacers = Pacers()
+        self._threads = Threads(config.signals.threads, config.signals.queue)
+        probes = self.probes = Prober(fleet, clock)
         seen = sightings_beside(config.journal.path if config.journal.enabled else None)
         monitor = self.monitor = Monitor(seen, lambda: self.engine)
-        self._threads = Threads(config.signals.threads, config.signals.queue)
         remembered = Remembered(Sessions(clock), pacers, self._threads, monitor.standings)
-        probes = self.probes = Prober(fleet, clock)
+
+        self.books: Books | None = None
 
         def running(snapshot: Snapshot) -> Running:
             gates.keep(snapshot.deployments)
@@ -116,19 +118,27 @@ class Built:
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
-            calls = call_ring(self.config, fleet, gates, clock)
+            meter = Meter(self._opened(snapshot), snapshot.limits)
+            calls = call_ring(self.config, fleet, gates, clock, meter)
             probes.follow(snapshot, compose(calls, asking(upstreams)), JournalLayer(parts.journal, clock))
             return Running(
                 snapshot,
                 upstreams,
                 fleet,
-                [*request_ring(self.config, parts.journal, clock, on_event, pacers), certify],
+                [*request_ring(self.config, parts.journal, clock, on_event, pacers, meter), certify],
                 calls,
                 remembered,
             )
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
         self._sharing: asyncio.Task[None] | None = None
+
+    def _opened(self, snapshot: Snapshot) -> Books | None:
+        """Return the ledger, opened when the first configuration with a limit comes into force."""
+        if self.books is None and not snapshot.limits.is_empty:
+            self.books = open_books(self.config, self._clock)
+            self.books.start()
+        return self.books
 
     def prepare(self, config: Config) -> Snapshot:
         """Compile another configuration completely, and put nothing in force.
@@ -179,11 +189,21 @@ class Built:
         await self.monitor.shadows.close()
         self._threads.close()
         await self.transport.close()
+        if self.books is not None:
+            await self.books.close()
         if self.journal is not None:
             await self.journal.close()
 
 
-_AT_START = ("background.path", "journal", "egress.max_connections", "egress.proxy", "egress.http2", "log", "signals.threads", "signals.queue")
+_AT_START = (
+    "background.path",
+    "ledger",
+    "journal",
+    "egress.max_connections",
+    "egress.proxy",
+    "egress.http2",
+    "log",
+)
 """Keys that are read only when a process starts."""
 
 
@@ -245,7 +265,12 @@ async def build(
 
 
 def request_ring(
-    config: Config, journal: Journal | None, clock: Clock, on_event: OnEvent | None, pacers: Pacers
+    config: Config,
+    journal: Journal | None,
+    clock: Clock,
+    on_event: OnEvent | None,
+    pacers: Pacers,
+    meter: Meter,
 ) -> list[Layer]:
     """Return the layers around a request, outermost first."""
     key = config.journal.hash_key
@@ -258,10 +283,12 @@ def request_ring(
         JournalLayer(journal, clock, key=None if key is None else key.reveal().encode()[:64]),
         # Around every attempt, wait and fallback.
         DeadlineLayer(clock, config.timeouts.total_s),
+        # Before anything is decided, as a budget may decide; inside the deadline, as a ledger may be slow.
+        QuotaLayer(meter, clock),
     ]
 
 
-def call_ring(config: Config, fleet: Fleet, gates: Gates, clock: Clock) -> list[CallLayer]:
+def call_ring(config: Config, fleet: Fleet, gates: Gates, clock: Clock, meter: Meter) -> list[CallLayer]:
     """Return the layers around an attempt, outermost first."""
     return [
         # Each retry passes all the layers below again.
@@ -270,109 +297,13 @@ def call_ring(config: Config, fleet: Fleet, gates: Gates, clock: Clock) -> list[
         BreakerLayer(fleet, clock),
         # After the breaker, so that nobody queues for a deployment that is down.
         ConcurrencyLayer(gates, clock),
+        # After the queue: what waits sets no money aside.
+        BudgetLayer(meter, clock),
         # After the queue: the time spent waiting is no fault of the upstream.
         TimeoutsLayer(),
         # Innermost: measures what the upstream did, and nothing of ours.
         MeasureLayer(fleet, clock),
     ]
-
-
-def load_codec(name: str) -> Codec:
-    """Return the codec of a wire format."""
-    make = cast("Callable[[], Codec]", load("turnout.codecs", name))  # the group's protocol (registry.py)
-    return make()
-
-
-def load_dialect(name: str) -> Dialect:
-    """Return the dialect of a wire format."""
-    make = cast("Callable[[], Dialect]", load("turnout.dialects", name))  # the group's protocol (registry.py)
-    return make()
-
-
-def load_catalog(config: Config) -> Catalog:
-    """Return the catalogue with the configured corrections. Raises `ConfigError`."""
-    catalog = Catalog.load()
-    if config.benchmarks.files or config.benchmarks.import_path is not None:
-        catalog = catalog.with_scores(load_scores(config))
-    if config.catalog.overlay is None:
-        return catalog
-    path = Path(config.catalog.overlay)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError((f"catalog.overlay: {path} cannot be read: {error.strerror}",)) from None
-    return catalog.overlay(read_overlay(data, str(path)))
-
-
-def load_scores(config: Config) -> tuple[Score, ...]:
-    """Return the user's own benchmark scores. Raises `ConfigError`, one line per faulty row."""
-    found: list[Score] = []
-    for at, name in enumerate(config.benchmarks.files):
-        try:
-            data = Path(name).read_bytes()
-        except OSError as error:
-            raise ConfigError((f"benchmarks.files[{at}]: {name} cannot be read: {error.strerror}",)) from None
-        found += read_scores(data, name)
-    imported = config.benchmarks.import_path
-    if imported is not None and Path(imported).exists():
-        try:
-            found += read_scores(Path(imported).read_bytes(), imported)
-        except OSError as error:
-            problem = f"benchmarks.import_path: {imported} cannot be read: {error.strerror}"
-            raise ConfigError((problem,)) from None
-    return tuple(found)
-
-
-def egress(config: Config, *snapshots: Snapshot) -> Egress:
-    """Return where the deployments live: nothing else can be dialled. Raises `ConfigError`."""
-    deployments = [d for snapshot in snapshots for d in snapshot.deployments.values()]
-    hosts = {host_of(d.url) for d in deployments if d.vendor.allow_http}
-    return egress_for(
-        {d.url for d in deployments},
-        allow_cidrs=config.egress.allow_cidrs,
-        allow_http=[*config.egress.allow_http, *hosts],
-    )
-
-
-def host_of(url: str) -> str:
-    """Return the host of a base URL."""
-    from urllib.parse import urlsplit  # noqa: PLC0415
-
-    return urlsplit(url).hostname or ""
-
-
-def credentials(snapshot: Snapshot) -> Mapping[str, Authorise]:
-    """Return what each deployment presents, bound to its vendor's host."""
-    from turnout.transport.credentials import authorise_for  # noqa: PLC0415
-
-    found: dict[str, Authorise] = {}
-    for deployment in snapshot.deployments.values():
-        if deployment.credential is not None:
-            found[deployment.id] = authorise_for(
-                deployment.vendor.auth, deployment.credential, (host_of(deployment.url),)
-            )
-    return found
-
-
-def open_transport(config: Config, allowed: Egress) -> Upstream:
-    """Open the network as configured."""
-    if config.egress.proxy is not None or config.egress.http2:
-        from turnout.transport.library import LibraryTransport  # noqa: PLC0415  an extra
-
-        return LibraryTransport(allowed, proxy=config.egress.proxy, http2=config.egress.http2)
-    from turnout.transport.http import HttpOptions, HttpTransport  # noqa: PLC0415
-    from turnout.transport.pool import PoolLimits  # noqa: PLC0415
-
-    return HttpTransport(allowed, HttpOptions(pool=PoolLimits(max_connections=config.egress.max_connections)))
-
-
-def open_journal(config: Config) -> Journal:
-    """Open the configured journal. Raises `ConfigError`."""
-    from turnout.stores.spool.journal import SpooledJournal  # noqa: PLC0415
-    from turnout.stores.sqlite import SqliteRows, spool_beside  # noqa: PLC0415
-
-    path = Path(config.journal.path)
-    return SpooledJournal(SqliteRows(path), spool_beside(path), fsync=config.journal.fsync)
 
 
 def decide(config: Config, env: Mapping[str, str], request: ChatRequest, ask: Ask) -> Decision:

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from tests.engine.kit import Turn, rig
-from turnout.build import load_catalog
+from turnout.parts import load_catalog
 from turnout.compile import compile_snapshot
 from turnout.config import parse_config
 from turnout.engine.pace import Pacer, Pacers, period, share

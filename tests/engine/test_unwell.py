@@ -7,7 +7,7 @@ import pytest
 
 from tests.engine.kit import config_for, request
 from turnout import plan as plans
-from turnout.build import load_catalog
+from turnout.parts import load_catalog
 from turnout.compile import compile_snapshot
 from turnout.engine.exchange import Exchange
 from turnout.engine.route import Router

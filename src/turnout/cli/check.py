@@ -49,10 +49,10 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
 
     Exit status 2 and one line per problem when it cannot be used.
     """
-    from turnout.build import credentials, egress, load_catalog
     from turnout.compile import compile_snapshot
     from turnout.compile.panels import panel_doubts
     from turnout.config import json_schema, to_builtins
+    from turnout.parts import credentials, egress, load_catalog
 
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
@@ -62,7 +62,9 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
         return
     import os
 
+    from turnout.cli.certificates import certificate_lines
     from turnout.server.serve import check_bind, check_upstreams
+    from turnout.stores.sightings import sightings_beside
 
     config, path = read_config(config_path)
     snapshot = compile_snapshot(config, load_catalog(config), os.environ)
@@ -79,7 +81,9 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
         click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
     doubts = [line for route in snapshot.routes.values() for line in panel_doubts(route)]
     rules = rule_warnings(snapshot.routes.values())
-    for warning in [*warnings(snapshot.deployments.values()), *rules, *doubts]:
+    seen = sightings_beside(config.journal.path if config.journal.enabled else None)
+    certificates = certificate_lines(snapshot.routes.values(), seen)
+    for warning in [*warnings(snapshot.deployments.values()), *rules, *doubts, *certificates]:
         click.echo(f"turnout: {warning}", err=True)
     n, routes = len(snapshot.deployments), len(snapshot.routes)
     click.echo(f"turnout: {path or 'environment'}: good; deployments: {n}, routes: {routes}", err=True)

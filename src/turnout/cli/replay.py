@@ -37,10 +37,10 @@ PAGE = 1000
 @click.pass_context
 def replay(context: click.Context, db: Path, path: Path, limit: int, *, as_json: bool) -> None:
     """Decide again from Records alone; nothing is sent. Exit code 1 when a decision came out otherwise."""
-    from turnout.build import load_catalog
     from turnout.compile import compile_snapshot
     from turnout.config import load_config
     from turnout.evaluate.replay import replay_all
+    from turnout.parts import load_catalog
 
     config = load_config(path)
     snapshot = compile_snapshot(config, load_catalog(config), {}, credentials=False)

@@ -70,8 +70,8 @@ def roi(
 
     Prices of the configuration come before those of the catalogue; each is printed with its source and date.
     """
-    from turnout.build import load_catalog
     from turnout.evaluate.roi import from_mix, from_records
+    from turnout.parts import load_catalog
 
     if (mix is None) == (db is None):
         raise click.UsageError("give either --mix FILE or --db FILE; --example prints a mix")

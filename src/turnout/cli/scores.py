@@ -44,8 +44,8 @@ def check(files: tuple[Path, ...]) -> None:
 @config_option
 def show(benchmark: str | None, config_path: Path | None) -> None:
     """List the benchmarks that are known, or the scores of one BENCHMARK, best first, with their sources."""
-    from turnout.build import load_catalog
     from turnout.catalog.benchmarks import unknown_benchmark
+    from turnout.parts import load_catalog
 
     known = load_catalog(read_config(config_path)[0]).scores
     if benchmark is None:

@@ -81,7 +81,7 @@ def _supervise(
     config: "Config", sockets: Sequence[socket.socket], process: Callable[[int], "Process"]
 ) -> int:
     """Keep forked workers running until a signal says stop; return the exit status."""
-    from turnout.build import load_catalog
+    from turnout.parts import load_catalog
     from turnout.cli.workers import Supervisor
     from turnout.compile import compile_snapshot
     from turnout.server.serve import run_worker

@@ -17,6 +17,8 @@ from turnout.compile.checks import problems_of
 from turnout.compile.retire import make_retiring
 from turnout.compile.routes import direct_route, make_route, make_surfaces
 from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
+from turnout.config.limits import problems as limit_problems
+from turnout.engine.limits import Limits as Ceilings
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.registry import did_you_mean
@@ -55,6 +57,7 @@ def compile_snapshot(
     surfaces = make_surfaces(config, deployments, catalog.scores, problems) if config.surfaces else {}
     aliases = _aliases(config, models, routes, problems)
     problems.extend(problems_of(config, {d.id: d for d in deployments}, routes))
+    problems.extend(limit_problems(config.budgets, config.quotas, frozenset(routes)))
     if config.default_route is not None and config.default_route not in routes:
         hint = did_you_mean(config.default_route, routes)
         problems.append(f"default_route: no route {config.default_route!r}{hint}")
@@ -76,6 +79,7 @@ def compile_snapshot(
         direct=direct_route(config, deployments, catalog.scores if config.surfaces else NO_SCORES),
         bare=_bare(models),
         signal_deadline_s=config.signals.deadline_s,
+        limits=Ceilings([each.budget for each in config.budgets], [each.quota for each in config.quotas]),
     )
 
 

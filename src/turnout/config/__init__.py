@@ -3,6 +3,7 @@
 Nothing here builds anything: `build.py` turns a `Config` into an engine.
 """
 
+from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.config.read import json_schema, load_config, parse_config, to_builtins
 from turnout.config.shape import (
     BackgroundConfig,
@@ -28,17 +29,20 @@ from turnout.config.shape import (
 __all__ = [
     "BackgroundConfig",
     "BenchmarksConfig",
+    "BudgetConfig",
     "CatalogConfig",
     "CertificateConfig",
     "Config",
     "EgressConfig",
     "JournalConfig",
     "KeyConfig",
+    "LedgerConfig",
     "LimitsConfig",
     "LogConfig",
     "ModelConfig",
     "ProviderConfig",
     "QuirksConfig",
+    "QuotaConfig",
     "RouteConfig",
     "ServerConfig",
     "SurfaceConfig",

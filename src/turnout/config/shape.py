@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
+from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
@@ -31,6 +32,14 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_route: str | None = None
     role: Literal["call", "admin"] = "call"
     """`admin` may also change what the gateway knows, such as benchmark scores."""
+    organisation: str | None = None
+    project: str | None = None
+    team: str | None = None
+    customer: str | None = None
+    """The end customer whose key it is."""
+    names_customers: bool = False
+    """Whether the end user named in a request is believed, and counted as the customer."""
+    tags: tuple[str, ...] = ()
 
 
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -325,6 +334,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     breaker: BreakerConfig = BreakerConfig()
     health: HealthConfig = HealthConfig()
     """When a deployment is asked last, and how it comes back."""
+    budgets: tuple[BudgetConfig, ...] = ()
+    """Who may spend how much."""
+    quotas: tuple[QuotaConfig, ...] = ()
+    """Who may ask how often, for how many tokens, and how many at once."""
+    ledger: LedgerConfig = LedgerConfig()
+    """Where budgets and quotas are counted."""
     journal: JournalConfig = JournalConfig()
     egress: EgressConfig = EgressConfig()
     catalog: CatalogConfig = CatalogConfig()

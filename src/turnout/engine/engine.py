@@ -18,6 +18,7 @@ from turnout.engine.attempt import Upstreams
 from turnout.engine.beside import Beside, Threads
 from turnout.engine.exchange import CallHandler, CallLayer, Clock, Exchange, Handler, Layer, Request
 from turnout.engine.execute import Executor
+from turnout.engine.facts import with_facts
 from turnout.engine.follow import Step
 from turnout.engine.pace import Remembered
 from turnout.engine.recommend import Wanted, narrowed, recommend
@@ -28,6 +29,7 @@ from turnout.engine.snapshot import Snapshot
 from turnout.errors import TurnoutError
 from turnout.stores.live import Fleet
 from turnout.types.ask import Ask
+from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment, Stats
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.recommendation import Recommendation
@@ -186,6 +188,8 @@ class Engine:
 
     def exchange(self, request: Request, ask: Ask, at: datetime | None = None) -> Exchange:
         """Return a new exchange, started now; `at` replaces the instant of its arrival."""
+        if isinstance(request, ChatRequest) and not request.facts.n_messages:
+            request = with_facts(request)
         return Exchange(
             request, ask, started=self.clock(), at=at or datetime.now(UTC), seed=self._seeds.getrandbits(32)
         )

@@ -83,6 +83,13 @@ class Routing(Protocol):
         ...
 
 
+class Room(Struct, frozen=True, kw_only=True):
+    """What the tightest quotas leave: limit, what is left of it, seconds until all of it is back."""
+
+    requests: tuple[int, int, float] | None
+    tokens: tuple[int, int, float] | None
+
+
 class Deadline(Protocol):
     """The limit of a request's total time, in force."""
 
@@ -109,6 +116,7 @@ class Exchange:
         "ask",
         "at",
         "attempts",
+        "certified",
         "committed_at",
         "content_of",
         "deadline",
@@ -125,6 +133,7 @@ class Exchange:
         "policy",
         "reply",
         "request",
+        "room",
         "routing",
         "seed",
         "started",
@@ -143,11 +152,10 @@ class Exchange:
         self.ask = ask
         self.started = started
         """Clock reading of the event loop at arrival."""
-        self.at = at
-        self.seed = seed
-        """Of every random draw made for this request; kept in the Record."""
+        self.at, self.seed = at, seed  # the seed is that of every random draw made for this request
         self.deadline_at: float | None = None
         """Written by the deadline layer: clock reading after which the request fails."""
+        self.room: Room | None = None  # written by the quota layer
         self.deadline: Deadline | None = None
         """Written by the deadline layer; the route station tells it the route's own limit."""
         self.trace_id: str | None = None
@@ -165,6 +173,8 @@ class Exchange:
         """Written by the executor when the plan's next node was used."""
         self.reply: Reply | None = None
         """Written by the engine at commit."""
+        self.certified: str | None = None
+        """Written by the certify layer: how a certified request ended, or why nothing is promised."""
         self.committed_at: float | None = None
         """Written by the layer that records the request: clock reading when the reply was in hand."""
         self.outcome: Outcome | None = None
@@ -177,10 +187,9 @@ class Exchange:
         """Written by the journal layer, where the route stores text."""
         self.under_way: list[UnderWay] = []
         """Written by the measure layer: calls whose Attempt is not written yet."""
-        self.upstream_since = 0.0
-        """Written by the measure layer: clock reading since which at least one call is under way."""
-        self.upstream_s = 0.0
-        """Written by the measure layer: seconds in which at least one call was under way."""
+        self.upstream_since = self.upstream_s = 0.0
+        """Written by the measure layer: clock reading since which at least one call is under way, and seconds
+        in which one was."""
         self.dropped: tuple[str, ...] = ()
         self.warnings: list[str] = []
         self.explain_only = False

@@ -16,6 +16,7 @@ from typing import assert_never
 
 from turnout import plan as plans
 from turnout.engine.exchange import Call, CallHandler, Clock, Exchange, Request, Sleep
+from turnout.engine.facts import with_facts
 from turnout.engine.follow import REASONS, Step, conclude, final, may_follow, whole
 from turnout.engine.race import FanningOut, Hedging
 from turnout.engine.reply import Reply, WholeReply
@@ -70,7 +71,7 @@ class Executor:
         if question is None:
             return None
         try:
-            async with self.call(question.to, exchange, whole(question.request)) as reply:
+            async with self.call(question.to, exchange, whole(with_facts(question.request))) as reply:
                 return await reply.response()
         except TurnoutError:
             exchange.warnings.append("judge_failed")

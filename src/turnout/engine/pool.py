@@ -69,6 +69,8 @@ class Pools:
 
     def pool(self, model: str, ask: Ask) -> Pool:
         """Resolve what a request names, by precedence. Raises `ModelNotFound`."""
+        if ask.downgrade is not None:
+            return msgspec.structs.replace(self._by_route(ask.downgrade), source="budget")
         if (model in AUTO and ask.principal.default_route) or _wishes(ask.prefer):
             return self._preferred(model, ask)
         pool = self._by_name.get(model)

@@ -19,6 +19,7 @@ from turnout.engine.sense import sense, with_signals
 from turnout.engine.snapshot import Place, Route, Snapshot
 from turnout.engine.unwell import Candidates, behind, parted
 from turnout.errors import (
+    BudgetExceeded,
     CapacityExhausted,
     ContextLengthExceeded,
     Forbidden,
@@ -154,6 +155,8 @@ class Router:
             )
         elif pool.pinned:
             choice = msgspec.structs.replace(choice, reason="pinned_by_caller")
+        if ask.downgrade is not None:
+            choice = msgspec.structs.replace(choice, reason="budget_downgrade")
         return Routed(pool, context, candidates, dropped, choice, self._snapshot)
 
     def remember(self, ask: Ask, deployment: str, context: Context) -> None:
@@ -291,6 +294,9 @@ def _nothing_left(
             return UnsupportedParameter(f"no model can do what the request needs: {listing}")
         case "allowed":
             return Forbidden(f"no allowed model is left: {listing}")
+        case "priced" if "over_budget" in first.values():
+            left = (context.ask.left_nusd or 0) * 1e-9
+            return BudgetExceeded(f"what is left of the budget, {left:g} USD, may not be enough: {listing}")
         case "priced" if set(first.values()) == {"price_unknown"}:
             return PriceUnknown(f"the price is not known: {listing}")
         case _:

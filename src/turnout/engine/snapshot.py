@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from turnout.engine.exchange import DEFAULT_POLICY, Policy
+from turnout.engine.limits import NO_LIMITS, Limits
 from turnout.signals.base import Sense
 from turnout.strategies.base import Filter, Strategy, Surface
 from turnout.types.deployment import Deployment
@@ -63,6 +64,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Strategy, filters and policy for requests that name a model or list candidates; its pool is empty."""
     bare: Mapping[str, str] = {}
     """Well-known ids without provider -> model id, where unique."""
+    limits: Limits = NO_LIMITS
+    """Who may spend and use how much."""
     signal_deadline_s: float = 0.01
     """How long a decision waits for signals computed in threads."""
     default_max_tokens: int = 4096

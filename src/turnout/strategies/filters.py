@@ -141,10 +141,10 @@ class Priced(Struct, frozen=True, tag="priced"):
 
     def drop(self, context: Context, candidate: Candidate) -> str | None:
         """Return why the price rules the candidate out, or None."""
-        prefer = context.ask.prefer
+        prefer, left = context.ask.prefer, context.ask.left_nusd
         caps = [c for c in (self.max_cost_usd, _usd(prefer.max_cost_nusd)) if c is not None]
         unit = (prefer.max_price_input_nusd_per_mtok, prefer.max_price_output_nusd_per_mtok)
-        capped = bool(caps) or self.max_cost_per_1k is not None or unit != (None, None)
+        capped = bool(caps) or self.max_cost_per_1k is not None or unit != (None, None) or left is not None
         price = candidate.deployment.model.price
         if price is None:
             return "price_unknown" if capped or self.require_known else None
@@ -154,6 +154,8 @@ class Priced(Struct, frozen=True, tag="priced"):
         worst = cost(Usage(input_uncached=n_in, output_text=context.max_tokens_out), price)
         if caps and worst > min(caps) * 1e9:
             return "too_expensive"
+        if left is not None and worst > left:
+            return "over_budget"
         if self.max_cost_per_1k is not None:
             n_out = context.n_tokens_out
             mean = cost(Usage(input_uncached=n_in, output_text=n_out), price)

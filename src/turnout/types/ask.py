@@ -83,6 +83,10 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Ids of the gateways the request has passed, this one last: sent on, so that a loop is seen (S-18)."""
     warnings: tuple[str, ...] = ()
     """Closed words collected while reading the request (`route_ignored`, …)."""
+    left_nusd: NanoUsd | None = None
+    """What the tightest budget of the caller has left; None = none is kept."""
+    downgrade: str | None = None
+    """Route that a nearly spent budget sends the request to, whatever it named."""
     given: Signals | None = None
     """Signals computed by a caller that keeps the words to itself; None = they are sensed here."""
     extra: Mapping[str, Json] = NOTHING

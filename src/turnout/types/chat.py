@@ -254,7 +254,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     extra: Mapping[str, Json] = NOTHING
     """Top-level fields of the origin format that have no field here, name and value as sent."""
     facts: Facts = Facts()
-    """Filled by the dialect that parsed the request, or by `signals.lexical.facts_of`."""
+    """Filled by the dialect that parsed the request, else by the engine."""
 
 
 class Choice(Struct, frozen=True, kw_only=True):

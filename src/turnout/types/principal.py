@@ -16,6 +16,12 @@ class Principal(Struct, frozen=True, kw_only=True):
     organisation: str | None = None
     project: str | None = None
     team: str | None = None
+    customer: str | None = None
+    """The end customer the key belongs to."""
+    names_customers: bool = False
+    """Whether the end user named in a request is believed and counted as the customer (S-94)."""
+    tags: tuple[str, ...] = ()
+    """Of the key; those in a request select no budget."""
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
     default_route: str | None = None

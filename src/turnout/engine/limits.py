@@ -1,0 +1,213 @@
+"""Which budgets and quotas a request falls under, and what they are called in the ledger. Floor 4.
+
+Theory of operation.
+
+1. A limit is about a level (a key, a team, a model …) and a subject: one of that level, or `*`, each of them
+   by itself. Limits are looked up by level and subject, so their number does not matter to a request.
+2. Who asks is known when the request comes; whom it goes to, attempt by attempt. So limits of callers are
+   looked at before anything is decided, and those of routes, models and providers with each call.
+3. Calendar windows are worked out here, in their zone, and kept until they end; the ledger has the last word
+   on what time it is.
+4. The worst case of a call is what can be billed at most: a token for every character of its text, every
+   output token it may use, at the dearest price that can apply. Text of which a character makes more than
+   one token is corrected when it is settled, as a debt.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias, TypeVar
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from turnout.stores.ledger.base import FOREVER, Fixed, Held, Sliding, Span, Take
+from turnout.types.ask import Ask
+from turnout.types.chat import ChatRequest
+from turnout.types.deployment import Deployment
+from turnout.types.embed import EmbedRequest
+from turnout.types.limits import EACH, Budget, Calendar, Level, Lifetime, Quota, Unit, Window
+from turnout.types.usage import NanoUsd, Usage, cost
+
+Subject: TypeAlias = tuple[Level, str]
+Limit = TypeVar("Limit", Budget, Quota)
+CALLER: Final[frozenset[Level]] = frozenset(
+    ("organisation", "project", "team", "key", "customer", "tag", "surface")
+)
+MESSAGE_TOKENS: Final = 8
+"""Most tokens that a message's role and marks take."""
+MEDIA_TOKENS: Final = 4_000
+"""Most tokens reckoned for a picture, a sound or a document whose size nobody knows."""
+DEFAULT_OUTPUT: Final = 4_096
+"""Output reserved where neither the client nor the catalogue knows a limit."""
+
+
+class Limits:
+    """The budgets and quotas in force. Immutable.
+
+    Args:
+        budgets: Money.
+        quotas: Requests and tokens.
+    """
+
+    __slots__ = ("_budgets", "_levels", "_quotas", "_spans", "budgets", "is_empty")
+
+    def __init__(self, budgets: Sequence[Budget] = (), quotas: Sequence[Quota] = ()) -> None:
+        self._budgets = _by_subject(budgets)
+        self._quotas = _by_subject(quotas)
+        self._spans: dict[Window, Span] = {}
+        self._levels: set[Level] = {each.level for each in budgets} | {each.level for each in quotas}
+        self.budgets: Mapping[str, Budget] = {budget.id: budget for budget in budgets}
+        self.is_empty = not self._levels
+
+    def callers(self, ask: Ask) -> list[Subject]:
+        """Return whom a request is asked by, at every level that any limit is about."""
+        principal, levels = ask.principal, self._levels
+        named: tuple[tuple[Level, str | None], ...] = (
+            ("key", principal.key_id),
+            ("team", principal.team),
+            ("project", principal.project),
+            ("organisation", principal.organisation),
+            ("customer", principal.customer or (ask.end_user if principal.names_customers else None)),
+            ("surface", ask.surface),
+        )
+        found: list[Subject] = [
+            (level, name) for level, name in named if name is not None and level in levels
+        ]
+        if "tag" in levels:
+            found += [("tag", tag) for tag in principal.tags]
+        return found
+
+    def callees(self, deployment: Deployment, route: str | None) -> list[Subject]:
+        """Return whom a call goes to, at every level that any limit is about."""
+        levels = self._levels
+        named: tuple[tuple[Level, str | None], ...] = (
+            ("provider", deployment.vendor.name),
+            ("model", deployment.model.id),
+            ("route", route),
+        )
+        return [(level, name) for level, name in named if name is not None and level in levels]
+
+    def budgets_of(self, subjects: Iterable[Subject]) -> list[tuple[Budget, str]]:
+        """Return the budgets of some subjects, each with the subject whose account it is."""
+        return [(budget, s[1]) for s in subjects for budget in _of(self._budgets, s)]
+
+    def quotas_of(self, subjects: Iterable[Subject]) -> list[tuple[Quota, str]]:
+        """Return the quotas of some subjects, each with the subject whose account it is."""
+        return [(quota, s[1]) for s in subjects for quota in _of(self._quotas, s)]
+
+    def span(self, window: Window, now: float) -> Span:
+        """Return what a window covers at an instant, in Unix seconds."""
+        span = self._spans.get(window)
+        if span is None or (isinstance(span, Fixed) and not span.begins <= now < span.ends):
+            span = self._spans[window] = span_of(window, now)
+        return span
+
+    def take(self, limit: Budget | Quota, subject: str, amount: int, now: float) -> Take:
+        """Return what a limit takes for a request.
+
+        Args:
+            limit: The limit.
+            subject: Whose account.
+            amount: Nano-USD, tokens or requests.
+            now: Unix seconds.
+        """
+        if isinstance(limit, Budget):
+            most = limit.limit_nusd if limit.hard else None
+            return Take(f"usd:{limit.id}:{subject}", self.span(limit.window, now), amount, most)
+        if limit.of == "concurrent":
+            return Take(f"open:{limit.id}:{subject}", Held(), amount, limit.limit)
+        return Take(f"{limit.of}:{limit.id}:{subject}", self.span(limit.window, now), amount, limit.limit)
+
+
+class Worst(Struct, frozen=True):
+    """The most that one call can use."""
+
+    n_in: int
+    n_out: int
+    cost_nusd: NanoUsd | None
+    """None = its price is not known."""
+
+
+def worst_case(request: ChatRequest | EmbedRequest, deployment: Deployment | None) -> Worst:
+    """Return the most a call can use; of no deployment in particular when None."""
+    facts = request.facts
+    n_in = facts.n_chars + MESSAGE_TOKENS * (facts.n_messages + 1) + MEDIA_TOKENS * facts.n_media
+    n_out = 0
+    if isinstance(request, ChatRequest):
+        known = None if deployment is None else deployment.model.max_output
+        n_out = (request.max_tokens or known or DEFAULT_OUTPUT) * (request.n or 1)
+    if deployment is None or deployment.model.price is None:
+        return Worst(n_in, n_out, None)
+    price = deployment.model.price
+    dearest_in = max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0, price.audio_in or 0)
+    dearest_out = max(price.output, price.reasoning or 0, price.audio_out or 0)
+    flat = n_in * dearest_in + n_out * dearest_out + (price.per_request or 0)
+    flat += facts.n_media * (price.per_image or 0)
+    tiered = cost(Usage(input_uncached=n_in, output_text=n_out), price) if price.tiers else 0
+    return Worst(n_in, n_out, NanoUsd(max(-(-flat // 1000), tiered)))
+
+
+def amount_of(quota: Quota, n_in: int, n_out: int) -> int:
+    """Return what a request of these tokens takes from a quota."""
+    match quota.of:
+        case "tokens":
+            return n_in + n_out
+        case "tokens_in":
+            return n_in
+        case "tokens_out":
+            return n_out
+        case _:
+            return 1
+
+
+def span_of(window: Window, now: float) -> Span:
+    """Return what a window covers at an instant, in Unix seconds."""
+    match window:
+        case Lifetime():
+            return Fixed(0.0, FOREVER)
+        case Calendar(unit=unit, zone=zone):
+            return _turn(datetime.fromtimestamp(now, ZoneInfo(zone)), unit)
+        case _:
+            return Sliding(window.seconds)
+
+
+def _turn(at: datetime, unit: Unit) -> Fixed:
+    """Return the turn of the calendar that an instant is in; a day with a change of clocks differs."""
+    zone = at.tzinfo
+    if unit in ("minute", "hour"):
+        seconds = 60 if unit == "minute" else 3600
+        offset = int((at.utcoffset() or timedelta()).total_seconds())
+        begins = (int(at.timestamp()) + offset) // seconds * seconds - offset
+        return Fixed(float(begins), float(begins + seconds))
+    day = datetime(at.year, at.month, at.day, tzinfo=zone)
+    if unit == "day":
+        first, last = day, _plus_days(day, 1)
+    elif unit == "week":
+        first = _plus_days(day, -day.weekday())
+        last = _plus_days(first, 7)
+    elif unit == "month":
+        first = day.replace(day=1)
+        last = first.replace(year=at.year + at.month // 12, month=at.month % 12 + 1)
+    else:
+        first = day.replace(month=1, day=1)
+        last = first.replace(year=at.year + 1)
+    return Fixed(first.timestamp(), last.timestamp())
+
+
+def _plus_days(day: datetime, n: int) -> datetime:
+    """Return midnight so many calendar days away; in aware arithmetic that is the wall clock's."""
+    return day + timedelta(days=n)
+
+
+def _by_subject(limits: Sequence[Limit]) -> dict[Subject, list[Limit]]:
+    found: dict[Subject, list[Limit]] = {}
+    for limit in limits:
+        found.setdefault((limit.level, limit.subject), []).append(limit)
+    return found
+
+
+def _of(limits: dict[Subject, list[Limit]], subject: Subject) -> list[Limit]:
+    return limits.get(subject, []) + limits.get((subject[0], EACH), [])
+
+
+NO_LIMITS: Final = Limits()

@@ -1,0 +1,175 @@
+"""Money, call by call: the worst case is set aside before anything is sent. Floor 4.
+
+Theory of operation.
+
+1. Each attempt reserves for itself, at every level in one step: the caller's budgets and those of the route,
+   the model and the provider it goes to. Retries, hedges, judges and votes are attempts too, so none of them
+   can spend what nobody set aside (SECURITY.md S-95).
+2. It is settled once, when the attempt has been written down: with what it cost, estimated where the upstream
+   did not tell. An attempt that cost nothing gives everything back.
+3. Where a budget applies and no price is known nothing is sent (S-93), unless the operator allows it.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Final
+
+from turnout.engine.books import Books, Meter
+from turnout.engine.limits import amount_of, worst_case
+from turnout.errors import (
+    BudgetExceeded,
+    CapacityExhausted,
+    PriceUnknown,
+    QuotaExceeded,
+    RateLimited,
+    StoreUnavailable,
+    TurnoutError,
+)
+from turnout.layers.base import Call, CallHandler, Clock, Reply, refuse
+from turnout.stores.ledger.base import Refused, Take
+from turnout.types.limits import Budget, Quota, Rolling
+from turnout.types.usage import NanoUsd
+
+SPARE_S: Final = 60.0
+NO_DEADLINE_S: Final = 3600.0
+SHORT_S: Final = 3600.0
+
+
+class BudgetLayer:
+    """Reserves, settles and releases the money of calls.
+
+    Args:
+        meter: The ledger, and what applies to whom.
+        clock: Monotonic seconds.
+    """
+
+    __slots__ = ("_books", "clock", "limits")
+
+    def __init__(self, meter: Meter, clock: Clock) -> None:
+        self._books = meter.books
+        self.limits = meter.limits
+        self.clock = clock
+
+    @property
+    def books(self) -> Books:
+        """The ledger; there is one where something is limited."""
+        assert self._books is not None
+        return self._books
+
+    def __call__(self, inner: CallHandler) -> CallHandler:
+        """Wrap a call handler; none where nothing is limited."""
+        if self.limits.is_empty or self._books is None:
+            return inner
+
+        def handler(call: Call) -> AbstractAsyncContextManager[Reply]:
+            limits, exchange = self.limits, call.exchange
+            route = None if exchange.routing is None else exchange.routing.route
+            callees = limits.callees(call.deployment, route)
+            budgets = limits.budgets_of([*limits.callers(exchange.ask), *callees])
+            quotas = limits.quotas_of(callees)
+            return _Reserved(self, inner, call, budgets, quotas) if budgets or quotas else inner(call)
+
+        return handler
+
+
+class _Reserved:
+    __slots__ = ("_budgets", "_call", "_inner", "_layer", "_lease_s", "_quotas", "_reservation")
+
+    def __init__(
+        self,
+        layer: BudgetLayer,
+        handler: CallHandler,
+        call: Call,
+        budgets: list[tuple[Budget, str]],
+        quotas: list[tuple[Quota, str]],
+    ) -> None:
+        self._layer = layer
+        self._call = call
+        self._budgets = budgets
+        self._quotas = quotas
+        self._inner = handler(call)
+        self._reservation = ""
+        deadline_at = call.exchange.deadline_at
+        left_s = NO_DEADLINE_S if deadline_at is None else max(deadline_at - layer.clock(), 0.0)
+        self._lease_s = left_s + SPARE_S
+
+    async def __aenter__(self) -> Reply:
+        await self._reserve()
+        try:
+            return await self._inner.__aenter__()
+        except BaseException:
+            self._settle()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._inner.__aexit__(kind, error, trace)
+        finally:
+            self._settle()
+
+    async def _reserve(self) -> None:
+        call, layer = self._call, self._layer
+        worst = worst_case(call.request, call.deployment)
+        if worst.cost_nusd is None and self._budgets and not layer.books.allow_unpriced:
+            raise self._refuse(
+                PriceUnknown(f"the price of {call.deployment.model.id} is not known, and a budget applies")
+            )
+        money = worst.cost_nusd or NanoUsd(0)
+        amounts = [amount_of(quota, worst.n_in, worst.n_out) for quota, _ in self._quotas]
+
+        def takes(now: float) -> list[Take]:
+            found = [layer.limits.take(budget, subject, money, now) for budget, subject in self._budgets]
+            for (quota, subject), amount in zip(self._quotas, amounts, strict=True):
+                found.append(layer.limits.take(quota, subject, amount, now))
+            return found
+
+        reservation = f"{call.exchange.ask.request_id}:{call.n}"
+        try:
+            found = await layer.books.reserve(reservation, takes, self._lease_s)
+        except StoreUnavailable as error:
+            raise self._refuse(error) from None
+        if isinstance(found, Refused):
+            raise self._refuse(self._refusal(found, money))
+        self._reservation = reservation
+
+    def _refuse(self, error: TurnoutError) -> TurnoutError:
+        return refuse(self._call, error, self._layer.clock())
+
+    def _refusal(self, refused: Refused, money: NanoUsd) -> TurnoutError:
+        if refused.index < len(self._budgets):
+            budget, _ = self._budgets[refused.index]
+            left = max(budget.limit_nusd - refused.used, 0)
+            return BudgetExceeded(
+                f"the budget of this {budget.level} has {usd(left)} of {usd(budget.limit_nusd)} USD left, "
+                f"and the call may cost up to {usd(money)}",
+                retry_after_s=refused.wait_s,
+            )
+        quota, subject = self._quotas[refused.index - len(self._budgets)]
+        what = f"{quota.limit:,} {quota.of.replace('_', ' ')}"
+        message = f"the limit of {what} for {quota.level} {subject} is reached"
+        if quota.level != "route":  # another model or provider has its own
+            return CapacityExhausted(message, retry_after_s=refused.wait_s)
+        if isinstance(quota.window, Rolling) and quota.window.seconds <= SHORT_S:
+            return RateLimited(message, retry_after_s=refused.wait_s)
+        return QuotaExceeded(message, retry_after_s=refused.wait_s)
+
+    def _settle(self) -> None:
+        if not self._reservation:
+            return
+        reservation, self._reservation = self._reservation, ""
+        call = self._call
+        # Written by the measure layer further in, just now; calls that ran beside it may follow.
+        written = next((a for a in reversed(call.exchange.attempts) if a.n == call.n), None)
+        cost = 0 if written is None else written.cost_nusd or 0
+        usage = None if written is None else written.usage
+        n_in, n_out = (0, 0) if usage is None else (usage.n_input, usage.n_output)
+        amounts = [cost] * len(self._budgets)
+        amounts += [amount_of(quota, n_in, n_out) for quota, _ in self._quotas]
+        self._layer.books.settle(reservation, amounts, self._lease_s)
+
+
+def usd(nano: int) -> str:
+    """Write nano-USD as decimal USD."""
+    return f"{nano / 1e9:.9f}".rstrip("0").rstrip(".")
