@@ -6,12 +6,15 @@
    Sources are taken one after the other, in their order, each beside those already chosen.
 3. A weight above 0 must lower the loss by more than one standard error of the paired difference: ten thousand
    thumbs cannot drown three hundred gold labels, and a source that is wrong loses its voice.
-4. What a source says about a held-out prompt itself is left out while that prompt is judged on.
+4. It must also beat its own placebo, the same labels with their verdicts shuffled, by as much: any labels at
+   all draw predictions towards the middle, which alone can help few gold labels.
+5. What a source says about a held-out prompt itself is left out while that prompt is judged on.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -84,16 +87,20 @@ def choose_weights(fit: Fit, gold: Labels, sources: Sequence[Source], seed: int 
     base = first = held_out_losses(fit, gold, chosen, fold)
     trials: list[Trial] = []
     for source in sources:
-        best, best_weight = base, 0.0
+        better: list[tuple[float, float, Floats]] = []
         for weight in (weight for weight in WEIGHTS if weight <= source.cap):
             losses = base if weight == 0 else held_out_losses(fit, gold, [*chosen, (source, weight)], fold)
             change, error = _paired(losses, base)
             trials.append(_trial(source.name, weight, losses, change, error))
-            if change < -CAUTION * error and np.nanmean(losses) < np.nanmean(best):
-                best, best_weight = losses, weight
-        if best_weight > 0:
-            chosen.append((source, best_weight))
-            base = best
+            if change < -CAUTION * error:
+                better.append((change, weight, losses))
+        placebo = _shuffled(source, seed) if better else source
+        for _, weight, losses in sorted(better, key=lambda each: each[:2]):
+            change, error = _paired(losses, held_out_losses(fit, gold, [*chosen, (placebo, weight)], fold))
+            if change < -CAUTION * error:
+                chosen.append((source, weight))
+                base = losses
+                break
     weights = dict.fromkeys((source.name for source in sources), 0.0)
     weights |= {source.name: weight for source, weight in chosen}
     return Weighing(
@@ -209,6 +216,19 @@ def _rows(labels: Labels, mask: NDArray[np.bool_]) -> Labels:
 def _without(source: Source, held: set[bytes]) -> Source:
     mask = np.array([row.tobytes() not in held for row in source.labels.queries.embeddings], dtype=np.bool_)
     return Source(name=source.name, labels=_rows(source.labels, mask), cap=source.cap)
+
+
+def _shuffled(source: Source, seed: int) -> Source:
+    """Return a source that says the same things about other answers."""
+    rng, labels = np.random.default_rng(seed), source.labels
+    scores, pairs = labels.scores.copy(), labels.pairs
+    known = ~np.isnan(scores)
+    scores[known] = rng.permutation(scores[known])
+    if pairs is not None:
+        pairs = Pairs(pairs.query, pairs.a, pairs.b, rng.permutation(pairs.outcome), pairs.weight)
+    return Source(
+        name=source.name, cap=source.cap, labels=msgspec.structs.replace(labels, scores=scores, pairs=pairs)
+    )
 
 
 def _joined(parts: Sequence[Pairs]) -> Pairs:
