@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from turnout.cli.main import cli
 from turnout.evaluate.metrics import generator
 from turnout.learn.certificate import decode
+from turnout.stores.sightings import sightings_beside
 
 PAIRS = ("id", "g", "reference_score", "score", "reference_cost_nusd", "cost_nusd", "surface", "collected_at")
 ASKED = ("--reference", "large", "--candidate", "small")
@@ -166,3 +167,33 @@ def test_a_certificate_may_be_tied_to_a_route(tmp_path):
     assert made.versions == {"here/large": "large-2026-05", "here/small": "small-2026-05"}
     config.write_text(config.read_text().replace("0.8}}]}", f"0.8}}}}]}}\n    certificate: {{file: {out}}}"))
     assert run("check", "-c", str(config)).exit_code == 0
+
+
+def test_check_says_how_a_certificate_is_doing(tmp_path):
+    config, out = tmp_path / "turnout.yaml", tmp_path / "c.json"
+    data = pairs(tmp_path / "pairs.csv")
+    run("calibrate", "--data", data, "--gaps", "g", *ASKED, "--out", str(out))
+    text = (
+        "providers: {here: {base_url: 'http://127.0.0.1:1/v1', auth: none}}\n"
+        "journal: {path: %s}\n"
+        "models:\n"
+        "  - {model: here/large, id: large}\n"
+        "  - {model: here/small, id: small}\n"
+        "  - {model: here/new, id: new}\n"
+        "routes:\n"
+        "  - name: r\n"
+        "    models: [large, small, new]\n"
+        "    strategy: {type: pipeline, score: [{type: quality, values: {large: 0.9, small: 0.8}}]}\n"
+        "    certificate: {file: %s}\n"
+    )
+    config.write_text(text % (tmp_path / "journal.db", out))
+    made = decode(out.read_bytes())
+    told = run("check", "-c", str(config)).stderr
+    assert f"route r: certificate {made.id}: holds, 29 days left; a mean loss of at most 0.02" in told
+    assert f"certificate {made.id}: never asked first: new" in told
+    sightings = sightings_beside(str(tmp_path / "journal.db"))
+    for _ in range(40):
+        sightings.append(made.id, b'{"loss":1.0}')
+    assert "does not hold: loss_alarm" in run("check", "-c", str(config)).stderr
+    out.write_bytes(out.read_bytes().replace(b'"n":', b'"n": 1', 1))
+    assert "does not hold: changed_document" in run("check", "-c", str(config)).stderr

@@ -6,15 +6,20 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from tests.engine.kit import Turn, config_for, rig
+from tests.engine.kit import Turn, config_for, request, rig
 from tests.learn.test_certificate import certificate as a_certificate
+from turnout.build import build
 from turnout.errors import ConfigError
 from turnout.evaluate.replay import replay
 from turnout.jobs.monitor import TAG
 from turnout.layers.certify import is_drawn
 from turnout.learn.certificate import encode, sealed
 from turnout.learn.monitor import LOSS_ALARM
+from turnout.plan import deployments
 from turnout.stores.base import Query
+from turnout.testing.scripted import ScriptedTransport
+from turnout.types.ask import Ask
+from turnout.types.deployment import Candidate, Stats
 
 NOW = datetime.now(UTC)
 
@@ -206,4 +211,30 @@ async def test_until_there_is_a_certificate_the_reference_answers():
     assert await it.text() == "from the large"
     record = (await it.journal.query(Query())).records[0]
     assert record.decision.certificate.uncertified == "not_calibrated"
+    await it.built.close()
+
+
+async def test_whoever_listens_is_told_under_what_a_request_ended(tmp_path):
+    events = []
+    transport = ScriptedTransport({"large": [LARGE], "small": [SMALL]})
+    made = certificate()
+    built = await build(config(tmp_path, made), {}, transport=transport, on_event=events.append)
+    async with built.engine.open(request(), Ask(request_id="req_1")) as reply:
+        await reply.response()
+    assert [(event.certificate, event.certified) for event in events] == [(made.id, "routed")]
+    await built.close()
+
+
+async def test_an_unwell_reference_is_still_the_reference(tmp_path):
+    it = await certified_rig(tmp_path, quality=0.5)
+    router = it.engine._running.router
+    ask = it.ask()
+    exchange = it.engine.exchange(request(), ask)
+    routed = router.decide(exchange)
+    unwell = tuple(
+        Candidate(c.deployment, Stats(demoted=True)) if c.id == "large/m" else c for c in routed.candidates
+    )
+    again = router.weigh(routed.pool, unwell, routed.context, exchange)
+    assert deployments(again.choice.plan)[0] == "large/m"
+    assert again.choice.certificate.uncertified is None
     await it.built.close()

@@ -64,22 +64,54 @@ class Given(Struct, frozen=True, kw_only=True):
     multiple=True,
     help="Model a request may be routed to; repeat.",
 )
-@click.option("--max-loss", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.02)
-@click.option("--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9)
-@click.option("--method", type=click.Choice(["betting", "clopper-pearson", "crc"]), default="betting")
-@click.option("--order", type=click.Choice(["averaged", "hashed"]), default="averaged")
-@click.option("--unit", type=click.Choice(["request", "session"]), default="request")
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.02,
+    show_default=True,
+    help="Largest mean loss of score; 0.02 is two points.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Of how many samples the promise holds at least.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["betting", "clopper-pearson", "crc"]),
+    default="betting",
+    show_default=True,
+    help="How it is shown; clopper-pearson for scores of 0 and 1, crc only tunes.",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["averaged", "hashed"]),
+    default="averaged",
+    show_default=True,
+    help="Bets over 40 orders of the items, or one: more power where items are few.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["request", "session"]),
+    default="request",
+    show_default=True,
+    help="What the mean is over; session where conversations stick to a model.",
+)
 @click.option("--by-surface", is_flag=True, help="Say what each surface shows by itself.")
 @click.option("--surface", default="", help="Where the sample is from.")
 @click.option("--scorer", default="gold:labels", help="Who scored, KIND:ID; gold, judge, verifier, feedback.")
 @click.option("--gold-overlap", type=click.IntRange(min=0), default=0, help="Items with a gold label too.")
 @click.option("--sampling", default="uniform", help="How the sample was drawn, in words.")
-@click.option("--shadow-share", type=click.FloatRange(0, 1), default=0.02)
+@click.option(
+    "--shadow-share", type=click.FloatRange(0, 1), default=0.02, help="Share compared live; tells delays."
+)
 @click.option(
     "--volume", type=click.FloatRange(min=0), default=0.0, help="Requests a day; tells delays in days."
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the certificate here.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def calibrate(**options: Any) -> None:
     """Certify a router: how much quality it may lose against a reference, and with which confidence.
 

@@ -90,6 +90,7 @@ class _Certified:
         ending = ending_of(exchange, standing.permit)
         if ending is None:
             return
+        exchange.certified = routing.certificate.uncertified or ending
         layer.standings.note(routing.route, routing.certificate, ending)
         if heard is None or heard.failure is not None:
             return

@@ -31,6 +31,10 @@ class AccessEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     """Class word; `client_closed` when the client hung up; None = served."""
     finish: str | None = None
+    certificate: str | None = None
+    """Id of the certificate it was decided under."""
+    certified: str | None = None
+    """How it ended under it: `routed`, `reference`, `failover`, or why nothing was promised."""
     n_attempts: int = 0
     n_fallbacks: int = 0
     n_input: int | None = None
@@ -102,7 +106,8 @@ class _Traced:
     def _tell(self, error: BaseException | None) -> None:
         exchange = self._exchange
         outcome = conclude(exchange, error, self._clock())
-        ask, usage = exchange.ask, outcome.usage
+        ask, usage, routing = exchange.ask, outcome.usage, exchange.routing
+        promise = None if routing is None else routing.certificate
         self._on_event(
             AccessEvent(
                 request_id=ask.request_id,
@@ -111,11 +116,13 @@ class _Traced:
                 endpoint=ask.endpoint,
                 dialect=ask.dialect,
                 key_id=ask.principal.key_id,
-                route=None if exchange.routing is None else exchange.routing.route,
+                route=None if routing is None else routing.route,
                 model=outcome.model,
                 provider=outcome.provider,
                 error=outcome.error,
                 finish=outcome.finish,
+                certificate=None if promise is None else promise.id,
+                certified=exchange.certified,
                 n_attempts=outcome.n_attempts,
                 n_fallbacks=outcome.n_fallbacks,
                 n_input=None if usage is None else usage.n_input,

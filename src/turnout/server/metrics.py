@@ -43,6 +43,26 @@ class Metrics:
         self._fallbacks = Counter(
             "turnout_fallbacks", "Moves to the next node of a plan.", ("route",), registry=registry
         )
+        self._certified = Counter(
+            "turnout_certified_requests",
+            "Requests of routes under a certificate, by how they ended or why nothing is promised.",
+            ("route", "ending"),
+            registry=registry,
+        )
+        self._void = Gauge(
+            "turnout_certificate_void",
+            "1 while a route's certificate does not hold.",
+            ("route",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._evidence = Gauge(
+            "turnout_certificate_evidence",
+            "Log evidence that the promised loss is exceeded; an alarm at log(100).",
+            ("route",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._ttft = _seconds(registry, "ttft_seconds", "Time to first content.")
         self._total = _seconds(registry, "request_seconds", "Time to the last byte.")
         self._overhead = Histogram(
@@ -101,6 +121,8 @@ class Metrics:
             ttft.observe(event.ttft_s)
         total.observe(event.total_s)
         self._overhead.observe(event.overhead_s)
+        if event.certified is not None:
+            self._certified.labels(route, event.certified).inc()
         if event.n_fallbacks:
             self._fallbacks.labels(route).inc(event.n_fallbacks)
 
@@ -134,6 +156,9 @@ class Metrics:
             self._demoted.labels(name, vendors.get(name, "")).set(stats.demoted)
             self._in_flight.labels(name).set(stats.in_flight)
             self._breaker.labels(name).set(_STATES[stats.state])
+        for state in built.monitor.standings.states():
+            self._void.labels(state.route).set(state.void is not None)
+            self._evidence.labels(state.route).set(state.evidence)
         self._open.set(gateway.n_open)
         if built.journal is not None:
             self._spool.set(built.journal.stats().spooled_bytes)
