@@ -71,6 +71,8 @@ async def test_how_a_job_failed_is_raised_where_it_is_waited_for(config, emulato
 
 async def test_what_cannot_be_served_is_refused_when_it_is_handed_in(config):
     async with AsyncClient(config) as client:
+        with pytest.raises(InvalidRequest, match=r"use client\.background"):
+            await client.chat("Hello", model="oai/one", turnout={"background": {}})
         with pytest.raises(ModelNotFound):
             await client.background("Hello", model="oai/none")
         with pytest.raises(InvalidRequest, match="deadline has passed"):

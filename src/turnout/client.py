@@ -351,6 +351,10 @@ def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool
     except TypeError as error:
         raise InvalidRequest(f"messages or parameters hold what JSON cannot say: {error}") from None
     body = OpenAIChatDialect().parse(text)
+    if "background" in body.ours:
+        raise InvalidRequest(
+            "turnout.background: nobody would wait; use client.background(…)", param="turnout.background"
+        )
     ask = Ask(
         request_id=new_request_id(),
         prefer=body.prefer,

@@ -194,6 +194,31 @@ async def test_an_idempotency_key_stands_for_one_job(path):
         assert len(await running.records()) == 1
 
 
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/v1/chat/completions", BODY),
+        ("/anthropic/v1/messages", {"model": "ant/one", "max_tokens": 50, "messages": BODY["messages"]}),
+        ("/v1/embeddings", {"model": "oai/vectors", "input": "hi"}),
+    ],
+)
+async def test_a_request_can_itself_ask_to_be_a_job(path, target, body):
+    async with rig(path) as running:
+        wish = {"deadline": 3600, "idempotency_key": "k"}
+        reply = await call(running, target, {**body, "turnout": {"background": wish}})
+        job = reply.json()
+        assert (reply.status, job["object"], job["path"]) == (202, "background.job", target)
+        found = await ended(running, job["id"])
+        direct = await call(running, target, body)
+        assert (found["state"], set(found["response"]["body"])) == ("done", set(direct.json()))
+        assert (await call(running, target, {**body, "turnout": {"background": wish}})).json()["id"] == job[
+            "id"
+        ]
+        bad = await call(running, target, {**body, "turnout": {"background": {"by": 1}}})
+        assert bad.status == 400
+        assert "turnout.background" in bad.json()["error"]["message"]
+
+
 async def test_a_job_is_its_keys_and_nobody_elses(path):
     async with rig(path, server=KEYS) as running:
         assert (await call(running, "/v1/background", JOB)).status == 401
@@ -296,6 +321,8 @@ async def test_without_a_path_the_error_says_which_key_to_set(rig):
         reply = await call(rig, target, JOB if method == "POST" else None, method=method)
         assert reply.status == 404
         assert reply.json()["error"]["message"].endswith("its operator can set background.path")
+    inside = await call(rig, "/v1/chat/completions", {**BODY, "turnout": {"background": {}}})
+    assert inside.status == 404
 
 
 async def test_jobs_of_a_stopped_gateway_are_run_by_the_next(path):

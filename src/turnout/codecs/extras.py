@@ -58,6 +58,8 @@ class _Turnout(Struct, frozen=True):
     tags: Tags = ()
     metadata: Annotated[Mapping[Name, str], Meta(max_length=16)] = {}
     cascade: Mapping[str, object] | None = None
+    background: Mapping[str, object] | None = None
+    """Read by whoever takes in jobs."""
     samples: Annotated[int, Meta(ge=1, le=16)] | None = None
 
 

@@ -20,22 +20,13 @@ from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.auth import Failures, Gate, pass_on
 from turnout.server.defects import note_defect
-from turnout.server.deferred import Deferred, Opens
+from turnout.server.deferred import Asked, Deferred, Opens
 from turnout.server.explain import explain
-from turnout.server.http import (
-    JSON_TYPE,
-    Disconnected,
-    Kept,
-    RawHeaders,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    respond,
-)
+from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, Receive, Scope, Send, read_body, respond
 from turnout.server.idempotency import Replays
 from turnout.server.ids import new_request_id
 from turnout.server.inbound import read
+from turnout.server.inside import Kept
 from turnout.server.listing import Listing
 from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI, Found, Paths, dialect_of
 from turnout.server.recommend import Asking, recommend
@@ -249,6 +240,9 @@ class Gateway:
         await self._serve(visit, raw, body, GEMINI)
 
     async def _serve(self, visit: Visit, raw: bytes, body: Body, name: str) -> None:
+        if "background" in body.ours and visit.opens is None:
+            await self._hand_in(visit, background.wished(raw, self._came(visit)))
+            return
         answer = self._answers[name]
         opened = self._open(visit, body, name)
         if body.request.stream:
@@ -270,7 +264,11 @@ class Gateway:
         dialect, answer = self._dialects[OPENAI], self._answers[OPENAI]
         assert isinstance(dialect, Embeds)
         raw = await self._body(visit)
-        opened = self._open(visit, dialect.parse_embed(raw), OPENAI)
+        body = dialect.parse_embed(raw)
+        if "background" in body.ours and visit.opens is None:
+            await self._hand_in(visit, background.wished(raw, self._came(visit)))
+            return
+        opened = self._open(visit, body, OPENAI)
         await self._once(visit, raw, "embeddings", lambda: answer.vectors(opened))
 
     def _open(self, visit: Visit, body: Body | EmbedBody, dialect: str) -> Opened:
@@ -306,10 +304,15 @@ class Gateway:
 
     async def _background(self, visit: Visit) -> None:
         self._enter(visit)
-        deferred = background.enabled(self.deferred)
-        raw, key = await self._body(visit), visit.inbound.idempotency_key
-        asked = background.asked(raw, visit.scope["headers"], visit.principal, key)
-        job = await deferred.submit(asked)
+        background.enabled(self.deferred)
+        await self._hand_in(visit, background.asked(await self._body(visit), self._came(visit)))
+
+    def _came(self, visit: Visit) -> background.Came:
+        key, scope = visit.inbound.idempotency_key, visit.scope
+        return background.Came(scope["path"], scope["headers"], visit.principal.key_id or "", key)
+
+    async def _hand_in(self, visit: Visit, asked: Asked) -> None:
+        job = await background.enabled(self.deferred).submit(asked)
         await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)), 202)
 
     async def _jobs(self, visit: Visit) -> None:

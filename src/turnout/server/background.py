@@ -3,7 +3,7 @@
 WIRE.md 3.7. A job belongs to the key that handed it in; to any other it does not exist.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -27,38 +27,51 @@ _NOT_KEPT = KEY_CARRIERS | TRANSPORT | {b"idempotency-key", b"x-turnout-hop"}
 _JSON = (b"content-type", b"application/json")
 
 
-class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
-    path: Annotated[str, Meta(pattern="^/", max_length=512)]
-    body: dict[str, object]
+class Came(Struct, frozen=True):
+    """The request that brought a job."""
+
+    path: str
+    headers: Sequence[tuple[bytes, bytes]]
+    owner: str
+    key: str | None
+    """Idempotency key of its headers, for jobs that hold none."""
+
+
+class _Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline: Annotated[float, Meta(gt=0)] | Annotated[datetime, Meta(tz=True)] | None = None
     """Seconds from now, or an instant with a zone."""
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+
+
+class _Envelope(_Wish, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    path: Annotated[str, Meta(pattern="^/", max_length=512)]
+    body: dict[str, object]
 
 
 class _Raw(Struct, frozen=True):
     body: msgspec.Raw
 
 
-def asked(raw: bytes, headers: Iterable[tuple[bytes, bytes]], principal: Principal, key: str | None) -> Asked:
-    """Read what is handed in.
-
-    Args:
-        raw: `{path, body, deadline, idempotency_key}`.
-        headers: Of the request that brought it; those that say how it wants to be served go with the job.
-        principal: Who hands it in.
-        key: Idempotency key of the headers, for bodies that hold none.
-
-    Raises:
-        InvalidRequest: With the path of the misfit.
-    """
+def asked(raw: bytes, came: Came) -> Asked:
+    """Read `{path, body, deadline, idempotency_key}`. Raises `InvalidRequest` with the path of the misfit."""
     envelope = convert(parse(raw), _Envelope)
-    body = bytes(msgspec.json.decode(raw, type=_Raw).body)
-    kept = tuple((name, value) for name, value in headers if name not in _NOT_KEPT and understood(name))
+    return _asked(envelope.path, bytes(msgspec.json.decode(raw, type=_Raw).body), envelope, came)
+
+
+def wished(raw: bytes, came: Came) -> Asked:
+    """Read a request whose own `turnout.background` asks for a job. Raises `InvalidRequest`."""
+    ours = parse(raw)["turnout"]
+    assert isinstance(ours, Mapping)
+    return _asked(came.path, raw, convert(ours["background"], _Wish, "turnout.background"), came)
+
+
+def _asked(path: str, body: bytes, wish: _Wish, came: Came) -> Asked:
+    kept = tuple((name, value) for name, value in came.headers if name not in _NOT_KEPT and understood(name))
     return Asked(
-        sent=Sent(envelope.path, (_JSON, *kept), body),
-        owner=principal.key_id or "",
-        deadline=envelope.deadline,
-        key=envelope.idempotency_key or key,
+        sent=Sent(path, (_JSON, *kept), body),
+        owner=came.owner,
+        deadline=wish.deadline,
+        key=wish.idempotency_key or came.key,
     )
 
 
