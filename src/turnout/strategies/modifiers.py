@@ -12,6 +12,10 @@ from turnout.types.slot import price_factor
 from turnout.types.usage import Price
 
 NO_PRICES = Prices()
+NEW_TOPIC = "new-topic"
+"""Tag by which a client says that the conversation turns to something else: it may be left here."""
+HELD = 1e6
+"""More than any utility: what leaving costs between boundaries. Finite, so that constraints still rule."""
 
 
 class Sticky(Struct, frozen=True, tag="sticky", kw_only=True, forbid_unknown_fields=True):
@@ -26,17 +30,26 @@ class Sticky(Struct, frozen=True, tag="sticky", kw_only=True, forbid_unknown_fie
     lambda_: float = field(default=0.0, name="lambda")
     """Quality that one USD of lost cache is worth; 0 = the cache is not reckoned with."""
     turns: float = 3.0
-    """Turns expected to follow, this one included."""
+    """Turns expected to follow, this one included; where `survival` says nothing."""
+    survival: tuple[float, ...] = ()
+    """Share of conversations that go on after their first, second, … turn; the last holds for all later ones.
+    The turns to come are reckoned from it: 1 + s + s² + …, of the shares from this turn on."""
+    hold: bool = False
+    """Whether a conversation is left only at a boundary: idle for longer than the cache lives, a request with
+    the tag `new-topic`, or a deployment that a filter, a floor or a limit rules out."""
     cache_ttl_s: float = 300.0
     """A conversation idle for longer has no warm cache, and leaving is free."""
     lock_tools: bool = True
     """Whether results of tool calls go to the deployment that made the calls."""
 
     def __post_init__(self) -> None:
-        if self.psi < 0 or self.lambda_ < 0:
-            raise ValueError("psi and lambda must be at least 0")
-        if self.turns < 1:
+        for name, number in (("psi", self.psi), ("lambda", self.lambda_), ("cache_ttl_s", self.cache_ttl_s)):
+            if not 0 <= number < float("inf"):
+                raise ValueError(f"{name} is {number}; expected a number of at least 0")
+        if not 1 <= self.turns < float("inf"):
             raise ValueError(f"turns is {self.turns}; expected at least 1")
+        if any(not 0 <= share < 1 for share in self.survival):
+            raise ValueError(f"survival is {list(self.survival)}; expected shares of at least 0 and below 1")
 
     @property
     def name(self) -> str:
@@ -55,12 +68,13 @@ class Sticky(Struct, frozen=True, tag="sticky", kw_only=True, forbid_unknown_fie
         here = [c.id == session.deployment for c in candidates]
         if not any(here):
             return None
-        switch = [0.0 if stays else -self.psi for stays in here]
+        leaving = self.psi + (HELD if self.hold and NEW_TOPIC not in context.ask.tags else 0.0)
+        switch = [0.0 if stays else -leaving for stays in here]
         if not self.lambda_:
             return switch
-        n = session.prefix_tokens
+        n, turns = session.prefix_tokens, self.turns_left(session.n_turns)
         return [
-            cost + self.lambda_ * saved_usd(c.deployment.model.price, n, self.turns, warm=stays)
+            cost + self.lambda_ * saved_usd(c.deployment.model.price, n, turns, warm=stays)
             for cost, c, stays in zip(switch, candidates, here, strict=True)
         ]
 
@@ -75,8 +89,30 @@ class Sticky(Struct, frozen=True, tag="sticky", kw_only=True, forbid_unknown_fie
         """No cap."""
         return None
 
+    def turns_left(self, n_turns: int) -> float:
+        """Return how many turns are expected to follow, this one included, after so many."""
+        if not self.survival:
+            return self.turns
+        total, going_on = 1.0, 1.0
+        for share in self.survival[max(0, n_turns) : -1]:
+            going_on *= share
+            total += going_on
+        last = self.survival[-1]
+        return total + going_on * last / (1 - last)
+
     def _warm(self, context: Context) -> bool:
         return context.session is not None and context.session.idle_s <= self.cache_ttl_s
+
+
+def break_even_turns(stay: Price, move: Price) -> float | None:
+    """Return k*: moving a warm prompt pays only if more than this many turns remain (ROUTING.md 7.4).
+
+    None where it never pays or always does: equal or dearer reading, or caching that costs nothing.
+    """
+    if stay.cache_read is None or move.cache_read is None or stay.cache_read <= move.cache_read:
+        return None
+    write = move.input if move.cache_write_5m is None else move.cache_write_5m
+    return (write - move.cache_read) / (stay.cache_read - move.cache_read)
 
 
 def saved_usd(price: Price | None, n_prefix: int, turns: float, *, warm: bool) -> float:
