@@ -23,6 +23,7 @@ def problems_of(
     """Yield what is wrong with names, keys and patterns."""
     yield from _names(config, deployments)
     yield from _patterns(config, deployments.values())
+    yield from _surfaces(config, deployments.values())
     yield from _keys(config, routes)
 
 
@@ -54,6 +55,15 @@ def _patterns(config: Config, deployments: Iterable[Deployment]) -> Iterator[str
         for name in slot.models:
             if not any(fnmatchcase(each, name) for d in made for each in (d.id, d.model.id, d.vendor.name)):
                 yield f"background.slots[{at}].models: {name!r} matches no configured model or provider"
+
+
+def _surfaces(config: Config, deployments: Iterable[Deployment]) -> Iterator[str]:
+    """Yield allow-lists that leave nobody: every request for that place would be refused."""
+    names = {name for d in deployments for name in (d.model.id, d.vendor.name)}
+    for name, row in config.surfaces.items():
+        if row.allow and not any(fnmatchcase(each, glob) for each in names for glob in row.allow):
+            listed = ", ".join(map(repr, row.allow))
+            yield f"surfaces.{name}.allow: {listed} leaves no configured model; name a model or a provider"
 
 
 def _keys(config: Config, routes: Collection[str]) -> Iterator[str]:

@@ -134,6 +134,11 @@ class Priced(Struct, frozen=True, tag="priced"):
     require_known: bool = False
     """Drop a candidate whose price is not known even without a cap."""
 
+    def __post_init__(self) -> None:
+        for name, cap in (("max_cost_usd", self.max_cost_usd), ("max_cost_per_1k", self.max_cost_per_1k)):
+            if cap is not None and not 0 <= cap < float("inf"):
+                raise ValueError(f"{name} is {cap}; expected USD of at least 0")
+
     @property
     def name(self) -> str:
         """Word for Records."""

@@ -1,6 +1,7 @@
 """`tiers`: the first latency tier that somebody meets. Floor 2."""
 
 from bisect import bisect_left
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -24,7 +25,8 @@ class Tiers(Struct, frozen=True, tag="tiers", kw_only=True, forbid_unknown_field
     """Tier of a deployment without enough observations, counted from 0."""
 
     def __post_init__(self) -> None:
-        if not self.limits_s or list(self.limits_s) != sorted(set(self.limits_s)) or self.limits_s[0] <= 0:
+        rising = all(low < high for low, high in pairwise((0.0, *self.limits_s, float("inf"))))
+        if not self.limits_s or not rising:
             raise ValueError("limits_s: expected rising positive seconds")
         if not 0 <= self.unknown <= len(self.limits_s):
             raise ValueError(f"unknown is {self.unknown}; expected 0 to {len(self.limits_s)}")

@@ -28,9 +28,9 @@ class Limit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0 < self.eta < 1:
             raise ValueError(f"eta is {self.eta}; expected between 0 and 1")
-        for value in (self.ttft_s, self.total_s):
+        for name, value in (("ttft_s", self.ttft_s), ("total_s", self.total_s)):
             if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"a limit is {value}; expected positive seconds")
+                raise ValueError(f"{name} is {value}; expected positive seconds")
 
 
 class Feasible(Struct, frozen=True):

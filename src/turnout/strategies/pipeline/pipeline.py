@@ -144,7 +144,8 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         best = getattr(parts[0], "highest", None) if len(parts) == 1 else None
         if self.q_floor is None or not isinstance(best, float) or best >= self.q_floor:
             return []
-        return [f"q_floor is {self.q_floor}; the best model of the route reaches {best:.3g}"]
+        reach = f"the best model of the route reaches {best:.3g}"
+        return [f"q_floor is {self.q_floor}; {reach}: lower it, or add a better model"]
 
     def choose(self, context: Context, candidates: Sequence[Candidate], draw: Draw) -> Choice:
         """Decide. Raises `NoEligibleModel` where its own filters leave nobody, or it is told to `refuse`."""

@@ -51,6 +51,9 @@ class Cheapest(Common, frozen=True, tag="cheapest", kw_only=True):
     max_cost_usd: float | None = None
     """Worst case of one call."""
 
+    def __post_init__(self) -> None:
+        Priced(max_cost_usd=self.max_cost_usd, max_cost_per_1k=self.max_cost_per_1k)
+
     def expand(self) -> Pipeline:
         """Return: utility = minus USD (λ → ∞, μ = 0), fallbacks by rising cost."""
         capped = self.max_cost_per_1k is not None or self.max_cost_usd is not None

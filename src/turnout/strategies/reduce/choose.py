@@ -44,6 +44,8 @@ class Majority(Struct, frozen=True, tag_field="type", tag="majority"):
     """Share of questions on which those who are wrong say the same; read only to foretell, as above."""
 
     def __post_init__(self) -> None:
+        if any(not 0 <= weight < float("inf") for weight in self.weights):
+            raise ValueError(f"weights is {list(self.weights)}; expected numbers of at least 0")
         if not 0 <= self.correlation <= MAX_CORRELATION:
             raise ValueError(f"correlation is {self.correlation}; expected between 0 and {MAX_CORRELATION}")
         if not 0 <= self.alike <= 1:

@@ -26,8 +26,9 @@ class Hedged(Struct, frozen=True, tag="hedge", kw_only=True, forbid_unknown_fiel
     max_fallbacks: int = 5
 
     def __post_init__(self) -> None:
-        if self.default_delay_s < 0 or (self.delay_s is not None and self.delay_s < 0):
-            raise ValueError("delay_s and default_delay_s must be at least 0 seconds")
+        for name, delay in (("delay_s", self.delay_s), ("default_delay_s", self.default_delay_s)):
+            if delay is not None and not 0 <= delay < float("inf"):
+                raise ValueError(f"{name} is {delay}; expected at least 0 seconds")
 
     @property
     def name(self) -> str:
