@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.engine.kit import Rig, Turn, request, said
+from tests.engine.kit import Rig, Turn
 from turnout.build import build
 from turnout.config import parse_config
 from turnout.engine.books import Books, Down
@@ -31,7 +31,6 @@ OTHER = Principal(key_id="k2", team="blue", organisation="acme")
 # most 2 + 8 * 2 tokens in and 50 out.
 IN, OUT = 1000, 10_000
 WORST_NUSD = 18 * IN * 1000 + 50 * OUT * 1000
-COST_NUSD = None
 
 
 async def rig(limits, script=None, models=("a/m", "b/m"), price=True):
@@ -57,11 +56,6 @@ async def rig(limits, script=None, models=("a/m", "b/m"), price=True):
         now = lambda: start + loop.time()  # noqa: E731  Unix seconds that jump with the loop's clock
         built.books.now = built.books.ledger._now = now
     return rigged
-
-
-async def record(rigged):
-    await rigged.journal.flush()
-    return rigged.journal
 
 
 async def used(rigged, *takes):
@@ -158,7 +152,8 @@ async def test_a_model_without_a_price_is_not_asked_under_a_budget():
 
 async def test_thresholds_warn_then_send_to_a_cheaper_route_then_block():
     it = await rig(
-        "budgets:\n  - id: b\n    level: key\n    usd: 1\n    per: lifetime\n    hard: false\n    thresholds:\n"
+        "budgets:\n  - id: b\n    level: key\n    usd: 1\n    per: lifetime\n    hard: false\n"
+        "    thresholds:\n"
         "      - {at: 0.5, action: alert}\n      - {at: 0.8, action: downgrade, route: cheap}\n"
         "      - {at: 1.0, action: block}"
     )
@@ -166,9 +161,8 @@ async def test_thresholds_warn_then_send_to_a_cheaper_route_then_block():
 
     async def spend(share):
         await ledger.reset(["usd:b:k1"])
-        await ledger.reserve(
-            f"s{share}", [Take("usd:b:k1", Fixed(0, 4_102_444_800), int(share * 1e9), None)], lease_s=9e9
-        )
+        take = Take("usd:b:k1", Fixed(0, 4_102_444_800), int(share * 1e9), None)
+        await ledger.reserve(f"s{share}", [take], lease_s=9e9)
         async with it.open(principal=KEY) as reply:
             await reply.response()
         await ledger.settle(f"s{share}", [0])
@@ -353,7 +347,7 @@ async def test_a_settlement_that_is_never_taken_is_counted():
             "budgets[1].id: 'b' is that of budgets[0] already",
         ),
         (
-            "budgets:\n  - {id: b, level: key, usd: 1, thresholds: [{at: 0.5, action: downgrade, route: none}]}",
+            "budgets:\n  - {id: b, level: key, usd: 1, thresholds: [{at: 1, action: downgrade, route: none}]}",
             "budgets[0].thresholds[0].route: there is no route 'none'",
         ),
         (
@@ -384,6 +378,3 @@ def test_a_budget_that_cannot_be_read_names_its_place(row, word):
     (line,) = error.value.problems
     assert "budgets[0]" in line
     assert word in line
-
-
-_ = (request, said)

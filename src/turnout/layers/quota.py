@@ -132,6 +132,10 @@ class _Counted:
                 f"{refused.used} of {quota.limit} requests of this {quota.level} are under way already",
                 retry_after_s=BUSY_S,
             )
+        left = (quota.limit, max(quota.limit - refused.used, 0), wait_s or 0.0)
+        self._exchange.room = Room(
+            requests=left if quota.of == "requests" else None, tokens=None if quota.of == "requests" else left
+        )
         asked = amount_of(quota, worst.n_in, worst.n_out)
         what = f"{quota.limit:,} {quota.of.replace('_', ' ')} for this {quota.level}"
         told = f"{refused.used:,} are used" + (

@@ -55,12 +55,7 @@ class Gate:
         self._pepper = secrets.token_bytes(32)
         self._failures = failures
         """None = addresses are not counted: behind a proxy they are all the proxy's."""
-        self._known = {
-            self._digest(key.secret.reveal()): Principal(
-                key_id=key.name, role=key.role, allow=key.allow, default_route=key.default_route
-            )
-            for key in keys
-        }
+        self._known = {self._digest(key.secret.reveal()): key.principal for key in keys}
 
     def principal(self, presented: tuple[str, ...], address: str = "") -> Principal:
         """Return who presents these credentials.

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from math import ceil
 
-from turnout.engine.exchange import Exchange, Routing
+from turnout.engine.exchange import Exchange, Room, Routing
 from turnout.errors import Retry, TurnoutError
 from turnout.server.http import RawHeaders
 from turnout.types.record import Outcome
@@ -48,6 +49,40 @@ def notices(exchange: Exchange) -> RawHeaders:
     return headers
 
 
+def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:
+    """Return what the tightest quotas leave, as clients of OpenAI read it, and those of Anthropic theirs."""
+    headers: RawHeaders = []
+    for kind, found in ((b"requests", left.requests), (b"tokens", left.tokens)):
+        if found is None:
+            continue
+        limit, remaining, reset_s = found
+        headers += [
+            (b"x-ratelimit-limit-" + kind, b"%d" % limit),
+            (b"x-ratelimit-remaining-" + kind, b"%d" % remaining),
+            (b"x-ratelimit-reset-" + kind, duration(reset_s).encode()),
+        ]
+        if wire == "anthropic":
+            reset = (at + timedelta(seconds=ceil(reset_s))).strftime("%Y-%m-%dT%H:%M:%SZ")
+            headers += [
+                (b"anthropic-ratelimit-" + kind + b"-limit", b"%d" % limit),
+                (b"anthropic-ratelimit-" + kind + b"-remaining", b"%d" % remaining),
+                (b"anthropic-ratelimit-" + kind + b"-reset", reset.encode()),
+            ]
+    return headers
+
+
+def duration(seconds: float) -> str:
+    """Write a time as OpenAI does: `6ms`, `1m30s`, `2h0m1s`."""
+    if seconds < 1:
+        return f"{ceil(seconds * 1000)}ms"
+    whole = ceil(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
 def spent(outcome: Outcome, upstream_s: float) -> RawHeaders:
     """Return the headers known once everything is settled."""
     headers = [
@@ -68,6 +103,8 @@ def failed(error: TurnoutError, exchange: Exchange | None) -> RawHeaders:
         headers.append((b"retry-after", b"%d" % max(1, ceil(wait_s))))
         headers.append((b"retry-after-ms", b"%d" % ceil(wait_s * 1000)))
     headers.append((b"x-should-retry", b"true" if should_retry(error) else b"false"))
+    if exchange is not None and exchange.room is not None:
+        headers += room(exchange.room, exchange.at, wire="")
     if exchange is not None and exchange.routing is not None:
         headers += chosen(exchange.routing, exchange.fallback_reason or exchange.routing.reason)
         headers += effort(exchange)

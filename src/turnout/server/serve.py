@@ -37,6 +37,7 @@ from turnout.server.scores import ScoresFile
 from turnout.server.settings import GatewayKey, ServerSettings
 from turnout.types.deployment import Deployment
 from turnout.types.json import Json
+from turnout.types.principal import Principal
 
 log = logging.getLogger("turnout.server")
 
@@ -127,11 +128,19 @@ def settings_of(config: Config) -> ServerSettings:
         behind_proxy=server.behind_proxy,
         keys=tuple(
             GatewayKey(
-                name=key.name,
                 secret=key.secret,
-                allow=key.allow,
-                default_route=key.default_route,
-                role=key.role,
+                principal=Principal(
+                    key_id=key.name,
+                    role=key.role,
+                    organisation=key.organisation,
+                    project=key.project,
+                    team=key.team,
+                    customer=key.customer,
+                    names_customers=key.names_customers,
+                    tags=key.tags,
+                    allow=key.allow,
+                    default_route=key.default_route,
+                ),
             )
             for key in server.keys
         ),

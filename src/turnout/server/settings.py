@@ -1,21 +1,17 @@
 """How the gateway listens and what it accepts. Floor 6."""
 
-from typing import Literal
-
 from msgspec import Struct
 
+from turnout.types.principal import Principal
 from turnout.types.secret import Secret
 
 
 class GatewayKey(Struct, frozen=True, kw_only=True):
     """A key clients may present, as configured."""
 
-    name: str
     secret: Secret
-    allow: tuple[str, ...] = ()
-    """Globs over model and provider names; empty = all."""
-    default_route: str | None = None
-    role: Literal["call", "admin"] = "call"
+    principal: Principal
+    """Who presents it."""
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
