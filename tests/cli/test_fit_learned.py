@@ -108,7 +108,7 @@ def cells(**changed):
     ("table", "name", "problem"),
     [
         (rows(), "RouterArena-sub10.jsonl", "RouterArena data .its name says so. is for evaluation only"),
-        (cells(dataset="routerarena"), "t.jsonl", "RouterArena data .dataset 'routerarena' in row 7 says so."),
+        (cells(dataset="routerarena"), "t.jsonl", "dataset 'routerarena' in row 7 says so"),
         (
             [row | {"item_id": "1", "category": "c", "metric": "m"} | PRICED for row in rows()],
             "t.jsonl",

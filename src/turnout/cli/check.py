@@ -83,7 +83,8 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
     rules = rule_warnings(snapshot.routes.values())
     seen = sightings_beside(config.journal.path if config.journal.enabled else None)
     certificates = certificate_lines(snapshot.routes.values(), seen)
-    for warning in [*warnings(snapshot.deployments.values()), *rules, *doubts, *certificates]:
+    learned = learned_warnings(snapshot.routes.values())
+    for warning in [*warnings(snapshot.deployments.values()), *rules, *doubts, *certificates, *learned]:
         click.echo(f"turnout: {warning}", err=True)
     n, routes = len(snapshot.deployments), len(snapshot.routes)
     click.echo(f"turnout: {path or 'environment'}: good; deployments: {n}, routes: {routes}", err=True)
@@ -115,6 +116,29 @@ def warnings(deployments: Iterable[Deployment]) -> list[str]:
                 verb = "was retired" if day <= today else "will be retired"
                 hint = f"; use {', '.join(model.successors)}" if model.successors else ""
                 found.append(f"{each.id}: {verb} on {day}{hint}")
+    return found
+
+
+def learned_warnings(routes: Iterable[Route]) -> list[str]:
+    """Return what deserves a look where something learned decides: its end, and whether it speaks at all."""
+    from datetime import UTC, datetime, timedelta
+
+    from turnout.strategies.pipeline import Pipeline
+
+    now = datetime.now(UTC)
+    found: list[str] = []
+    for route in routes:
+        parts = route.strategy.score if isinstance(route.strategy, Pipeline) else ()
+        for part in parts:
+            card = getattr(part, "card", None)
+            if card is None:
+                continue
+            what = f"routes.{route.name}: artifact {getattr(part, 'artifact', '')}"
+            if card.expires <= now + timedelta(days=14):
+                verb = "expired" if card.is_expired(now) else "expires"
+                found.append(f"{what} {verb} on {card.expires:%Y-%m-%d}; fit again")
+            if card.abstain_reason is not None:
+                found.append(f"{what} abstains: {card.abstain_reason}; the best single model is used")
     return found
 
 

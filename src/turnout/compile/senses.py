@@ -1,15 +1,19 @@
 """The senses of a route: what its strategy needs, each after what it needs itself. Floor 5."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from turnout.config import Config
 from turnout.errors import ConfigError
 from turnout.registry import load, names
 from turnout.signals.base import Prepared, Sense
-from turnout.strategies.base import Strategy
+from turnout.strategies.base import OnExpired, Strategy
 from turnout.types.moment import MOMENT
+
+if TYPE_CHECKING:
+    from turnout.learn.artifact import Artifact
 
 EMBED: Final = "embed."
 REMOTE: Final = "embed.remote"
@@ -44,6 +48,29 @@ class RouteFiles:
             raise ConfigError(("artifact: one route holds one intent artifact; this is the second",))
         self.senses.update(made)
         return model.labels
+
+    def learned(self, path: str, on_expired: OnExpired) -> "Artifact":
+        """Return an artifact of predicted quality. Raises `ConfigError`."""
+        from turnout.learn.artifact import decode, decode_card  # noqa: PLC0415  as above
+        from turnout.signals.canonical.wrappers import EDITION  # noqa: PLC0415
+        from turnout.signals.embed import encoder_of  # noqa: PLC0415
+
+        try:
+            arrays, card = Path(path).read_bytes(), Path(path).with_suffix(".json").read_bytes()
+        except OSError as error:
+            raise ConfigError((f"artifact: {error.filename} cannot be read: {error.strerror}",)) from None
+        try:
+            name = decode_card(card).encoder.name
+            return decode(
+                arrays,
+                card,
+                now=datetime.now(UTC),
+                on_expired=on_expired,
+                encoder=None if name == "remote" else encoder_of(name).id,
+                canonicaliser=str(EDITION),
+            )
+        except ConfigError as error:
+            raise ConfigError(tuple(f"artifact: {path}: {line}" for line in error.problems)) from None
 
 
 def senses_of(

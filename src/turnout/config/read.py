@@ -21,6 +21,8 @@ from turnout.errors import ConfigError
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 
+ARTIFACT = "artifact"
+"""Key that names a file of something learned, wherever it stands."""
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 
 
@@ -40,11 +42,23 @@ def load_config(path: str | Path, env: Mapping[str, str] | None = None) -> Confi
         raise ConfigError((f"{path}: is not UTF-8 text",)) from None
     except OSError as error:
         raise ConfigError((f"{path}: cannot be read: {error.strerror}",)) from None
-    return parse_config(text, env=os.environ if env is None else env, where=str(path))
+    return parse_config(text, env=os.environ if env is None else env, where=str(path), folder=path.parent)
 
 
-def parse_config(text: str, *, env: Mapping[str, str], where: str = "config") -> Config:
-    """Read a configuration from YAML text. Raises `ConfigError`."""
+def parse_config(
+    text: str, *, env: Mapping[str, str], where: str = "config", folder: Path | None = None
+) -> Config:
+    """Read a configuration from YAML text.
+
+    Args:
+        text: The document.
+        env: What `${env:NAME}` stands for.
+        where: Name of the document in messages.
+        folder: Where it lies: artifacts are named relative to it.
+
+    Raises:
+        ConfigError: One line per problem.
+    """
     problems: list[str] = []
     try:
         tree = _interpolate(_yaml(text, where), env, "", problems)
@@ -53,6 +67,8 @@ def parse_config(text: str, *, env: Mapping[str, str], where: str = "config") ->
     if problems:
         raise ConfigError(tuple(f"{where}: {problem}" for problem in problems))
     tree = tree if tree is not None else {}
+    if folder is not None:
+        tree = _beside(tree, folder)
     try:
         return convert(tree)
     except msgspec.ValidationError as error:
@@ -122,6 +138,18 @@ def _yaml(text: str, where: str) -> Json:
     except ValueError as error:  # a date such as 2026-13-01
         raise ConfigError((f"{where}: not valid YAML: {error}",)) from None
     return tree
+
+
+def _beside(tree: Json, folder: Path) -> Json:
+    """Return the tree with the files of artifacts as they are found from where the process runs."""
+    if isinstance(tree, Mapping):
+        return {
+            key: str(folder / item)
+            if key == ARTIFACT and isinstance(item, str) and item
+            else _beside(item, folder)
+            for key, item in tree.items()
+        }
+    return [_beside(item, folder) for item in tree] if isinstance(tree, list) else tree
 
 
 def _interpolate(tree: Json, env: Mapping[str, str], path: str, problems: list[str]) -> Json:

@@ -23,6 +23,10 @@ from msgspec import Struct
 
 from turnout.catalog.benchmarks import NO_SCORES, Scores
 from turnout.plan import Plan
+from turnout.strategies.given import Files as Files  # noqa: PLC0414  part of the contract below, as the next two
+from turnout.strategies.given import OnExpired as OnExpired  # noqa: PLC0414
+from turnout.strategies.given import Pace as Pace  # noqa: PLC0414
+from turnout.strategies.given import Surface as Surface  # noqa: PLC0414
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, ToolResult
 from turnout.types.deployment import Candidate, Deployment
@@ -37,30 +41,6 @@ Z_90 = 1.2816
 """One-sided 90 % quantile of the normal: LCB = q - Z_90 * sd (ROUTING.md 3.5, delta = 0.1)."""
 Role = Literal["quality", "cost", "latency", "load", "rank"]
 """What a scorer measures. Floors look at `quality`, λ is the weight of `cost`, μ that of `latency`."""
-
-
-class Pace(Struct, frozen=True, kw_only=True):
-    """What the budget pacer says at this moment (ROUTING.md 1.5)."""
-
-    lambda_: float
-    """Quality per USD."""
-    cap_nusd: NanoUsd | None = None
-    """Expected cost of one request that keeps the plan; None = no such bound."""
-
-
-class Surface(Struct, frozen=True, kw_only=True):
-    """Rules of a product place. They win over any strategy."""
-
-    name: str
-    q_floor: float | None = None
-    safety_floor: float | None = None
-    ttft_s: float | None = None
-    total_s: float | None = None
-    eta: float = 0.05
-    """Share of requests that may miss the limits above."""
-    max_cost_usd: float | None = None
-    visibility: Literal["user", "background"] = "user"
-    allow: tuple[str, ...] = ()
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -141,6 +121,15 @@ class Scorer(Protocol):
 
     def score(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
         """Return len(candidates) numbers: quality in [0, 1], minus USD, minus seconds. NaN = cannot say."""
+        ...
+
+
+@runtime_checkable
+class Abstaining(Protocol):
+    """A scorer that sometimes declines to say anything about a request."""
+
+    def abstained(self, context: Context) -> str | None:
+        """Return why it fell back on what it says without having read the request; None: it did not."""
         ...
 
 
@@ -289,18 +278,6 @@ class Strategy(Protocol):
         """Decide among candidates that passed every filter (at least one). Pure.
 
         The plan names only ids in `candidates`.
-        """
-        ...
-
-
-class Files(Protocol):
-    """Files of what was learned, opened when a configuration is loaded."""
-
-    def intents(self, path: str) -> tuple[str, ...]:
-        """Return the labels of an intent artifact; the route then has the signal `intent`.
-
-        Raises:
-            ConfigError: It cannot be used.
         """
         ...
 

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from turnout.errors import ConfigError, NoEligibleModel
 from turnout.strategies.base import (
+    Abstaining,
     Arranged,
     Bindable,
     Choice,
@@ -265,7 +266,15 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
             explored=arranged.explored,
             quality=Lazy(lambda: _finite(candidates, facts.quality)),
             sd=Lazy(lambda: _finite(candidates, facts.sd)),
+            abstained=_abstained(self.score, context),
         )
+
+
+def _abstained(score: Sequence[Scorer], context: Context) -> str | None:
+    for part in score:
+        if part.role == "quality" and isinstance(part, Abstaining):
+            return part.abstained(context)
+    return None
 
 
 def _permitted(allowed: Feasible, ruling: Ruling) -> Feasible:

@@ -4,16 +4,19 @@ A threshold on how hard a request is has no natural value: it is either written,
 traffic that may go to the stronger tier and the values observed on own traffic (ROUTING.md 1.5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
+from typing import Literal
 
 import msgspec
 
+from turnout.strategies.orders.best import EXACT, Best
 from turnout.strategies.orders.tiers import Tiers
 from turnout.strategies.pipeline import Pipeline
 from turnout.strategies.presets.base import Common
 from turnout.strategies.scorers.complexity import Complexity
 from turnout.strategies.scorers.cost import Cost
+from turnout.strategies.scorers.rank import Constant
 from turnout.strategies.shapes.fallback import Chain
 
 TIE_LAMBDA = 1e-6
@@ -66,8 +69,15 @@ class Threshold(Common, frozen=True, tag="threshold", kw_only=True):
     strong_share: float | None = None
     """Share of requests for the strong one. Needs `sample`."""
     sample: tuple[float, ...] = ()
+    """Values of the signal, or predicted gaps, on at least 500 own requests."""
     signal: str = "complexity"
     default: float = 0.5
+    artifact: str | None = None
+    """File that `turnout fit learned` wrote: the score is then the strong model's predicted quality minus
+    the weak one's. None = the signal is the score."""
+    names: Mapping[str, str] = {}
+    """Deployment or model id -> what the artifact calls it, where that differs."""
+    on_expired: Literal["refuse", "warn"] = "refuse"
 
     def __post_init__(self) -> None:
         if (self.threshold is None) == (self.strong_share is None):
@@ -76,7 +86,9 @@ class Threshold(Common, frozen=True, tag="threshold", kw_only=True):
             _check_shares((1 - self.strong_share, self.strong_share), 2, self.sample)
 
     def expand(self) -> Pipeline:
-        """Return the two tiers."""
+        """Return the two tiers; with an artifact: utility = predicted quality, the weak one's raised by τ."""
+        if self.artifact is not None:
+            return self._learned(self.artifact)
         shares = None if self.strong_share is None else (1 - self.strong_share, self.strong_share)
         return msgspec.structs.replace(
             ByComplexity(
@@ -96,6 +108,19 @@ class Threshold(Common, frozen=True, tag="threshold", kw_only=True):
             ).expand(),
             label="threshold",
         )
+
+    def _learned(self, artifact: str) -> Pipeline:
+        threshold = self.threshold
+        if threshold is None:
+            share = self.strong_share or 0.0
+            threshold = thresholds_for((1 - share, share), self.sample)[0]
+        # Imported here: tiers by a signal need no numpy.
+        from turnout.strategies.scorers.learned import Learned  # noqa: PLC0415
+
+        predicted = Learned(artifact=artifact, names=self.names, on_expired=self.on_expired)
+        # Exactly at the threshold the strong one is asked, although equal utilities go to the cheaper.
+        raised = Constant(values={self.weak: threshold - 2 * EXACT})
+        return self.pipeline("threshold", (predicted, raised), order=Best(tie_band=0.0))
 
 
 class SloTiers(Common, frozen=True, tag="slo_tiers", kw_only=True):

@@ -1,0 +1,174 @@
+"""`learned`: predicts from the words of the request, says how sure it is, and knows when to be silent."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.strategies.kit import Fixed, candidate, choose, context
+from turnout.errors import ConfigError
+from turnout.evaluate.queries import queries
+from turnout.learn.artifact import Artifact, Card, CardDomain, CardEncoder, CardModel
+from turnout.learn.base import Labels
+from turnout.learn.encoders.vectors import packed
+from turnout.learn.features import HashEmbedder
+from turnout.learn.pooled_fit import PooledLogistic
+from turnout.strategies.base import Setting, Surface
+from turnout.strategies.rows import ready
+from turnout.strategies.scorers.learned import Learned
+from turnout.types.signal import Embedding, Signal
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+SUMS, POEMS = "solve the equation for x number", "write a sonnet about the sea number"
+MODELS = ("acme/large", "beta/small")
+ENCODER = HashEmbedder()
+
+
+def fitted():
+    prompts = [f"{text} {i}" for i in range(100) for text in (SUMS, POEMS)]
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]] * 100)
+    labels = Labels(models=MODELS, queries=queries(prompts, ENCODER), scores=scores)
+    model = PooledLogistic(embedding=1.0, regions=1.0, measures=30.0, calibration="off").fit(labels)
+    near = model.nearness(labels.queries.embeddings)
+    card = Card(
+        kind="pooled",
+        created=NOW,
+        expires=NOW + timedelta(days=90),
+        turnout_version="0",
+        encoder=CardEncoder(name="hash", id=ENCODER.id, dimensions=256),
+        canonicaliser="1",
+        models=(
+            CardModel(id=MODELS[0], mean=0.55, n_labels=200, surfaces={"verse": 0.2}),
+            CardModel(id=MODELS[1], mean=0.45, n_labels=200, surfaces={"verse": 0.8}),
+        ),
+        data=(),
+        domain=CardDomain(ood_cosine=float(near.min()) - 0.01),
+        npz_sha256="ab" * 32,
+    )
+    return Artifact(card, model)
+
+
+ARTIFACT = fitted()
+
+
+class Shelf:
+    """Files that hold one artifact."""
+
+    def __init__(self, artifact=ARTIFACT):
+        self.artifact = artifact
+
+    def intents(self, path):
+        return ()
+
+    def learned(self, path, on_expired):
+        assert (path, on_expired) == ("a.npz", "refuse")
+        return self.artifact
+
+
+def strategy(row, candidates, artifact=ARTIFACT):
+    problems = []
+    setting = Setting(pool=tuple(c.deployment for c in candidates), files=Shelf(artifact))
+    made = ready(row, "strategy", setting, problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return made
+
+
+def asked(prompt, **fields):
+    row = queries([prompt], ENCODER)
+    vector = Embedding(value=ENCODER.id, vector=packed(row.embeddings[0]))
+    return context(signals={"embed.hash": vector}, **fields)
+
+
+POOL = tuple(candidate(name) for name in MODELS)
+
+
+def scorer(pool=POOL, artifact=ARTIFACT, **fields):
+    setting = Setting(pool=tuple(c.deployment for c in pool), files=Shelf(artifact))
+    return Learned(artifact="a.npz", **fields).bind(setting)
+
+
+def test_it_predicts_who_answers_well():
+    part = scorer()
+    sums, poems = part.score(asked(f"{SUMS} 7"), POOL), part.score(asked(f"{POEMS} 7"), POOL)
+    assert sums[0] - sums[1] > 0.3
+    assert poems[1] - poems[0] > 0.3
+    assert all(0 < sd < 0.3 for sd in part.spread(asked(f"{SUMS} 7"), POOL))
+    assert part.abstained(asked(f"{SUMS} 7")) is None
+
+
+def test_columns_follow_the_candidates_of_the_request():
+    part = scorer()
+    assert part.score(asked(f"{SUMS} 7"), POOL[::-1]) == part.score(asked(f"{SUMS} 7"), POOL)[::-1]
+    assert part.score(asked(f"{SUMS} 7"), POOL[1:]) == part.score(asked(f"{SUMS} 7"), POOL)[1:]
+
+
+def test_it_needs_the_vector_of_its_encoder_and_the_signals_of_its_measures():
+    assert scorer().needs == {"embed.hash", "canonical", "lexical", "has.code", "has.math", "wants.json"}
+    assert scorer().artifact_sha256 == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason"),
+    [
+        ({}, "no_vector"),
+        ({"embed.hash": Signal(error="deadline")}, "no_vector"),
+        ({"embed.hash": Embedding(value=ENCODER.id, vector=bytes(1024))}, "no_vector"),
+        ({"embed.hash": Embedding(value="other", vector=packed(np.ones(256)))}, "another_encoder"),
+        ({"embed.hash": Embedding(value=ENCODER.id, vector=packed(-np.eye(256)[3]))}, "out_of_domain"),
+    ],
+)
+def test_what_it_cannot_read_gets_the_means_and_a_reason(signals, reason):
+    part, ctx = scorer(), context(signals=signals)
+    assert (part.score(ctx, POOL), part.abstained(ctx)) == ([0.55, 0.45], reason)
+    verse = context(signals=signals, surface=Surface(name="verse"))
+    assert part.score(verse, POOL) == [0.2, 0.8]
+
+
+def test_a_card_without_an_edge_silences_it():
+    silent = Artifact(msgspec.structs.replace(ARTIFACT.card, abstain_reason="no edge"), ARTIFACT.model)
+    part = scorer(artifact=silent)
+    ctx = asked(f"{POEMS} 7")
+    assert (part.score(ctx, POOL), part.abstained(ctx)) == ([0.55, 0.45], "no edge")
+
+
+def test_a_model_that_it_does_not_know_is_refused_by_both_pools():
+    with pytest.raises(ConfigError, match=r"does not know new/one; .* for acme/large, beta/small, the route"):
+        scorer((*POOL, candidate("new/one")))
+
+
+def test_a_new_model_may_have_the_prior_with_a_wide_spread():
+    pool = (*POOL, candidate("new/one"))
+    part, ctx = scorer(pool, missing="prior"), asked(f"{SUMS} 7")
+    q, sd = part.score(ctx, pool), part.spread(ctx, pool)
+    assert q[2] == pytest.approx((q[0] + q[1]) / 2)
+    assert sd[2] == 0.25
+
+
+def test_a_pool_may_have_other_names_than_the_artifact():
+    pool = (candidate("x/one"), candidate("x/two"))
+    part = scorer(pool, names={"x/one": "beta/small", "x/two": "acme/large"})
+    assert part.score(asked(f"{SUMS} 7"), pool) == scorer().score(asked(f"{SUMS} 7"), POOL)[::-1]
+
+
+def test_the_preset_chooses_by_prediction_and_says_when_it_does_not():
+    made = strategy({"type": "learned", "artifact": "a.npz", "lambda": 0, "mu": 0}, POOL)
+    poem = made.choose(asked(f"{POEMS} 7"), POOL, Fixed(0))
+    assert max(poem.utilities, key=poem.utilities.get) == "beta/small"
+    assert (poem.abstained, set(poem.sd)) == (None, set(MODELS))
+    blind = made.choose(context(), POOL, Fixed(0))
+    assert (blind.abstained, max(blind.utilities, key=blind.utilities.get)) == ("no_vector", "acme/large")
+
+
+def test_a_threshold_on_the_predicted_gap_picks_the_strong_model():
+    row = {"type": "threshold", "artifact": "a.npz", "weak": "beta/small", "strong": "acme/large"}
+    for threshold, best in ((0.2, "acme/large"), (0.95, "beta/small")):
+        made = strategy(row | {"threshold": threshold}, POOL)
+        found = made.choose(asked(f"{SUMS} 7"), POOL, Fixed(0))
+        assert max(found.utilities, key=found.utilities.get) == best
+
+
+def test_without_files_it_says_so():
+    with pytest.raises(ConfigError, match="artifact: no file can be opened here"):
+        choose({"type": "learned", "artifact": "a.npz"}, POOL)
