@@ -347,8 +347,8 @@ async def test_a_settlement_that_is_never_taken_is_counted():
             "budgets[1].id: 'b' is that of budgets[0] already",
         ),
         (
-            "budgets:\n  - {id: b, level: key, usd: 1, thresholds: [{at: 1, action: downgrade, route: none}]}",
-            "budgets[0].thresholds[0].route: there is no route 'none'",
+            "budgets:\n  - {id: b, level: key, usd: 1, thresholds: [{at: 1, action: downgrade, route: x}]}",
+            "budgets[0].thresholds[0].route: there is no route 'x'",
         ),
         (
             "budgets:\n  - {id: b, level: key, usd: 1, thresholds: [{at: 0.5, action: downgrade}]}",
