@@ -167,6 +167,7 @@ def a_case(rng, n):
         ask=ask,
         at=NOON + timedelta(seconds=rng.randrange(10**6)),
         tokens_in=rng.choice([{}, {pool[-1].id: 1234}]),
+        tokens_out=rng.choice([{}, {pool[0].id: 77}]),
     )
     if isinstance(made, Rules):
         context = sensed(made, context)

@@ -128,6 +128,8 @@ class _Routed:
     ) -> None:
         if self._step is not None:
             await self._step.__aexit__(kind, error, trace)
+            if error is None and self._exchange.reply is not None:
+                self._router.learn(self._exchange, self._exchange.reply)
 
 
 class Opened:

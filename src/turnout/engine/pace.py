@@ -20,11 +20,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from turnout.engine.certified import Standings
 from turnout.engine.beside import Threads
+from turnout.engine.certified import Standings
+from turnout.engine.outputs import Outputs
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Route
 from turnout.errors import StoreUnavailable
@@ -199,6 +200,8 @@ class Remembered(Struct, frozen=True):
     """Where slow signals are computed; None = in threads of the configuration's own."""
     standings: Standings | None = None
     """How the routes' certificates are doing."""
+    outputs: Outputs = field(default_factory=Outputs)
+    """How much each deployment writes on each route."""
 
 
 async def share(

@@ -11,8 +11,10 @@ from turnout import plan as plans
 from turnout.engine.allowance import Allowance
 from turnout.engine.beside import Beside
 from turnout.engine.exchange import Exchange
+from turnout.engine.outputs import NOTHING, Outputs
 from turnout.engine.pace import Remembered
 from turnout.engine.pool import Pool, Pools
+from turnout.engine.reply import Reply
 from turnout.engine.retired import in_service
 from turnout.engine.routed import Routed
 from turnout.engine.sense import sense, with_signals
@@ -32,6 +34,7 @@ from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Sur
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
+from turnout.types.embed import EmbedRequest
 from turnout.types.moment import Moment, Session
 from turnout.types.record import Dropped
 from turnout.types.signal import Signal
@@ -53,6 +56,7 @@ class Router:
     __slots__ = (
         "_allowances",
         "_counts",
+        "_outputs",
         "_pacers",
         "_pools",
         "_sessions",
@@ -66,6 +70,7 @@ class Router:
         self._stats = stats
         self._sessions = None if remembered is None else remembered.sessions
         self._pacers = None if remembered is None else remembered.pacers
+        self._outputs = Outputs() if remembered is None else remembered.outputs
         self._standings = None if remembered is None else remembered.standings
         self._pools = Pools(snapshot)
         self._counts: dict[str, int] = {}
@@ -95,7 +100,9 @@ class Router:
         if not pool.route.slow:
             return
         candidates = tuple(Candidate(d, self._stats(d.id)) for d in pool.deployments)
-        moment = _moment(exchange, candidates, None if self._sessions is None else self._sessions.of(ask))
+        session = None if self._sessions is None else self._sessions.of(ask)
+        outputs = self._outputs.of(pool.route.name, self._limit(exchange.request))
+        moment = _moment(exchange, candidates, session, outputs)
         given = await beside.sense(pool.route.senses, exchange.request, ask, moment)
         exchange.ask = msgspec.structs.replace(ask, given=given)
 
@@ -171,10 +178,7 @@ class Router:
         request = exchange.request
         facts = request.facts
         n_in = int(facts.n_chars / CHARS_PER_TOKEN) + facts.n_media * MEDIA_TOKENS + 4 * facts.n_messages
-        if isinstance(request, ChatRequest):
-            limit = request.max_tokens or self._snapshot.default_max_tokens
-        else:
-            limit = EMBED_TOKENS_OUT
+        limit = self._limit(request)
         sequence, allowance = self._next(route.name, exchange), self._allowances.get(route.name)
         if allowance is not None:
             allowance.earn(sequence)
@@ -193,14 +197,26 @@ class Router:
             n_tokens_out=min(limit, 512),
             max_tokens_out=limit,
             explicit_max_tokens=isinstance(request, ChatRequest) and request.max_tokens is not None,
+            tokens_out=self._outputs.of(route.name, limit) if limit else NOTHING,
         )
         if exchange.ask.given is not None:
             absent = {each.name: _NOT_GIVEN for each in route.senses}
             return with_signals(context, {**absent, **exchange.ask.given})
         if route.senses:
-            moment = _moment(exchange, candidates, session)
+            moment = _moment(exchange, candidates, session, context.tokens_out)
             context = with_signals(context, sense(route.senses, request, exchange.ask, moment))
         return context
+
+    def _limit(self, request: ChatRequest | EmbedRequest) -> int:
+        if isinstance(request, ChatRequest):
+            return request.max_tokens or self._snapshot.default_max_tokens
+        return EMBED_TOKENS_OUT
+
+    def learn(self, exchange: Exchange, reply: Reply) -> None:
+        """Take in how much an answer that ended was."""
+        routing, usage = exchange.routing, reply.usage
+        if routing is not None and usage is not None and reply.finish is not None:
+            self._outputs.note(routing.route, reply.deployment.id, usage.n_output)
 
     def _place(self, exchange: Exchange) -> Place | None:
         place = self._snapshot.surfaces.get(exchange.ask.surface or "")
@@ -216,8 +232,14 @@ class Router:
         return n
 
 
-def _moment(exchange: Exchange, candidates: tuple[Candidate, ...], session: Session | None) -> Moment:
-    return Moment(value=exchange.at.timestamp(), at=exchange.at, candidates=candidates, session=session)
+def _moment(
+    exchange: Exchange,
+    candidates: tuple[Candidate, ...],
+    session: Session | None,
+    outputs: Mapping[str, int],
+) -> Moment:
+    at = exchange.at
+    return Moment(value=at.timestamp(), at=at, candidates=candidates, session=session, outputs=outputs)
 
 
 def _hedges(plan: plans.Plan) -> bool:

@@ -136,6 +136,7 @@ class Routed(Struct, frozen=True):
             in_flight=stats.in_flight,
             live=_live(stats),
             n_tokens_in=self.context.tokens_in.get(candidate.id),
+            n_tokens_out=self.context.tokens_out.get(candidate.id),
         )
 
 

@@ -9,8 +9,8 @@ Theory of operation.
 3. Equal means: the same plan with the same delays, the same candidates dropped for the same reasons, the
    same utilities, terms, propensity and constraints. Numbers are compared exactly; JSON keeps every bit.
 4. What a Record does not hold is the text of the conversation. What rules ask of the words is in it, answered
-   (`rules.text`). A strategy of your own that reads words instead of signals cannot be replayed; that shows as
-   a difference, never as a false "equal".
+   (`rules.text`). A strategy of your own that reads words instead of signals cannot be replayed; that shows
+   as a difference, never as a false "equal".
 """
 
 from collections import Counter
@@ -271,6 +271,7 @@ def _context(
         max_tokens_out=seen.max_tokens_out or 0,
         explicit_max_tokens=seen.explicit_max_tokens,
         signals=signals,
+        tokens_out={v.id: v.n_tokens_out for v in then.candidates if v.n_tokens_out is not None},
         tokens_in={v.id: v.n_tokens_in for v in then.candidates if v.n_tokens_in is not None},
         sequence=then.sequence,
         session=then.session,

@@ -59,6 +59,8 @@ class Context(Struct, frozen=True, kw_only=True):
     signals: Signals = {}
     tokens_in: Mapping[str, int] = {}
     """Deployment id -> input tokens as it counts them, where that is known better than `n_tokens_in`."""
+    tokens_out: Mapping[str, int] = {}
+    """Deployment id -> output tokens expected of it, where its answers say it better than `n_tokens_out`."""
     sequence: int = 0
     """Which request of its route this is, counted from 0: the state of `round_robin`."""
     at: datetime = EPOCH
@@ -355,17 +357,22 @@ def n_tokens_in(context: Context, deployment: Deployment) -> int:
     return context.tokens_in.get(deployment.id, context.n_tokens_in)
 
 
+def n_tokens_out(context: Context, deployment: Deployment) -> int:
+    """Return the output tokens expected of a deployment; those expected of any where it is not known."""
+    return context.tokens_out.get(deployment.id, context.n_tokens_out)
+
+
 def expected_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     """Return the expected cost of a call; None where the price is not known."""
     price = deployment.model.price
     if price is None:
         return None
-    n_in = n_tokens_in(context, deployment)
+    n_in, n_out = n_tokens_in(context, deployment), n_tokens_out(context, deployment)
     if not price.tiers:
         # The plain case without building a Usage: this runs for every candidate of every decision.
-        total = n_in * price.input + context.n_tokens_out * price.output
+        total = n_in * price.input + n_out * price.output
         return NanoUsd(-(-(total + (price.per_request or 0)) // 1000))
-    return cost(Usage(input_uncached=n_in, output_text=context.n_tokens_out), price)
+    return cost(Usage(input_uncached=n_in, output_text=n_out), price)
 
 
 def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from turnout.strategies.base import Context, n_tokens_in
+from turnout.strategies.base import Context, n_tokens_in, n_tokens_out
 from turnout.types.ask import Preferences
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Deployment
@@ -162,7 +162,7 @@ class Priced(Struct, frozen=True, tag="priced"):
         if left is not None and worst > left:
             return "over_budget"
         if self.max_cost_per_1k is not None:
-            n_out = context.n_tokens_out
+            n_out = n_tokens_out(context, candidate.deployment)
             mean = cost(Usage(input_uncached=n_in, output_text=n_out), price)
             if mean * 1e-9 * 1000 / max(1, n_in + n_out) > self.max_cost_per_1k:
                 return "too_expensive_per_1k"

@@ -1,5 +1,6 @@
 """What was read off clocks and live numbers when a request came. Floor 0."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -36,6 +37,8 @@ class Moment(Signal, frozen=True, kw_only=True):
     """Everything the route could choose, before filters."""
     session: Session | None = None
     """None = the request names no session, or a new one."""
+    outputs: Mapping[str, int] = {}
+    """Deployment id -> output tokens expected of it, where enough of its answers on this route were seen."""
     budget_left: float | None = None
     """Share of the tightest budget that is left; None = no budget is kept."""
 

@@ -109,6 +109,8 @@ class CandidateView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     health: HealthView | None = None
     in_flight: int = 0
     live: LiveView | None = None
+    n_tokens_out: int | None = None
+    """Output tokens expected of it, where its own answers were gone by."""
     n_tokens_in: int | None = None
     """Input tokens as this candidate counts them, where that is known better than the request's estimate."""
 

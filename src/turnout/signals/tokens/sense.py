@@ -29,6 +29,8 @@ MEDIA_TOKENS: Final = 800
 """Reckoned per picture, sound or document: a mid-size image."""
 OUT_TOKENS: Final = 512
 """Declared default of `tokens.out_hat`."""
+OUT_CONFIDENCE: Final = 0.5
+"""Answers of one route differ by a factor of two or three among themselves; their mean is a guess at each."""
 ESTIMATE_CONFIDENCE: Final = 0.9
 """One minus the mean error on held-out prompts."""
 
@@ -68,14 +70,18 @@ class TokensInSense(Struct, frozen=True):
 
 
 class TokensOutSense(Struct, frozen=True):
-    """Expected output tokens. Declared default when absent: 512."""
+    """Expected output tokens: the mean of what the candidates are known to write. Declared default: 512."""
 
     name: str = "tokens.out_hat"
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset({"moment"})
 
     def read(self, request: ChatRequest, ask: Ask, so_far: Signals) -> Signal:
-        """Return the client's limit or the default, whichever is less, with little confidence."""
-        limit = request.max_tokens
+        """Return the client's limit or what is expected, whichever is less; the default says little."""
+        limit, moment = request.max_tokens, moment_in(so_far)
+        known = moment.outputs if moment is not None else {}
+        if known:
+            mean = ceil(sum(known.values()) / len(known))
+            return Signal(value=mean if limit is None else min(limit, mean), confidence=OUT_CONFIDENCE)
         return Signal(value=OUT_TOKENS if limit is None else min(limit, OUT_TOKENS), confidence=0.2)
 
 

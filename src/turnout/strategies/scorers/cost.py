@@ -42,7 +42,7 @@ class Cost(Struct, frozen=True, tag="cost", kw_only=True, forbid_unknown_fields=
 
     def score(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
         """Return minus the expected USD of each call."""
-        if context.tokens_in:
+        if context.tokens_in or context.tokens_out:
             costs = [expected_nusd(context, c.deployment) for c in candidates]
             return [NAN if nusd is None else nusd * -1e-9 for nusd in costs]
         n_in, n_out, found = context.n_tokens_in, context.n_tokens_out, list[float]()
