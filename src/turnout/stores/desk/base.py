@@ -4,8 +4,8 @@ Theory of operation.
 
 1. A document is JSON under a kind and an id. Its version counts its changes; a writer says which one it saw,
    and a stale one is a conflict (`If-Match` of the admin API).
-2. A change and its audit entry are one transaction: what cannot be logged does not happen (SECURITY.md S-103).
-   What changes nothing (a denial, an export) is logged by itself.
+2. A change and its audit entry are one transaction: what cannot be logged does not happen (S-103). What
+   changes nothing (a denial, an export) is logged by itself.
 3. Entries are chained by hash, one chain an organisation and one (`""`) for the installation. Nothing here
    updates or deletes an entry.
 4. `revision` grows with every change. Processes ask for it often and read again what they hold when it has
@@ -70,7 +70,7 @@ class Desk(Protocol):
     async def list(
         self, kind: Kind, *, organisation: str | None = None, after: str = "", limit: int = 100
     ) -> tuple[Document, ...]:
-        """Return documents in the order of their ids, those after `after`; of one organisation where named."""
+        """Return documents in the order of their ids, from after `after`; where named, of one organisation."""
         ...
 
     async def write(self, changes: Sequence[Change], act: Act) -> tuple[Document, ...]:
