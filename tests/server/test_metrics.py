@@ -1,0 +1,44 @@
+"""What is counted beside requests."""
+
+from turnout.server.metrics import Metrics
+from turnout.types.record import Attempt
+
+PROBE = Attempt(
+    n=1,
+    deployment="a/m",
+    model="a/m",
+    provider="a",
+    start_s=0.0,
+    duration_s=0.1,
+    outcome="ok",
+    cost_nusd=10**9,
+)
+
+
+def lines(metrics: Metrics, start: str) -> list[str]:
+    return [
+        line
+        for line in metrics.text().decode().splitlines()
+        if line.startswith(start) and "_created" not in line
+    ]
+
+
+def test_probes_are_counted_apart_from_requests() -> None:
+    metrics = Metrics()
+    metrics.probed(PROBE)
+    metrics.probed(PROBE)
+    assert lines(metrics, "turnout_probe") == [
+        'turnout_probes_total{deployment="a/m",outcome="ok",provider="a"} 2.0',
+        'turnout_probe_cost_usd_total{deployment="a/m",provider="a"} 2.0',
+    ]
+    assert lines(metrics, "turnout_requests_total{") == []
+
+
+def test_changes_of_health_are_counted() -> None:
+    metrics = Metrics()
+    for change in ("demoted", "restored", "demoted"):
+        metrics.changed("a/m", change)
+    assert lines(metrics, "turnout_health_changes_total") == [
+        'turnout_health_changes_total{change="demoted",deployment="a/m"} 2.0',
+        'turnout_health_changes_total{change="restored",deployment="a/m"} 1.0',
+    ]
