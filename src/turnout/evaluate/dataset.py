@@ -124,8 +124,12 @@ def overlap_key(prompt: str) -> str:
     return "".join(filter(str.isalnum, prompt.lower()))[:100]
 
 
-def load_outcomes(path: Path) -> OutcomeTable:
+def load_outcomes(path: Path, *, fewest_models: int = 2) -> OutcomeTable:
     """Read and check a table of outcomes.
+
+    Args:
+        path: CSV, JSON lines or Parquet.
+        fewest_models: 1 for the outcomes of a model that joins others; they may also be all alike.
 
     Raises:
         ConfigError: It cannot be used; a line for each problem, with its row.
@@ -134,7 +138,7 @@ def load_outcomes(path: Path) -> OutcomeTable:
     rows, problems, unscored = _convert(
         published.outcomes(read_cells(path, content)), Outcome, ("model", "score")
     )
-    problems += _outcome_problems(rows) if not problems else ()
+    problems += _outcome_problems(rows, fewest_models) if not problems else ()
     _refuse(path, problems)
     warnings = (*_unscored(unscored), *_outcome_warnings(rows))
     return OutcomeTable(rows=tuple(rows), sha256=hashlib.sha256(content).hexdigest(), warnings=warnings)
@@ -250,7 +254,7 @@ def _row_problems(row: Outcome | Preference) -> Iterator[str]:
 # What makes a table unusable, and what the report must say about it
 
 
-def _outcome_problems(rows: Sequence[Outcome]) -> tuple[str, ...]:
+def _outcome_problems(rows: Sequence[Outcome], fewest_models: int) -> tuple[str, ...]:
     first: dict[tuple[str, str, str, str, int, int, str], int] = {}
     problems = []
     for row in rows:
@@ -259,6 +263,8 @@ def _outcome_problems(rows: Sequence[Outcome]) -> tuple[str, ...]:
             problems.append(f"row {row.row}: repeats row {before} (same item, model and sample)")
     problems.extend(_across_splits(rows))
     models = {row.model for row in rows}
+    if fewest_models == 1:
+        return tuple(problems)
     if len(models) == 1:
         problems.append(f"only one model, {models.pop()!r}; expected two or more")
     if len({row.score for row in rows}) == 1:

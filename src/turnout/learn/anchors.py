@@ -5,9 +5,10 @@ Theory of operation.
 1. Models are weight vectors over features; a new one is drawn from where the known ones lie: around their
    mean, spread along the directions in which they differ, and a little in every other (`prior_of`). Fifty
    answers place it along those few directions; they could never fill in hundreds of free weights.
-2. Anchors are chosen greedily: the prompt with the largest p(1-p)·φᵀSφ is the one whose answer adds most to
-   log det S⁻¹, for p at the prior mean. S then shrinks by one rank, and so on. At most ⌈2n/cells⌉ come from
-   one cell, so that a strange corner of the data cannot take them all (ROUTING.md 3.7).
+2. Anchors are chosen greedily: each is the prompt whose answer takes most off the mean variance of the
+   predicted quality over all prompts, for p at the prior mean. S then shrinks by one rank, and so on. At most
+   ⌈2n/cells⌉ come from one cell (ROUTING.md 3.7). The determinant of S, the textbook's criterion, prefers
+   strange prompts, which tell much about weights and little about the usual prompt (docs/adr/038).
 3. How surely the mean quality will be known after k answers follows from S alone, before anything is spent.
 4. Joining is the same Newton step as any fit, with that prior. The other models do not move.
 """
@@ -23,7 +24,7 @@ from turnout.learn.descent import sigmoid
 
 MAX_STEPS = 40
 TOLERANCE = 1e-8
-SHARE_OUTSIDE = 0.1
+SHARE_OUTSIDE = 0.02
 """Of the freedom that a fit gives each model: what a new one may differ in that the known ones do not."""
 
 
@@ -88,8 +89,9 @@ def choose_anchors(prior: Normal, features: Floats, home: NDArray[np.int64], n: 
     cap = -(-2 * n // cells.size)
     p = sigmoid(features @ prior.mean)
     information = p * (1 - p)
-    spread, covariance = features @ prior.covariance, prior.covariance.copy()
-    variance = np.einsum("ij,ij->i", spread, features)
+    covariance = prior.covariance.copy()
+    # Var[σ(u)] is (p(1-p))² φᵀSφ; its mean over prompts is the trace of S times this.
+    usual = (features * information[:, None] ** 2).T @ features / size
     weighted = features * information[:, None]
     means = np.stack([weighted[place == c].mean(axis=0) for c in range(cells.size)])
     targets = np.vstack((weighted.mean(axis=0), means))
@@ -98,11 +100,13 @@ def choose_anchors(prior: Normal, features: Floats, home: NDArray[np.int64], n: 
     sd = [_sd(covariance, targets)]
     for _ in range(n):
         open_ = free & (taken[place] < cap)
+        spread = features @ covariance
+        variance = np.einsum("ij,ij->i", spread, features)
+        gain = information * np.einsum("ij,ij->i", spread @ usual, spread) / (1 + information * variance)
         # A cap on crowded cells must not end the choice while prompts are left.
-        best = int(np.where(open_ if open_.any() else free, information * variance, -np.inf).argmax())
-        reach = covariance @ features[best]
-        share = information[best] / (1 + information[best] * float(features[best] @ reach))
-        variance = np.maximum(variance - share * (features @ reach) ** 2, 0.0)
+        best = int(np.where(open_ if open_.any() else free, gain, -np.inf).argmax())
+        reach = spread[best]
+        share = information[best] / (1 + information[best] * variance[best])
         covariance -= share * np.outer(reach, reach)
         free[best] = False
         taken[place[best]] += 1
