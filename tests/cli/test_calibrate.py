@@ -1,12 +1,14 @@
 """`turnout calibrate` on files: the certificate, the report, and what is refused."""
 
 import csv
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
 from turnout.cli.main import cli
+from turnout.evaluate.calibrate_gaps import open_artifact, predict_gaps
 from turnout.evaluate.metrics import generator
 from turnout.learn.certificate import decode
 from turnout.stores.sightings import sightings_beside
@@ -197,3 +199,41 @@ def test_check_says_how_a_certificate_is_doing(tmp_path):
     assert "does not hold: loss_alarm" in run("check", "-c", str(config)).stderr
     out.write_bytes(out.read_bytes().replace(b'"n":', b'"n": 1', 1))
     assert "does not hold: changed_document" in run("check", "-c", str(config)).stderr
+
+
+def test_gaps_predicted_from_a_file_are_those_that_a_live_route_predicts(tmp_path):
+    random = generator("live", 0)
+    words = ("prove the theorem", "name a river")
+    prompts = [f"{words[int(u > 0.4)]} {i}" for i, u in enumerate(random.random(300))]
+    with (tmp_path / "train.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["prompt", "model", "score"])
+        for prompt, u in zip(prompts, random.random(300), strict=True):
+            rows.writerow([prompt, "large", int(u < (0.95 if "prove" in prompt else 0.7))])
+            rows.writerow([prompt, "small", int(u < (0.4 if "prove" in prompt else 0.94))])
+    artifact = tmp_path / "a.npz"
+    train = str(tmp_path / "train.csv")
+    fitted = run("fit", "learned", "--data", train, "--kind", "knn", "--out", str(artifact))
+    assert fitted.exit_code == 0, fitted.output
+    asked = ["name a river 17", "prove the theorem 18"]
+    opened = open_artifact(artifact, datetime.now(UTC))
+    expected = predict_gaps(opened, "large", ("small",), asked)["small"]
+    config = tmp_path / "turnout.yaml"
+    config.write_text(
+        "providers: {here: {base_url: 'http://127.0.0.1:1/v1', auth: none}}\n"
+        "models: [{model: here/large, id: large}, {model: here/small, id: small}]\n"
+        "routes:\n"
+        "  - name: r\n"
+        "    models: [large, small]\n"
+        f"    strategy: {{type: pipeline, score: [{{type: learned, artifact: {artifact}}}]}}\n"
+        "    certificate: {reference: large}\n"
+        "default_route: r\n"
+    )
+    live = []
+    for prompt in asked:
+        decision = msgspec.json.decode(run("route", "-c", str(config), "--json", prompt).stdout)
+        by_id = {each["id"]: each["q"] for each in decision["candidates"]}
+        live.append(by_id["large"] - by_id["small"])
+        assert decision["certificate"] == {"id": "", "uncertified": "not_calibrated"}
+    assert live == pytest.approx(expected, abs=1e-6)
+    assert live[0] < live[1]

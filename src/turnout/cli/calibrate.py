@@ -274,8 +274,9 @@ def _route(given: Given) -> tuple[str | None, Mapping[str, str], Mapping[str, st
     import os
 
     from turnout.compile import compile_snapshot
-    from turnout.compile.certificates import policy_sha256
+    from turnout.compile.certificates import names_of, policy_sha256
     from turnout.parts import load_catalog
+    from turnout.strategies.pipeline import Pipeline
 
     config, path = read_config(given.config_path)
     rows = {row.name: row for row in config.routes}
@@ -286,7 +287,9 @@ def _route(given: Given) -> tuple[str | None, Mapping[str, str], Mapping[str, st
     )
     snapshot = compile_snapshot(bare, load_catalog(bare), os.environ, credentials=False)
     pool = snapshot.routes[given.route].deployments
-    known = {name for d in pool for name in (d.id, d.model.id)}
+    strategy = snapshot.routes[given.route].strategy
+    called = names_of(strategy) if isinstance(strategy, Pipeline) else {}
+    known = {name for d in pool for name in (d.id, d.model.id)} | set(called.values())
     if missing := [name for name in (given.reference, *given.candidates) if name not in known]:
         raise ConfigError((f"--route: {', '.join(missing)} not in the models of route {given.route!r}",))
     priced = {d.model.id: d.model.price.as_of for d in pool if d.model.price is not None}

@@ -8,7 +8,7 @@ import msgspec
 
 from turnout.cli.options import config_option, read_config
 from turnout.types.json import Json
-from turnout.types.record import CandidateView, Decision
+from turnout.types.record import CandidateView, CertificateView, Decision
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,6 +75,8 @@ def show(decision: Decision) -> None:
     console.print(_table(decision.candidates))
     console.print(f"plan    {escape(plan_line(decision.plan))}")
     console.print(f"reason  {decision.reason}")
+    if decision.certificate is not None:
+        console.print(f"promise {escape(promise_line(decision.certificate))}")
 
 
 def _table(candidates: tuple[CandidateView, ...]) -> "Table":
@@ -99,6 +101,14 @@ def _table(candidates: tuple[CandidateView, ...]) -> "Table":
             each.health.state if each.health else "",
         )
     return table
+
+
+def promise_line(view: CertificateView) -> str:
+    """Write under which certificate was decided, and what it made of the request."""
+    if view.uncertified is not None:
+        return f"{view.id or 'no certificate'}: uncertified, {view.uncertified}"
+    gap = "" if view.gap is None else f", smallest gap {view.gap:.4f}"
+    return f"{view.id}: threshold {view.tau:.4f}{gap}"
 
 
 def plan_line(plan: Json) -> str:

@@ -6,7 +6,7 @@ goes to the reference (strategies/pipeline/certified.py), because a gateway that
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,7 +48,8 @@ def certified(
         score = make("turnout.acceptors", config.shadow_score, f"{path}.shadow_score", problems)
     found = [*_contradictions(config, certificate, path)]
     name = config.reference or (None if certificate is None else certificate.reference)
-    reference = _serving(() if name is None else (name,), pool)
+    called = names_of(strategy)
+    reference = _serving(() if name is None else (name,), pool, called)
     if name is not None and not reference:
         found.append(f"{path}.reference: {name!r} is not in the route's models")
     problems.extend(found)
@@ -58,7 +59,7 @@ def certified(
         certificate=certificate,
         reference=reference,
         candidates=frozenset(
-            each.id for each in _serving(certificate.candidates if certificate else (), pool)
+            each.id for each in _serving(certificate.candidates if certificate else (), pool, called)
         ),
         void=None if certificate is None else _void(certificate, row, strategy, pool),
         previous=_usable(previous, certificate, row, strategy, pool),
@@ -119,9 +120,23 @@ def _contradictions(config: CertificateConfig, certificate: Certificate | None, 
         yield f"{path}.reference: is {config.reference!r}; the certificate's is {certificate.reference!r}"
 
 
-def _serving(names: Iterable[str], pool: Iterable[Deployment]) -> tuple[Deployment, ...]:
+def names_of(strategy: Pipeline) -> Mapping[str, str]:
+    """Return what learned scorers call deployments or models, where that differs: so do certificates."""
+    found: dict[str, str] = {}
+    for part in strategy.score:
+        found.update(getattr(part, "names", None) or {})
+    return found
+
+
+def _serving(
+    names: Iterable[str], pool: Iterable[Deployment], called: Mapping[str, str]
+) -> tuple[Deployment, ...]:
     wanted = frozenset(names)
-    return tuple(each for each in pool if each.id in wanted or each.model.id in wanted)
+    return tuple(
+        each
+        for each in pool
+        if wanted & {each.id, each.model.id, called.get(each.id), called.get(each.model.id)}
+    )
 
 
 def _usable(

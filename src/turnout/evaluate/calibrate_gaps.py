@@ -49,7 +49,7 @@ def predict_gaps(
         raise ConfigError((f"artifact: no {', '.join(missing)} in its pool: {', '.join(pool)}",))
     asked = queries(prompts, encoder)
     means = np.array([model.mean for model in artifact.card.models])
-    foreign = artifact.is_foreign(asked.embeddings)
+    foreign = artifact.is_foreign(asked.embeddings) | ~asked.embeddings.any(axis=1)
     if artifact.card.abstain_reason is not None:
         foreign = np.ones_like(foreign)
     mean = np.where(foreign[:, None], means[None, :], artifact.model.predict(asked).mean)
