@@ -12,7 +12,7 @@ Theory of operation.
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -302,6 +302,17 @@ def open_deferred(built: Built, inside: Inside) -> Deferred | None:
     inside.deferred = deferred
     deferred.start()
     return deferred
+
+
+async def beside_jobs(
+    deferred: Deferred | None, serving: Awaitable[None], grace_s: Callable[[], float]
+) -> None:
+    """Serve to the end, then give the jobs that run their grace period."""
+    try:
+        await serving
+    finally:
+        if deferred is not None:
+            await deferred.close(grace_s())
 
 
 def _now() -> datetime:

@@ -31,7 +31,7 @@ from turnout.config import Config, ServerConfig, load_config
 from turnout.errors import ConfigError
 from turnout.server.app import Gateway
 from turnout.server.defects import places
-from turnout.server.deferred import open_deferred
+from turnout.server.deferred import beside_jobs, open_deferred
 from turnout.server.protocol import GatewayProtocol, WireLimits, protocol_for, sweep_all
 from turnout.server.scores import ScoresFile
 from turnout.server.settings import GatewayKey, ServerSettings
@@ -204,11 +204,6 @@ class Listener(uvicorn.Server):
         self.config.timeout_keep_alive = config.server.idle_timeout_s  # type: ignore[assignment]  # only compared
         self.config.timeout_graceful_shutdown = config.server.grace_s  # type: ignore[assignment]  # only waited for
 
-    def scores_changed(self) -> bool:
-        """Tell, once, that another process took in benchmark scores."""
-        scores = self._gateway.scores
-        return scores is not None and scores.changed()
-
     @property
     def connections(self) -> Collection[object]:
         """Open client connections."""
@@ -288,7 +283,7 @@ class Process:
         async with _closing(built):
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
-            gateway.scores = ScoresFile(built)
+            self._scores = gateway.scores = ScoresFile(built)
             listener = Listener(self._config, gateway, self._on_ready)
             calm_collector()
             deferred = open_deferred(built, gateway)
@@ -302,11 +297,10 @@ class Process:
                         local = self._config.server.host in LOOPBACK
                         scrapes = metrics.serve(metrics_sock, built, gateway, local=local)
                         beside.append(tasks.create_task(scrapes))
-                    try:
-                        await listener.serve([sock])
-                    finally:
-                        if deferred is not None:
-                            await deferred.close(0 if listener.force_exit else built.config.server.grace_s)
+                    grace_s = built.config.server.grace_s
+                    await beside_jobs(
+                        deferred, listener.serve([sock]), lambda: 0.0 if listener.force_exit else grace_s
+                    )
                     for task in beside:
                         task.cancel()
 
@@ -342,8 +336,7 @@ class Process:
         port = sock.getsockname()[1]
         while True:
             stamp = self._source.stamp()
-            scored = listener.scores_changed()
-            if reload_asked.is_set() or stamp != self._seen or scored:
+            if reload_asked.is_set() or stamp != self._seen or self._scores.changed():
                 reload_asked.clear()
                 self._seen = stamp
                 reload(self._source, built, listener, port)

@@ -47,7 +47,9 @@ _SCHEMA = (
 )
 _SELECT = """SELECT id, owner, state, path, request_id, booking, created_us, deadline_us, n_runs, started_us,
     ended_us, collected_us, status, error, key FROM jobs"""
-_OF_OWNER, _AFTER, _OF_ID = "owner = ?", "id < ?", " WHERE id = ?"
+_OF_ID = " WHERE id = ?"
+_ONE = _SELECT + _OF_ID
+_OF_OWNER, _AFTER = "owner = ?", "id < ?"
 _PAGE = " ORDER BY id DESC LIMIT ?"
 _SENT = "SELECT headers, body, latest_us FROM jobs WHERE id = ?"
 _INSERT = """INSERT INTO jobs (id, owner, state, path, request_id, booking, created_us, deadline_us, start_us,
@@ -286,13 +288,13 @@ def _busy(failure: sqlite3.Error) -> bool:
 
 
 def _find(db: sqlite3.Connection, job_id: str, owner: str | None) -> Job | None:
-    row = db.execute(_SELECT + _OF_ID, (job_id,)).fetchone()
+    row = db.execute(_ONE, (job_id,)).fetchone()
     job = None if row is None else _job(row)
     return job if job is not None and owner in (None, job.owner) else None
 
 
 def _the(db: sqlite3.Connection, job_id: str) -> Job:
-    return _job(db.execute(_SELECT + _OF_ID, (job_id,)).fetchone())
+    return _job(db.execute(_ONE, (job_id,)).fetchone())
 
 
 def _instant(at_us: int) -> datetime:
