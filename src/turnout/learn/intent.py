@@ -13,10 +13,10 @@ Theory of operation.
 """
 
 import hashlib
-import io
 import zipfile
 from collections.abc import Mapping
 from datetime import datetime
+from io import BytesIO
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -163,7 +163,7 @@ def encode(model: IntentModel) -> tuple[bytes, bytes]:
             f"{at}.thresholds": head.thresholds,
             f"{at}.vectors": head.vectors.astype(np.float16 if head.method in ("top", "max") else np.float32),
         }
-    buffer = io.BytesIO()
+    buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     npz = buffer.getvalue()
     card = msgspec.structs.replace(model.card, npz_sha256=hashlib.sha256(npz).hexdigest())
@@ -200,11 +200,11 @@ def _card(data: bytes) -> Card:
 
 def _arrays(npz: bytes) -> Mapping[str, NDArray[np.generic]]:
     try:
-        with zipfile.ZipFile(io.BytesIO(npz)) as archive:
+        with zipfile.ZipFile(BytesIO(npz)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_BYTES:
             raise ConfigError((f"arrays: {size} bytes; at most {MAX_BYTES}",))
-        with np.load(io.BytesIO(npz), allow_pickle=False) as found:
+        with np.load(BytesIO(npz), allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError((f"arrays: not readable without pickles: {error}",)) from None
