@@ -18,6 +18,7 @@ NOW = datetime.now(UTC)
 TOPICS = ("algebra integral theorem", "poem metaphor rhyme", "python function loop", "history empire treaty")
 GOOD = {"small": (0.2, 0.8, 0.3, 0.6), "large": (0.9, 0.7, 0.9, 0.8), "code": (0.5, 0.2, 0.95, 0.2)}
 NEW = (0.95, 0.1, 0.9, 0.1)
+TOKENS = {"small": 90, "large": 190, "code": 290}
 
 
 def prompts(n, seed=0):
@@ -33,7 +34,12 @@ def router(tmp_path_factory):
     texts, topic = prompts(240)
     rng = np.random.default_rng(1)
     rows = [
-        {"prompt": text, "model": model, "score": float(rng.random() < chance[t])}
+        {
+            "prompt": text,
+            "model": model,
+            "score": float(rng.random() < chance[t]),
+            "output_tokens": TOKENS[model] + int(rng.integers(20)),
+        }
         for text, t in zip(texts, topic, strict=True)
         for model, chance in GOOD.items()
     ]
@@ -57,7 +63,7 @@ def test_cost_and_certainty_are_told_before_the_prompts(router):
                "--n", 40, "--prices", "1,4")  # fmt: skip
     assert told.exit_code == 0, told.output
     first = told.stderr.splitlines()
-    assert first[0].startswith("expected cost of 40 evaluations: $0.0825")
+    assert first[0] == "expected cost of 40 evaluations: $0.0325"
     assert [line[:9] for line in first[1:]] == ["after   0", "after  20", "after  35", "after  40"]
     chosen = [json.loads(line)["prompt"] for line in told.stdout.splitlines()]
     assert len(set(chosen)) == 40
@@ -87,6 +93,9 @@ def test_a_model_joins_and_is_preferred_where_it_is_good(router, tmp_path):
     means = np.array([new.mean[topic == t, 3].mean() for t in range(4)])
     assert means[[0, 2]].min() > means[[1, 3]].max() + 0.2
     assert new.sd[:, 3].mean() > new.sd[:, :3].mean()
+    lengths = after.lengths.predict(asked, max_tokens=800)
+    assert lengths.mean.mean(axis=0) == pytest.approx([300, 200, 100, 180], rel=0.1)
+    assert (lengths.upper[:, 3] == pytest.approx(800)) is True  # nobody said how long its answers were
     newest = after.card.models[-1]
     assert (newest.id, newest.n_labels, after.card.settings["joined"]) == ("new", 50, ["new"])
     assert after.card.expires - after.card.created == before.card.expires - before.card.created

@@ -28,6 +28,7 @@ from turnout.learn.artifact import Artifact, Card, CardDomain, CardEncoder, Card
 from turnout.learn.base import Encoder, Floats, Labels, Pairs, QualityModel, Queries, Trainer
 from turnout.learn.cells import Cells, find_cells
 from turnout.learn.links import COMPARES, fit_linked
+from turnout.learn.outcomes import Lengths, fit_lengths
 from turnout.learn.sources import FEWEST_GOLD, choose_weights, pool
 from turnout.learn.sources import Source as Weighed
 from turnout.registry import load
@@ -39,6 +40,10 @@ VALID_DAYS: Final = 90
 OOD_SHARE: Final = 0.01
 """Of training prompts that count as unlike the others."""
 FEWEST_IN_DOMAIN: Final = 20
+FEWEST_LENGTHS: Final = 20
+"""Answers with a number of tokens that each model needs for lengths to be learned."""
+MOST_LENGTHS: Final = 3_000
+"""Prompts that lengths are learned from; more do not change them."""
 
 
 @runtime_checkable
@@ -135,6 +140,8 @@ def fit_artifact(setting: Setting, *, now: datetime, version: str, tell: Callabl
     )
     warnings = tuple(f"{s.path}: {warning}" for s in sources for warning in s.warnings)
     artifact = _placed(card, model, labels.queries, setting.seed)
+    lengths = _lengths(_one_table(sources), found, labels.queries)
+    artifact = msgspec.structs.replace(artifact, lengths=lengths)
     return Fitted(artifact=artifact, edge=judged, train_s=train_s, encode_s=encode_s, warnings=warnings)
 
 
@@ -178,6 +185,25 @@ def _fitted(trainer: Trainer, labels: Labels, seed: int) -> QualityModel:
     if labels.pairs is None or trainer.kind in COMPARES:
         return trainer.fit(labels, seed)
     return fit_linked(trainer, labels, seed).model
+
+
+def _lengths(table: OutcomeTable, found: Grid, asked: Queries) -> Lengths | None:
+    """Return what the tables say about output tokens; None where a model has too few."""
+    rows = tuple(
+        msgspec.structs.replace(
+            row, score=math.nan if row.output_tokens is None else float(row.output_tokens)
+        )
+        for row in table.rows
+    )
+    tokens = grid(msgspec.structs.replace(table, rows=rows)).scores
+    if ((~np.isnan(tokens)).sum(axis=0) < FEWEST_LENGTHS).any():
+        return None
+    kept = np.arange(0, len(tokens), max(1, len(tokens) // MOST_LENGTHS))
+    some = Queries(asked.embeddings[kept], asked.measures[kept])
+    try:
+        return fit_lengths(found.models, some, tokens[kept])
+    except ValueError:
+        return None  # what was kept lacks a model
 
 
 def _only(labels: Labels, rows: NDArray[np.bool_]) -> Labels:

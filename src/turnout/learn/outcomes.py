@@ -177,16 +177,17 @@ def _ridge(features: Floats, y: Floats) -> tuple[Floats, Floats]:
         return weights, np.zeros(y.size)
     center = features[:, 1:].mean(axis=0)
     x, away = features[:, 1:] - center, y - level
-    u, s, vt = np.linalg.svd(x, full_matrices=False)
-    seen = u.T @ away
+    squares, directions = np.linalg.eigh(x.T @ x)
+    squares, seen = np.maximum(squares, 0.0), x @ directions
+    told = seen.T @ away
     best: tuple[float, Floats, Floats] | None = None
     for ridge in RIDGES:
-        shrink = s**2 / (s**2 + ridge)
-        hat = (u**2) @ shrink + 1 / y.size
-        residuals = (away - u @ (shrink * seen)) / np.maximum(1 - hat, 1e-3)
+        held = 1 / (squares + ridge)
+        hat = seen**2 @ held + 1 / y.size
+        residuals = (away - seen @ (held * told)) / np.maximum(1 - hat, 1e-3)
         error = float((residuals**2).mean())
         if best is None or error < best[0]:
-            best = (error, vt.T @ (s / (s**2 + ridge) * seen), residuals)
+            best = (error, directions @ (held * told), residuals)
     assert best is not None
     _, slope, residuals = best
     return np.concatenate(([level - center @ slope], slope)), residuals
