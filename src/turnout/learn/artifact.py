@@ -11,10 +11,10 @@ Theory of operation.
 """
 
 import hashlib
-import io
 import zipfile
 from collections.abc import Mapping
 from datetime import datetime
+from io import BytesIO
 from typing import Annotated, Final, Literal, Protocol, cast, runtime_checkable
 
 import msgspec
@@ -201,7 +201,7 @@ def encode(artifact: Artifact) -> tuple[bytes, bytes]:
         arrays |= {
             f"{_LENGTHS}{name}": np.asarray(array) for name, array in artifact.lengths.arrays().items()
         }
-    buffer = io.BytesIO()
+    buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     npz = buffer.getvalue()
     card = msgspec.structs.replace(artifact.card, npz_sha256=hashlib.sha256(npz).hexdigest())
@@ -282,11 +282,11 @@ def _strange(card: Card, encoder: str | None, canonicaliser: str | None) -> list
 
 def _arrays(npz: bytes) -> Arrays:
     try:
-        with zipfile.ZipFile(io.BytesIO(npz)) as archive:
+        with zipfile.ZipFile(BytesIO(npz)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_BYTES:
             raise ConfigError((f"arrays: {size} bytes; at most {MAX_BYTES}",))
-        with np.load(io.BytesIO(npz), allow_pickle=False) as archive:
+        with np.load(BytesIO(npz), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError((f"arrays: not readable without pickles: {error}",)) from error
