@@ -70,7 +70,7 @@ class Report(Struct, frozen=True, kw_only=True):
     multiple=True,
     help="Table to be reported on: its prompts and their near-copies are left out.",
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of folds and cells; same seed, same artifact.")
 @click.option("--valid-days", default=90, show_default=True, help="After which the artifact expires.")
 @click.option(
     "--leave-domain-out/--no-leave-domain-out", default=True, help="Ask what a new domain would get."
@@ -96,7 +96,7 @@ def learned(  # noqa: PLR0913  one parameter an option
     A table has one row for each prompt and model: prompt, model, score in 0-1; CSV, JSON lines or Parquet.
     Figures on the card come from prompts that the fit did not see. RouterArena's data is refused.
     """
-    import turnout
+    from turnout import __version__
     from turnout.evaluate.fit import Setting, fit_artifact
     from turnout.learn.artifact import encode
 
@@ -115,7 +115,7 @@ def learned(  # noqa: PLR0913  one parameter an option
         leave_domain_out=leave_domain_out,
     )
     tell = (lambda _: None) if as_json else (lambda line: click.echo(f"· {line}", err=True))
-    fitted = fit_artifact(setting, now=datetime.now(UTC), version=turnout.__version__, tell=tell)
+    fitted = fit_artifact(setting, now=datetime.now(UTC), version=__version__, tell=tell)
     npz, card = encode(fitted.artifact)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(npz)

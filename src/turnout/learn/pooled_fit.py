@@ -90,9 +90,7 @@ class PooledLogistic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ready.features,
             scores,
             precision,
-            facts=_facts(labels),
-            weights=weights,
-            start=folded.solve(precision, None),
+            predictor.Beside(facts=_facts(labels), weights=weights, start=folded.solve(precision, None)),
         )
         common = found.common[None] if found.slopes is None else np.vstack((found.common, found.slopes))
         outside = _held_out(folded, precision, weights)

@@ -71,15 +71,22 @@ class Predictor(Struct, frozen=True, eq=False):
         )
 
 
-def fit(  # noqa: PLR0913  the four parts of the data, and two that most calls leave out
-    models: tuple[str, ...],
-    features: Floats,
-    scores: Floats,
-    precision: Floats,
-    *,
-    facts: Floats | None = None,
-    weights: Floats | None = None,
-    start: Floats | None = None,
+class Beside(Struct, frozen=True, eq=False, kw_only=True):
+    """What a fit may know beside scores."""
+
+    facts: Floats | None = None
+    """One row a model, standardised; None: all models are drawn around the same weights."""
+    weights: Floats | None = None
+    """What each score counts; None: 1."""
+    start: Floats | None = None
+    """Weights to begin with, one row a model: a guess makes it quicker, not different."""
+
+
+NOTHING = Beside()
+
+
+def fit(
+    models: tuple[str, ...], features: Floats, scores: Floats, precision: Floats, beside: Beside = NOTHING
 ) -> Predictor:
     """Return the predictor of some models.
 
@@ -88,14 +95,13 @@ def fit(  # noqa: PLR0913  the four parts of the data, and two that most calls l
         features: One row a query, the first feature being 1.
         scores: Within 0-1, one row a query, one column a model; NaN where the model was not evaluated.
         precision: One a feature (`Precisions.diagonal`).
-        facts: One row a model, standardised; None: all models are drawn around the same weights.
-        weights: What each score counts; None: 1.
-        start: Weights to begin with, one row a model: a guess makes it quicker, not different.
+        beside: What else is known.
 
     Raises:
         ValueError: The shapes disagree, a score is out of range, or a model has no label.
     """
     _check(models, features, scores, precision)
+    facts, weights, start = beside.facts, beside.weights, beside.start
     worth = np.ones_like(scores) if weights is None else weights
     known = [~np.isnan(column) & (counts > 0) for column, counts in zip(scores.T, worth.T, strict=True)]
     centers = np.tile(_pooled(features, scores, worth, precision, start), (len(models), 1))

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
 from turnout.errors import ConfigError
@@ -181,10 +180,7 @@ def _fallbacks(models: Sequence[CardModel]) -> Mapping[str, Judged]:
     found = {}
     for surface in surfaces:
         mean = [model.surfaces.get(surface, model.mean) for model in models]
-        sd = [
-            float(np.sqrt(q * (1 - q) / max(model.n_labels, 1)))
-            for q, model in zip(mean, models, strict=True)
-        ]
+        sd = [math.sqrt(q * (1 - q) / max(model.n_labels, 1)) for q, model in zip(mean, models, strict=True)]
         found[surface] = _with_prior(mean, sd)
     return found
 
