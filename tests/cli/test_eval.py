@@ -85,3 +85,29 @@ def test_what_cannot_be_evaluated_is_said(table, tmp_path, args, said):
     )
     assert found.returncode == 2
     assert said in found.stderr
+
+
+def test_an_artifact_is_evaluated_as_the_learned_strategy(table, tmp_path):
+    made = turnout(
+        *("fit", "learned", "--data", table, "--split", "train", "--kind", "knn"),
+        *("--no-leave-domain-out", "--out", "a.npz"),
+        cwd=tmp_path,
+    )
+    assert made.returncode == 0, made.stderr
+    found = turnout("eval", "--data", table, "--artifact", "a.npz", "--lambda", "5", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    board = json.loads(found.stdout)
+    assert (board["router"]["kind"], board["router"]["strategy"]) == ("artifact", "learned, knn")
+    assert board["router"]["price"] == 5
+    assert board["data"]["files"] == {"t.csv": board["data"]["files"]["t.csv"]}
+
+
+def test_an_artifact_of_another_pool_is_refused(table, tmp_path):
+    turnout(
+        *("fit", "learned", "--data", table, "--kind", "knn", "--no-leave-domain-out", "--out", "a.npz"),
+        cwd=tmp_path,
+    )
+    other = write(tmp_path / "o.csv", [row for row in rows(50) if row["model"] != "middle"])
+    found = turnout("eval", "--data", other, "--artifact", "a.npz", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "the table has no outcomes of middle" in found.stderr

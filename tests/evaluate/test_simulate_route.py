@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from tests.evaluate.synthetic import rows, write
-from turnout.build import load_catalog
 from turnout.compile import compile_snapshot
 from turnout.config import parse_config
 from turnout.errors import ConfigError
@@ -17,6 +16,7 @@ from turnout.evaluate.scoreboard import in_domain
 from turnout.evaluate.simulate_route import Table, is_plain, pool_of, price_of, setup
 from turnout.evaluate.simulate_table import bench
 from turnout.learn.features import HashEmbedder
+from turnout.parts import load_catalog
 
 CONFIG = """
 providers: {{local: {{codec: openai_chat, base_url: 'http://127.0.0.1:9/v1', auth: none}}}}

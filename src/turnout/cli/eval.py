@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.errors import ConfigError
+from turnout.types.json import JsonObject
 
 if TYPE_CHECKING:
     from turnout.engine.snapshot import Snapshot
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from turnout.evaluate.simulate_table import Bench
     from turnout.learn.base import Encoder, Trainer
 
+NOWHERE = "http://127.0.0.1:9/v1"
+"""Address of models that are never asked."""
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 BASELINES = ("kNN-20", "kNN-100", "k-means-64", "logistic", "prompt length", "category")
 
@@ -215,9 +218,9 @@ def _compiled(path: Path, route: str | None) -> "tuple[Snapshot, str]":
     """Return the configuration, compiled without credentials, and the route that is meant."""
     import os
 
-    from turnout.parts import load_catalog
     from turnout.compile import compile_snapshot
     from turnout.config import load_config
+    from turnout.parts import load_catalog
 
     config = load_config(path)
     snapshot = compile_snapshot(config, load_catalog(config), os.environ, credentials=False)
@@ -285,20 +288,40 @@ def _from_route(path: Path, encoder: "Encoder", wanted: Wanted) -> "Contender":
 
 
 def _from_artifact(path: Path, wanted: Wanted) -> "tuple[Contender, Encoder]":
-    from datetime import UTC, datetime
+    """Return the preset `learned` with this artifact, over the artifact's own pool."""
+    from turnout.compile import compile_snapshot
+    from turnout.config import parse_config
+    from turnout.evaluate.scoreboard_router import RouteContender
+    from turnout.evaluate.scoreboard_types import Router
+    from turnout.learn.artifact import decode_card
+    from turnout.parts import load_catalog
 
-    from turnout.evaluate.scoreboard_router import from_artifact
-    from turnout.learn.artifact import decode, decode_card
-
-    card = _card(path).read_bytes()
-    encoder = _encoder(decode_card(card).encoder.name)
-    try:
-        artifact = decode(
-            path.read_bytes(), card, now=datetime.now(UTC), on_expired="warn", encoder=encoder.id
-        )
-    except ConfigError as error:
-        raise ConfigError(tuple(f"{path}: {problem}" for problem in error.problems)) from error
-    return from_artifact(artifact, price=wanted.price, samples=wanted.samples), encoder
+    card = decode_card(_card(path).read_bytes())
+    strategy: JsonObject = {
+        "type": "learned",
+        "artifact": str(path.resolve()),
+        "on_expired": "warn",
+        "lambda": wanted.price,
+        "mu": 0.0,
+    }
+    tree: JsonObject = {
+        "providers": {"table": {"codec": "openai_chat", "base_url": NOWHERE, "auth": "none"}},
+        "models": [{"id": name, "model": f"table/{name}"} for name in card.pool],
+        "routes": [{"name": "artifact", "models": list(card.pool), "strategy": strategy}],
+    }
+    config = parse_config(msgspec.json.encode(tree).decode(), env={}, where=str(path))
+    snapshot = compile_snapshot(config, load_catalog(config), {}, credentials=False)
+    told = Router(
+        name="artifact",
+        kind="artifact",
+        digest=card.npz_sha256,
+        strategy=f"learned, {card.kind}",
+        encoder=card.encoder.id,
+        price=wanted.price,
+        card=_sha256(_card(path)),
+        abstained=card.abstain_reason,
+    )
+    return RouteContender(snapshot, "artifact", told, wanted.samples), _encoder(card.encoder.name)
 
 
 # What is left behind

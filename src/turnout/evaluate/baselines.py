@@ -281,6 +281,14 @@ def sweep(name: str, bench: Bench, settings: Sequence[Columns]) -> Sweep:
     )
 
 
+def thinned(sweep: Sweep) -> Sweep:
+    """Return a sweep without the settings that come to the same as the one before."""
+    same = (sweep.scores[1:] == sweep.scores[:-1]).all(axis=1)
+    same &= (sweep.costs[1:] == sweep.costs[:-1]).all(axis=1)
+    kept = np.concatenate(([True], ~same))
+    return Sweep(sweep.name, sweep.scores[kept], sweep.costs[kept])
+
+
 def singles(bench: Bench) -> Sweep:
     """Return the single models as a sweep."""
     return Sweep("single models", np.ascontiguousarray(bench.scores.T), np.ascontiguousarray(bench.costs.T))

@@ -13,7 +13,6 @@ from turnout.evaluate.metrics import Floats
 from turnout.evaluate.scoreboard_measure import Sweep
 from turnout.evaluate.scoreboard_types import Router
 from turnout.evaluate.simulate_route import SETTINGS, Decision, Table, setup
-from turnout.learn.artifact import Artifact
 from turnout.learn.base import Trainer
 
 NO_TIMES = np.empty(0)
@@ -138,32 +137,6 @@ def from_trainer(
     """Return what a trainer makes of each fold's training items."""
     card = Router(name=name, kind="trainer", strategy=trainer.kind, encoder=encoder, price=price)
     return ForecastContender(card, baselines.trained(trainer), samples)
-
-
-def from_artifact(artifact: Artifact, *, price: float = 0.0, samples: int = 0) -> Contender:
-    """Return what was learned elsewhere; the training items of a fold are not read.
-
-    Where the card abstains, and for prompts unlike its training data, the models' means take its place.
-    """
-    own, pool = artifact.card, artifact.card.pool
-    means = np.array([model.mean for model in own.models])
-
-    def forecast(fold: Fold) -> Floats:
-        columns = [pool.index(name) for name in fold.test.models]
-        quality = artifact.model.predict(fold.asked_test).mean
-        silent = artifact.is_foreign(fold.asked_test.embeddings) | (own.abstain_reason is not None)
-        return np.asarray(np.where(silent[:, None], means, quality)[:, columns])
-
-    card = Router(
-        name="artifact",
-        kind="artifact",
-        digest=own.npz_sha256,
-        strategy=own.kind,
-        encoder=own.encoder.id,
-        price=price,
-        abstained=own.abstain_reason,
-    )
-    return ForecastContender(card, forecast, samples)
 
 
 def from_baseline(name: str, encoder: str, *, price: float = 0.0, samples: int = 0) -> Contender:

@@ -187,10 +187,11 @@ def _curves(evidence: Evidence, allows: Allows) -> tuple[tuple[CurveLine, ...], 
     if not bench.priced or evidence.charges is None or not allows("curves"):
         return (), []
     grid = baselines.prices(evidence.charges)
+    mine = None if mine is None else baselines.thinned(mine)
     sweeps = [] if mine is None else [mine]
     for name, quality in evidence.forecasts.items():
         chosen = [baselines.choose(quality, evidence.charges, float(price)) for price in grid]
-        sweeps.append(baselines.sweep(name, bench, chosen))
+        sweeps.append(baselines.thinned(baselines.sweep(name, bench, chosen)))
     alone = baselines.singles(bench)
     lines = [_curve(evidence, sweep) for sweep in (*sweeps, alone)]
     if mine is None or not allows("intervals of curves"):
@@ -225,7 +226,7 @@ def _curve(evidence: Evidence, sweep: Sweep) -> CurveLine:
     if evidence.strong is not None:
         reference = float(bench.scores[:, bench.models.index(evidence.strong)].mean())
     singles = hull(pool, bench.scores.mean(axis=0))
-    is_router = evidence.router.sweep is sweep
+    is_router = sweep.name == evidence.name
     run = evidence.router.run
     at = (float(run.costs.mean()), float(run.scores.mean())) if is_router else _knee(costs, qualities)
     qnc = swept.qnc if np.isfinite(swept.qnc) else None
