@@ -1,5 +1,8 @@
 """What is counted beside requests."""
 
+from datetime import UTC, datetime
+
+from turnout.layers.trace import AccessEvent
 from turnout.server.metrics import Metrics
 from turnout.types.record import Attempt
 
@@ -41,4 +44,25 @@ def test_changes_of_health_are_counted() -> None:
     assert lines(metrics, "turnout_health_changes_total") == [
         'turnout_health_changes_total{change="demoted",deployment="a/m"} 2.0',
         'turnout_health_changes_total{change="restored",deployment="a/m"} 1.0',
+    ]
+
+
+def test_how_certified_requests_ended_is_counted_by_route() -> None:
+    metrics = Metrics()
+    for ending in ("routed", "routed", "expired"):
+        metrics.observe(
+            AccessEvent(
+                request_id="req_1",
+                at=datetime(2026, 11, 22, tzinfo=UTC),
+                endpoint="chat",
+                dialect="",
+                route="r",
+                certified=ending,
+                total_s=1.0,
+                overhead_s=0.0,
+            )
+        )
+    assert lines(metrics, "turnout_certified_requests_total") == [
+        'turnout_certified_requests_total{ending="routed",route="r"} 2.0',
+        'turnout_certified_requests_total{ending="expired",route="r"} 1.0',
     ]

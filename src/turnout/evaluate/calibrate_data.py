@@ -178,15 +178,15 @@ def _twice(path: Path, rows: Sequence[Pair]) -> Iterator[str]:
 
 def _present(cells: Mapping[str, Json], wanted: Wanted) -> dict[str, Json]:
     """Return the cells that hold something, under our names and in our units."""
-    found = {name: cell for name, cell in cells.items() if cell is not None and cell != ""}
+    found: dict[str, Json] = {name: cell for name, cell in cells.items() if cell is not None and cell != ""}
     for name in ("id", "model", "prompt", "group_id", "surface", "collected_at"):
         if name in found:
             found[name] = str(found[name])
     if "id" not in found:
-        name = next((each for each in ("item_id", "prompt_id") if each in found), None)
-        if name is None:
+        own = next((found[each] for each in ("item_id", "prompt_id") if each in found), None)
+        if own is None:
             raise ValueError("no id (or item_id, prompt_id)")
-        found["id"] = str(found[name])
+        found["id"] = str(own)
     for name in ("cost", "reference_cost"):
         if f"{name}_usd" in found:
             found.setdefault(f"{name}_nusd", round(float(str(found[f"{name}_usd"])) * NANO))

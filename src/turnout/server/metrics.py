@@ -43,26 +43,7 @@ class Metrics:
         self._fallbacks = Counter(
             "turnout_fallbacks", "Moves to the next node of a plan.", ("route",), registry=registry
         )
-        self._certified = Counter(
-            "turnout_certified_requests",
-            "Requests of routes under a certificate, by how they ended or why nothing is promised.",
-            ("route", "ending"),
-            registry=registry,
-        )
-        self._void = Gauge(
-            "turnout_certificate_void",
-            "1 while a route's certificate does not hold.",
-            ("route",),
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self._evidence = Gauge(
-            "turnout_certificate_evidence",
-            "Log evidence that the promised loss is exceeded; an alarm at log(100).",
-            ("route",),
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
+        self._certified, self._void, self._evidence = _certificates(registry)
         self._ttft = _seconds(registry, "ttft_seconds", "Time to first content.")
         self._total = _seconds(registry, "request_seconds", "Time to the last byte.")
         self._overhead = Histogram(
@@ -79,13 +60,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
-        self._demoted = Gauge(
-            "turnout_provider_demoted",
-            "1 while a deployment is unwell and asked last.",
-            ("deployment", "provider"),
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
+        self._demoted = _demoted(registry)
         self._changes = Counter(
             "turnout_health_changes",
             "Deployments demoted, restored, shut out by their breaker and let in again.",
@@ -219,6 +194,36 @@ class Metrics:
 
 class _Quiet(uvicorn.Server):
     """Leaves signals alone: the data plane's server handles them."""
+
+
+def _demoted(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "turnout_provider_demoted",
+        "1 while a deployment is unwell and asked last.",
+        ("deployment", "provider"),
+        registry=registry,
+        multiprocess_mode="livemax",
+    )
+
+
+def _certificates(registry: CollectorRegistry) -> tuple[Counter, Gauge, Gauge]:
+    """Return how certified requests ended, which certificates do not hold, and what speaks against."""
+    endings = Counter(
+        "turnout_certified_requests",
+        "Requests of routes under a certificate, by how they ended or why nothing is promised.",
+        ("route", "ending"),
+        registry=registry,
+    )
+    void, evidence = (
+        Gauge(
+            f"turnout_certificate_{name}", about, ("route",), registry=registry, multiprocess_mode="livemax"
+        )
+        for name, about in (
+            ("void", "1 while a route's certificate does not hold."),
+            ("evidence", "Log evidence that the promised loss is exceeded; an alarm at log(100)."),
+        )
+    )
+    return endings, void, evidence
 
 
 def _counter(registry: CollectorRegistry, name: str, about: str, *labels: str) -> Counter:
