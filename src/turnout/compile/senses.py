@@ -112,6 +112,8 @@ def _add(name: str, asking: tuple[str, ...], found: dict[str, Sense], own: Mappi
 
 
 def _load(name: str) -> Sense:
+    if name in ("intent", "intent.scores"):
+        raise ConfigError((f"{name}: comes with a strategy of type intent in the same route",))
     if name == REMOTE:
         raise ConfigError((f"{REMOTE}: say which model embeds with signals.remote.model",))
     kind = name.removeprefix(EMBED)

@@ -190,7 +190,8 @@ def _tag(tags: Sequence[str], key: str) -> Json:
 
 
 def _of_signal(rest: str) -> Source:
-    known = names("turnout.signals")
+    vectors = (f"embed.{name}" for name in ("remote", *names("turnout.encoders")))
+    known = tuple(dict.fromkeys((*names("turnout.signals"), *vectors, "intent", "intent.scores")))
     if rest in known:
         return _signal(rest, "any")
     name, dot, path = rest.rpartition(".")
