@@ -17,7 +17,6 @@ from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.desk.base import NO_HASH, Change, ConflictError, Document, chained
 from turnout.types.account import Act, AuditEntry, Kind
 
-BUSY_S: Final = 2.0
 OPEN_BUSY_S: Final = 10.0
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = (
@@ -99,7 +98,7 @@ class SqliteDesk:
             (version,) = self._db.execute("SELECT version FROM turnout_schema WHERE part = 'desk'").fetchone()
         if version > SCHEMA_VERSION:
             raise ConfigError((f"desk: {self.path} was written by a newer Turnout (schema {version})",))
-        self._db.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
+        self._db.execute("PRAGMA busy_timeout = 2000")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

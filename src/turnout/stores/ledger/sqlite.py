@@ -33,7 +33,6 @@ from turnout.stores.ledger.base import (
     wait_for,
 )
 
-BUSY_S: Final = 1.0
 OPEN_BUSY_S: Final = 10.0
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = (
@@ -109,7 +108,7 @@ class SqliteLedger:
                 if time.monotonic() > give_up_at:
                     raise
             time.sleep(0.02)
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._db.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
         with self._transaction():
             for statement in _SCHEMA:
                 self._db.execute(statement)
@@ -118,7 +117,7 @@ class SqliteLedger:
             ).fetchone()
         if version > SCHEMA_VERSION:
             raise ConfigError((f"ledger: {self.path} was written by a newer Turnout (schema {version})",))
-        self._db.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
+        self._db.execute("PRAGMA busy_timeout = 1000")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
