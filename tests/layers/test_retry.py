@@ -2,11 +2,11 @@ import asyncio
 import contextlib
 import gc
 import weakref
-from random import Random
 
 import pytest
 
 from turnout.engine.exchange import Policy
+from turnout.engine.lot import Lot
 from turnout.errors import (
     TAXONOMY,
     CapacityExhausted,
@@ -53,7 +53,7 @@ async def test_a_failure_that_may_pass_is_retried_with_full_jitter():
     naps = Naps()
     script = failing(ProviderFailed("boom"), 2)
     await attempt(layer(naps=naps), script)
-    rng = Random(7)
+    rng = Lot(7)
     assert naps.taken == [rng.random() * 0.25, rng.random() * 0.5]
     assert [call.retry_of for call in script.entered] == [None, 1, 2]
     assert [call.n for call in script.entered] == [1, 2, 3]
@@ -63,7 +63,7 @@ async def test_back_off_stops_growing_at_its_cap():
     naps = Naps()
     call = make_call(make_exchange(ask=Ask(request_id="req_1", retries=5)))
     await attempt(layer(naps=naps, cap_s=0.5), failing(ProviderFailed("boom"), 5), call)
-    rng = Random(7)
+    rng = Lot(7)
     assert naps.taken == [rng.random() * limit for limit in (0.25, 0.5, 0.5, 0.5, 0.5)]
 
 
