@@ -262,3 +262,17 @@ def test_a_deployment_has_the_slots_that_name_it_its_model_or_its_provider():
     found = compiled(text).deployments
     assert [slot.name for slot in found["mine/a"].slots] == ["all", "night"]
     assert [slot.name for slot in found["other/b"].slots] == ["all"]
+
+
+async def test_a_host_over_plain_http_can_be_reloaded_away():
+    """What was in force until now is judged by its own rules, as requests under way still go there."""
+    from tests.engine.kit import config_for
+    from turnout.build import build
+    from turnout.testing.scripted import ScriptedTransport, Turn
+
+    built = await build(
+        config_for(["a", "b"]), {}, transport=ScriptedTransport({"a": [Turn()], "b": [Turn()]})
+    )
+    built.reload(config_for(["b"]))
+    assert tuple(built.engine.snapshot.deployments) == ("b/m",)
+    await built.close()

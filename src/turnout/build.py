@@ -167,7 +167,7 @@ class Built:
             ConfigError: The configuration cannot be used; the old one stays in force.
         """
         snapshot = snapshot or self.prepare(config)
-        self.transport.allow(egress(config, snapshot, self.engine.snapshot))
+        self.transport.allow(egress(config, snapshot, (self.config, self.engine.snapshot)))
         old, self.config = self.config, config
         self.engine.apply(snapshot)
         self.share_spending()

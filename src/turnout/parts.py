@@ -76,14 +76,24 @@ def load_scores(config: Config) -> tuple[Score, ...]:
     return tuple(found)
 
 
-def egress(config: Config, *snapshots: Snapshot) -> Egress:
-    """Return where the deployments live: nothing else can be dialled. Raises `ConfigError`."""
-    deployments = [d for snapshot in snapshots for d in snapshot.deployments.values()]
+def egress(config: Config, snapshot: Snapshot, before: tuple[Config, Snapshot] | None = None) -> Egress:
+    """Return where the deployments live: nothing else can be dialled.
+
+    Args:
+        config: What is configured.
+        snapshot: What was made of it.
+        before: What was in force until now: requests under way go where it says, by its rules.
+
+    Raises:
+        ConfigError: An address cannot be allowed.
+    """
+    parts = [(config, snapshot), *([before] if before is not None else [])]
+    deployments = [d for _, made in parts for d in made.deployments.values()]
     hosts = {host_of(d.url) for d in deployments if d.vendor.allow_http}
     return egress_for(
         {d.url for d in deployments},
-        allow_cidrs=config.egress.allow_cidrs,
-        allow_http=[*config.egress.allow_http, *hosts],
+        allow_cidrs=[net for each, _ in parts for net in each.egress.allow_cidrs],
+        allow_http=[*(host for each, _ in parts for host in each.egress.allow_http), *hosts],
     )
 
 
