@@ -5,9 +5,9 @@ and its thresholds argued about, from the Record alone.
 """
 
 from collections.abc import Callable, Mapping
+from math import exp, isfinite
 from typing import Final, cast
 
-import numpy as np
 from msgspec import Struct
 
 from turnout.errors import ConfigError
@@ -54,7 +54,7 @@ class IntentScoresSense(Struct, frozen=True, kw_only=True, eq=False):
         scores = head.scores(vector[None, :])
         best, taken = head.decide(scores, card.margin)
         row = scores[0]
-        order = np.argsort(-row, kind="stable")[:SHOWN]
+        order = (-row).argsort(kind="stable")[:SHOWN]
         label = int(best[0])
         return Signal(
             value={
@@ -116,8 +116,8 @@ def _confidence(row: Floats, *, logits: bool) -> float:
     top = float(row.max())
     if not logits:
         return round(min(max(top, 0.0), 1.0), DECIMALS)
-    return round(1 / float(np.exp(row - top).sum()), DECIMALS)
+    return round(1 / sum(exp(score - top) for score in row.tolist()), DECIMALS)
 
 
 def _shown(score: float) -> float | None:
-    return round(float(score), DECIMALS) if np.isfinite(score) else None
+    return round(float(score), DECIMALS) if isfinite(score) else None
