@@ -4,7 +4,8 @@ Leave one model out: the others are fitted on train prompts, the new one joins f
 prompts (six draws, same prior, same way to join), from all of them, or not at all. Measured on the dev split:
 AIQ over the pool's range of cost (RouterBench), or the mean score of the preferred model where there are no
 costs. Gain: above the pool without the model. The mark: anchors reach 90 % of the gain of full training, and
-beat random prompts (95 % interval of the paired difference, bootstrap over prompts).
+beat random prompts (95 % interval of the paired difference, bootstrap over prompts). The criterion was chosen
+within RouterBench's train split, after a run on dev with another one had failed there (docs/adr/038).
 """
 
 import math

@@ -5,8 +5,8 @@ train prompts: comparisons (which of two models scored higher) and thumbs (drawn
 in five replaced by the user's habit) on RouterDC-7 and LLMRouter; on AlpacaEval a second, real judge that saw
 another baseline, calibrated on the gold prompts, which are a third of the train split there. Beside each
 stands the same source with its verdicts shuffled. The mark: no source costs more than one standard error of
-held-out gold log loss, none that is shuffled weighs more than .1. Trainer: `kmeans`, the fastest; shuffled sources can help it a
-little, because prompts without a right label still make better cells.
+held-out gold log loss, none that is shuffled weighs more than .1. Trainer: `kmeans`, the fastest; shuffled
+sources can help it a little, because prompts without a right label still make better cells.
 
 Not the first run: with `head` as trainer 23 of 24 passed, and `pooled` heard shuffled thumbs on RouterDC-7 at
 weight 1 (log loss +.0052). That is why a source meets its placebo now (ADR 038); since then only `kmeans` was
