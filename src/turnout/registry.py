@@ -100,6 +100,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.signals": {
         "canonical": "turnout.signals.canonical:CANONICAL",
         "complexity": "turnout.signals.complexity:COMPLEXITY",
+        "embed.blend": "turnout.signals.embed:EMBED_BLEND",
         "embed.hash": "turnout.signals.embed:EMBED_HASH",
         "embed.minilm": "turnout.signals.embed:EMBED_MINILM",
         "embed.static": "turnout.signals.embed:EMBED_STATIC",
@@ -137,6 +138,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "sw_bt": "turnout.learn.sw_bt:Battles",
     },
     "turnout.encoders": {
+        "blend": "turnout.learn.encoders.blend:load",
         "hash": "turnout.learn.encoders.hashed:load",
         "minilm": "turnout.learn.encoders.minilm:load",
         "static": "turnout.learn.encoders.static:load",

@@ -55,7 +55,7 @@ class Report(Struct, frozen=True, kw_only=True):
     "--encoder",
     default="hash",
     show_default=True,
-    help="What turns prompts into vectors: hash, static, minilm.",
+    help="What turns prompts into vectors: hash, static, blend (of both), minilm.",
 )
 @click.option(
     "--kind", default="pooled", show_default=True, help=f"Method: {', '.join(KINDS)}, or an installed one."

@@ -114,6 +114,7 @@ class RemoteEmbedSense(Struct, frozen=True, kw_only=True, eq=False):
         return found
 
 
+EMBED_BLEND: Final = EmbedSense(kind="blend")
 EMBED_HASH: Final = EmbedSense(kind="hash")
 EMBED_STATIC: Final = EmbedSense(kind="static")
 EMBED_MINILM: Final = EmbedSense(kind="minilm", off_loop=True)
