@@ -141,6 +141,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "bpe_openai": {"signals"},
     "onnxruntime": {"learn"},
     "tokenizers": {"learn"},
+    "resvg_py": {"evaluate"},
 }
 """Third-party package -> where it may be imported. One edge, one owner (ARCHITECTURE.md law 3, S-11)."""
 

@@ -341,7 +341,7 @@ def _write(board: "Scoreboard", standing: "Standing", split: "Split", wanted: Wa
         if item.prompt_id in shown
     }
     (out / "scoreboard.json").write_bytes(to_json(board))
-    page = to_html(board, Extra(prompts=prompts, timing=_timing(standing)))
+    page = to_html(board, Extra(prompts=prompts, timing=standing.timing))
     (out / "report.html").write_text(page, encoding="utf-8")
     try:
         pictures = to_pngs(board)
@@ -350,15 +350,6 @@ def _write(board: "Scoreboard", standing: "Standing", split: "Split", wanted: Wa
         return
     for name, content in pictures.items():
         (out / name).write_bytes(content)
-
-
-def _timing(standing: "Standing") -> str:
-    import numpy as np
-
-    if not standing.seconds.size:
-        return ""
-    p50, p99 = np.quantile(standing.seconds, (0.5, 0.99)) * 1e6
-    return f"p50 {p50:.0f} µs, p99 {p99:.0f} µs on this machine, signals included"
 
 
 def _show(board: "Scoreboard") -> None:
