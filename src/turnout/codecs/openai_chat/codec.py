@@ -4,7 +4,6 @@ from turnout.codecs.base import Body, EmbedBody, Encoded, Glance, Summary
 from turnout.codecs.openai_chat.embeddings import decode_embed, encode_embed, parse_embed, render_embed
 from turnout.codecs.openai_chat.encode import encode, forward
 from turnout.codecs.openai_chat.errors import read_error
-from turnout.codecs.openai_chat.failure import write_error
 from turnout.codecs.openai_chat.render import render
 from turnout.codecs.openai_chat.request import parse_request
 from turnout.codecs.openai_chat.response import decode, glance
@@ -12,6 +11,7 @@ from turnout.codecs.openai_chat.stream import OpenAIChatDecoder
 from turnout.codecs.openai_chat.tap import OpenAIChatTap
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.codecs.openai_chat.writer import OpenAIChatStream
+from turnout.codecs.openai_failure import write_error
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -81,7 +81,7 @@ class OpenAIChatDialect:
 
     def error(self, error: TurnoutError, requestid: str) -> tuple[int, bytes]:
         """Write a failure before the first byte."""
-        return write_error(error, requestid)
+        return write_error(error, requestid, WIRE)
 
     def parse_embed(self, body: bytes) -> EmbedBody:
         """Read an embeddings request."""

@@ -5,16 +5,15 @@ WIRE.md section 9.1.
 
 import msgspec
 
-from turnout.codecs.openai_chat.errors import mask, read_said
-from turnout.codecs.openai_chat.wire import WIRE
+from turnout.codecs.openai_errors import mask, read_said
 from turnout.errors import Domain, ModelNotFound, Retry, TurnoutError
 from turnout.types.json import Json
 
 _encode = msgspec.json.Encoder().encode
 
 
-def write_error(error: TurnoutError, request_id: str) -> tuple[int, bytes]:
-    """Return HTTP status and body.
+def write_error(error: TurnoutError, request_id: str, wire: str) -> tuple[int, bytes]:
+    """Return HTTP status and body for a client of `wire`.
 
     A 4xx of an upstream that speaks this format, about something the caller did, keeps its status, type and
     message word for word: agents match on them to recover.
@@ -25,7 +24,7 @@ def write_error(error: TurnoutError, request_id: str) -> tuple[int, bytes]:
     if (
         error.domain is Domain.CALLER
         and upstream is not None
-        and upstream.wire == WIRE
+        and upstream.wire == wire
         and 400 <= upstream.status < 500
     ):
         said = read_said(upstream.body)
@@ -37,7 +36,7 @@ def write_error(error: TurnoutError, request_id: str) -> tuple[int, bytes]:
                 "param": said.param,
                 "code": error.code or row.openai_code,
             }
-    told["turnout"] = _turnout(error, request_id)
+    told["turnout"] = failure_of(error, request_id)
     return status, _encode({"error": told})
 
 
@@ -53,7 +52,8 @@ def _own(error: TurnoutError) -> dict[str, Json]:
     }
 
 
-def _turnout(error: TurnoutError, request_id: str) -> Json:
+def failure_of(error: TurnoutError, request_id: str) -> Json:
+    """Return what Turnout adds to an error."""
     told: dict[str, Json] = {
         "class": error.row.word,
         "domain": error.domain.value,
