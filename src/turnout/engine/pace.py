@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from turnout.engine.beside import Threads
 from turnout.engine.certified import Standings
 from turnout.engine.outputs import Outputs
+from turnout.engine.repeats import Repeats
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Route
 from turnout.errors import StoreUnavailable
@@ -202,6 +203,8 @@ class Remembered(Struct, frozen=True):
     """How the routes' certificates are doing."""
     outputs: Outputs = field(default_factory=Outputs)
     """How much each deployment writes on each route."""
+    repeats: Repeats = field(default_factory=Repeats)
+    """Which blocks of text each tenant repeats."""
 
 
 async def share(

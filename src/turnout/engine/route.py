@@ -14,6 +14,7 @@ from turnout.engine.exchange import Exchange
 from turnout.engine.outputs import NOTHING, Outputs
 from turnout.engine.pace import Remembered
 from turnout.engine.pool import Pool, Pools
+from turnout.engine.repeats import Repeats
 from turnout.engine.reply import Reply
 from turnout.engine.retired import in_service
 from turnout.engine.routed import Routed
@@ -37,7 +38,7 @@ from turnout.types.deployment import Candidate, Stats
 from turnout.types.embed import EmbedRequest
 from turnout.types.moment import Moment, Session
 from turnout.types.record import Dropped
-from turnout.types.signal import Signal
+from turnout.types.signal import Canonical, Signal, Signals
 
 CHARS_PER_TOKEN = 3.2
 """Declared default of the `tokens.in` signal (ROUTING.md 2.2)."""
@@ -59,6 +60,7 @@ class Router:
         "_outputs",
         "_pacers",
         "_pools",
+        "_repeats",
         "_sessions",
         "_snapshot",
         "_standings",
@@ -71,6 +73,7 @@ class Router:
         self._sessions = None if remembered is None else remembered.sessions
         self._pacers = None if remembered is None else remembered.pacers
         self._outputs = Outputs() if remembered is None else remembered.outputs
+        self._repeats = Repeats() if remembered is None else remembered.repeats
         self._standings = None if remembered is None else remembered.standings
         self._pools = Pools(snapshot)
         self._counts: dict[str, int] = {}
@@ -102,8 +105,9 @@ class Router:
         candidates = tuple(Candidate(d, self._stats(d.id)) for d in pool.deployments)
         session = None if self._sessions is None else self._sessions.of(ask)
         outputs = self._outputs.of(pool.route.name, self._limit(exchange.request))
-        moment = _moment(exchange, candidates, session, outputs)
+        moment = self._moment(exchange, candidates, session, outputs)
         given = await beside.sense(pool.route.senses, exchange.request, ask, moment)
+        self._note(exchange, given)
         exchange.ask = msgspec.structs.replace(ask, given=given)
 
     def decide(self, exchange: Exchange) -> Routed:
@@ -203,9 +207,34 @@ class Router:
             absent = {each.name: _NOT_GIVEN for each in route.senses}
             return with_signals(context, {**absent, **exchange.ask.given})
         if route.senses:
-            moment = _moment(exchange, candidates, session, context.tokens_out)
-            context = with_signals(context, sense(route.senses, request, exchange.ask, moment))
+            moment = self._moment(exchange, candidates, session, context.tokens_out)
+            signals = sense(route.senses, request, exchange.ask, moment)
+            self._note(exchange, signals)
+            context = with_signals(context, signals)
         return context
+
+    def _moment(
+        self,
+        exchange: Exchange,
+        candidates: tuple[Candidate, ...],
+        session: Session | None,
+        outputs: Mapping[str, int],
+    ) -> Moment:
+        at = exchange.at
+        return Moment(
+            value=at.timestamp(),
+            at=at,
+            candidates=candidates,
+            session=session,
+            outputs=outputs,
+            repeated=self._repeats.of(_tenant(exchange.ask)),
+        )
+
+    def _note(self, exchange: Exchange, signals: Signals) -> None:
+        """Count the blocks of what was asked, unless it was only asked what would happen."""
+        canonical = signals.get("canonical")
+        if isinstance(canonical, Canonical) and not exchange.explain_only:
+            self._repeats.note(_tenant(exchange.ask), canonical.blocks)
 
     def _limit(self, request: ChatRequest | EmbedRequest) -> int:
         if isinstance(request, ChatRequest):
@@ -232,14 +261,8 @@ class Router:
         return n
 
 
-def _moment(
-    exchange: Exchange,
-    candidates: tuple[Candidate, ...],
-    session: Session | None,
-    outputs: Mapping[str, int],
-) -> Moment:
-    at = exchange.at
-    return Moment(value=at.timestamp(), at=at, candidates=candidates, session=session, outputs=outputs)
+def _tenant(ask: Ask) -> str:
+    return ask.principal.organisation or ask.principal.key_id or ""
 
 
 def _hedges(plan: plans.Plan) -> bool:

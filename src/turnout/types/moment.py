@@ -1,6 +1,7 @@
 """What was read off clocks and live numbers when a request came. Floor 0."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
@@ -39,6 +40,8 @@ class Moment(Signal, frozen=True, kw_only=True):
     """None = the request names no session, or a new one."""
     outputs: Mapping[str, int] = {}
     """Deployment id -> output tokens expected of it, where enough of its answers on this route were seen."""
+    repeated: AbstractSet[int] = frozenset()
+    """Hashes of the blocks that this tenant's requests repeat (`signals/canonical/repeated.py`)."""
     budget_left: float | None = None
     """Share of the tightest budget that is left; None = no budget is kept."""
 

@@ -27,6 +27,8 @@ class Canonical(Signal, frozen=True, kw_only=True):
     """The intent in pieces of at most 128 words: the first 8 and the last 8."""
     words: Mapping[str, int] = {}
     """Its words in lower case, punctuation at their ends off, and how often each stands."""
+    blocks: tuple[int, ...] = ()
+    """Hashes of long paragraphs at the ends of the message, for telling a harness from a user."""
 
 
 class Tokens(Signal, frozen=True, kw_only=True):

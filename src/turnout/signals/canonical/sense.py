@@ -8,10 +8,12 @@ from typing import Final
 from msgspec import Struct
 
 from turnout.signals.base import words_of
+from turnout.signals.canonical.repeated import blocks, without
 from turnout.signals.canonical.strip import strip
 from turnout.signals.canonical.wrappers import EDITION
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, Message, Text
+from turnout.types.moment import moment_in
 from turnout.types.signal import Canonical, Signals
 
 MAX_CHARS: Final = 16_384
@@ -46,7 +48,10 @@ class CanonicalSense(Struct, frozen=True):
 
     def read(self, request: ChatRequest, ask: Ask, so_far: Signals) -> Canonical:
         """Return the intent with its windows; an empty one where no user ever said anything."""
-        intents = _intents(request.messages)
+        moment = moment_in(so_far)
+        raw = _raw_intents(request.messages)
+        repeated = moment.repeated if moment is not None else frozenset()
+        intents = [_tidied(without(text, repeated)) for text in raw]
         intent = intents[0] if intents else ""
         if 0 < len(intent) < SHORT_CHARS and len(intents) > 1:
             intent = f"{intents[1][: JOINED_CHARS - len(intent) - 1]}\n{intent}"
@@ -56,6 +61,7 @@ class CanonicalSense(Struct, frozen=True):
             intent=intent,
             windows=windows,
             words=words_of(intent),
+            blocks=blocks(raw[0]) if raw else (),
         )
 
 
@@ -78,13 +84,13 @@ def _has_odd_blank(text: str) -> bool:
     return "\t" in text or "\r" in text or "\f" in text or "\v" in text or "\x1f" in text
 
 
-def _intents(messages: Sequence[Message]) -> list[str]:
-    """Return the last intent; before it, if it is short, the one before."""
+def _raw_intents(messages: Sequence[Message]) -> list[str]:
+    """Return the last intent, wrappers off; before it, if it is short, the one before."""
     found: list[str] = []
     for message in reversed(messages[-MAX_LOOK_BACK:]):
         if message.role != "user":
             continue
-        intent = _intent(message)
+        intent = _unwrapped(message)
         if intent:
             found.append(intent)
             if len(intent) >= SHORT_CHARS or len(found) == 2:
@@ -92,13 +98,15 @@ def _intents(messages: Sequence[Message]) -> list[str]:
     return found
 
 
-def _intent(message: Message) -> str:
+def _unwrapped(message: Message) -> str:
     texts = [part.text for part in message.parts if type(part) is Text]
     if len(texts) > 1:
         texts = [strip(_ends(text, MAX_RAW_CHARS)) for text in texts[-MAX_LOOK_BACK:]]
-        raw = "\n".join(text for text in texts if text)
-    else:
-        raw = strip(_ends(texts[0], MAX_RAW_CHARS)) if texts else ""
+        return "\n".join(text for text in texts if text).strip()
+    return strip(_ends(texts[0], MAX_RAW_CHARS)).strip() if texts else ""
+
+
+def _tidied(raw: str) -> str:
     return _ends(normalise(_ends(raw, MAX_CHARS)), MAX_CHARS)
 
 
