@@ -10,9 +10,9 @@ from turnout.signals.canonical import CANONICAL
 from turnout.signals.canonical.repeated import EDGE, blocks, without
 from turnout.types.moment import MOMENT, Moment
 
-HEAD = "You are part of an agent. " * 10
-TAIL = "Answer in the format that was agreed on. " * 8
-PASTED = "A page of a report that the user pasted. " * 8
+HEAD = ("You are part of an agent. " * 10).strip()
+TAIL = ("Answer in the format that was agreed on. " * 8).strip()
+PASTED = ("A page of a report that the user pasted. " * 8).strip()
 INTENT = "Find out why the login test fails and fix it."
 KNOWN = {hash(HEAD), hash(TAIL)}
 
