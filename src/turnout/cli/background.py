@@ -26,7 +26,9 @@ def background() -> None:
 @background.command("list")
 @config_option
 @click.option("--state", help="Only jobs in this state: queued, running, done, failed, cancelled, expired.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Jobs listed at most."
+)
 @_json_option
 def list_(config_path: Path | None, state: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""

@@ -116,12 +116,20 @@ class Result(Struct, frozen=True, omit_defaults=True):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where comparisons go. Default: OUT with `.pairs.jsonl`.",
 )
-@click.option("--samples", type=click.IntRange(1, 16), default=1, show_default=True)
-@click.option("--max-tokens", type=click.IntRange(1), default=1024, show_default=True)
-@click.option("--temperature", type=click.FloatRange(0, 2))
+@click.option(
+    "--samples", type=click.IntRange(1, 16), default=1, show_default=True, help="Answers to each question."
+)
+@click.option("--max-tokens", type=click.IntRange(1), default=1024, show_default=True, help="Of each answer.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="Default: as the model has it.")
 @click.option("--budget-usd", type=click.FloatRange(0), help="No call starts that could exceed it.")
 @click.option("--rpm", type=click.FloatRange(0, min_open=True), help="Requests a minute and model.")
-@click.option("--concurrency", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="Calls under way at once.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first prompts.")
 @click.option("--allow-unpriced", is_flag=True, help="Ask models without a known price despite a budget.")
 @click.option(
