@@ -22,7 +22,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("codecs", "signals", "strategies", "learn", "guards", "compress"), 2),
     **dict.fromkeys(("transport", "stores"), 3),
     **dict.fromkeys(("layers", "engine", "jobs"), 4),
-    **dict.fromkeys(("config", "compile", "parts", "build", "importers"), 5),
+    **dict.fromkeys(("config", "compile", "parts", "build", "importers", "govern"), 5),
     **dict.fromkeys(("client", "sync", "server", "evaluate", "testing"), 6),
     **dict.fromkeys(("cli", ""), 7),
 }
@@ -141,6 +141,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "bpe_openai": {"signals"},
     "onnxruntime": {"learn"},
     "tokenizers": {"learn"},
+    "cryptography": {"govern"},
     "resvg_py": {"evaluate"},
 }
 """Third-party package -> where it may be imported. One edge, one owner (ARCHITECTURE.md law 3, S-11)."""
