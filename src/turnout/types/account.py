@@ -74,10 +74,11 @@ class Key(Struct, frozen=True, kw_only=True):
     """A Turnout key. The key itself is shown once and never kept."""
 
     id: Id
-    organisation: Id
+    organisation: Id | None = None
+    """None = of the installation: an owner's, or where there are no organisations."""
     name: str = ""
     digest: str
-    """HMAC-SHA-256 of the key under the pepper `pepper_id`, in hex. Never shown."""
+    """HMAC-SHA-256 of the key under the pepper `pepper_id`, in hex. Never shown; "" = revoked for good."""
     pepper_id: str
     prefix: str
     """First characters, for people to recognise it by."""

@@ -25,6 +25,12 @@ class Principal(Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
     default_route: str | None = None
+    routes: tuple[str, ...] = ()
+    """Names of routes it may use; empty = all."""
+    endpoints: tuple[str, ...] = ()
+    """Closed words: chat, embeddings, models, …; empty = all."""
+    networks: tuple[str, ...] = ()
+    """Address ranges it may be used from; empty = anywhere."""
 
 
 ANONYMOUS = Principal()
