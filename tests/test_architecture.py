@@ -272,7 +272,7 @@ def test_the_purity_rule_sees(source: str) -> None:
 
 # Vendors are data (law 5)
 
-DIALECT_WORDS = {"openai", "anthropic", "gemini"}
+DIALECT_WORDS = {"openai", "anthropic", "gemini", "cohere", "bedrock", "ollama"}
 """Names of wire formats as well as of companies; the faces that speak a format may say its name."""
 
 VENDOR_WORDS_ALLOWED: dict[str, tuple[set[str], str]] = {

@@ -57,7 +57,7 @@ from turnout.types.recommendation import Recommendation
 from turnout.types.record import Decision
 
 UNSEEN = Stats()
-CODECS = ("openai_chat", "anthropic", "gemini")
+CODECS = ("openai_chat", "anthropic", "gemini", "cohere")
 
 
 class Built:

@@ -27,11 +27,13 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.codecs": {
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChat",
         "anthropic": "turnout.codecs.anthropic:Anthropic",
+        "cohere": "turnout.codecs.cohere:Cohere",
         "gemini": "turnout.codecs.gemini:Gemini",
     },
     "turnout.dialects": {
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChatDialect",
         "anthropic": "turnout.codecs.anthropic:AnthropicDialect",
+        "cohere": "turnout.codecs.cohere:CohereDialect",
         "gemini": "turnout.codecs.gemini:GeminiDialect",
     },
     "turnout.strategies": {

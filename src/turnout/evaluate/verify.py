@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.codecs.anthropic import verify as anthropic
+from turnout.codecs.cohere import verify as cohere
 from turnout.codecs.gemini import verify as gemini
 from turnout.codecs.openai_chat import verify as openai_chat
 from turnout.codecs.verify import Checked, Exchange, Mismatch, Verifier
@@ -133,7 +134,7 @@ def _by_name(modules: Iterable[ModuleType]) -> dict[str, Verifier]:
     return {module.__name__.split(".")[-2]: cast("Verifier", module) for module in modules}
 
 
-VERIFIERS: Mapping[str, Verifier] = _by_name((anthropic, gemini, openai_chat))
+VERIFIERS: Mapping[str, Verifier] = _by_name((anthropic, cohere, gemini, openai_chat))
 """Format -> what compares in it; a record goes to the first that speaks it."""
 
 

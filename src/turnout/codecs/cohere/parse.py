@@ -1,0 +1,194 @@
+"""Requests in Cohere's v2 format, read strictly. Floor 2."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from turnout.codecs import extras, strict
+from turnout.codecs.base import Body, EmbedBody
+from turnout.codecs.cohere.response import call_of
+from turnout.codecs.cohere.wire import PLAN, WIRE
+from turnout.codecs.failures import as_object, text_in
+from turnout.errors import InvalidRequest
+from turnout.types.ask import Preferences, Wire
+from turnout.types.chat import (
+    ChatRequest,
+    Media,
+    Message,
+    Native,
+    OutputFormat,
+    Part,
+    Reasoning,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+    ToolChoice,
+    ToolResult,
+)
+from turnout.types.embed import EmbedRequest
+from turnout.types.json import Json, JsonObject
+
+Name = Annotated[str, Meta(min_length=1, max_length=512)]
+Count = Annotated[int, Meta(ge=0)]
+_KNOWN = frozenset(
+    {"model", "messages", "tools", "tool_choice", "response_format", "thinking", "stream", "max_tokens"}
+    | {"temperature", "p", "k", "seed", "frequency_penalty", "presence_penalty", "stop_sequences"}
+    | {"strict_tools"}
+)
+_CHOICES: Mapping[str, ToolChoice] = {"REQUIRED": ToolChoice("required"), "NONE": ToolChoice("none")}
+_ROLES: Mapping[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+_TURN = frozenset({"role", "content", "tool_plan", "tool_calls", "tool_call_id"})
+_EMBED = frozenset({"model", "texts", "output_dimension", "embedding_types"})
+
+
+class _Format(Struct, frozen=True):
+    type: str
+    json_schema: dict[str, Json] | None = None
+    schema: dict[str, Json] | None = None
+
+
+class _Thinking(Struct, frozen=True):
+    type: str
+    token_budget: Count | None = None
+
+
+class _Options(Struct, frozen=True):
+    model: Name
+    messages: list[dict[str, Json]]
+    tools: list[dict[str, Json]] = []
+    tool_choice: str | None = None
+    response_format: _Format | None = None
+    thinking: _Thinking | None = None
+    strict_tools: bool | None = None
+    stream: bool | None = None
+    max_tokens: Count | None = None
+    temperature: float | None = None
+    p: float | None = None
+    k: Count | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop_sequences: list[str] = []
+
+
+class _Embed(Struct, frozen=True):
+    model: Name
+    texts: list[str]
+    output_dimension: Annotated[int, Meta(ge=1)] | None = None
+
+
+def parse(body: bytes) -> Body:
+    """Read a request. Raises `InvalidRequest` with the path of the offending field."""
+    tree = strict.parse(body)
+    wishes = extras.read(tree)
+    own = extras.without(tree, wishes)
+    asked = strict.convert(own, _Options)
+    extra = {name: value for name, value in own.items() if name not in _KNOWN}
+    extras.refuse(extra, "")
+    form = asked.response_format
+    request = ChatRequest(
+        model=asked.model,
+        messages=tuple(_message(turn, f"messages[{at}]") for at, turn in enumerate(asked.messages)),
+        tools=tuple(_tool(tool, strict_tools=asked.strict_tools) for tool in asked.tools),
+        tool_choice=_CHOICES.get(asked.tool_choice or ""),
+        max_tokens=asked.max_tokens,
+        temperature=asked.temperature,
+        top_p=asked.p,
+        top_k=asked.k,
+        seed=asked.seed,
+        frequency_penalty=asked.frequency_penalty,
+        presence_penalty=asked.presence_penalty,
+        stop=tuple(asked.stop_sequences),
+        output_format=None if form is None or form.type != "json_object" else _format(form),
+        thinking=None if asked.thinking is None else _thinking(asked.thinking),
+        stream=asked.stream is True,
+        include_usage=True,
+        wire=WIRE,
+        extra=extra,
+    )
+    return wishes.body(request, Wire(WIRE, own))
+
+
+def parse_embed(body: bytes) -> EmbedBody:
+    """Read an embeddings request. Raises `InvalidRequest`."""
+    tree = strict.parse(body)
+    asked = strict.convert(tree, _Embed)
+    extra = {name: value for name, value in tree.items() if name not in _EMBED and value is not None}
+    request = EmbedRequest(
+        model=asked.model, input=tuple(asked.texts), dimensions=asked.output_dimension, wire=WIRE, extra=extra
+    )
+    return EmbedBody(request=request, prefer=Preferences(), wire=Wire(WIRE, tree))
+
+
+def _format(form: _Format) -> OutputFormat:
+    schema = form.json_schema or form.schema
+    return OutputFormat(kind="json_object" if schema is None else "json_schema", schema=schema)
+
+
+def _thinking(asked: _Thinking) -> Thinking:
+    return Thinking(enabled=asked.type != "disabled", budget_tokens=asked.token_budget)
+
+
+def _tool(tool: JsonObject, *, strict_tools: bool | None) -> Tool:
+    function = as_object(tool.get("function"))
+    schema = function.get("parameters")
+    return Tool(
+        name=text_in(function, "name"),
+        description=text_in(function, "description") if "description" in function else None,
+        schema=schema if isinstance(schema, dict) else None,
+        strict=strict_tools,
+        extra={name: value for name, value in tool.items() if name not in {"type", "function"}},
+    )
+
+
+def _message(turn: JsonObject, at: str) -> Message:
+    role = _ROLES.get(text_in(turn, "role").lower())
+    if role is None:
+        raise InvalidRequest(f"{at}.role is none of {', '.join(_ROLES)}", param=f"{at}.role")
+    content = _content(turn.get("content"), f"{at}.content")
+    extra = {name: value for name, value in turn.items() if name not in _TURN}
+    if role == "tool":
+        kept = tuple(part for part in content if isinstance(part, Text | Native))
+        return Message(role, (ToolResult(call_id=text_in(turn, "tool_call_id"), content=kept),), extra=extra)
+    parts: list[Part] = []
+    if plan := text_in(turn, "tool_plan"):
+        parts.append(Reasoning(text=plan, id=PLAN, wire=WIRE))
+    calls = turn.get("tool_calls")
+    parts += content
+    parts += [call_of(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return Message(role, tuple(parts), extra=extra)
+
+
+def _content(content: Json, at: str) -> list[Part]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [Text(content)]
+    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
+        raise InvalidRequest(f"{at}: expected a text or a list of blocks", param=at)
+    return [_block(block) for block in content if isinstance(block, dict)]
+
+
+def _block(block: JsonObject) -> Part:
+    match block.get("type"):
+        case "text":
+            rest = {name: value for name, value in block.items() if name not in {"type", "text"}}
+            return Text(text_in(block, "text"), rest)
+        case "thinking":
+            rest = {name: value for name, value in block.items() if name not in {"type", "thinking"}}
+            return Reasoning(text=text_in(block, "thinking"), wire=WIRE, extra=rest)
+        case "image_url" if isinstance(image := block.get("image_url"), dict):
+            return _image(image)
+        case _:
+            return Native(WIRE, block)
+
+
+def _image(image: JsonObject) -> Media:
+    url = text_in(image, "url")
+    detail = text_in(image, "detail") or None
+    head, comma, data = url.partition(";base64,")
+    if comma and head.startswith("data:"):
+        return Media(kind="image", mime=head.removeprefix("data:"), data=data, detail=detail)
+    return Media(kind="image", url=url, detail=detail)
