@@ -9,6 +9,7 @@ from turnout.config import Config
 from turnout.errors import ConfigError
 from turnout.registry import load, names
 from turnout.signals.base import Prepared, Sense
+from turnout.signals.strength import StrengthSense
 from turnout.strategies.base import OnExpired, Strategy
 from turnout.types.moment import MOMENT
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 EMBED: Final = "embed."
 REMOTE: Final = "embed.remote"
+STRENGTH: Final = "strength"
 
 
 class RouteFiles:
@@ -89,13 +91,16 @@ def senses_of(
 
 def _configured(config: Config) -> Mapping[str, Sense]:
     """Return the senses that rows of the configuration describe."""
-    remote = config.signals.remote
-    if remote is None:
-        return {}
-    from turnout.signals.embed import RemoteEmbedSense  # noqa: PLC0415  needs numpy
+    found: dict[str, Sense] = {}
+    if (strength := config.signals.strength) is not None:
+        found[STRENGTH] = StrengthSense(model=strength.model, deadline_s=strength.deadline_s)
+    if (remote := config.signals.remote) is not None:
+        from turnout.signals.embed import RemoteEmbedSense  # noqa: PLC0415  needs numpy
 
-    sense = RemoteEmbedSense(model=remote.model, dimensions=remote.dimensions, deadline_s=remote.deadline_s)
-    return {sense.name: sense}
+        found[REMOTE] = RemoteEmbedSense(
+            model=remote.model, dimensions=remote.dimensions, deadline_s=remote.deadline_s
+        )
+    return found
 
 
 def _add(name: str, asking: tuple[str, ...], found: dict[str, Sense], own: Mapping[str, Sense]) -> None:
@@ -114,6 +119,8 @@ def _add(name: str, asking: tuple[str, ...], found: dict[str, Sense], own: Mappi
 def _load(name: str) -> Sense:
     if name in ("intent", "intent.scores"):
         raise ConfigError((f"{name}: comes with a strategy of type intent in the same route",))
+    if name == STRENGTH:
+        raise ConfigError((f"{STRENGTH}: say which model judges with signals.strength.model",))
     if name == REMOTE:
         raise ConfigError((f"{REMOTE}: say which model embeds with signals.remote.model",))
     kind = name.removeprefix(EMBED)

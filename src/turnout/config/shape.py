@@ -1,10 +1,12 @@
 """What a configuration file can say: one typed tree, its defaults and its limits. Floor 5."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
+from turnout.config.desk import DeskConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
@@ -40,6 +42,16 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     names_customers: bool = False
     """Whether the end user named in a request is believed, and counted as the customer."""
     tags: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    """Names of routes it may use; empty = all, and models by name."""
+    endpoints: tuple[Literal["chat", "embeddings", "models", "explain", "recommend", "background"], ...] = ()
+    """What it may call; empty = everything."""
+    networks: tuple[str, ...] = ()
+    """Address ranges it may be used from, such as 10.0.0.0/8; empty = anywhere."""
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            ip_network(network)
 
 
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -291,6 +303,15 @@ class RemoteEncoderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How long a decision waits for the vector; then it is absent."""
 
 
+class StrengthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model behind the signal `strength`: it says from 1 to 5 how strong a model a request needs."""
+
+    model: Name
+    """`provider/model`, the id of a deployment, or `turnout/route`."""
+    deadline_s: Positive = 2.0
+    """How long a decision waits for it; then it is absent."""
+
+
 class SignalsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Signals that are computed beside the event loop, because they take milliseconds."""
 
@@ -300,6 +321,7 @@ class SignalsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     queue: AtLeastOne = 16
     """Computations that may wait or run at once; a decision beyond goes without, at once."""
     remote: RemoteEncoderConfig | None = None
+    strength: StrengthConfig | None = None
 
 
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -340,6 +362,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may ask how often, for how many tokens, and how many at once."""
     ledger: LedgerConfig = LedgerConfig()
     """Where budgets and quotas are counted."""
+    desk: DeskConfig | None = None
+    """Where keys and limits are kept that change while gateways run; none = used once its file is there."""
     journal: JournalConfig = JournalConfig()
     egress: EgressConfig = EgressConfig()
     catalog: CatalogConfig = CatalogConfig()

@@ -2,7 +2,7 @@
 
 Theory of operation.
 1. Senses come in an order in which each follows those it needs. A quick one is read at once. A slow one is
-   started: in a thread, or as a call to an embedding model. Only a sense that needs it, or the end, waits.
+   started: in a thread, or as a call to a model. Only a sense that needs it, or the end, waits.
 2. All threads' work of a decision has one deadline from the first wait on; a call has its own. What is late
    is absent (`timeout`), and the decision goes on without it.
 3. A thread cannot be stopped: late work still ends in the sense's cache, where the next turn finds it. So
@@ -21,13 +21,13 @@ from turnout.engine.sense import read
 from turnout.errors import TurnoutError
 from turnout.signals.base import AbsentError, Asking, Sense, Slow
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest
+from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.moment import MOMENT, Moment
 from turnout.types.signal import Signal, Signals
 
-Embed = Callable[[EmbedRequest, Ask], Awaitable[EmbedResponse]]
-"""Serves a call for vectors as it would serve a client's."""
+Serve = Callable[[EmbedRequest | ChatRequest, Ask], Awaitable[EmbedResponse | ChatResponse]]
+"""Serves a call as it would serve a client's, and waits for the whole answer."""
 LATE = Signal(error="timeout")
 BUSY = Signal(error="busy")
 
@@ -73,11 +73,11 @@ def is_slow(senses: Sequence[Sense]) -> bool:
 class Beside:
     """Computes the signals of routes that have slow ones."""
 
-    __slots__ = ("_deadline_s", "_embed", "_threads")
+    __slots__ = ("_deadline_s", "_serve", "_threads")
 
-    def __init__(self, threads: Threads, embed: Embed, deadline_s: float) -> None:
+    def __init__(self, threads: Threads, serve: Serve, deadline_s: float) -> None:
         self._threads = threads
-        self._embed = embed
+        self._serve = serve
         self._deadline_s = deadline_s
 
     async def sense(self, senses: Sequence[Sense], request: Request, ask: Ask, moment: Moment) -> Signals:
@@ -144,7 +144,7 @@ class Beside:
         try:
             question = each.question(request, ask, so_far)
             async with asyncio.timeout(each.deadline_s):
-                response = await self._embed(question, _ask(ask, question))
+                response = await self._serve(question, _ask(ask, question))
             return each.heard(request, so_far, response)
         except TimeoutError:
             return LATE
@@ -156,17 +156,18 @@ class Beside:
             return Signal(error=type(error).__name__)
 
 
-def _ask(ask: Ask, question: EmbedRequest) -> Ask:
+def _ask(ask: Ask, question: EmbedRequest | ChatRequest) -> Ask:
     """Return the envelope of a call made for a request: on its key, with an id that follows from its own."""
     digest = hashlib.blake2b(f"{ask.request_id} {question.model}".encode(), digest_size=13).digest()
     return Ask(
         request_id="req_" + digest.hex(),
-        endpoint="embeddings",
+        endpoint="embeddings" if isinstance(question, EmbedRequest) else "chat",
         principal=ask.principal,
         session=ask.session,
         surface=ask.surface,
         tags=ask.tags,
         log_content=False,
+        given={},  # its own decision asks nobody: else a route could wait for itself
         traceparent=ask.traceparent,
         hops=ask.hops,
     )

@@ -29,7 +29,7 @@ from turnout.engine.snapshot import Snapshot
 from turnout.errors import TurnoutError
 from turnout.stores.live import Fleet
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest
+from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment, Stats
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.recommendation import Recommendation
@@ -69,17 +69,19 @@ class Running:
         self.beside: Beside | None = None
         """Computes signals that a decision waits for; None where no route has any."""
         if any(route.slow for route in snapshot.routes.values()):
-            self.beside = Beside(remembered.threads or Threads(), self._embed, snapshot.signal_deadline_s)
+            self.beside = Beside(remembered.threads or Threads(), self._serve, snapshot.signal_deadline_s)
         handler: Handler = _Core(self.router, executor, self.beside)
         for layer in reversed(request_ring):
             handler = layer(handler)
         self.handler = handler
 
-    async def _embed(self, request: EmbedRequest, ask: Ask) -> EmbedResponse:
-        """Serve a call for vectors that a decision makes: guarded, measured, priced and recorded as any."""
+    async def _serve(self, request: EmbedRequest | ChatRequest, ask: Ask) -> EmbedResponse | ChatResponse:
+        """Serve a call that a decision makes: guarded, measured, priced and recorded as any."""
+        if isinstance(request, ChatRequest):
+            request = with_facts(request)
         exchange = Exchange(request, ask, started=self._clock(), at=datetime.now(UTC), seed=0)
         async with Opened(self.handler, exchange) as reply:
-            return await reply.vectors()
+            return await (reply.vectors() if isinstance(request, EmbedRequest) else reply.response())
 
 
 class _Core:

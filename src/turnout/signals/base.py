@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Final, Protocol, runtime_checkable
 
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest, Text
+from turnout.types.chat import ChatRequest, ChatResponse, Text
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.moment import Moment, moment_in
 from turnout.types.signal import Canonical, Signal, Signals
@@ -57,7 +57,7 @@ class Slow(Protocol):
 
 @runtime_checkable
 class Asking(Protocol):
-    """A sense that calls an embedding model: the engine makes the call, as it makes those of clients."""
+    """A sense that asks a model: the engine makes the call, as it makes those of clients."""
 
     @property
     def deadline_s(self) -> float:
@@ -68,11 +68,11 @@ class Asking(Protocol):
         """Return the signal where it is known already, at the price of a look-up."""
         ...
 
-    def question(self, request: ChatRequest, ask: Ask, so_far: Signals) -> EmbedRequest:
+    def question(self, request: ChatRequest, ask: Ask, so_far: Signals) -> EmbedRequest | ChatRequest:
         """Return the call to make. Raises `AbsentError` where there is nothing to ask."""
         ...
 
-    def heard(self, request: ChatRequest, so_far: Signals, response: EmbedResponse) -> Signal:
+    def heard(self, request: ChatRequest, so_far: Signals, response: EmbedResponse | ChatResponse) -> Signal:
         """Return the signal in the answer. Raises `AbsentError` for one that cannot be used."""
         ...
 

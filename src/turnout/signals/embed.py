@@ -18,7 +18,7 @@ from turnout.learn.encoders.vectors import PREFIX, Cache, embedded, key_of, pack
 from turnout.registry import load
 from turnout.signals.base import AbsentError, canonical_of
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest
+from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.signal import Embedding, Signals
 
@@ -100,8 +100,12 @@ class RemoteEmbedSense(Struct, frozen=True, kw_only=True, eq=False):
             raise AbsentError("no_intent")
         return EmbedRequest(model=self.model, input=windows, dimensions=self.dimensions)
 
-    def heard(self, request: ChatRequest, so_far: Signals, response: EmbedResponse) -> Embedding:
+    def heard(
+        self, request: ChatRequest, so_far: Signals, response: EmbedResponse | ChatResponse
+    ) -> Embedding:
         """Return the signal in an answer. Raises `AbsentError` for one that cannot be used."""
+        if not isinstance(response, EmbedResponse):
+            raise AbsentError("bad_answer")
         windows = canonical_of(request, so_far).windows
         lengths = {len(vector) for vector in response.vectors}
         if len(response.vectors) != len(windows) or len(lengths) != 1:

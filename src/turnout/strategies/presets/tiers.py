@@ -21,6 +21,8 @@ from turnout.strategies.shapes.fallback import Chain
 
 TIE_LAMBDA = 1e-6
 """Price of money that orders models of one tier by cost and never outweighs a tier."""
+UNKNOWN_USD = 1.0
+"""What a call is reckoned at whose price is not known: behind any known one of its tier, and in its tier."""
 MIN_SAMPLE = 500
 """Own requests a share is read off (ROUTING.md 1.5)."""
 
@@ -54,7 +56,7 @@ class ByComplexity(Common, frozen=True, tag="complexity", kw_only=True):
         fit = Complexity(tiers=self.tiers, thresholds=thresholds, signal=self.signal, default=self.default)
         return self.pipeline(
             "complexity",
-            (fit, Cost(lambda_=TIE_LAMBDA), *self.measured(0.0)),
+            (fit, Cost(lambda_=TIE_LAMBDA, unknown_usd=UNKNOWN_USD), *self.measured(0.0)),
             shape=Chain(max_fallbacks=self.max_fallbacks, vendor_first=False),
         )
 
