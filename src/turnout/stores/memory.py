@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stats, columns_of
+from turnout.stores.sums import Sum, SumQuery
+from turnout.stores.sums.memory import summed
 from turnout.types.record import Record
 
 V = TypeVar("V")
@@ -67,6 +69,10 @@ class MemoryJournal:
             Entry(Cursor(kept.columns.at_us, kept.seq), kept.record) for kept in found[: query.limit]
         )
         return Page(entries, more=len(found) > query.limit)
+
+    async def sums(self, query: SumQuery) -> tuple[Sum, ...]:
+        """Return sums over the Records kept."""
+        return summed((kept.columns for kept in self._kept.values()), query)
 
     async def get(self, request_id: str) -> Record | None:
         """Return one Record, or None."""

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from turnout.errors import ConfigError, StoreUnavailable
@@ -33,6 +34,8 @@ from turnout.stores.base import (
     read_columns,
     restore,
 )
+from turnout.stores.sums import Sum, SumQuery
+from turnout.stores.sums import sqlite as sums
 from turnout.types.record import Record
 
 SCHEMA_VERSION = 1
@@ -67,10 +70,26 @@ _SCHEMA = (
     "CREATE TABLE unreadable (seq INTEGER PRIMARY KEY, payload BLOB NOT NULL UNIQUE)",
     "INSERT INTO turnout_schema (part, version) VALUES ('journal', 1)",
 )
+# Parts that came later: columns with nothing in them and tables of their own, so that an older Turnout reads
+# and writes the file as it did (docs/adr/060-sums-by-trigger.md). Each part is added once.
+_LATER = {
+    "journal.sums": (
+        "ALTER TABLE records ADD COLUMN organisation TEXT",
+        "ALTER TABLE records ADD COLUMN team TEXT",
+        "ALTER TABLE records ADD COLUMN customer TEXT",
+        "ALTER TABLE records ADD COLUMN tags TEXT",
+        "CREATE INDEX records_organisation ON records (organisation, at_us) WHERE organisation IS NOT NULL",
+        "CREATE INDEX records_principal ON records (principal, at_us) WHERE principal IS NOT NULL",
+        *sums.SCHEMA,
+        *sums.BACKFILL,
+    )
+}
+_NOTE_PART = "INSERT INTO turnout_schema (part, version) VALUES (?, 1)"
 # Not OR IGNORE, which would also skip in silence a row that breaks any other constraint.
 _INSERT = """INSERT INTO records (seq, request_id, at_us, model, provider, route, strategy, error,
-    cost_nusd, n_input, n_output, ttft_s, total_s, project, principal, n_attempts, n_fallbacks, record)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    cost_nusd, n_input, n_output, ttft_s, total_s, project, principal, n_attempts, n_fallbacks, record,
+    organisation, team, customer, tags)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (request_id) DO NOTHING"""
 _NUMBER = "UPDATE last_seq SET value = value + ? RETURNING value"
 _SET_ASIDE = "INSERT INTO unreadable (payload) VALUES (?) ON CONFLICT (payload) DO NOTHING"
@@ -146,12 +165,24 @@ class SqliteRows:
                 for statement in _SCHEMA if _version(self._db) == 0 else ():
                     self._db.execute(statement)
         version = _version(self._db)
+        if version == SCHEMA_VERSION:
+            self._add_parts()
         if version > SCHEMA_VERSION:
             problem = (
                 f"journal: {self.path} has schema {version}, newer than the {SCHEMA_VERSION} that this "
                 "Turnout knows: upgrade Turnout, or name another file"
             )
             raise ConfigError((problem,))
+
+    def _add_parts(self) -> None:
+        for part, statements in _LATER.items():
+            if _version(self._db, part):
+                continue
+            with _transaction(self._db):
+                if not _version(self._db, part):
+                    for statement in statements:
+                        self._db.execute(statement)
+                    self._db.execute(_NOTE_PART, (part,))
 
     def insert(self, payloads: Sequence[bytes]) -> Stored:
         """Commit a batch; see `Rows.insert`."""
@@ -197,6 +228,11 @@ class SqliteRows:
         with self._read() as db:
             (n,) = db.execute(statement, values).fetchone()
         return int(n)
+
+    def sums(self, query: SumQuery) -> tuple[Sum, ...]:
+        """Return sums over all requests; see `stores.sums`. Raises StoreUnavailable."""
+        with self._read() as db:
+            return sums.read_sums(db, query)
 
     def has(self, request_ids: Sequence[str]) -> int:
         """Return how many of these requests have a row. Raises StoreUnavailable."""
@@ -268,11 +304,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _version(db: sqlite3.Connection) -> int:
-    """Return the schema version of the journal in this file; 0 = there is none yet."""
+def _version(db: sqlite3.Connection, part: str = "journal") -> int:
+    """Return the schema version of a part in this file; 0 = there is none yet."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'turnout_schema'").fetchone():
         return 0
-    row = db.execute("SELECT version FROM turnout_schema WHERE part = 'journal'").fetchone()
+    row = db.execute("SELECT version FROM turnout_schema WHERE part = ?", (part,)).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -296,7 +332,16 @@ def _row(seq: int, of: Columns, payload: bytes) -> tuple[object, ...]:
         of.n_attempts,
         of.n_fallbacks,
         payload,
+        of.organisation,
+        of.team,
+        of.customer,
+        _tags(of.tags) if of.tags else None,
     )
+
+
+def _tags(tags: tuple[str, ...]) -> str:
+    """Write tags so that equal sets of them are one subject of the sums."""
+    return msgspec.json.encode(sorted(set(tags))).decode()
 
 
 def _statement(query: Query) -> tuple[str, tuple[object, ...]]:
@@ -324,6 +369,11 @@ def _where(query: Query) -> tuple[str, tuple[object, ...]]:
         "model = ?": query.model,
         "provider = ?": query.provider,
         "route = ?": query.route,
+        "organisation = ?": query.organisation,
+        "project = ?": query.project,
+        "team = ?": query.team,
+        "customer = ?": query.customer,
+        "principal = ?": query.principal,
         "error = ?": None if query.error == ANY_ERROR else query.error,
         "at_us >= ?": None if query.since is None else microseconds(query.since),
         "at_us < ?": None if query.until is None else microseconds(query.until),

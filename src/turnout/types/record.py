@@ -298,8 +298,11 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dialect: str
     principal: str | None = None
     """Key id."""
+    organisation: str | None = None
     project: str | None = None
     team: str | None = None
+    customer: str | None = None
+    """The end customer the key belongs to, or, where the key may name customers, the one it named."""
     end_user_hash: str | None = None
     session_hash: str | None = None
     surface: str | None = None

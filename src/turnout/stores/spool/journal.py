@@ -30,6 +30,8 @@ from typing import Literal
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import Page, Query, Rows, Stats, Stored, encode
 from turnout.stores.spool.segments import SEGMENT_BYTES, Adopted, Spool, adopt
+from turnout.stores.sums import Sum, SumQuery
+from turnout.stores.sums.base import SumRows
 from turnout.types.record import Record
 
 Fsync = Literal["never", "interval", "always"]
@@ -123,6 +125,13 @@ class SpooledJournal:
     async def get(self, request_id: str) -> Record | None:
         """Ask the rows, from a thread."""
         return await asyncio.to_thread(self._rows.get, request_id)
+
+    async def sums(self, query: SumQuery) -> tuple[Sum, ...]:
+        """Ask the rows, from a thread."""
+        rows = self._rows
+        if not isinstance(rows, SumRows):
+            raise StoreUnavailable("this journal keeps no sums")
+        return await asyncio.to_thread(rows.sums, query)
 
     def stats(self) -> Stats:
         """Say how spool and writer are doing."""
