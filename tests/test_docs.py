@@ -122,9 +122,9 @@ def test_toml_parses(block: Block) -> None:
 def test_yaml_parses_and_a_configuration_is_accepted(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from turnout.parts import load_catalog
     from turnout.compile import compile_snapshot
     from turnout.config import load_config
+    from turnout.parts import load_catalog
 
     tree = yaml.safe_load(block.code)
     if not isinstance(tree, dict) or not {"routes", "providers"} & tree.keys():

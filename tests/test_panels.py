@@ -2,10 +2,10 @@
 
 import pytest
 
-from turnout.parts import load_catalog
 from turnout.compile import compile_snapshot
 from turnout.compile.panels import panel_doubts
 from turnout.config import parse_config
+from turnout.parts import load_catalog
 
 TEXT = """
 providers: {p: {base_url: "http://127.0.0.1:9/v1", auth: none}}

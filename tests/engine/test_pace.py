@@ -8,11 +8,11 @@ import pytest
 from msgspec import structs
 
 from tests.engine.kit import Turn, rig
-from turnout.parts import load_catalog
 from turnout.compile import compile_snapshot
 from turnout.config import parse_config
 from turnout.engine.pace import Pacer, Pacers, period, share
 from turnout.errors import ConfigError, StoreUnavailable
+from turnout.parts import load_catalog
 from turnout.stores.memory import MemoryJournal
 from turnout.stores.spool.journal import SpooledJournal
 from turnout.stores.sqlite import SqliteRows

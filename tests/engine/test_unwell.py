@@ -7,10 +7,10 @@ import pytest
 
 from tests.engine.kit import config_for, request
 from turnout import plan as plans
-from turnout.parts import load_catalog
 from turnout.compile import compile_snapshot
 from turnout.engine.exchange import Exchange
 from turnout.engine.route import Router
+from turnout.parts import load_catalog
 from turnout.types.ask import Ask, Preferences
 from turnout.types.deployment import Stats
 

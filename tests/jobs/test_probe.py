@@ -236,9 +236,9 @@ def test_at_most_four_are_under_way_and_none_in_step():
 
 
 def test_a_provider_and_a_model_may_say_otherwise():
-    from turnout.parts import load_catalog
     from turnout.compile import compile_snapshot
     from turnout.config import parse_config
+    from turnout.parts import load_catalog
 
     config = parse_config(
         """

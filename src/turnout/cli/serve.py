@@ -81,9 +81,9 @@ def _supervise(
     config: "Config", sockets: Sequence[socket.socket], process: Callable[[int], "Process"]
 ) -> int:
     """Keep forked workers running until a signal says stop; return the exit status."""
-    from turnout.parts import load_catalog
     from turnout.cli.workers import Supervisor
     from turnout.compile import compile_snapshot
+    from turnout.parts import load_catalog
     from turnout.server.serve import run_worker
 
     # Here, and not once in every worker: what cannot be used is told once.

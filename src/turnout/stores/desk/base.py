@@ -70,7 +70,7 @@ class Desk(Protocol):
     async def list(
         self, kind: Kind, *, organisation: str | None = None, after: str = "", limit: int = 100
     ) -> tuple[Document, ...]:
-        """Return documents in the order of their ids, from after `after`; where named, of one organisation."""
+        """Return documents in the order of their ids, after `after`; where named, of one organisation."""
         ...
 
     async def write(self, changes: Sequence[Change], act: Act) -> tuple[Document, ...]:
