@@ -14,7 +14,10 @@ _NO_COUNTS = UsageOut()
 
 def read_usage(raw: UsageOut) -> Usage:
     """Read the counts of any OpenAI-style host."""
-    prompt, completion = _count(raw.prompt_tokens), _count(raw.completion_tokens)
+    p, c, both = raw.prompt_tokens, raw.completion_tokens, raw.total_tokens
+    if type(p) is int and type(c) is int and p >= 0 <= c and both == p + c and raw == UsageOut(p, c, both):
+        return Usage(input_uncached=p, output_text=c)  # the plain case, at a fifth of the price
+    prompt, completion = _count(p), _count(c)
     if prompt is None and completion is None:
         return Usage()
     prompt, completion = prompt or 0, completion or 0
