@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.codecs": {
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChat",
+        "openai_responses": "turnout.codecs.openai_responses:OpenAIResponses",
         "anthropic": "turnout.codecs.anthropic:Anthropic",
         "cohere": "turnout.codecs.cohere:Cohere",
         "gemini": "turnout.codecs.gemini:Gemini",
     },
     "turnout.dialects": {
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChatDialect",
+        "openai_responses": "turnout.codecs.openai_responses:OpenAIResponsesDialect",
         "anthropic": "turnout.codecs.anthropic:AnthropicDialect",
         "cohere": "turnout.codecs.cohere:CohereDialect",
         "gemini": "turnout.codecs.gemini:GeminiDialect",

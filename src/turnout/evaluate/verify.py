@@ -15,6 +15,7 @@ from turnout.codecs.anthropic import verify as anthropic
 from turnout.codecs.cohere import verify as cohere
 from turnout.codecs.gemini import verify as gemini
 from turnout.codecs.openai_chat import verify as openai_chat
+from turnout.codecs.openai_responses import verify as openai_responses
 from turnout.codecs.verify import Checked, Exchange, Mismatch, Verifier
 from turnout.transport.recording import Recorded
 from turnout.types.json import JsonObject
@@ -134,7 +135,7 @@ def _by_name(modules: Iterable[ModuleType]) -> dict[str, Verifier]:
     return {module.__name__.split(".")[-2]: cast("Verifier", module) for module in modules}
 
 
-VERIFIERS: Mapping[str, Verifier] = _by_name((anthropic, cohere, gemini, openai_chat))
+VERIFIERS: Mapping[str, Verifier] = _by_name((anthropic, cohere, gemini, openai_chat, openai_responses))
 """Format -> what compares in it; a record goes to the first that speaks it."""
 
 

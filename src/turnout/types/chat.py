@@ -253,6 +253,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     """Wire format the request came in; "" = built in process."""
     extra: Mapping[str, Json] = NOTHING
     """Top-level fields of the origin format that have no field here, name and value as sent."""
+    kept: Mapping[str, Json] = NOTHING
+    """Likewise, but honoured by the gateway itself for whichever upstream: re-emitted to the origin format,
+    and nothing is lost where they are not."""
     facts: Facts = Facts()
     """Filled by the dialect that parsed the request, else by the engine."""
 

@@ -1,0 +1,173 @@
+"""Our request written as the JSON of a responses call. Floor 2."""
+
+from collections.abc import Mapping
+
+from turnout.codecs.base import Encoded
+from turnout.codecs.openai_responses.thinking import write_thinking
+from turnout.codecs.openai_responses.tools import write_choice, write_tools
+from turnout.codecs.openai_responses.turns import Turns
+from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, PATH, WIRE, write
+from turnout.errors import UnsupportedParameter
+from turnout.types.ask import Wire
+from turnout.types.chat import ChatRequest, OutputFormat
+from turnout.types.deployment import Deployment, Quirks
+from turnout.types.http import Headers, HttpRequest
+from turnout.types.json import Json
+
+_HEADERS = ((b"content-type", b"application/json"),)
+_PLAIN = ("parallel_tool_calls", "temperature", "top_p", "top_logprobs", "user")
+"""Fields with the same name and meaning on both sides."""
+_LACKING = ("top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
+"""Advisory parameters that this format has no word for."""
+_BINDING = frozenset({"tools", "max_output_tokens", "top_logprobs", "text"})
+
+
+def encode(request: ChatRequest, to: Deployment) -> Encoded:
+    """Write a call. Raises `UnsupportedParameter` for what the format or the host cannot say but must."""
+    same = request.wire == WIRE
+    quirks = to.vendor.quirks
+    _check(request)
+    turns = Turns(same=same, developer=quirks.developer_role or same)
+    for turn in request.messages:
+        turns.add(turn)
+    body: dict[str, Json] = {"model": to.upstream_model, "input": turns.items}
+    if turns.instructions is not None:
+        body["instructions"] = turns.instructions
+    body |= _tools(request, same=same)
+    if request.max_tokens is not None:
+        body["max_output_tokens"] = request.max_tokens
+    for field in _PLAIN:
+        value = getattr(request, field)
+        if value is not None:
+            body[field] = value
+    if request.output_format is not None:
+        body["text"] = {"format": write_format(request.output_format, same=same)}
+    warnings = _think(body, request, same=same)
+    dropped = [*turns.dropped, *(name for name in _LACKING if getattr(request, name) is not None)]
+    if same:
+        _own(body, request)
+    else:
+        dropped += request.extra
+        _foreign(body, request, to)
+    if request.stream:
+        body["stream"] = True
+    dropped += adapt(body, quirks)
+    return Encoded(post(body, to), tuple(dropped), warnings)
+
+
+def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
+    """Write a call from the client's own JSON; only the model and what the host refuses change it."""
+    body = {**wire.body, "model": to.upstream_model}
+    if bool(body.get("stream")) is not stream:
+        body["stream"] = stream
+    dropped = adapt(body, to.vendor.quirks)
+    return Encoded(post(body, to), dropped)
+
+
+def post(body: Mapping[str, Json], to: Deployment) -> HttpRequest:
+    """Return the call that sends `body` to the deployment."""
+    quirks = to.vendor.quirks
+    url = f"{to.url}{PATH}?{quirks.query}" if quirks.query else to.url + PATH
+    headers: Headers = _HEADERS
+    if quirks.extra_headers:
+        fixed = tuple((name.lower().encode(), value.encode()) for name, value in quirks.extra_headers)
+        headers = (*_HEADERS, *fixed)
+    return HttpRequest("POST", url, headers, write(body))
+
+
+def write_format(asked: OutputFormat, *, same: bool) -> Json:
+    """Write the shape the answer must have: `text.format`."""
+    if asked.kind == "json_object":
+        return {"type": "json_object"}
+    shape: dict[str, Json] = {"type": "json_schema"}
+    if asked.name is not None or not same:  # OpenAI demands a name; other formats have none
+        shape["name"] = asked.name or "answer"
+    if asked.description is not None:
+        shape["description"] = asked.description
+    if asked.schema is not None:
+        shape["schema"] = asked.schema
+    if asked.strict is not None:
+        shape["strict"] = asked.strict
+    return shape
+
+
+def adapt(body: dict[str, Json], quirks: Quirks) -> tuple[str, ...]:
+    """Take out what the host refuses; return the names. Raises `UnsupportedParameter` for a binding one."""
+    if not quirks.json_schema:
+        _check_schema(body)
+    if quirks.unsupported.isdisjoint(body):
+        return ()
+    dropped = []
+    for name in [name for name in body if name in quirks.unsupported]:
+        value = body[name]
+        if value not in (None, []) and (
+            name in _BINDING or (name == "tool_choice" and value not in ("auto", "none"))
+        ):
+            raise UnsupportedParameter(f"{name} is not supported by this model's provider", param=name)
+        del body[name]
+        if value is not None:
+            dropped.append(name)
+    return tuple(dropped)
+
+
+def _check_schema(body: Mapping[str, Json]) -> None:
+    match body.get("text"):
+        case {"format": {"type": "json_schema"}}:
+            raise UnsupportedParameter(
+                "text.format of type json_schema is not supported by this model's provider", param="text"
+            )
+
+
+def _check(request: ChatRequest) -> None:
+    if request.stop:
+        raise UnsupportedParameter("the responses format has no stop sequences", param="stop")
+    if request.n is not None and request.n > 1:
+        raise UnsupportedParameter("the responses format gives one answer", param="n")
+
+
+def _tools(request: ChatRequest, *, same: bool) -> dict[str, Json]:
+    tools = write_tools(request.tools, same=same)
+    written: dict[str, Json] = {"tools": tools} if tools else {}
+    if request.tool_choice is not None and (tools or same):
+        written["tool_choice"] = write_choice(request.tool_choice, request.tools)
+    return written
+
+
+def _think(body: dict[str, Json], request: ChatRequest, *, same: bool) -> tuple[str, ...]:
+    thinking = request.thinking
+    if thinking is None:
+        return ()
+    if same and thinking.extra:
+        body |= thinking.extra
+        return ()
+    asked, approximated = write_thinking(thinking)
+    if asked:
+        body["reasoning"] = asked
+    return ("reasoning_approximated",) if approximated else ()
+
+
+def _own(body: dict[str, Json], request: ChatRequest) -> None:
+    """Add what a client of this format said that has no field of ours."""
+    own = {**request.kept, **request.extra}
+    text, shaped = own.pop("text", None), body.get("text")
+    if isinstance(text, Mapping):
+        body["text"] = {**text, **shaped} if isinstance(shaped, Mapping) else text
+    body |= own
+
+
+def _foreign(body: dict[str, Json], request: ChatRequest, to: Deployment) -> None:
+    """Add what a client of another format cannot say: nothing is kept upstream, so thoughts come sealed."""
+    body["store"] = False
+    include: list[Json] = [ENCRYPTED] if _reasons(request, to) else []
+    if request.logprobs:
+        include.append(LOGPROBS)
+    if include:
+        body["include"] = include
+
+
+def _reasons(request: ChatRequest, to: Deployment) -> bool:
+    """Tell whether the model is known to reason: others refuse to be asked for encrypted thoughts."""
+    can, thinking = to.model.capabilities, request.thinking
+    if can is not None:
+        return "reasoning" in can
+    return thinking is not None and thinking.enabled is not False and thinking.effort != "none"
