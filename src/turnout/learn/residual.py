@@ -25,6 +25,7 @@ MOST: Final = 16_384
 """Prompts kept: memory has a bound."""
 
 Rows = NDArray[np.int64]
+Narrow = NDArray[np.float32]
 
 
 class Memory(Struct, frozen=True, eq=False):
@@ -37,7 +38,9 @@ class Memory(Struct, frozen=True, eq=False):
     starts: Rows
     """Where each cell's rows begin, and the end."""
 
-    def correction(self, vectors: Floats, cosines: Floats, without: Rows | None = None) -> Floats:
+    def correction(
+        self, vectors: Floats | Narrow, cosines: Floats | Narrow, without: Rows | None = None
+    ) -> Floats:
         """Return what to add to each prediction.
 
         Args:
@@ -51,12 +54,14 @@ class Memory(Struct, frozen=True, eq=False):
         cells = np.argpartition(cosines, -nearest, axis=1)[:, -nearest:]
         narrow = vectors.astype(np.float32)
         for at in range(vectors.shape[0]):
-            rows = np.concatenate([np.arange(self.starts[c], self.starts[c + 1]) for c in np.sort(cells[at])])
+            spans = [(int(self.starts[c]), int(self.starts[c + 1])) for c in np.sort(cells[at])]
+            near = np.concatenate([self.vectors[begin:end] @ narrow[at] for begin, end in spans])
+            rows = np.concatenate([np.arange(begin, end) for begin, end in spans])
             if without is not None:
-                rows = rows[without[vectors.shape[0] :][rows] != without[at]]
+                others = without[vectors.shape[0] :][rows] != without[at]
+                rows, near = rows[others], near[others]
             if not rows.size:
                 continue
-            near = self.vectors[rows] @ narrow[at]
             if rows.size > N_NEIGHBOURS:
                 kept = np.argpartition(near, -N_NEIGHBOURS)[-N_NEIGHBOURS:]
                 rows, near = rows[kept], near[kept]

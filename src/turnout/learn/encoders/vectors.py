@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct, field
+from numpy.typing import NDArray
 
 from turnout.learn.base import Encoder, Floats
 from turnout.types.signal import Embedding, Signals
@@ -24,6 +25,11 @@ def packed(vector: Floats) -> bytes:
 def unpacked(data: bytes) -> Floats:
     """Return the vector that `packed` wrote."""
     return np.frombuffer(data, "<f4").astype(np.float64)
+
+
+def narrow(data: bytes) -> NDArray[np.float32]:
+    """Return the vector that `packed` wrote, as it lies there; read-only."""
+    return np.frombuffer(data, "<f4")
 
 
 def embedded(encoder: Encoder, windows: Sequence[str]) -> Floats:

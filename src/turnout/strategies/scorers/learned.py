@@ -19,9 +19,9 @@ from msgspec import Struct
 
 from turnout.errors import ConfigError
 from turnout.learn.artifact import Artifact, Card, CardModel
-from turnout.learn.base import Queries
-from turnout.learn.encoders.vectors import unpacked
+from turnout.learn.encoders.vectors import narrow
 from turnout.learn.measures import NEEDS, measures
+from turnout.learn.single import Predict, single_of
 from turnout.registry import did_you_mean
 from turnout.strategies.base import Context, Role, Setting
 from turnout.types.deployment import Candidate, Deployment
@@ -44,6 +44,7 @@ class Loaded(Struct, eq=False):
     """An artifact opened for a pool."""
 
     artifact: Artifact
+    predict: Predict
     columns: Mapping[str, int]
     """Deployment id -> column; beyond the last: the prior of models without labels."""
     fallback: Mapping[str, Judged]
@@ -110,7 +111,12 @@ class Learned(Struct, frozen=True, tag="learned", kw_only=True, forbid_unknown_f
         if len(lacking) == len(setting.pool) or (lacking and self.missing == "refuse"):
             raise ConfigError((_other_pool(lacking, pool, setting.pool),))
         columns = {d.id: known.get(d.id, len(pool)) for d in setting.pool}
-        loaded = Loaded(artifact=artifact, columns=columns, fallback=_fallbacks(artifact.card.models))
+        loaded = Loaded(
+            artifact=artifact,
+            predict=single_of(artifact),
+            columns=columns,
+            fallback=_fallbacks(artifact.card.models),
+        )
         return msgspec.structs.replace(self, loaded=loaded)
 
     def _column(self, deployment: Deployment, pool: Sequence[str]) -> int | None:
@@ -149,8 +155,7 @@ class Learned(Struct, frozen=True, tag="learned", kw_only=True, forbid_unknown_f
 
 
 def _judged(loaded: Loaded, context: Context) -> Judged:
-    artifact, signals = loaded.artifact, context.signals
-    card = artifact.card
+    card, signals = loaded.artifact.card, context.signals
     reason = card.abstain_reason
     vector = signals.get(EMBED + card.encoder.name)
     if reason is None and (not isinstance(vector, Embedding) or not any(vector.vector)):
@@ -158,12 +163,10 @@ def _judged(loaded: Loaded, context: Context) -> Judged:
     elif reason is None and isinstance(vector, Embedding) and vector.value != card.encoder.id:
         reason = "another_encoder"
     if reason is None and isinstance(vector, Embedding):
-        row = unpacked(vector.vector)[None]
-        if artifact.is_foreign(row)[0]:
-            reason = "out_of_domain"
-        else:
-            found = artifact.model.predict(Queries(row, measures(signals)[None]))
-            return _with_prior(found.mean[0].tolist(), found.sd[0].tolist())
+        found = loaded.predict(narrow(vector.vector), measures(signals))
+        if found.nearness >= card.domain.ood_cosine:
+            return _with_prior(found.mean, found.sd)
+        reason = "out_of_domain"
     surface = context.surface.name if context.surface is not None else ""
     means = loaded.fallback.get(surface) or loaded.fallback[""]
     return Judged(means.mean, means.sd, reason)
