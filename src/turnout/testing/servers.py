@@ -90,10 +90,12 @@ class Server:
         self.signal(signal.SIGCONT)
 
     def signal(self, sig: int) -> None:
-        """Send a signal to it and its children."""
-        if self._process is not None and self._process.poll() is None:
+        """Send a signal to it and its children, each of which may lead a group of its own."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        for pid in (self._process.pid, *_children(self._process.pid)):
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, sig)
+                os.kill(pid, sig)
 
     def close(self) -> None:
         """End it and remove its folder."""
@@ -140,6 +142,17 @@ def postgres() -> Server:
     server = Server(f"postgres://turnout@{HOST}:{port}/turnout", port, command, folder, user)
     _make_database(server)
     return server
+
+
+def _children(parent: int) -> list[int]:
+    """Return the processes that a process started; none where the machine has no /proc."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            pid, _, rest = file.read_text(errors="replace").partition(" (")
+            if int(rest.rpartition(")")[2].split()[1]) == parent:
+                found.append(int(pid))
+    return found
 
 
 def _make_database(server: Server) -> None:

@@ -1,0 +1,74 @@
+"""The steps by which the database came to its present form. Floor 3.
+
+A step that was released is never changed: its digest is kept in the database, and another one is refused.
+What must change comes as a further step. A step must leave the release before it able to run, as replicas are
+replaced one by one: columns and tables are added first, and taken away a release later.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from turnout.stores.postgres.functions import LEDGER_FUNCTIONS
+
+
+class Step(Struct, frozen=True):
+    """One change of the database."""
+
+    number: int
+    name: str
+    sql: str
+
+
+JOURNAL: Final = """
+CREATE TABLE journal (
+    seq BIGINT PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, at_us BIGINT NOT NULL,
+    model TEXT, provider TEXT, route TEXT, strategy TEXT, error TEXT,
+    cost_nusd BIGINT, n_input BIGINT, n_output BIGINT, ttft_s DOUBLE PRECISION, total_s DOUBLE PRECISION,
+    project TEXT, principal TEXT, n_attempts INTEGER, n_fallbacks INTEGER, record BYTEA NOT NULL);
+-- Taken with the row locked, so that numbers are in the order of commits, whoever writes.
+CREATE TABLE journal_last (value BIGINT NOT NULL);
+INSERT INTO journal_last VALUES (0);
+CREATE INDEX journal_at ON journal (at_us, seq);
+CREATE INDEX journal_model ON journal (model, at_us);
+CREATE INDEX journal_provider ON journal (provider, at_us);
+CREATE INDEX journal_route ON journal (route, at_us);
+CREATE INDEX journal_project ON journal (project, at_us);
+CREATE INDEX journal_error ON journal (at_us, seq, error) WHERE error IS NOT NULL;
+CREATE TABLE journal_unreadable (digest BYTEA PRIMARY KEY, payload BYTEA NOT NULL);
+"""
+
+LEDGER: Final = """
+CREATE TABLE ledger_cells (
+    account TEXT NOT NULL, cell BIGINT NOT NULL, used BIGINT NOT NULL, ends DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (account, cell)) WITH (fillfactor = 50);
+CREATE INDEX ledger_cells_ends ON ledger_cells (ends);
+CREATE TABLE ledger_reservations (
+    id TEXT PRIMARY KEY, accounts TEXT[] NOT NULL, cells BIGINT[] NOT NULL, amounts BIGINT[] NOT NULL,
+    held BOOLEAN[] NOT NULL, ends DOUBLE PRECISION NOT NULL, swept BOOLEAN NOT NULL DEFAULT FALSE);
+CREATE INDEX ledger_reservations_ends ON ledger_reservations (ends);
+"""
+
+DESK: Final = """
+CREATE TABLE desk_documents (
+    kind TEXT NOT NULL, id TEXT COLLATE "C" NOT NULL, organisation TEXT, body BYTEA NOT NULL,
+    version BIGINT NOT NULL, PRIMARY KEY (kind, id));
+CREATE INDEX desk_documents_organisation ON desk_documents (kind, organisation, id);
+CREATE TABLE desk_audit (
+    organisation TEXT NOT NULL, seq BIGINT NOT NULL, act BYTEA NOT NULL, previous TEXT NOT NULL,
+    hash TEXT NOT NULL, PRIMARY KEY (organisation, seq));
+CREATE TABLE desk_revision (value BIGINT NOT NULL);
+INSERT INTO desk_revision VALUES (0);
+CREATE FUNCTION desk_audit_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'the audit log is only added to'; END $$;
+CREATE TRIGGER desk_audit_stays BEFORE UPDATE OR DELETE ON desk_audit
+    FOR EACH ROW EXECUTE FUNCTION desk_audit_stays();
+CREATE TRIGGER desk_audit_whole BEFORE TRUNCATE ON desk_audit
+    FOR EACH STATEMENT EXECUTE FUNCTION desk_audit_stays();
+"""
+
+STEPS: Final = (
+    Step(1, "journal", JOURNAL),
+    Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
+    Step(3, "desk", DESK),
+)
