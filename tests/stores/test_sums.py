@@ -94,8 +94,8 @@ def test_a_file_from_before_there_were_sums_is_summed_when_it_is_opened(rows, tm
     rows.close()
     with closing(sqlite3.connect(rows.path)) as db, db:
         for statement in (
-            "DROP TRIGGER records_summed",
-            "DROP TABLE sums",
+            "DROP TABLE sum_hours",
+            "DROP TABLE sum_days",
             "DROP TABLE sum_subjects",
             "DROP INDEX records_organisation",
             "DROP INDEX records_principal",
@@ -135,7 +135,8 @@ _QUERIES = st.builds(
         st.sampled_from(["organisation", "team", "key", "customer", "tag", "model"]), unique=True
     ).map(tuple),
     per=st.sampled_from([None, "hour", "day"]),
-    since=st.sampled_from([None, AT, AT + timedelta(hours=30)]),
+    since=st.sampled_from([None, AT, AT + timedelta(hours=30), AT + timedelta(hours=14)]),
+    until=st.sampled_from([None, AT + timedelta(hours=60), AT + timedelta(hours=13, minutes=30)]),
     organisation=_NAMES,
     tag=st.sampled_from([None, "x", "y"]),
     key=_NAMES,

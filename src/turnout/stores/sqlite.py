@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from turnout.errors import ConfigError, StoreUnavailable
@@ -71,7 +70,7 @@ _SCHEMA = (
     "INSERT INTO turnout_schema (part, version) VALUES ('journal', 1)",
 )
 # Parts that came later: columns with nothing in them and tables of their own, so that an older Turnout reads
-# and writes the file as it did (docs/adr/060-sums-by-trigger.md). Each part is added once.
+# and writes the file as it did (docs/adr/060-sums-beside-records.md). Each part is added once.
 _LATER = {
     "journal.sums": (
         "ALTER TABLE records ADD COLUMN organisation TEXT",
@@ -92,6 +91,7 @@ _INSERT = """INSERT INTO records (seq, request_id, at_us, model, provider, route
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (request_id) DO NOTHING"""
 _NUMBER = "UPDATE last_seq SET value = value + ? RETURNING value"
+_NEW = "SELECT seq FROM records WHERE seq >= ?"
 _SET_ASIDE = "INSERT INTO unreadable (payload) VALUES (?) ON CONFLICT (payload) DO NOTHING"
 
 _SELECT = "SELECT at_us, seq, record FROM records"
@@ -129,6 +129,7 @@ class SqliteRows:
             ConfigError: The file cannot be opened, is no database, or was written by a newer Turnout.
         """
         self.path = path
+        self._subjects = sums.Subjects()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make_private(path)
@@ -201,10 +202,19 @@ class SqliteRows:
                     for seq, (columns, payload) in enumerate(facts, last - len(facts) + 1)
                 )
                 new = max(self._db.executemany(_INSERT, rows).rowcount, 0)
+                sums.add(self._db, self._subjects, self._added(facts, last, new))
                 self._db.executemany(_SET_ASIDE, aside)
         except sqlite3.Error as failure:
+            self._subjects.forget()
             raise StoreUnavailable(f"journal {self.path}: {failure}") from failure
         return Stored(new, len(aside))
+
+    def _added(self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int) -> list[Columns]:
+        """Return those of a batch that are new in the rows; `last` is the number of its last one."""
+        if new == len(facts):
+            return [columns for columns, _ in facts]
+        first = last - len(facts) + 1
+        return [facts[seq - first][0] for (seq,) in self._db.execute(_NEW, (first,))]
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
@@ -335,13 +345,8 @@ def _row(seq: int, of: Columns, payload: bytes) -> tuple[object, ...]:
         of.organisation,
         of.team,
         of.customer,
-        _tags(of.tags) if of.tags else None,
+        sums.written_tags(of.tags) if of.tags else None,
     )
-
-
-def _tags(tags: tuple[str, ...]) -> str:
-    """Write tags so that equal sets of them are one subject of the sums."""
-    return msgspec.json.encode(sorted(set(tags))).decode()
 
 
 def _statement(query: Query) -> tuple[str, tuple[object, ...]]:

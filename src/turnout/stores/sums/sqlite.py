@@ -1,57 +1,59 @@
 """Sums kept beside the journal's rows in SQLite. Floor 3.
 
 Theory of operation.
-1. Whoever asked and whoever answered, taken together, is a subject: one row of `sum_subjects`. `sums` holds
-   one narrow row for each subject and hour. A question reads these, never the Records, so it takes as long
-   as there are subjects × hours, whatever the number of requests.
-2. A trigger keeps them, in the transaction that adds the Record. A Record that is there already adds nothing,
-   because it fires no trigger. An older Turnout that writes to the same file keeps them too.
+1. Whoever asked and whoever answered, taken together, is a subject: one row of `sum_subjects`. `sum_hours`
+   and `sum_days` hold one narrow row for each subject and hour, and day. A question reads whole days as such
+   and only the ends of its range by the hour, so it takes as long as there are subjects × days, whatever the
+   number of requests.
+2. They are written in the transaction that adds the Records, batch by batch and only for Records that are
+   new: what a crash makes the journal write again counts once.
 3. Deleting Records leaves the sums: what was spent stays spent when retention removes who asked what.
 4. A column that holds nothing holds the empty text, since NULLs are all different in a key.
 """
 
 import sqlite3
+from collections.abc import Iterable
 from datetime import timedelta
+from math import isfinite
 from typing import Final
 
-from turnout.stores.columns import EPOCH, microseconds
+import msgspec
+
+from turnout.stores.columns import EPOCH, Columns, microseconds
 from turnout.stores.sums.base import DIMENSIONS, HOUR_US, HOURS, Sum, SumQuery, ordered
 
-_FOREVER: Final = 1 << 62
+DAY: Final = 24
+"""Hours."""
+MOST_KNOWN: Final = 50_000
+"""Subjects whose numbers are held in memory; beyond, they are looked up again."""
+_FOREVER: Final = 1 << 40
+"""Hours; a whole number of days."""
+_SUMS: Final = """subject INTEGER NOT NULL, bucket INTEGER NOT NULL, n INTEGER NOT NULL,
+        n_failed INTEGER NOT NULL, n_unpriced INTEGER NOT NULL, cost_nusd INTEGER NOT NULL,
+        n_input INTEGER NOT NULL, n_output INTEGER NOT NULL, total_s REAL NOT NULL,
+        PRIMARY KEY (subject, bucket)) WITHOUT ROWID"""
 SCHEMA: Final = (
     """CREATE TABLE sum_subjects (
         id INTEGER PRIMARY KEY, organisation TEXT NOT NULL, project TEXT NOT NULL, team TEXT NOT NULL,
         principal TEXT NOT NULL, customer TEXT NOT NULL, tags TEXT NOT NULL, route TEXT NOT NULL,
         model TEXT NOT NULL, provider TEXT NOT NULL,
         UNIQUE (principal, model, route, customer, tags, provider, project, team, organisation))""",
-    """CREATE TABLE sums (
-        subject INTEGER NOT NULL, hour INTEGER NOT NULL, n INTEGER NOT NULL, n_failed INTEGER NOT NULL,
-        n_unpriced INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, n_input INTEGER NOT NULL,
-        n_output INTEGER NOT NULL, total_s REAL NOT NULL, PRIMARY KEY (subject, hour)) WITHOUT ROWID""",
-    """CREATE TRIGGER records_summed AFTER INSERT ON records BEGIN
-        INSERT INTO sum_subjects
-            (organisation, project, team, principal, customer, tags, route, model, provider)
-            VALUES (ifnull(NEW.organisation, ''), ifnull(NEW.project, ''), ifnull(NEW.team, ''),
-                ifnull(NEW.principal, ''), ifnull(NEW.customer, ''), ifnull(NEW.tags, '[]'),
-                ifnull(NEW.route, ''), ifnull(NEW.model, ''), ifnull(NEW.provider, ''))
-            ON CONFLICT DO NOTHING;
-        INSERT INTO sums (subject, hour, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s)
-            SELECT id, NEW.at_us / 3600000000, 1, NEW.error IS NOT NULL,
-                NEW.error IS NULL AND NEW.cost_nusd IS NULL, ifnull(NEW.cost_nusd, 0),
-                ifnull(NEW.n_input, 0), ifnull(NEW.n_output, 0), ifnull(NEW.total_s, 0)
-            FROM sum_subjects
-            WHERE organisation = ifnull(NEW.organisation, '') AND project = ifnull(NEW.project, '')
-                AND team = ifnull(NEW.team, '') AND principal = ifnull(NEW.principal, '')
-                AND customer = ifnull(NEW.customer, '') AND tags = ifnull(NEW.tags, '[]')
-                AND route = ifnull(NEW.route, '') AND model = ifnull(NEW.model, '')
-                AND provider = ifnull(NEW.provider, '')
-            ON CONFLICT (subject, hour) DO UPDATE SET
-                n = n + 1, n_failed = n_failed + excluded.n_failed,
-                n_unpriced = n_unpriced + excluded.n_unpriced, cost_nusd = cost_nusd + excluded.cost_nusd,
-                n_input = n_input + excluded.n_input, n_output = n_output + excluded.n_output,
-                total_s = total_s + excluded.total_s;
-        END""",
+    "CREATE TABLE sum_hours (" + _SUMS,
+    "CREATE TABLE sum_days (" + _SUMS,
 )
+_SUBJECT: Final = """INSERT INTO sum_subjects
+    (organisation, project, team, principal, customer, tags, route, model, provider)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id"""
+_KNOWN: Final = """SELECT id FROM sum_subjects WHERE organisation = ? AND project = ? AND team = ?
+    AND principal = ? AND customer = ? AND tags = ? AND route = ? AND model = ? AND provider = ?"""
+_ADD: Final = """ (subject, bucket, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (subject, bucket) DO UPDATE SET
+    n = n + excluded.n, n_failed = n_failed + excluded.n_failed,
+    n_unpriced = n_unpriced + excluded.n_unpriced, cost_nusd = cost_nusd + excluded.cost_nusd,
+    n_input = n_input + excluded.n_input, n_output = n_output + excluded.n_output,
+    total_s = total_s + excluded.total_s"""
+_ADD_HOURS: Final = "INSERT INTO sum_hours" + _ADD
+_ADD_DAYS: Final = "INSERT INTO sum_days" + _ADD
 BACKFILL: Final = (
     """INSERT INTO sum_subjects
         (organisation, project, team, principal, customer, tags, route, model, provider)
@@ -59,7 +61,7 @@ BACKFILL: Final = (
             ifnull(principal, ''), ifnull(customer, ''), ifnull(tags, '[]'), ifnull(route, ''),
             ifnull(model, ''), ifnull(provider, '')
         FROM records""",
-    """INSERT INTO sums (subject, hour, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s)
+    """INSERT INTO sum_hours
         SELECT s.id, r.at_us / 3600000000, count(*), sum(r.error IS NOT NULL),
             sum(r.error IS NULL AND r.cost_nusd IS NULL), sum(ifnull(r.cost_nusd, 0)),
             sum(ifnull(r.n_input, 0)), sum(ifnull(r.n_output, 0)), sum(ifnull(r.total_s, 0))
@@ -70,33 +72,104 @@ BACKFILL: Final = (
             AND s.project = ifnull(r.project, '') AND s.team = ifnull(r.team, '')
             AND s.organisation = ifnull(r.organisation, '')
         GROUP BY 1, 2""",
+    """INSERT INTO sum_days
+        SELECT subject, bucket / 24, sum(n), sum(n_failed), sum(n_unpriced), sum(cost_nusd), sum(n_input),
+            sum(n_output), sum(total_s)
+        FROM sum_hours GROUP BY 1, 2""",
 )
 """What a file from before needs once: its Records are summed by the columns they have."""
 
-_PARTS: Final = """WITH part AS (
-    SELECT subject, hour / :step AS bucket, sum(n) AS n, sum(n_failed) AS n_failed,
-        sum(n_unpriced) AS n_unpriced, sum(cost_nusd) AS cost_nusd, sum(n_input) AS n_input,
-        sum(n_output) AS n_output, sum(total_s) AS total_s
-    FROM sums
-    WHERE hour >= :since AND hour < :until AND subject IN (
-        SELECT id FROM sum_subjects
-        WHERE (:organisation IS NULL OR organisation = :organisation)
-            AND (:project IS NULL OR project = :project) AND (:team IS NULL OR team = :team)
-            AND (:key IS NULL OR principal = :key) AND (:customer IS NULL OR customer = :customer)
-            AND (:route IS NULL OR route = :route) AND (:model IS NULL OR model = :model)
-            AND (:provider IS NULL OR provider = :provider)
-            AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)))
-    GROUP BY subject, bucket)
+_PARTS: Final = """WITH wanted AS MATERIALIZED (
+    SELECT id FROM sum_subjects
+    WHERE (:organisation IS NULL OR organisation = :organisation)
+        AND (:project IS NULL OR project = :project) AND (:team IS NULL OR team = :team)
+        AND (:key IS NULL OR principal = :key) AND (:customer IS NULL OR customer = :customer)
+        AND (:route IS NULL OR route = :route) AND (:model IS NULL OR model = :model)
+        AND (:provider IS NULL OR provider = :provider)
+        AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag))),
+part AS (
+    SELECT subject, bucket * 24 / :step AS step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output,
+        total_s
+    FROM sum_days WHERE subject IN wanted AND bucket >= :first AND bucket < :last
+    UNION ALL
+    SELECT subject, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
+    FROM sum_hours WHERE subject IN wanted AND bucket >= :since AND bucket < min(:first * 24, :until)
+    UNION ALL
+    SELECT subject, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
+    FROM sum_hours WHERE subject IN wanted AND bucket >= :last * 24 AND bucket < :until),
+summed AS (
+    SELECT subject, step, sum(n) AS n, sum(n_failed) AS n_failed, sum(n_unpriced) AS n_unpriced,
+        sum(cost_nusd) AS cost_nusd, sum(n_input) AS n_input, sum(n_output) AS n_output,
+        sum(total_s) AS total_s
+    FROM part GROUP BY subject, step)
 SELECT CASE WHEN :by_organisation THEN organisation ELSE '' END,
     CASE WHEN :by_project THEN project ELSE '' END, CASE WHEN :by_team THEN team ELSE '' END,
     CASE WHEN :by_key THEN principal ELSE '' END, CASE WHEN :by_customer THEN customer ELSE '' END, """
 _REST: Final = """, CASE WHEN :by_route THEN route ELSE '' END,
     CASE WHEN :by_model THEN model ELSE '' END, CASE WHEN :by_provider THEN provider ELSE '' END,
-    bucket, sum(n), sum(n_failed), sum(n_unpriced), sum(cost_nusd), sum(n_input), sum(n_output), sum(total_s)
-FROM part JOIN sum_subjects ON sum_subjects.id = subject"""
+    step, sum(n), sum(n_failed), sum(n_unpriced), sum(cost_nusd), sum(n_input), sum(n_output), sum(total_s)
+FROM summed JOIN sum_subjects ON sum_subjects.id = subject"""
 _GROUPED: Final = " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
 _PLAIN: Final = _PARTS + "''" + _REST + _GROUPED
 _BY_TAG: Final = _PARTS + "ifnull(value, '')" + _REST + " LEFT JOIN json_each(tags)" + _GROUPED
+
+
+class Subjects:
+    """Numbers of the subjects that one connection has written."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], int] = {}
+
+    def forget(self) -> None:
+        """Hold nothing: a transaction was rolled back, and numbers given in it may be given again."""
+        self._known.clear()
+
+    def of(self, db: sqlite3.Connection, facts: Columns) -> int:
+        """Return the number of whoever asked and answered."""
+        name = (
+            facts.organisation or "",
+            facts.project or "",
+            facts.team or "",
+            facts.principal or "",
+            facts.customer or "",
+            written_tags(facts.tags),
+            facts.route or "",
+            facts.model or "",
+            facts.provider or "",
+        )
+        number = self._known.get(name)
+        if number is None:
+            row = db.execute(_KNOWN, name).fetchone() or db.execute(_SUBJECT, name).fetchone()
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            number = self._known[name] = int(row[0])
+        return number
+
+
+def written_tags(tags: tuple[str, ...]) -> str:
+    """Write tags so that equal sets of them are one subject."""
+    return msgspec.json.encode(sorted(set(tags))).decode() if tags else "[]"
+
+
+def add(db: sqlite3.Connection, subjects: Subjects, facts: Iterable[Columns]) -> None:
+    """Sum Records that are new in the rows, in the transaction that adds them."""
+    hours: dict[tuple[int, int], tuple[float, ...]] = {}
+    days: dict[tuple[int, int], tuple[float, ...]] = {}
+    for each in facts:
+        subject, hour = subjects.of(db, each), each.at_us // HOUR_US
+        failed, cost = each.error is not None, each.cost_nusd
+        one = (
+            *(1, int(failed), int(not failed and cost is None), cost or 0),
+            *(each.n_input or 0, each.n_output or 0, each.total_s if isfinite(each.total_s) else 0.0),
+        )
+        for sums, key in ((hours, (subject, hour)), (days, (subject, hour // DAY))):
+            held = sums.get(key)
+            sums[key] = one if held is None else tuple([a + b for a, b in zip(held, one, strict=True)])
+    # In the order of the key, which is how they lie in the file.
+    db.executemany(_ADD_HOURS, [(*key, *hours[key]) for key in sorted(hours)])
+    db.executemany(_ADD_DAYS, [(*key, *days[key]) for key in sorted(days)])
 
 
 def read_sums(db: sqlite3.Connection, query: SumQuery) -> tuple[Sum, ...]:
@@ -104,9 +177,12 @@ def read_sums(db: sqlite3.Connection, query: SumQuery) -> tuple[Sum, ...]:
     step = HOURS.get(query.per, 0)
     values: dict[str, object] = {name: getattr(query, name) for name in DIMENSIONS}
     values |= {f"by_{name}": name in query.by for name in DIMENSIONS}
-    values["step"] = step or _FOREVER
-    values["since"] = -_FOREVER if query.since is None else microseconds(query.since) // HOUR_US
-    values["until"] = _FOREVER if query.until is None else microseconds(query.until) // HOUR_US
+    since = -_FOREVER if query.since is None else microseconds(query.since) // HOUR_US
+    until = _FOREVER if query.until is None else microseconds(query.until) // HOUR_US
+    first, last = -(-since // DAY), until // DAY
+    if query.per == "hour" or first >= last:
+        first = last = _FOREVER  # no whole day: all of it by the hour
+    values |= {"step": step or _FOREVER, "since": since, "until": until, "first": first, "last": last}
     places = [DIMENSIONS.index(name) for name in query.by]
     found = db.execute(_BY_TAG if "tag" in query.by else _PLAIN, values).fetchall()
     n = len(DIMENSIONS)
