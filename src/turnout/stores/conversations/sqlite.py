@@ -1,0 +1,155 @@
+"""Conversations in one SQLite file, shared by the processes of a machine. Floor 3.
+
+Theory of operation.
+
+1. Every call is one transaction in a thread of its own; `BEGIN IMMEDIATE` where it writes. A commit does not
+   wait for the disk: a power cut may lose the latest answers, not the file.
+2. The file is readable by its user alone, and so is SQLite's own log beside it. What is deleted is
+   overwritten.
+3. Room is made when something is kept: what ended goes first, then an owner's oldest, then the oldest of the
+   owner who keeps most.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from turnout.errors import ConfigError, StoreUnavailable
+from turnout.stores.conversations.base import Kept, Room
+
+SCHEMA_VERSION = 1
+BUSY_S = 5.0
+_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA secure_delete = ON")
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS answers (owner TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER PRIMARY KEY,
+        ends_at REAL NOT NULL, n_bytes INTEGER NOT NULL, document BLOB NOT NULL, UNIQUE (owner, id))""",
+    "CREATE INDEX IF NOT EXISTS answers_end ON answers (ends_at)",
+    """CREATE TABLE IF NOT EXISTS items (owner TEXT NOT NULL, item TEXT NOT NULL, answer TEXT NOT NULL,
+        PRIMARY KEY (owner, item)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS items_answer ON items (owner, answer)",
+    """CREATE TRIGGER IF NOT EXISTS answers_gone AFTER DELETE ON answers BEGIN
+        DELETE FROM items WHERE owner = OLD.owner AND answer = OLD.id; END""",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_GET = "SELECT document FROM answers WHERE owner = ? AND id = ? AND ends_at > ?"
+_FIND = """SELECT document FROM answers JOIN items
+    ON items.owner = answers.owner AND items.answer = answers.id
+    WHERE items.owner = ? AND item = ? AND ends_at > ?"""
+_PUT = "INSERT INTO answers (owner, id, ends_at, n_bytes, document) VALUES (?, ?, ?, ?, ?)"
+_FORGET = "DELETE FROM answers WHERE owner = ? AND id = ?"
+_ITEM = "INSERT OR REPLACE INTO items (owner, item, answer) VALUES (?, ?, ?)"
+_ENDED = "DELETE FROM answers WHERE ends_at <= ?"
+_BEYOND = """DELETE FROM answers WHERE owner = :owner AND seq <= (
+    SELECT seq FROM answers WHERE owner = :owner ORDER BY seq DESC LIMIT 1 OFFSET :most)"""
+_TOTAL = "SELECT COALESCE(SUM(n_bytes), 0) FROM answers"
+_OLDEST = """DELETE FROM answers WHERE seq = (SELECT MIN(seq) FROM answers WHERE owner = (
+    SELECT owner FROM answers GROUP BY owner ORDER BY SUM(n_bytes) DESC, owner LIMIT 1))"""
+
+
+class SqliteConversations:
+    """`Conversations` in a file."""
+
+    def __init__(self, path: Path, room: Room | None = None, clock: Callable[[], float] = time.time) -> None:
+        """Open the file, making it and its schema when it is new.
+
+        Raises:
+            ConfigError: The file cannot be opened, is no database, or was written by a newer Turnout.
+        """
+        self.path = path
+        self._room = room or Room()
+        self._clock = clock
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as failure:
+            raise ConfigError((f"responses.path: cannot open {path}: {failure}",)) from failure
+        try:
+            self._prepare()
+        except sqlite3.Error as failure:
+            self._db.close()
+            problem = f"responses.path: {path} cannot be used as a database: {failure}"
+            raise ConfigError((problem,)) from failure
+        except ConfigError:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            newer = f"responses.path: {self.path} has schema {version}, newer than this Turnout knows"
+            raise ConfigError((f"{newer}: upgrade Turnout, or name another file",))
+        for statement in (*_PRAGMAS, *(_SCHEMA if version == 0 else ())):
+            self._db.execute(statement)
+
+    async def put(self, owner: str, kept: Kept) -> None:
+        """Keep an answer; see `Conversations.put`. One that is larger than all the room is not kept."""
+        await asyncio.to_thread(self._put, owner, kept)
+
+    async def get(self, owner: str, answer_id: str) -> bytes | None:
+        """Return a document; see `Conversations.get`."""
+        return await asyncio.to_thread(self._one, _GET, owner, answer_id)
+
+    async def find(self, owner: str, item_id: str) -> bytes | None:
+        """Return the document of an item; see `Conversations.find`."""
+        return await asyncio.to_thread(self._one, _FIND, owner, item_id)
+
+    async def forget(self, owner: str, answer_id: str) -> bool:
+        """Let go of an answer; see `Conversations.forget`."""
+        return await asyncio.to_thread(self._forget, owner, answer_id)
+
+    async def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _put(self, owner: str, kept: Kept) -> None:
+        room, now = self._room, self._clock()
+        size = len(kept.document)
+        if size > room.max_bytes:
+            return
+        with self._transaction() as db:
+            db.execute(_ENDED, (now,))
+            db.execute(_FORGET, (owner, kept.id))
+            db.execute(_PUT, (owner, kept.id, now + room.ttl_s, size, kept.document))
+            db.executemany(_ITEM, [(owner, item, kept.id) for item in kept.items])
+            db.execute(_BEYOND, {"owner": owner, "most": room.max_per_owner})
+            while db.execute(_TOTAL).fetchone()[0] > room.max_bytes:
+                db.execute(_OLDEST)
+
+    def _one(self, statement: str, owner: str, key: str) -> bytes | None:
+        with self._lock, _available():
+            row = self._db.execute(statement, (owner, key, self._clock())).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _forget(self, owner: str, answer_id: str) -> bool:
+        with self._transaction() as db:
+            known = db.execute(_GET, (owner, answer_id, self._clock())).fetchone() is not None
+            db.execute(_FORGET, (owner, answer_id))
+        return known
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _available():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as failure:
+        raise StoreUnavailable(f"the store of conversations refuses: {failure}", retry_after_s=1) from failure
