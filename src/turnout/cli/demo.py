@@ -1,5 +1,6 @@
 """`turnout demo`: the whole trip on this machine, with a real small model and emulated providers. Floor 7."""
 
+import secrets
 import shlex
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from turnout.cli.demo_cast import EMULATED, LARGE, LOCAL, RECORDED, Player
+from turnout.cli.demo_cast import EMULATED, LARGE, LOCAL, RECORDED, TRAINEE, VISITOR, Player
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -87,6 +88,7 @@ class Demo:
         self._exam: Exam | None = None
         self._served: dict[str, Served] = {}
         self._url = ""
+        self._keys = {name: f"tn_demo_{secrets.token_urlsafe(24)}" for name in (VISITOR, TRAINEE)}
 
     def run(self, data: Path | None) -> bool:
         """Do everything up to the tables; return whether it all happened as it must."""
@@ -94,9 +96,9 @@ class Demo:
         self._console.print("[bold]Turnout demo[/]: everything runs on this machine; no key, no network\n")
         self._prepare(data)
         url = self._start()
-        client = _client(url)
-        told, killed_at = self._interview(client)
-        results = self._sit(client)
+        clients = {name: _client(url, key) for name, key in self._keys.items()}
+        told, killed_at = self._interview(clients)
+        results = self._sit(clients[VISITOR])
         checks = self._conclude(told, killed_at, results)
         took = time.perf_counter() - started
         failed = [each for each in checks if each.wrong]
@@ -120,6 +122,7 @@ class Demo:
         self._console.print(f"\nThe gateway is on [bold]{url}/v1[/]. Try it:\n")
         for line in (
             f"  curl {url}/v1/chat/completions -H 'content-type: application/json' \\",
+            f"    -H 'authorization: Bearer {self._keys[VISITOR]}' \\",
             f"    -d {shlex.quote(body)}",
             f"  {_this_command()} journal tail --db {self._stage.folder / 'journal.db'}",
         ):
@@ -202,13 +205,13 @@ class Demo:
 
         folder = self._stage.folder
         routes = {} if self._exam is None else self._exam.routes()
-        tree = configuration(self._players, self._addresses, folder / "journal.db", routes)
+        tree = configuration(self._players, self._addresses, folder, self._keys, routes)
         file = folder / "turnout.yaml"
         file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
         port = _free_or_any(DEFAULT_PORT) if self._port is None else self._port
         return self._stage.start(_GATEWAY, "-c", _COMMAND, "serve", "-c", str(file), "--port", str(port))
 
-    def _interview(self, client: "OpenAI") -> tuple[list["Told"], int]:
+    def _interview(self, clients: "Mapping[str, OpenAI]") -> tuple[list["Told"], int]:
         """Ask everything, with a kill in between; return what came, and the number asked before the kill."""
         from turnout.cli.demo_questions import after, ask, before
 
@@ -216,13 +219,13 @@ class Demo:
         with self._console.status("asking through the official openai client …") as status:
             for question in before(local=LOCAL in self._players):
                 status.update(f"asking {question.model}: {question.prompt}")
-                told += ask(client, question)
+                told += ask(clients, question)
             killed_at = len(told)
             self._keep_books(EMULATED)
             self._stage.programs[LARGE.provider].kill()
             for question in after():
                 status.update(f"asking {question.model}, whose process is dead: {question.prompt}")
-                told += ask(client, question)
+                told += ask(clients, question)
         self._keep_books([each for each in EMULATED if each is not LARGE])
         return told, killed_at
 
@@ -272,6 +275,9 @@ class Demo:
         table = demo_tables.decisions(told, records, killed_at, console.width, missing=missing)
         console.print(table)
         console.print(demo_tables.legend(self._players), style="dim")
+        refused = next((each.message for each in told if each.error == "budget_exceeded"), "")
+        console.print(f"\n[yellow]{TRAINEE}[/], refused: ", end="")
+        console.print(f"“{refused}”", markup=False)
         said = next((each.text for each in told if each.model == LOCAL.id and each.text), "")
         if said:
             console.print(f"\n[green]{LOCAL.id}[/], really: ", end="")
@@ -294,16 +300,14 @@ def _emulator(folder: Path, name: str, port: int = 0) -> tuple[str, ...]:
     return "-m", "turnout.testing.emulator", "--config", script, "--port", str(port)
 
 
-def _client(url: str) -> "OpenAI":
+def _client(url: str, key: str) -> "OpenAI":
     try:
         import openai
     except ImportError:
         raise click.ClickException("the demo needs the openai package: pip install 'turnout[demo]'") from None
     # No proxy of the environment, no retries of its own: what is seen is the gateway's doing.
     web = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(
-        api_key="none-needed", base_url=f"{url}/v1", max_retries=0, timeout=60, http_client=web
-    )
+    return openai.OpenAI(api_key=key, base_url=f"{url}/v1", max_retries=0, timeout=60, http_client=web)
 
 
 def _records(journal: Path, n: int) -> "dict[str, Record]":

@@ -73,6 +73,11 @@ SMALL: Final = Player(
     about="emulated, Gemini format",
 )
 EMULATED: Final = (LARGE, MEDIUM, SMALL)
+TRAINEE: Final = "trainee"
+"""The key with a small budget; the other one may spend what it likes."""
+VISITOR: Final = "visitor"
+BUDGET_USD: Final = 0.0006
+DOWNGRADE_AT: Final = 0.5
 ALIAS: Final = "quick"
 
 _PATHS: Mapping[str, str] = {"gemini": "/v1beta"}
@@ -80,14 +85,19 @@ _PATHS: Mapping[str, str] = {"gemini": "/v1beta"}
 
 
 def configuration(
-    players: Sequence[Player], addresses: Mapping[str, str], journal: Path, exam: Mapping[str, Json]
+    players: Sequence[Player],
+    addresses: Mapping[str, str],
+    folder: Path,
+    keys: Mapping[str, str],
+    exam: Mapping[str, Json],
 ) -> dict[str, Json]:
     """Return the gateway's configuration: what a user would write into turnout.yaml.
 
     Args:
         players: Who takes part.
         addresses: Provider -> `http://host:port`.
-        journal: Where Records go.
+        folder: Where Records and what was spent go.
+        keys: Name -> what clients present.
         exam: Routes of the recorded answers, name -> route without its name; may be empty.
     """
     providers = {each.provider: _provider(each, addresses[each.provider]) for each in players}
@@ -100,10 +110,13 @@ def configuration(
             "models": spread,
             "strategy": {"type": "weighted", "weights": {LOCAL.id: 1, MEDIUM.id: 2, SMALL.id: 2}},
         },
+        {"name": "metered", "models": [MEDIUM.id]},
+        {"name": "thrifty", "models": [SMALL.id]},
     ]
     routes += [{"name": name, **route} for name, route in exam.items() if isinstance(route, Mapping)]
     return {
         "version": 1,
+        "server": {"keys": [{"name": name, "secret": secret} for name, secret in keys.items()]},
         "providers": providers,
         "models": [_model(each) for each in players],
         "routes": routes,
@@ -111,7 +124,18 @@ def configuration(
         "aliases": {ALIAS: SMALL.id},
         "max_retries": 1,
         "breaker": {"consecutive_failures": 4, "open_for_s": 30},
-        "journal": {"path": str(journal), "fsync": "never"},
+        "journal": {"path": str(folder / "journal.db"), "fsync": "never"},
+        "ledger": {"path": str(folder / "ledger.db")},
+        "budgets": [
+            {
+                "id": "trainees",
+                "level": "key",
+                "subject": TRAINEE,
+                "usd": BUDGET_USD,
+                "per": "day",
+                "thresholds": [{"at": DOWNGRADE_AT, "action": "downgrade", "route": "thrifty"}],
+            }
+        ],
     }
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.catalog.prices import UsdPrice
-from turnout.cli.demo_cast import LARGE, LOCAL, Player
+from turnout.cli.demo_cast import BUDGET_USD, LARGE, LOCAL, TRAINEE, Player
 from turnout.cli.demo_questions import Told
 from turnout.testing.emulator.app import Served
 from turnout.types.record import Record
@@ -107,6 +107,18 @@ def _used_tool(seen: Seen) -> Iterator[str]:
             yield f"the structured answer is {text[:80]!r}"
 
 
+def _kept_to_budget(seen: Seen) -> Iterator[str]:
+    spent = 0
+    for told, record in seen.pairs():
+        if told.question.key == TRAINEE:
+            spent += record.outcome.cost_nusd or 0
+    if not 0 < spent <= BUDGET_USD * 1e9:
+        yield f"{spent} nano-USD were spent of {BUDGET_USD * 1e9:.0f}"
+    refused = [told for told in seen.told if told.error == "budget_exceeded"]
+    if len(refused) != 1 or refused[0].question.key != TRAINEE:
+        yield f"{len(refused)} requests were refused for their budget; one was due"
+
+
 def _fell_back(seen: Seen) -> Iterator[str]:
     due = [(told, record) for told, record in seen.pairs() if told.question.fallback]
     if not due:
@@ -186,6 +198,9 @@ _CLAIMS: Final[Mapping[str, Callable[[Seen], Iterator[str]]]] = {
     "every stream came in pieces": _streamed,
     "every answer came from where the rules send it, for the reason on record": _routed,
     "the tool was called and its result used; the structured answer has its shape": _used_tool,
+    "a key past half its budget was sent to a cheaper model, then refused; it spent no more than it had": (
+        _kept_to_budget
+    ),
     "after its process was killed, another vendor answered for the large model": _fell_back,
     "the journal holds one Record per request, and no other": _recorded,
     "the Records say what the client saw: model, tokens, errors": _agreed,

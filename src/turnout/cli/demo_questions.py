@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from turnout.cli.demo_cast import ALIAS, LARGE, LOCAL, MEDIUM, SMALL, Player
+from turnout.cli.demo_cast import ALIAS, LARGE, LOCAL, MEDIUM, SMALL, TRAINEE, VISITOR, Player
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -62,6 +62,9 @@ class Question(Struct, frozen=True, kw_only=True):
     """Class words, one of which is the right failure; empty = it must be answered."""
     fallback: bool = False
     """A failed attempt at another model must have come first."""
+    key: str = VISITOR
+    """Whose it is."""
+    max_tokens: int = _TOKENS_OUT
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -112,6 +115,25 @@ def before(*, local: bool) -> Iterator[Question]:
             stream=at % 2 == 1,
         )
     yield Question(prompt="Does this model exist?", model="emu-gemini/smal", error=("model_not_found",))
+    yield from _on_a_budget()
+
+
+def _on_a_budget() -> Iterator[Question]:
+    """Yield what a key with a small budget asks: served, sent to a cheaper model, refused."""
+    for prompt in ("What is a sleeper, on a railway?", "And what is ballast?"):
+        yield _trainee(prompt, MEDIUM, "only_candidate")
+    yield _trainee("And a frog?", SMALL, "budget_downgrade")
+    yield Question(
+        prompt="Write a long essay on rails.",
+        model="turnout/metered",
+        key=TRAINEE,
+        max_tokens=4000,
+        error=("budget_exceeded",),
+    )
+
+
+def _trainee(prompt: str, by: Player, reason: str) -> Question:
+    return Question(prompt=prompt, model="turnout/metered", key=TRAINEE, by=(by.id,), reasons=(reason,))
 
 
 def _by_name(player: Player, prompt: str, *, stream: bool = False, shape: bool = False) -> Question:
@@ -145,8 +167,9 @@ def after() -> Iterator[Question]:
     )
 
 
-def ask(client: "OpenAI", question: Question) -> Iterator[Told]:
+def ask(clients: "Mapping[str, OpenAI]", question: Question) -> Iterator[Told]:
     """Ask one question; with tools, go on with the tool's result. What fails is told, not raised."""
+    client = clients[question.key]
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": _SYSTEM},
         {"role": "user", "content": question.prompt},
@@ -170,7 +193,7 @@ def ask(client: "OpenAI", question: Question) -> Iterator[Told]:
 def _send(client: "OpenAI", question: Question, messages: Sequence[Mapping[str, Any]]) -> Told:
     import openai
 
-    body: dict[str, Any] = {"model": question.model, "messages": messages, "max_tokens": _TOKENS_OUT}
+    body: dict[str, Any] = {"model": question.model, "messages": messages, "max_tokens": question.max_tokens}
     if question.tools:
         body["tools"] = [_WEATHER]
     if question.shape:

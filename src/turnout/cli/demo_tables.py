@@ -23,6 +23,8 @@ _PLAIN_WIDTH: Final = 130
 _WORDS: Final[Mapping[str, str]] = {
     "pinned_by_caller": "you named it",
     "highest_score": "first in order",
+    "only_candidate": "the only one",
+    "budget_downgrade": "budget half spent",
     "weighted_draw": "drawn by weight",
     "fallback_rate_limited": "rate limited",
     "fallback_timeout": "too slow",
