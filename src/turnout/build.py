@@ -6,8 +6,10 @@ The two rings are written here as two lists, read from the outside in, each line
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+
+import msgspec
 
 from turnout.codecs.base import Codec, Dialect
 from turnout.compile import compile_snapshot
@@ -40,6 +42,7 @@ from turnout.parts import (
     Upstream,
     credentials,
     egress,
+    limits_of,
     load_catalog,
     load_codec,
     load_dialect,
@@ -53,11 +56,12 @@ from turnout.stores.sightings import sightings_beside
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Stats
+from turnout.types.limits import Budget, Quota
 from turnout.types.recommendation import Recommendation
 from turnout.types.record import Decision
 
 UNSEEN = Stats()
-CODECS = ("openai_chat", "anthropic", "gemini", "cohere")
+CODECS = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "cohere")
 
 
 class Built:
@@ -77,6 +81,7 @@ class Built:
     __slots__ = (
         "_clock",
         "_env",
+        "_granted",
         "_sharing",
         "_threads",
         "books",
@@ -132,6 +137,8 @@ class Built:
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
         self._sharing: asyncio.Task[None] | None = None
+        self._granted: tuple[Sequence[Budget], Sequence[Quota]] = ((), ())
+        """Limits of the desk, beside those configured."""
 
     def _opened(self, snapshot: Snapshot) -> Books | None:
         """Return the ledger, opened when the first configuration with a limit comes into force."""
@@ -150,7 +157,23 @@ class Built:
         snapshot = compile_snapshot(config, load_catalog(config), self._env, version=version)
         credentials(snapshot)
         egress(config, snapshot)
-        return snapshot
+        return self._limited(snapshot, config)
+
+    def grant(self, budgets: Sequence[Budget], quotas: Sequence[Quota]) -> None:
+        """Put other limits in force beside those configured; one with the id of a configured one is left out.
+
+        Accounts go on as they were: they are known by the limit's id.
+        """
+        if self._granted == (budgets, quotas):
+            return
+        self._granted = (budgets, quotas)
+        self.engine.apply(self._limited(self.engine.snapshot, self.config))
+
+    def _limited(self, snapshot: Snapshot, config: Config) -> Snapshot:
+        """Return a snapshot under the configured limits and those of the desk."""
+        budgets, quotas = self._granted
+        limits = limits_of(config, budgets, quotas)
+        return msgspec.structs.replace(snapshot, limits=limits)
 
     def reload(self, config: Config, snapshot: Snapshot | None = None) -> tuple[str, ...]:
         """Put another configuration in force for requests that start from now on.

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.codecs.anthropic import verify as anthropic
+from turnout.codecs.bedrock import verify as bedrock
 from turnout.codecs.cohere import verify as cohere
 from turnout.codecs.gemini import verify as gemini
 from turnout.codecs.openai_chat import verify as openai_chat
@@ -30,6 +31,8 @@ _DEFECTS = (
     ValueError,
 )
 """What a comparison that meets a record it has never seen the like of may raise: shown, not hidden."""
+_FRAMED = "/converse-stream"
+"""End of the addresses whose answers are binary frames by nature."""
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -113,7 +116,7 @@ class Verification:
 
 def spoken_as(record: Recorded) -> str | None:
     """Return the format a record is in; None when none of ours."""
-    if record.response_body_encoding is not None:
+    if record.response_body_encoding is not None and not record.url.endswith(_FRAMED):
         return None  # a binary envelope around the format, or media
     body = _object(record.sent)
     return next(
@@ -135,7 +138,9 @@ def _by_name(modules: Iterable[ModuleType]) -> dict[str, Verifier]:
     return {module.__name__.split(".")[-2]: cast("Verifier", module) for module in modules}
 
 
-VERIFIERS: Mapping[str, Verifier] = _by_name((anthropic, cohere, gemini, openai_chat, openai_responses))
+VERIFIERS: Mapping[str, Verifier] = _by_name(
+    (anthropic, bedrock, cohere, gemini, openai_chat, openai_responses)
+)
 """Format -> what compares in it; a record goes to the first that speaks it."""
 
 

@@ -1,0 +1,131 @@
+"""What Converse has no field for: the `additionalModelRequestFields` of each family of models. Floor 2.
+
+Sources: the pages of the families under "Inference request parameters" in the Bedrock user guide, seen
+2026-11, and recorded requests.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from turnout.codecs.notes import REASONING_APPROXIMATED, Notes
+from turnout.types.chat import ChatRequest, Effort, Thinking
+from turnout.types.deployment import Deployment
+from turnout.types.json import Json, JsonObject
+
+BUDGETS: Mapping[Effort, int] = {
+    "minimal": 1024, "low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768,
+}  # fmt: skip
+"""WIRE.md 12.3; the API refuses budgets below 1,024."""
+_MIN_BUDGET = 1024
+_DEFAULT_MAX_TOKENS = 4096
+_WORDS: Mapping[Effort, str] = {
+    "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
+}  # fmt: skip
+_ADAPTIVE = re.compile(r"claude-(?:[a-z]+-)+(?:4-[6-9]|[5-9])")
+"""Generations that are told an effort instead of a budget."""
+
+
+def fields(request: ChatRequest, to: Deployment, limit: int | None, notes: Notes) -> JsonObject:
+    """Return the additional fields for a request's `thinking` and `top_k`.
+
+    Args:
+        request: Of another dialect, or built in process.
+        to: Its name, or its model's, tells the family.
+        limit: `maxTokens` that a budget must stay below; None = not sent.
+        notes: Takes what was adapted or could not be said.
+    """
+    names = f"{to.upstream_model} {to.model.id}".lower()
+    family = next((each for word, each in _FAMILIES.items() if word in names), None)
+    out: dict[str, Json] = {}
+    if request.top_k is not None:
+        if family is None or family.top_k is None:
+            notes.drop("top_k")
+        else:
+            out |= family.top_k(request.top_k)
+    asked = request.thinking
+    if asked is None or _is_off(asked):
+        return out
+    known = to.model.capabilities
+    if family is None or family.think is None or (known is not None and "reasoning" not in known):
+        notes.drop("reasoning_effort")
+        return out
+    return {**out, **family.think(asked, names, limit, notes)}
+
+
+def _is_off(asked: Thinking) -> bool:
+    if asked.enabled is False or asked.effort == "none" or asked.budget_tokens == 0:
+        return True
+    return (
+        asked.enabled is None and asked.effort is None and asked.budget_tokens is None and not asked.adaptive
+    )
+
+
+def _claude(asked: Thinking, names: str, limit: int | None, notes: Notes) -> JsonObject:
+    if _ADAPTIVE.search(names) and asked.budget_tokens is None:
+        word = _WORDS[asked.effort or "high"]
+        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": word}}
+    if asked.budget_tokens is None:
+        notes.warn(REASONING_APPROXIMATED)
+    budget = max(_MIN_BUDGET, asked.budget_tokens or BUDGETS[asked.effort or "medium"])
+    most = (limit or _DEFAULT_MAX_TOKENS + budget) - 1
+    if most < _MIN_BUDGET:
+        notes.drop("reasoning_effort")
+        return {}
+    if budget > most:
+        notes.warn(REASONING_APPROXIMATED)
+    return {"thinking": {"type": "enabled", "budget_tokens": min(budget, most)}}
+
+
+def _nova(asked: Thinking, _names: str, _limit: int | None, notes: Notes) -> JsonObject:
+    return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": _effort(asked, notes)}}
+
+
+def _effort_field(name: str) -> "Think":
+    def think(asked: Thinking, _names: str, _limit: int | None, notes: Notes) -> JsonObject:
+        return {name: _effort(asked, notes)}
+
+    return think
+
+
+def _effort(asked: Thinking, notes: Notes) -> str:
+    if asked.effort is not None:
+        if _WORDS[asked.effort] != asked.effort:
+            notes.warn(REASONING_APPROXIMATED)
+        return _WORDS[asked.effort]
+    if asked.budget_tokens is None:
+        return "medium"
+    notes.warn(REASONING_APPROXIMATED)
+    budget = asked.budget_tokens
+    return next((_WORDS[effort] for effort, tokens in BUDGETS.items() if tokens >= budget), "high")
+
+
+Think = Callable[[Thinking, str, int | None, Notes], JsonObject]
+
+
+class _Family:
+    """How one family is told; None = it has no such field."""
+
+    def __init__(
+        self, *, think: Think | None = None, top_k: Callable[[int], JsonObject] | None = None
+    ) -> None:
+        self.think = think
+        self.top_k = top_k
+
+
+def _flat_top_k(value: int) -> JsonObject:
+    return {"top_k": value}
+
+
+def _nested_top_k(value: int) -> JsonObject:
+    return {"inferenceConfig": {"topK": value}}
+
+
+_FAMILIES: Mapping[str, _Family] = {
+    "claude": _Family(think=_claude, top_k=_flat_top_k),
+    "nova": _Family(think=_nova, top_k=_nested_top_k),
+    "gpt-oss": _Family(think=_effort_field("reasoning_effort")),
+    "qwen": _Family(think=_effort_field("reasoning_config"), top_k=_flat_top_k),
+    "mistral": _Family(top_k=_flat_top_k),
+    "command-r": _Family(top_k=lambda value: {"k": value}),
+}
+"""Word in a model's name -> its fields; the first that is found."""
