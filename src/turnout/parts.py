@@ -4,22 +4,30 @@
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast
+
+import msgspec
 
 from turnout.catalog.benchmarks import Score, read_scores
 from turnout.catalog.catalog import Catalog, read_overlay
 from turnout.codecs.base import Codec, Dialect
-from turnout.config import Config
+from turnout.config import Config, JournalConfig, LedgerConfig
+from turnout.config.stores import VALKEY
 from turnout.engine.books import Books, Down
 from turnout.engine.exchange import Clock
+from turnout.engine.limits import Limits
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.registry import load
-from turnout.stores.base import Journal
+from turnout.stores.base import Journal, Rows, Store
+from turnout.stores.ledger.base import Ledger
 from turnout.transport.base import Authorise, Transport
 from turnout.transport.guard import Egress, egress_for
+from turnout.types.address import Address
+from turnout.types.limits import Budget, Quota
 
 
 class Upstream(Transport, Protocol):
@@ -27,6 +35,14 @@ class Upstream(Transport, Protocol):
 
     def allow(self, egress: Egress) -> None:
         """Replace what may be dialled."""
+        ...
+
+
+class SharedStore(Store, Protocol):
+    """A store that replicas share."""
+
+    async def close(self) -> None:
+        """Let go of every resource."""
         ...
 
 
@@ -129,21 +145,92 @@ def open_transport(config: Config, allowed: Egress) -> Upstream:
     return HttpTransport(allowed, HttpOptions(pool=PoolLimits(max_connections=config.egress.max_connections)))
 
 
+def limits_of(config: Config, budgets: Sequence[Budget] = (), quotas: Sequence[Quota] = ()) -> Limits:
+    """Return the configured limits and others beside them; of equal ids the configured holds."""
+    own_budgets, own_quotas = [each.budget for each in config.budgets], [each.quota for each in config.quotas]
+    taken = {each.id for each in own_budgets}, {each.id for each in own_quotas}
+    return Limits(
+        [*own_budgets, *(_heeded(each, config) for each in budgets if each.id not in taken[0])],
+        [*own_quotas, *(each for each in quotas if each.id not in taken[1])],
+    )
+
+
+def _heeded(budget: Budget, config: Config) -> Budget:
+    """Return a budget without thresholds that send requests to a route which is not configured any more."""
+    routes = {route.name for route in config.routes}
+    kept = tuple(each for each in budget.thresholds if each.route is None or each.route in routes)
+    return msgspec.structs.replace(budget, thresholds=kept)
+
+
 def open_books(config: Config, clock: Clock) -> Books:
     """Open the configured ledger. Raises `ConfigError`."""
-    from turnout.stores.ledger.memory import MemoryLedger  # noqa: PLC0415
-    from turnout.stores.ledger.sqlite import SqliteLedger  # noqa: PLC0415
-
     row = config.ledger
-    ledger = MemoryLedger() if row.store == "memory" else SqliteLedger(Path(row.path), durable=row.durable)
     down = Down(policy=row.on_down, share=row.down_share)
-    return Books(ledger, clock, time.time, down, allow_unpriced=row.allow_unpriced)
+    local = not row.where.is_url
+    ledger = open_ledger(row)
+    return Books(ledger, clock, time.time, down, allow_unpriced=row.allow_unpriced, local=local)
+
+
+def open_ledger(row: LedgerConfig) -> Ledger:
+    """Open a ledger. Raises `ConfigError`."""
+    if row.where.scheme == "memory":
+        from turnout.stores.ledger.memory import MemoryLedger  # noqa: PLC0415
+
+        return MemoryLedger()
+    if not row.where.is_url:
+        from turnout.stores.ledger.sqlite import SqliteLedger  # noqa: PLC0415
+
+        return SqliteLedger(Path(row.path), durable=row.durable)
+    url = row.where.reveal()
+    with _extra(row.where):
+        if row.where.scheme in VALKEY:
+            from turnout.stores.valkey.client import TIMEOUT_S  # noqa: PLC0415
+            from turnout.stores.valkey.ledger import ValkeyLedger  # noqa: PLC0415
+
+            return ValkeyLedger(url, timeout_s=row.timeout_s or TIMEOUT_S)
+        from turnout.stores.postgres import connect, ledger, migrate  # noqa: PLC0415
+
+        migrate.check_steps(url)
+        return ledger.PostgresLedger(url, timeout_s=row.timeout_s or connect.TIMEOUT_S)
+
+
+def open_store(config: Config) -> SharedStore | None:
+    """Open what replicas share of small state; None = they share none. Raises `ConfigError`."""
+    store = config.ledger.where
+    if not store.is_url or store.scheme not in VALKEY:
+        return None
+    with _extra(store):
+        from turnout.stores.valkey.store import ValkeyStore  # noqa: PLC0415
+
+        return ValkeyStore(store.reveal())
 
 
 def open_journal(config: Config) -> Journal:
     """Open the configured journal. Raises `ConfigError`."""
     from turnout.stores.spool.journal import SpooledJournal  # noqa: PLC0415
-    from turnout.stores.sqlite import SqliteRows, spool_beside  # noqa: PLC0415
+    from turnout.stores.sqlite import spool_beside  # noqa: PLC0415
 
-    path = Path(config.journal.path)
-    return SpooledJournal(SqliteRows(path), spool_beside(path), fsync=config.journal.fsync)
+    row = config.journal
+    return SpooledJournal(open_rows(row), spool_beside(Path(row.path)), fsync=row.fsync)
+
+
+def open_rows(row: JournalConfig) -> Rows:
+    """Open the database behind a journal. Raises `ConfigError`."""
+    if not row.where.is_url:
+        from turnout.stores.sqlite import SqliteRows  # noqa: PLC0415
+
+        return SqliteRows(Path(row.path))
+    with _extra(row.where):
+        from turnout.stores.postgres.rows import PostgresRows  # noqa: PLC0415
+
+        return PostgresRows(row.where.reveal())
+
+
+@contextmanager
+def _extra(store: Address) -> Iterator[None]:
+    """Say which extra is missing. Raises `ConfigError`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = "valkey" if store.scheme in VALKEY else "postgres"
+        raise ConfigError((f'{store}: needs {error.name}: pip install "turnout[{extra}]"',)) from None

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta, Struct
 
+from turnout.config.stores import SQLITE, check_ledger_store
+from turnout.types.address import Address
 from turnout.types.limits import (
     EACH,
     Budget,
@@ -93,18 +95,30 @@ class QuotaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where budgets and quotas are counted."""
 
-    store: Literal["sqlite", "memory"] = "sqlite"
+    store: Address | None = None
     """`sqlite` = the file at `path`, shared by the workers of this machine; `memory` = this process alone,
-    until it ends."""
+    until it ends; `valkey://host:port/db` or `postgres://user@host:port/name` = shared by replicas. None =
+    `sqlite`."""
     path: str = ".turnout/ledger.db"
     durable: bool = False
-    """Whether every step waits for the disk: survives a power cut, and costs a millisecond."""
+    """Whether every step waits for the disk: survives a power cut, and costs a millisecond. Of `sqlite`:
+    PostgreSQL always waits, Valkey keeps what its own settings say."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] | None = None
+    """How long a call may take before the store counts as down; none = 0.5 s, of PostgreSQL 2 s."""
     on_down: Literal["deny", "allow"] = "deny"
     """What happens while the store cannot be reached."""
     down_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
     """Share of each limit that this process may use by itself meanwhile, under `allow`."""
     allow_unpriced: bool = False
     """Whether models without a known price may be called where a budget applies."""
+
+    def __post_init__(self) -> None:
+        check_ledger_store(self.where)
+
+    @property
+    def where(self) -> Address:
+        """Where it is counted."""
+        return self.store or SQLITE
 
 
 def window(per: str, zone: str) -> Window:

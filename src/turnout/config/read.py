@@ -18,6 +18,7 @@ import msgspec
 from turnout.config.faults import explained
 from turnout.config.shape import Config
 from turnout.errors import ConfigError
+from turnout.types.address import Address
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 
@@ -94,6 +95,8 @@ def json_schema() -> Json:
 def _schema(kind: type) -> dict[str, Any]:
     if kind is Secret:
         return {"type": "string", "format": "password"}
+    if kind is Address:
+        return {"type": "string"}
     return {"description": "Any value."}  # `Json`; an empty schema would read as none
 
 
@@ -186,4 +189,6 @@ def _secret(kind: type, value: object) -> object:
         return value  # `Json`: left to whoever it configures
     if kind is Secret and isinstance(value, str):
         return Secret(value)
+    if kind is Address and isinstance(value, str):
+        return Address(value)
     raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")

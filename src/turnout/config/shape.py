@@ -8,9 +8,13 @@ from msgspec import Meta, Struct, field
 from turnout.catalog.prices import UsdPrice
 from turnout.config.desk import DeskConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
+from turnout.config.responses import ResponsesConfig
+from turnout.config.stores import SQLITE, check_journal_store
 from turnout.layers.retry import RetryConfig
+from turnout.registry import BUILTINS, names
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
+from turnout.types.address import Address
 from turnout.types.deployment import Probe
 from turnout.types.json import Json
 from turnout.types.secret import Secret
@@ -109,7 +113,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vendor: str | None = None
     """Row of the vendor table to start from; default: the provider's own name."""
     base_url: str | None = None
-    codec: Literal["openai_chat", "anthropic", "gemini"] | None = None
+    codec: str | None = None
+    """Wire format: a built-in one, or one that an installed package brings; default: the vendor's."""
     auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] | None = None
     secret: Secret | None = None
     """None = the vendor's environment variable."""
@@ -121,6 +126,12 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quirks: QuirksConfig = QuirksConfig()
     probe: Probe | None = None
     """Replaces `health.probe` for everything served here."""
+
+    def __post_init__(self) -> None:
+        if self.codec is not None and self.codec not in BUILTINS["turnout.codecs"]:
+            known = names("turnout.codecs")  # looks through the installed packages
+            if self.codec not in known:
+                raise ValueError(f"codec is no known wire format; expected one of {', '.join(known)}")
 
 
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -214,12 +225,23 @@ class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Where Records are kept."""
 
     enabled: bool = True
+    store: Address | None = None
+    """`sqlite` = the file at `path`; `postgres://user@host:port/name` = shared by replicas, and the spool of
+    what has not reached it yet lies beside `path`. None = `sqlite`."""
     path: str = ".turnout/journal.db"
     fsync: Literal["never", "interval", "always"] = "interval"
     content: bool = False
     """Store prompts and answers (a route may also ask for it with `store_content`)."""
     hash_key: Secret | None = None
     """Key of query, session and end-user digests; none = they are not kept."""
+
+    def __post_init__(self) -> None:
+        check_journal_store(self.where)
+
+    @property
+    def where(self) -> Address:
+        """Where they are kept."""
+        return self.store or SQLITE
 
 
 class EgressConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -348,6 +370,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     background: BackgroundConfig = BackgroundConfig()
     signals: SignalsConfig = SignalsConfig()
     """Facts about a request that strategies read."""
+    responses: ResponsesConfig = ResponsesConfig()
+    """Conversations that clients of `/v1/responses` go on with by id."""
     timeouts: TimeoutsConfig = TimeoutsConfig()
     max_retries: Annotated[int, Meta(ge=0, le=5)] = 2
     """On the same deployment, where the failure's class allows it; a route may say otherwise."""

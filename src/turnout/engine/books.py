@@ -6,15 +6,17 @@ Theory of operation.
    decides: `deny` refuses; `allow` counts in this process alone, under `share` of each limit, so that a
    number of replicas cannot overspend by more than their shares (SECURITY.md S-93). After a failure the
    ledger is left alone for `pause_s`, so that nobody waits for a dead one request by request.
-2. Settling never makes a request wait or fail. A local ledger settles at once; for a distant one it is a
+2. A distant ledger may have granted what nobody was told: its answer came too late, or the caller left. Such
+   a reservation is given back by a task, as far as it is there.
+3. Settling never makes a request wait or fail. A local ledger settles at once; for a distant one it is a
    task, tried again with growing pauses until the lease would end. What cannot be settled then stays counted
    as reserved, and is counted in `n_unsettled`.
-3. Every `SWEEP_S` the ledger is asked to close reservations of dead processes (`start`).
+4. Every `SWEEP_S` the ledger is asked to close reservations of dead processes (`start`).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -26,6 +28,9 @@ from turnout.stores.ledger.memory import MemoryLedger
 
 SWEEP_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 5.0
+AGAIN_S: Final = 1.0
+"""After a ledger said that a reservation is not there: a call that it received before is done by then."""
 log = logging.getLogger("turnout.ledger")
 
 
@@ -79,7 +84,7 @@ class Books:
         """Counts while the ledger cannot be reached, under `allow`."""
         self._own_ids: set[str] = set()
         self._down_until = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
@@ -102,9 +107,9 @@ class Books:
         """
         if self._clock() >= self._down_until:
             try:
-                found = await self.ledger.reserve(reservation, takes(self.now()), lease_s=lease_s)
+                found = await self._ask(reservation, takes(self.now()), lease_s)
                 if isinstance(found, Skewed):
-                    found = await self.ledger.reserve(reservation, takes(found.now), lease_s=lease_s)
+                    found = await self._ask(reservation, takes(found.now), lease_s)
             except StoreUnavailable as error:
                 self._down_until = self._clock() + self._down.pause_s
                 log.warning("the ledger cannot be reached (%s); policy: %s", error.message, self._down.policy)
@@ -121,6 +126,34 @@ class Books:
             self._own_ids.add(reservation)
         return granted
 
+    async def _ask(
+        self, reservation: str, takes: Sequence[Take], lease_s: float
+    ) -> Granted | Refused | Skewed:
+        """Ask the ledger; a distant one answers to the end, whoever still waits for it."""
+        call = self.ledger.reserve(reservation, takes, lease_s=lease_s)
+        if self._local:
+            return await call
+        asked = asyncio.get_running_loop().create_task(_run(call))
+        try:
+            return await asyncio.shield(asked)
+        except (asyncio.CancelledError, StoreUnavailable):
+            self._keep(self._give_back(asked, reservation, [0] * len(takes), lease_s))
+            raise
+
+    async def _give_back(
+        self,
+        asked: asyncio.Task[Granted | Refused | Skewed],
+        reservation: str,
+        nothing: Sequence[int],
+        lease_s: float,
+    ) -> None:
+        await asyncio.wait((asked,))
+        if asked.exception() is None and not isinstance(asked.result(), Granted):
+            return
+        if not await self._settle(reservation, nothing, lease_s):
+            await asyncio.sleep(AGAIN_S)
+            await self._settle(reservation, nothing, lease_s)
+
     def settle(self, reservation: str, amounts: Sequence[int], lease_s: float) -> None:
         """Replace what was set aside by what was used, now or soon. Never raises."""
         if reservation in self._own_ids:
@@ -134,25 +167,27 @@ class Books:
                 pass
             else:
                 return
-        task = asyncio.get_running_loop().create_task(self._settle(reservation, amounts, lease_s))
+        self._keep(self._settle(reservation, amounts, lease_s))
+
+    def _keep(self, call: Coroutine[None, None, object]) -> None:
+        task = asyncio.get_running_loop().create_task(call)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _settle(self, reservation: str, amounts: Sequence[int], lease_s: float) -> None:
+    async def _settle(self, reservation: str, amounts: Sequence[int], lease_s: float) -> bool:
+        """Settle, whenever the ledger can be reached again; return whether the reservation was there."""
         give_up_at = self._clock() + lease_s
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                await self.ledger.settle(reservation, amounts)
+                return await self.ledger.settle(reservation, amounts)
             except StoreUnavailable:
                 if self._clock() + pause_s > give_up_at:
                     self.n_unsettled += 1
                     log.warning("%s stays counted as reserved: the ledger cannot be reached", reservation)
-                    return
-                await asyncio.sleep(pause_s)
-                pause_s *= 2
-            else:
-                return
+                    return False
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def start(self) -> None:
         """From now on close reservations of dead processes, until `close`."""
@@ -184,6 +219,10 @@ class Books:
         for task in self._tasks:
             task.cancel()
         await self.ledger.close()
+
+
+async def _run(call: Awaitable[Granted | Refused | Skewed]) -> Granted | Refused | Skewed:
+    return await call
 
 
 def _cut(take: Take, share: float) -> Take:

@@ -19,6 +19,8 @@ from turnout.server.answer import Whole
 from turnout.stores.base import Store
 
 TTL_S = 24 * 3600.0
+CLAIM_S = 3600.0
+"""Longer than any request is served; a process that died while serving one holds its key no longer."""
 MOST_BYTES = 4 * 1024 * 1024
 """Of one kept answer."""
 
@@ -62,7 +64,7 @@ class Replays:
         """
         name = "idempotency:" + hashlib.sha256(_encode((*scope, key))).hexdigest()
         digest = hashlib.sha256(body).digest()
-        while (found := await self._store.claim(name, _encode(_Kept(digest)), ttl_s=TTL_S)) is not None:
+        while (found := await self._store.claim(name, _encode(_Kept(digest)), ttl_s=CLAIM_S)) is not None:
             kept = _decode(found)
             if kept.digest != digest:
                 raise Conflict("this idempotency key came with another body before", param="idempotency-key")
