@@ -60,9 +60,11 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
     if example:
         click.echo(EXAMPLE, nl=False)
         return
+    import asyncio
     import os
 
     from turnout.cli.certificates import certificate_lines
+    from turnout.govern.open import has_keys
     from turnout.server.serve import check_bind, check_upstreams
     from turnout.stores.sightings import sightings_beside
 
@@ -70,7 +72,7 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
     snapshot = compile_snapshot(config, load_catalog(config), os.environ)
     credentials(snapshot)
     egress(config, snapshot)
-    check_bind(config)
+    check_bind(config, has_keys=asyncio.run(has_keys(config)))
     check_upstreams(snapshot.deployments.values(), config.server.host, config.server.port)
     tree = strategies(config) if expanded else to_builtins(config)
     if as_json:

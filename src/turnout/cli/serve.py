@@ -28,24 +28,45 @@ if TYPE_CHECKING:
 @click.option(
     "--metrics-port", type=click.IntRange(0, 65535), help="Port of the Prometheus listener. Default: off."
 )
+@click.option(
+    "--store",
+    envvar="TURNOUT_STORE",
+    metavar="URL",
+    help="Where limits are counted: valkey://host:port/db, postgres://…. Default: ledger.store of the file.",
+)
+@click.option(
+    "--journal",
+    envvar="TURNOUT_JOURNAL",
+    metavar="URL",
+    help="Where Records are kept: postgres://…. Default: journal.store of the file.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 (a command has as many as it has options)
     config_path: Path | None,
     host: str | None,
     port: int | None,
     workers: int | None,
     metrics_port: int | None,
+    store: str | None,
+    journal: str | None,
     log_level: str | None,
 ) -> None:
     """Serve OpenAI-, Anthropic- and Gemini-compatible clients.
 
     Signals: SIGTERM and SIGINT drain and stop; SIGHUP reloads the file (so does saving it).
     """
+    import asyncio
+
+    from turnout.govern.open import first_start
     from turnout.server.serve import Process, Source, bind, check_bind, run_worker
+    from turnout.types.address import Address
 
     given = {"host": host, "port": port, "workers": workers, "metrics_port": metrics_port}
     source = Source(
-        find_config(config_path), {name: value for name, value in given.items() if value is not None}
+        find_config(config_path),
+        {name: value for name, value in given.items() if value is not None},
+        None if store is None else Address(store),
+        None if journal is None else Address(journal),
     )
     stamp = source.stamp()
     config = source.load()
@@ -55,7 +76,8 @@ def serve(
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    check_bind(config)
+    has_keys = asyncio.run(first_start(config, _show if sys.stderr.isatty() else None))
+    check_bind(config, has_keys=has_keys)
     sock = bind(server.host, server.port)
     metrics_sock = None if server.metrics_port is None else bind(server.host, server.metrics_port)
     if server.workers == 1:
@@ -64,6 +86,10 @@ def serve(
         return
     sockets = [sock] if metrics_sock is None else [sock, metrics_sock]
     sys.exit(_supervise(config, sockets, lambda lifeline: Process(source, config, stamp, lifeline=lifeline)))
+
+
+def _show(line: str) -> None:
+    click.echo(f"turnout: {line}", err=True)
 
 
 def _announce(sock: socket.socket, metrics_sock: socket.socket | None) -> None:
@@ -94,5 +120,4 @@ def _supervise(
         supervisor = Supervisor(
             config.server.workers, lambda lifeline: run_worker(process(lifeline), sock, metrics_sock), sockets
         )
-        _announce(sock, metrics_sock)
-        return supervisor.run()
+        return supervisor.run(lambda: _announce(sock, metrics_sock))

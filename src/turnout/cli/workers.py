@@ -43,10 +43,16 @@ class Supervisor:
         self._deaths: list[float] = []
         self._lifeline, self._held = os.pipe()
 
-    def run(self) -> int:
-        """Run until stopped; return the exit status."""
+    def run(self, on_ready: Callable[[], None] | None = None) -> int:
+        """Run until stopped; return the exit status.
+
+        Args:
+            on_ready: Called once signals are heard: whoever reads what it tells may send one at once.
+        """
         for sig in _OURS:
             signal.signal(sig, self._pass_on)
+        if on_ready is not None:
+            on_ready()
         for _ in range(self._n):
             self._fork()
         while self._pids:

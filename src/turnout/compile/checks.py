@@ -81,5 +81,8 @@ def _keys(config: Config, routes: Collection[str]) -> Iterator[str]:
         if key.default_route is not None and key.default_route not in routes:
             hint = did_you_mean(key.default_route, routes)
             yield f"{path}.default_route: no route {key.default_route!r}{hint}"
+        for route in key.routes:
+            if route not in routes:
+                yield f"{path}.routes: no route {route!r}{did_you_mean(route, routes)}"
         names.add(key.name)
         secrets[value] = key.name

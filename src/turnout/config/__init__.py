@@ -3,8 +3,10 @@
 Nothing here builds anything: `build.py` turns a `Config` into an engine.
 """
 
+from turnout.config.desk import DeskConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.config.read import json_schema, load_config, parse_config, to_builtins
+from turnout.config.responses import ResponsesConfig
 from turnout.config.shape import (
     BackgroundConfig,
     BenchmarksConfig,
@@ -33,6 +35,7 @@ __all__ = [
     "CatalogConfig",
     "CertificateConfig",
     "Config",
+    "DeskConfig",
     "EgressConfig",
     "JournalConfig",
     "KeyConfig",
@@ -43,6 +46,7 @@ __all__ = [
     "ProviderConfig",
     "QuirksConfig",
     "QuotaConfig",
+    "ResponsesConfig",
     "RouteConfig",
     "ServerConfig",
     "SurfaceConfig",

@@ -16,8 +16,8 @@
     records.view(document)                              as JSON, without digests and secrets
 
 Kinds of `records`: organisation, project, team, customer, budget, quota; keys are made by `keys`, and
-changed, shown and listed by `records` as the others. Fields are those of `types.account` and, for budgets and quotas,
-of the configuration (`BudgetConfig`, `QuotaConfig`) with `organisation`. Credentials: `govern.vault`.
+changed, shown and listed by `records` as the others. Fields are those of `types.account`; budgets and quotas
+have those of the configuration (`BudgetConfig`, `QuotaConfig`) and `organisation`.
 
 What all of them promise (SECURITY.md S-04, S-05, S-103):
 

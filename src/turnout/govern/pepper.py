@@ -18,11 +18,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from turnout.config.desk import MIN_SECRET, is_weak
 from turnout.errors import ConfigError
 from turnout.types.secret import Secret
 
-MIN_SECRET: Final = 32
-"""Characters (S-101)."""
 N_ACCEPTED: Final = 2
 _N_ID: Final = 12
 _N_FILE: Final = 32
@@ -58,7 +57,7 @@ class Peppers(Struct, frozen=True):
 def peppers_of(secrets: Sequence[Secret], where: str = "desk.pepper") -> Peppers:
     """Return secrets as peppers. Raises `ConfigError` for one that can be guessed."""
     for secret in secrets:
-        if len(secret.reveal()) < MIN_SECRET or len(set(secret.reveal())) < MIN_SECRET // 4:
+        if is_weak(secret):
             raise ConfigError(
                 (f"{where}: too easy to guess; use at least {MIN_SECRET} characters from `openssl rand`",)
             )

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 
-from turnout.codecs.base import Addressed, Body, Carries, Dialect, EmbedBody, Embeds
+from turnout.codecs.base import Body, Carries, Dialect, EmbedBody, Embeds
 from turnout.engine.engine import Engine, Opened
-from turnout.errors import GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
+from turnout.errors import Forbidden, GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
+from turnout.govern.directory import Directory
 from turnout.server import background
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
-from turnout.server.auth import Failures, Gate, pass_on
+from turnout.server.auth import Denied, Failures, Gate, check_url, check_use, pass_on
 from turnout.server.defects import note_defect
 from turnout.server.deferred import Asked, Deferred, Opens
 from turnout.server.explain import explain
@@ -28,11 +29,13 @@ from turnout.server.ids import new_request_id
 from turnout.server.inbound import read
 from turnout.server.inside import Kept
 from turnout.server.listing import Listing
-from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI, Found, Paths, dialect_of
+from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI, RESPONSES, Found, Paths, dialect_of
 from turnout.server.recommend import Asking, recommend
+from turnout.server.responses import Doors, Responses
 from turnout.server.scores import ScoresFile, check_admin, check_type, takes_scores
 from turnout.server.settings import ServerSettings
 from turnout.server.stream import Stream
+from turnout.server.verbs import Steps, Verbs, shown
 from turnout.server.visit import StreamPlace, Visit, while_there
 from turnout.stores.memory import MemoryStore
 from turnout.stores.queue import Sent, Served
@@ -59,7 +62,7 @@ class Gateway:
         self._first_hop = pass_on(None, self._instance)
         self._streams: dict[str, int] = {}
         self._failures = Failures(time.monotonic)
-        self._replays = Replays(MemoryStore())
+        self.replays = Replays(MemoryStore())
         self._dialects = dialects
         self._answers = {
             name: Answer(engine, dialect, keep_alive_s=settings.keep_alive_s)
@@ -68,8 +71,15 @@ class Gateway:
         self._listing = Listing(engine)
         self.deferred: Deferred | None = None
         """The queue of background jobs, where one is configured."""
+        self.denied: Denied | None = None
+        """Puts refusals by policy on record, where there is a desk."""
+        self._directory: Directory | None = None
         self.scores: ScoresFile | None = None
         """What takes in benchmark scores, where that is configured."""
+        steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
+        self._verbs = Verbs(engine, dialects, steps)
+        doors = Doors(self._enter, self._body, self._serve, lambda: self.deferred)
+        self.responses = Responses(doors, dialects[RESPONSES])
         self._paths, self._deferrable = self._table()
         self.apply(settings)
 
@@ -88,9 +98,15 @@ class Gateway:
     def apply(self, settings: ServerSettings) -> None:
         """Put limits and keys in force for requests that arrive from now on."""
         self.settings = settings
-        self._gate = Gate(settings.keys, None if settings.behind_proxy else self._failures)
+        failures = None if settings.behind_proxy else self._failures
+        self._gate = Gate(settings.keys, failures, self._directory)
         for answer in self._answers.values():
             answer.keep_alive_s = settings.keep_alive_s
+
+    def follow(self, directory: Directory) -> None:
+        """From now on know the keys of a desk too."""
+        self._directory = directory
+        self.apply(self.settings)
 
     def _table(self) -> tuple[Paths[Visit], frozenset[Endpoint]]:
         """Return who serves which path, and which of them serve background jobs too."""
@@ -98,21 +114,25 @@ class Gateway:
         chat, messages = self._chat(OPENAI), self._chat(ANTHROPIC)
         paths.add("POST", "/chat/completions", chat, OPENAI)
         paths.add("POST", "/embeddings", self._embeddings, OPENAI)
+        self.responses.mount(paths)
         paths.add("POST", "/background", self._background, OPENAI)
         paths.add("GET", "/background", self._jobs, OPENAI)
         paths.add("GET", "/background/", self._job, OPENAI)
         paths.add("DELETE", "/background/", self._cancel_job, OPENAI)
         paths.add("POST", "/explain", self._explain, OPENAI)
         paths.add("POST", "/recommend", self._recommend, OPENAI)
-        paths.add("GET", "/models", self._models, OPENAI)
-        paths.add("GET", "/models/", self._model, OPENAI)
+        for dialect in (GEMINI, OPENAI):  # where both have a path, the headers tell them apart
+            paths.add("GET", "/models", self._models, dialect)
+            paths.add("GET", "/models/", self._models, dialect)
         paths.add("POST", "/messages", messages, ANTHROPIC)
-        paths.add("POST", "/models/", self._generate, GEMINI)
+        paths.add("POST", "/messages/count_tokens", self._verbs.count, ANTHROPIC)
+        paths.add("POST", "/models/", self._verbs.call, GEMINI)
+        paths.add_under("/v1beta/", self._verbs.call, GEMINI)
         for path in ("/", "/livez", "/api/hello"):
             paths.add_root(path, self._live)
         paths.add_root("/readyz", self._ready)
         paths.add_root("/admin/benchmarks", self._take_scores, ("POST",))
-        return paths, frozenset({chat, messages, self._embeddings, self._generate})
+        return paths, frozenset({chat, messages, self._embeddings, self._verbs.call})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
@@ -149,8 +169,7 @@ class Gateway:
 
     def _spoken(self, visit: Visit, found: Found[Visit]) -> str:
         """Return the dialect of the answer: of two at one path, the one the client's headers show."""
-        shared = found.endpoint in (self._models, self._model)
-        return ANTHROPIC if shared and _speaks_anthropic(visit) else found.dialect
+        return shown(visit) if found.endpoint == self._models else found.dialect
 
     async def inside(
         self, sent: Sent, owner: str, request_id: str, opens: Opens
@@ -169,6 +188,8 @@ class Gateway:
 
     async def _fail(self, visit: Visit, dialect: str, error: TurnoutError) -> None:
         visit.error = error
+        if self.denied is not None and isinstance(error, Forbidden):
+            self.denied(visit.principal, visit.address, "request.refused", error.message)
         answer = self._answers.get(dialect) or self._answers[OPENAI]
         status, headers, body = answer.failure(error, visit.request_id, visit.exchange)
         await respond(visit.send, status, headers, body)
@@ -202,14 +223,15 @@ class Gateway:
             visit.receive, self.settings.max_body_bytes, inbound.content_length, inbound.content_encoding
         )
 
-    def _enter(self, visit: Visit) -> None:
-        """Check who asks, and whether there is room."""
+    def _enter(self, visit: Visit, endpoint: str) -> None:
+        """Check who asks, for what and from where, and whether there is room."""
         if visit.opens is not None:
             visit.principal, visit.hops = self._gate.named(visit.owner), self._first_hop
-            return
-        if visit.scope["query_string"] and _has_key(visit.scope["query_string"]):
-            raise InvalidRequest("a key in the URL reaches logs; send it in a header", param="key")
-        visit.principal = self._gate.principal(visit.inbound.keys, visit.address)
+            return check_use(visit.principal, endpoint, None)
+        check_url(visit.scope["query_string"])
+        principal = visit.principal = self._gate.principal(visit.inbound.keys, visit.address)
+        if principal.endpoints or principal.networks:
+            check_use(principal, endpoint, visit.address)
         if self.n_open > self.settings.max_open:
             raise GatewayOverloaded("too many requests are open at this gateway", retry_after_s=1)
         hops = visit.inbound.hops
@@ -219,7 +241,7 @@ class Gateway:
         dialect = self._dialects[name]
 
         async def serve(visit: Visit) -> None:
-            self._enter(visit)
+            self._enter(visit, "chat")
             raw = await self._body(visit)
             body = dialect.parse(raw)
             if visit.inbound.dialect_headers and isinstance(dialect, Carries):
@@ -227,17 +249,6 @@ class Gateway:
             await self._serve(visit, raw, body, name)
 
         return serve
-
-    async def _generate(self, visit: Visit) -> None:
-        model, _, verb = visit.path_rest.rpartition(":")
-        dialect = self._dialects[GEMINI]
-        assert isinstance(dialect, Addressed)
-        if not model or verb not in ("generateContent", "streamGenerateContent"):
-            raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
-        self._enter(visit)
-        raw = await self._body(visit)
-        body = dialect.parse_call(raw, model=model, stream=verb[0] == "s")
-        await self._serve(visit, raw, body, GEMINI)
 
     async def _serve(self, visit: Visit, raw: bytes, body: Body, name: str) -> None:
         if "background" in body.ours and visit.opens is None:
@@ -260,15 +271,17 @@ class Gateway:
             await stream.break_off(_shutting_down())
 
     async def _embeddings(self, visit: Visit) -> None:
-        self._enter(visit)
-        dialect, answer = self._dialects[OPENAI], self._answers[OPENAI]
+        self._enter(visit, "embeddings")
+        dialect = self._dialects[OPENAI]
         assert isinstance(dialect, Embeds)
         raw = await self._body(visit)
-        body = dialect.parse_embed(raw)
+        await self._embed(visit, raw, dialect.parse_embed(raw), OPENAI)
+
+    async def _embed(self, visit: Visit, raw: bytes, body: EmbedBody, name: str) -> None:
         if "background" in body.ours and visit.opens is None:
             await self._hand_in(visit, background.wished(raw, self._came(visit)))
             return
-        opened = self._open(visit, body, OPENAI)
+        answer, opened = self._answers[name], self._open(visit, body, name)
         await self._once(visit, raw, "embeddings", lambda: answer.vectors(opened))
 
     def _open(self, visit: Visit, body: Body | EmbedBody, dialect: str) -> Opened:
@@ -286,24 +299,24 @@ class Gateway:
             whole = await while_there(visit, serve())
         else:
             scope = (visit.principal.key_id or "", endpoint, visit.path_rest)
-            whole = await while_there(visit, self._replays.once(key, scope, raw, serve))
+            whole = await while_there(visit, self.replays.once(key, scope, raw, serve))
         await respond(visit.send, 200, whole.headers, whole.body)
 
     async def _explain(self, visit: Visit) -> None:
-        self._enter(visit)
+        self._enter(visit, "explain")
         raw = await self._body(visit)
         asked = (visit.inbound, visit.principal, visit.request_id)
         text = await explain(self.engine, self._dialects, raw, *asked)
         await self._ok(visit, text)
 
     async def _recommend(self, visit: Visit) -> None:
-        self._enter(visit)
+        self._enter(visit, "recommend")
         asking = Asking(visit.inbound, visit.principal, visit.request_id)
         text = await recommend(self.engine, self._dialects, await self._body(visit), asking)
         await self._ok(visit, text)
 
     async def _background(self, visit: Visit) -> None:
-        self._enter(visit)
+        self._enter(visit, "background")
         background.enabled(self.deferred)
         await self._hand_in(visit, background.asked(await self._body(visit), self._came(visit)))
 
@@ -316,14 +329,14 @@ class Gateway:
         await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)), 202)
 
     async def _jobs(self, visit: Visit) -> None:
-        self._enter(visit)
+        self._enter(visit, "background")
         deferred = background.enabled(self.deferred)
         await self._ok(
             visit, await background.listing(deferred, visit.principal, visit.scope["query_string"])
         )
 
     async def _job(self, visit: Visit) -> None:
-        self._enter(visit)
+        self._enter(visit, "background")
         deferred = background.enabled(self.deferred)
         job_id, slash, what = visit.path_rest.partition("/")
         if not slash:
@@ -334,33 +347,30 @@ class Gateway:
             raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
 
     async def _cancel_job(self, visit: Visit) -> None:
-        self._enter(visit)
+        self._enter(visit, "background")
         deferred = background.enabled(self.deferred)
         job = await deferred.cancel(visit.path_rest, visit.principal.key_id or "")
         await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)))
 
     async def _take_scores(self, visit: Visit) -> None:
-        self._enter(visit)
+        self._enter(visit, "admin")
         check_admin(visit.principal, visit.address)
         check_type(visit.inbound.content_type)
         scores = takes_scores(self.scores)
         await self._ok(visit, scores.take(await self._read(visit)))
 
     async def _models(self, visit: Visit) -> None:
-        self._enter(visit)
-        await self._ok(visit, self._listing.models(visit.principal, anthropic=_speaks_anthropic(visit)))
-
-    async def _model(self, visit: Visit) -> None:
-        self._enter(visit)
-        text = self._listing.model(visit.path_rest, visit.principal, anthropic=_speaks_anthropic(visit))
-        await self._ok(visit, text)
+        self._enter(visit, "models")
+        dialect, who, name = shown(visit), visit.principal, visit.path_rest
+        listing = self._listing
+        await self._ok(visit, listing.model(name, who, dialect) if name else listing.models(who, dialect))
 
     async def _live(self, visit: Visit) -> None:
         await self._ok(visit, b'{"status":"ok"}')
 
     async def _ready(self, visit: Visit) -> None:
         # The configuration in force is for the operator: where there are keys, on the metrics listener.
-        text = self._listing.ready(ready=self.ready, detail=not self.settings.keys)
+        text = self._listing.ready(ready=self.ready, detail=not self._gate.is_closed)
         await self._ok(visit, text, 200 if self.ready else 503)
 
     def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -382,11 +392,3 @@ class Gateway:
 
 def _shutting_down() -> TurnoutError:
     return GatewayOverloaded("the gateway is shutting down", retry_after_s=1)
-
-
-def _speaks_anthropic(visit: Visit) -> bool:
-    return any(name == b"anthropic-version" for name, _ in visit.inbound.dialect_headers)
-
-
-def _has_key(query: bytes) -> bool:
-    return any(part.startswith(b"key=") for part in query.split(b"&"))

@@ -361,6 +361,11 @@ def _unknown(found: Inbound, name: bytes, value: bytes) -> None:
         raise InvalidRequest(f"header {label} is not known", param=label)
 
 
+def speaks_anthropic(inbound: Inbound) -> bool:
+    """Tell whether headers are of a client of that dialect."""
+    return any(name == b"anthropic-version" for name, _ in inbound.dialect_headers)
+
+
 def refused(label: str) -> TurnoutError:
     """Return the failure for a header that names an address or forwards headers (S-10)."""
     return InvalidRequest(

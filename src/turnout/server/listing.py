@@ -9,6 +9,7 @@ from msgspec import Struct
 from turnout.engine.engine import Engine
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ModelNotFound
+from turnout.server.paths import ANTHROPIC, GEMINI
 from turnout.types.deployment import Deployment, Model
 from turnout.types.json import Json
 from turnout.types.principal import Principal
@@ -32,21 +33,23 @@ class Listing:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def models(self, principal: Principal, *, anthropic: bool) -> bytes:
-        """Return the model list in OpenAI's or Anthropic's shape."""
+    def models(self, principal: Principal, dialect: str) -> bytes:
+        """Return the model list in OpenAI's, Anthropic's or Gemini's shape."""
         listed = list(_names(self._engine.snapshot, principal))
-        if anthropic:
+        if dialect == GEMINI:
+            return msgspec.json.encode({"models": [_gemini(item) for item in listed]})
+        if dialect == ANTHROPIC:
             data: list[Json] = [_anthropic(item) for item in listed]
             ids = [item.id for item in listed]
             first, last = (ids[0], ids[-1]) if ids else (None, None)
             return msgspec.json.encode({"data": data, "has_more": False, "first_id": first, "last_id": last})
         return msgspec.json.encode({"object": "list", "data": [_openai(item) for item in listed]})
 
-    def model(self, name: str, principal: Principal, *, anthropic: bool) -> bytes:
+    def model(self, name: str, principal: Principal, dialect: str) -> bytes:
         """Return one model. Raises `ModelNotFound` also for what the caller may not use."""
         for item in _names(self._engine.snapshot, principal):
             if item.id == name:
-                return msgspec.json.encode(_anthropic(item) if anthropic else _openai(item))
+                return msgspec.json.encode(_SHAPES.get(dialect, _openai)(item))
         raise ModelNotFound(f"the model {name[:200]!r} is not served here", param="model")
 
     def ready(self, *, ready: bool, detail: bool) -> bytes:
@@ -59,14 +62,18 @@ class Listing:
 
 
 def _names(snapshot: Snapshot, principal: Principal) -> Iterator[Listed]:
-    for name, deployments in snapshot.models.items():
+    for name, deployments in () if principal.routes else snapshot.models.items():
         if any(_may_use(principal, d) for d in deployments):
             yield Listed(name, "model", deployments[0].vendor.name, deployments[0].model)
     for alias, target in snapshot.aliases.items():
         targets = snapshot.models.get(target, ())
+        if principal.routes and target.removeprefix("turnout/") not in principal.routes:
+            continue
         if not targets or any(_may_use(principal, d) for d in targets):
             yield Listed(alias, "alias", "turnout", targets[0].model if targets else None)
     for route in snapshot.routes.values():
+        if principal.routes and route.name not in principal.routes:
+            continue
         if any(_may_use(principal, d) for d in route.deployments):
             yield Listed(f"turnout/{route.name}", "route", "turnout")
 
@@ -77,11 +84,36 @@ def _may_use(principal: Principal, deployment: Deployment) -> bool:
 
 
 def _openai(item: Listed) -> Json:
-    return {"id": item.id, "object": "model", "created": 0, "owned_by": item.owner, "turnout": _ours(item)}
+    return {
+        "id": item.id,
+        "object": "model",
+        "created": 0,
+        "owned_by": item.owner,
+        "type": "base",  # Mistral's client reads no model without this and `capabilities`
+        "capabilities": {},
+        "turnout": _ours(item),
+    }
 
 
 def _anthropic(item: Listed) -> Json:
     return {"type": "model", "id": item.id, "display_name": item.id, "created_at": "1970-01-01T00:00:00Z"}
+
+
+def _gemini(item: Listed) -> Json:
+    shown: dict[str, Json] = {
+        "name": f"models/{item.id}",
+        "displayName": item.id,
+        "version": "",
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
+    }
+    if item.facts is not None and item.facts.context_window is not None:
+        shown["inputTokenLimit"] = item.facts.context_window
+    if item.facts is not None and item.facts.max_output is not None:
+        shown["outputTokenLimit"] = item.facts.max_output
+    return shown
+
+
+_SHAPES = {ANTHROPIC: _anthropic, GEMINI: _gemini}
 
 
 def _ours(item: Listed) -> Json:

@@ -18,7 +18,7 @@ import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,16 +28,20 @@ from msgspec import Struct
 
 from turnout.build import Built, build
 from turnout.config import Config, ServerConfig, load_config
+from turnout.config.stores import with_stores
 from turnout.errors import ConfigError
+from turnout.parts import open_store
 from turnout.server.app import Gateway
 from turnout.server.defects import places
 from turnout.server.deferred import beside_jobs, open_deferred
+from turnout.server.desk import Room
+from turnout.server.idempotency import Replays
 from turnout.server.protocol import GatewayProtocol, WireLimits, protocol_for, sweep_all
 from turnout.server.scores import ScoresFile
-from turnout.server.settings import GatewayKey, ServerSettings
+from turnout.server.settings import settings_of
+from turnout.types.address import Address
 from turnout.types.deployment import Deployment
 from turnout.types.json import Json
-from turnout.types.principal import Principal
 
 log = logging.getLogger("turnout.server")
 
@@ -60,11 +64,16 @@ class Source(Struct, frozen=True):
 
     path: Path | None = None
     server: dict[str, Json] = {}
+    ledger: Address | None = None
+    """Replaces `ledger.store`."""
+    journal: Address | None = None
+    """Replaces `journal.store`."""
 
     def load(self) -> Config:
         """Read it. Raises `ConfigError` for a file that cannot be used."""
         config = Config() if self.path is None else load_config(self.path)
-        return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **self.server))
+        config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **self.server))
+        return with_stores(config, self.ledger, self.journal)
 
     def stamp(self) -> tuple[int, int]:
         """Return what changes when the file does."""
@@ -75,12 +84,20 @@ class Source(Struct, frozen=True):
         return (0, 0) if stat is None else (stat.st_mtime_ns, stat.st_size)
 
 
-def check_bind(config: Config) -> None:
-    """Refuse a bind that would serve strangers without a key or in clear (S-100). Raises `ConfigError`."""
+def check_bind(config: Config, *, has_keys: bool = False) -> None:
+    """Refuse a bind that would serve strangers without a key or in clear (S-100).
+
+    Args:
+        config: What is to be served.
+        has_keys: Whether the desk has keys.
+
+    Raises:
+        ConfigError: It must not be served like this.
+    """
     server = config.server
     if server.host in LOOPBACK:
         return
-    if not server.keys:
+    if not server.keys and not has_keys:
         raise ConfigError(
             (f"server.keys: {server.host} is not loopback; add at least one key, or bind 127.0.0.1",)
         )
@@ -115,36 +132,6 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError((f"{problem}; choose another address or port",)) from None
     sock.set_inheritable(True)
     return sock
-
-
-def settings_of(config: Config) -> ServerSettings:
-    """Return what the data plane needs of the configuration."""
-    server = config.server
-    return ServerSettings(
-        max_body_bytes=int(server.max_body_mib * 1024 * 1024),
-        max_open=server.max_open,
-        keep_alive_s=server.keep_alive_s,
-        max_streams_per_key=server.max_streams_per_key,
-        behind_proxy=server.behind_proxy,
-        keys=tuple(
-            GatewayKey(
-                secret=key.secret,
-                principal=Principal(
-                    key_id=key.name,
-                    role=key.role,
-                    organisation=key.organisation,
-                    project=key.project,
-                    team=key.team,
-                    customer=key.customer,
-                    names_customers=key.names_customers,
-                    tags=key.tags,
-                    allow=key.allow,
-                    default_route=key.default_route,
-                ),
-            )
-            for key in server.keys
-        ),
-    )
 
 
 def limits_of(server: ServerConfig) -> WireLimits:
@@ -280,10 +267,17 @@ class Process:
         if metrics is not None:
             built.engine.fleet.listen(metrics.changed)
             built.probes.listen(metrics.probed)
-        async with _closing(built):
+        async with _closing(built), AsyncExitStack() as opened:
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
             self._scores = gateway.scores = ScoresFile(built)
+            if (store := open_store(self._config)) is not None:
+                gateway.replays = Replays(store)
+                opened.push_async_callback(store.close)
+            room = self._room = Room(built, gateway.follow)
+            gateway.denied = room.denied
+            opened.push_async_callback(room.close)
+            await room.start()
             listener = Listener(self._config, gateway, self._on_ready)
             calm_collector()
             deferred = open_deferred(built, gateway)
@@ -291,6 +285,7 @@ class Process:
                 async with asyncio.TaskGroup() as tasks:
                     beside = [
                         tasks.create_task(_sweep(listener)),
+                        tasks.create_task(room.run()),
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]
                     if metrics is not None and metrics_sock is not None:
@@ -339,17 +334,17 @@ class Process:
             if reload_asked.is_set() or stamp != self._seen or self._scores.changed():
                 reload_asked.clear()
                 self._seen = stamp
-                reload(self._source, built, listener, port)
+                reload(self._source, built, listener, port, has_keys=self._room.has_keys)
             with suppress(TimeoutError):
                 await asyncio.wait_for(reload_asked.wait(), RELOAD_POLL_S)
 
 
-def reload(source: Source, built: Built, listener: Listener, port: int) -> bool:
+def reload(source: Source, built: Built, listener: Listener, port: int, *, has_keys: bool = False) -> bool:
     """Put the file in force if it can be used; tell the log either way."""
     try:
         config = source.load()
         # The address stays the one that was bound, whatever the file says now.
-        check_bind(_bound(config, built.config))
+        check_bind(_bound(config, built.config), has_keys=has_keys)
         snapshot = built.prepare(config)
         check_upstreams(snapshot.deployments.values(), built.config.server.host, port)
     except ConfigError as error:

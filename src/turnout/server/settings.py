@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from turnout.config import Config, KeyConfig
+from turnout.govern.directory import ADMIN_ONLY
 from turnout.types.principal import Principal
 from turnout.types.secret import Secret
 
@@ -27,4 +29,39 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     behind_proxy: bool = False
     """Client addresses are all the proxy's: nothing is counted by address."""
     keys: tuple[GatewayKey, ...] = ()
-    """Empty = no authentication: loopback only."""
+    """None that may call, here or at the desk = no authentication: loopback only."""
+
+
+def settings_of(config: Config) -> ServerSettings:
+    """Return what the data plane needs of the configuration."""
+    server = config.server
+    keys = [GatewayKey(secret=key.secret, principal=_principal(key)) for key in server.keys]
+    if config.desk is not None and config.desk.owner_token is not None:
+        owner = Principal(key_id="owner", role="owner", endpoints=ADMIN_ONLY)
+        keys.append(GatewayKey(secret=config.desk.owner_token, principal=owner))
+    return ServerSettings(
+        max_body_bytes=int(server.max_body_mib * 1024 * 1024),
+        max_open=server.max_open,
+        keep_alive_s=server.keep_alive_s,
+        max_streams_per_key=server.max_streams_per_key,
+        behind_proxy=server.behind_proxy,
+        keys=tuple(keys),
+    )
+
+
+def _principal(key: KeyConfig) -> Principal:
+    return Principal(
+        key_id=key.name,
+        role=key.role,
+        organisation=key.organisation,
+        project=key.project,
+        team=key.team,
+        customer=key.customer,
+        names_customers=key.names_customers,
+        tags=key.tags,
+        allow=key.allow,
+        default_route=key.default_route,
+        routes=key.routes,
+        endpoints=key.endpoints,
+        networks=key.networks,
+    )

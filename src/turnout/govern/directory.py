@@ -1,0 +1,121 @@
+"""Who a presented key stands for, from memory. Floor 5.
+
+Theory of operation.
+
+1. Keys of the desk are held by digest. A presented text that is not well formed is nobody's, and costs no
+   digest; any other costs one digest for each accepted pepper and one look-up, however many keys there are.
+2. Nothing here asks a store: an outsider can cause no query (S-01).
+3. What is held is replaced whole. A key that is disabled or revoked, or whose organisation, project, team or
+   customer is disabled or gone, is not in it. One that expires is asked by the clock each time.
+"""
+
+import hmac
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from turnout.govern.holdings import Holdings
+from turnout.govern.pepper import Peppers
+from turnout.govern.token import is_well_formed
+from turnout.types.account import Key, Kind
+from turnout.types.principal import Principal
+
+ADMIN_ONLY: Final = ("admin",)
+"""Endpoints of a key whose role is another than `call`: it administers, and calls nothing (section 6)."""
+
+
+class _Known(Struct, frozen=True):
+    digest: bytes
+    principal: Principal
+    expires: float
+    """Unix seconds; infinite for most."""
+
+
+class Directory:
+    """Keys of the desk, in memory.
+
+    Args:
+        peppers: What presented keys are digested under.
+        now: Unix seconds.
+
+    Attributes:
+        has_keys: Whether any key was ever issued that may call, so that callers must show one. It stays so
+            when the last of them ends: a gateway never opens because its keys were revoked.
+    """
+
+    __slots__ = ("_by_digest", "_by_id", "_disabled", "_now", "_peppers", "has_keys")
+
+    def __init__(self, peppers: Peppers, now: Callable[[], float] = time.time) -> None:
+        self._peppers = peppers
+        self._now = now
+        self._by_digest: dict[bytes, _Known] = {}
+        self._by_id: dict[str, _Known] = {}
+        self._disabled: frozenset[tuple[Kind, str]] = frozenset()
+        self.has_keys = False
+
+    def __len__(self) -> int:
+        return len(self._by_digest)
+
+    def find(self, text: str) -> Principal | None:
+        """Return who presents this key; None = it is not valid."""
+        if not self._by_digest or not is_well_formed(text):
+            return None
+        for pepper in self._peppers.accepted:
+            digest = pepper.digest(text)
+            known = self._by_digest.get(digest)
+            if known is not None and hmac.compare_digest(known.digest, digest):
+                return known.principal if self._now() < known.expires else None
+        return None
+
+    def named(self, key_id: str) -> Principal | None:
+        """Return who a key's id stands for, as long as the key works."""
+        known = self._by_id.get(key_id)
+        return None if known is None or self._now() >= known.expires else known.principal
+
+    def admits(self, principal: Principal) -> bool:
+        """Tell whether nothing that a configured key belongs to is disabled at the desk."""
+        return not self._disabled or self._disabled.isdisjoint(_owners(principal))
+
+    def take(self, holdings: Holdings) -> None:
+        """Hold another revision of the desk from now on."""
+        found = [_known(key) for key in holdings.keys if _works(key, holdings)]
+        self._by_digest = {known.digest: known for known in found}
+        self._by_id = {known.principal.key_id or "": known for known in found}
+        self._disabled = holdings.disabled
+        self.has_keys = any(key.role == "call" for key in holdings.keys)
+
+
+def _works(key: Key, holdings: Holdings) -> bool:
+    return bool(key.digest) and not key.disabled and holdings.active.issuperset(_owners(key))
+
+
+def _owners(of: Key | Principal) -> Iterable[tuple[Kind, str]]:
+    named: tuple[tuple[Kind, str | None], ...] = (
+        ("organisation", of.organisation),
+        ("project", of.project),
+        ("team", of.team),
+        ("customer", of.customer),
+    )
+    return [(kind, name) for kind, name in named if name is not None]
+
+
+def _known(key: Key) -> _Known:
+    principal = Principal(
+        role=key.role,
+        key_id=key.id,
+        organisation=key.organisation,
+        project=key.project,
+        team=key.team,
+        customer=key.customer,
+        names_customers=key.names_customers,
+        tags=key.tags,
+        allow=key.models,
+        default_route=key.default_route,
+        routes=key.routes,
+        endpoints=key.endpoints if key.role == "call" else ADMIN_ONLY,
+        networks=key.networks,
+    )
+    expires = float("inf") if key.expires is None else key.expires.timestamp()
+    return _Known(bytes.fromhex(key.digest), principal, expires)

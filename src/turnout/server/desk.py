@@ -1,0 +1,154 @@
+"""The desk beside a gateway: what it keeps is held in memory, and followed. Floor 6.
+
+Theory of operation.
+
+1. A gateway has a desk where the configuration names one, or once the default file is there. It is looked
+   for as long as the gateway runs, so that the first `turnout keys create` needs no restart.
+2. Every `POLL_S` the desk is asked for its revision, one cheap read. When that has grown, everything is read
+   again and put in force at once: keys in the directory, limits in the engine. So a revoked key stops
+   working in every process of the machine within that time (S-111); in the process that wrote it, at once.
+3. While the desk cannot be read, what was read last stays in force, and it is asked less and less often, at
+   least every `DOWN_POLL_S`.
+4. Refusals by policy are put on record from here, a bounded number at a time: requests never wait for it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from turnout.build import Built
+from turnout.errors import ConfigError, StoreUnavailable
+from turnout.govern.directory import Directory
+from turnout.govern.holdings import Holdings, read_holdings
+from turnout.govern.office import Office
+from turnout.govern.open import desk_config, is_used, open_desk, peppers_for
+from turnout.stores.desk.base import Desk
+from turnout.types.account import Act
+from turnout.types.principal import Principal
+
+log = logging.getLogger("turnout.desk")
+
+POLL_S: Final = 1.0
+DOWN_POLL_S: Final = 60.0
+MOST_WAITING: Final = 100
+"""Refusals that wait to be put on record; further ones are counted."""
+MOST_A_POLL: Final = 10
+
+
+class Room:
+    """Where a gateway keeps its desk.
+
+    Attributes:
+        office: What the admin API acts with; None while there is no desk.
+        directory: Keys of the desk; None while there is none.
+    """
+
+    def __init__(self, built: Built, opened: Callable[[Directory], None]) -> None:
+        """Prepare.
+
+        Args:
+            built: The engine whose limits follow the desk.
+            opened: Told about the directory once there is one.
+        """
+        self.office: Office | None = None
+        self.directory: Directory | None = None
+        self._built = built
+        self._opened = opened
+        self._desk: Desk | None = None
+        self._seen = -1
+        self._wake = asyncio.Event()
+        self._wait_s = POLL_S
+        self._denials: deque[Act] = deque()
+        self._n_left_out = 0
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need keys of the desk."""
+        return self.directory is not None and self.directory.has_keys
+
+    async def start(self) -> None:
+        """Open the desk where there is one. Raises `ConfigError` when it cannot be used."""
+        if not is_used(self._built.config):
+            return
+        row = desk_config(self._built.config)
+        desk, peppers = open_desk(row), peppers_for(row)
+        try:
+            holdings = await read_holdings(desk)
+        except StoreUnavailable as failure:
+            await desk.close()
+            raise ConfigError((f"desk.path: {failure.message}",)) from None
+        self._desk = desk
+        self.directory = Directory(peppers)
+        self.office = Office(
+            desk, peppers, routes=lambda: self._built.engine.snapshot.routes, changed=self._wake.set
+        )
+        self._take(holdings)
+        self._opened(self.directory)
+
+    async def run(self) -> None:
+        """Follow the desk until cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._wait_s)
+            self._wake.clear()
+            try:
+                await self._look()
+            except (StoreUnavailable, ConfigError) as failure:
+                reason = failure.message if isinstance(failure, StoreUnavailable) else failure.problems[0]
+                if self._wait_s == POLL_S:
+                    log.error("the desk cannot be read, what was read last stays in force: %s", reason)  # noqa: TRY400
+                self._wait_s = min(self._wait_s * 2, DOWN_POLL_S)
+            else:
+                self._wait_s = POLL_S
+
+    async def refresh(self) -> None:
+        """Take in what the desk holds now. Raises `StoreUnavailable`."""
+        if self._desk is not None and await self._desk.revision() != self._seen:
+            self._take(await read_holdings(self._desk))
+
+    def denied(self, principal: Principal, address: str, action: str, reason: str) -> None:
+        """Have the refusal of a request put on record."""
+        if self._desk is None:
+            return
+        if len(self._denials) >= MOST_WAITING:
+            self._n_left_out += 1
+            return
+        self._denials.append(
+            Act(
+                at=datetime.now(UTC),
+                actor=principal.key_id or "",
+                role=principal.role,
+                address=address,
+                action=action,
+                organisation=principal.organisation,
+                reason=reason[:200],
+                result="denied",
+                facts={"n_left_out": self._n_left_out} if self._n_left_out else {},
+            )
+        )
+        self._n_left_out = 0
+
+    async def close(self) -> None:
+        """Let go of the desk."""
+        if self._desk is not None:
+            await self._desk.close()
+
+    async def _look(self) -> None:
+        if self._desk is None:
+            await self.start()
+            return
+        await self.refresh()
+        for _ in range(min(len(self._denials), MOST_A_POLL)):
+            await self._desk.note(self._denials[0])
+            self._denials.popleft()
+
+    def _take(self, holdings: Holdings) -> None:
+        assert self.directory is not None
+        self.directory.take(holdings)
+        self._built.grant(holdings.budgets, holdings.quotas)
+        self._seen = holdings.revision
+        log.info("the desk at revision %d is in force: %d keys", holdings.revision, len(self.directory))
