@@ -79,39 +79,42 @@ BACKFILL: Final = (
 )
 """What a file from before needs once: its Records are summed by the columns they have."""
 
-_PARTS: Final = """WITH wanted AS MATERIALIZED (
-    SELECT id FROM sum_subjects
-    WHERE (:organisation IS NULL OR organisation = :organisation)
+_NAMES: Final = """WITH named AS (SELECT sum_subjects.id AS id,
+    CASE WHEN :by_organisation THEN organisation ELSE '' END AS g1,
+    CASE WHEN :by_project THEN project ELSE '' END AS g2, CASE WHEN :by_team THEN team ELSE '' END AS g3,
+    CASE WHEN :by_key THEN principal ELSE '' END AS g4,
+    CASE WHEN :by_customer THEN customer ELSE '' END AS g5, CASE WHEN :by_route THEN route ELSE '' END AS g7,
+    CASE WHEN :by_model THEN model ELSE '' END AS g8,
+    CASE WHEN :by_provider THEN provider ELSE '' END AS g9, """
+# Groups are numbered once, so that the many rows below are put together by two integers.
+_REST: Final = """ WHERE (:organisation IS NULL OR organisation = :organisation)
         AND (:project IS NULL OR project = :project) AND (:team IS NULL OR team = :team)
         AND (:key IS NULL OR principal = :key) AND (:customer IS NULL OR customer = :customer)
         AND (:route IS NULL OR route = :route) AND (:model IS NULL OR model = :model)
         AND (:provider IS NULL OR provider = :provider)
         AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag))),
+wanted AS MATERIALIZED (
+    SELECT *, dense_rank() OVER (ORDER BY g1, g2, g3, g4, g5, g6, g7, g8, g9) AS place FROM named),
 part AS (
-    SELECT subject, bucket * 24 / :step AS step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output,
-        total_s
-    FROM sum_days WHERE subject IN wanted AND bucket >= :first AND bucket < :last
+    SELECT place, bucket * 24 / :step AS step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
+    FROM wanted CROSS JOIN sum_days ON subject = id AND bucket >= :first AND bucket < :last
     UNION ALL
-    SELECT subject, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
-    FROM sum_hours WHERE subject IN wanted AND bucket >= :since AND bucket < min(:first * 24, :until)
+    SELECT place, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
+    FROM wanted CROSS JOIN sum_hours
+        ON subject = id AND bucket >= :since AND bucket < min(:first * 24, :until)
     UNION ALL
-    SELECT subject, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
-    FROM sum_hours WHERE subject IN wanted AND bucket >= :last * 24 AND bucket < :until),
+    SELECT place, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
+    FROM wanted CROSS JOIN sum_hours ON subject = id AND bucket >= :last * 24 AND bucket < :until),
 summed AS (
-    SELECT subject, step, sum(n) AS n, sum(n_failed) AS n_failed, sum(n_unpriced) AS n_unpriced,
+    SELECT place, step, sum(n) AS n, sum(n_failed) AS n_failed, sum(n_unpriced) AS n_unpriced,
         sum(cost_nusd) AS cost_nusd, sum(n_input) AS n_input, sum(n_output) AS n_output,
         sum(total_s) AS total_s
-    FROM part GROUP BY subject, step)
-SELECT CASE WHEN :by_organisation THEN organisation ELSE '' END,
-    CASE WHEN :by_project THEN project ELSE '' END, CASE WHEN :by_team THEN team ELSE '' END,
-    CASE WHEN :by_key THEN principal ELSE '' END, CASE WHEN :by_customer THEN customer ELSE '' END, """
-_REST: Final = """, CASE WHEN :by_route THEN route ELSE '' END,
-    CASE WHEN :by_model THEN model ELSE '' END, CASE WHEN :by_provider THEN provider ELSE '' END,
-    step, sum(n), sum(n_failed), sum(n_unpriced), sum(cost_nusd), sum(n_input), sum(n_output), sum(total_s)
-FROM summed JOIN sum_subjects ON sum_subjects.id = subject"""
-_GROUPED: Final = " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
-_PLAIN: Final = _PARTS + "''" + _REST + _GROUPED
-_BY_TAG: Final = _PARTS + "ifnull(value, '')" + _REST + " LEFT JOIN json_each(tags)" + _GROUPED
+    FROM part GROUP BY place, step)
+SELECT g1, g2, g3, g4, g5, g6, g7, g8, g9, step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output,
+    total_s
+FROM summed JOIN (SELECT * FROM wanted GROUP BY place) USING (place)"""
+_PLAIN: Final = _NAMES + "'' AS g6 FROM sum_subjects" + _REST
+_BY_TAG: Final = _NAMES + "ifnull(value, '') AS g6 FROM sum_subjects LEFT JOIN json_each(tags)" + _REST
 
 
 class Subjects:
