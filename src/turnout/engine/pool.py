@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.engine.snapshot import Route, Snapshot
-from turnout.errors import ModelNotFound
+from turnout.errors import Forbidden, ModelNotFound
 from turnout.strategies.base import Scorer, Strategy
 from turnout.strategies.listed import Listed
 from turnout.strategies.orders.best import Best
@@ -29,6 +29,7 @@ from turnout.strategies.scorers.throughput import Throughput
 from turnout.strategies.shapes.fallback import Chain
 from turnout.types.ask import Ask, Preferences
 from turnout.types.deployment import Deployment
+from turnout.types.principal import Principal
 from turnout.types.record import Reason
 
 By = Literal["price", "throughput", "latency"]
@@ -68,9 +69,15 @@ class Pools:
         """Plain names resolved before: bounded by the configured names, as unknown ones raise."""
 
     def pool(self, model: str, ask: Ask) -> Pool:
-        """Resolve what a request names, by precedence. Raises `ModelNotFound`."""
+        """Resolve what a request names, by precedence. Raises `ModelNotFound`, `Forbidden`."""
         if ask.downgrade is not None:
             return msgspec.structs.replace(self._by_route(ask.downgrade), source="budget")
+        pool = self._resolved(model, ask)
+        if ask.principal.routes:
+            _check_route(pool, ask.principal, self._snapshot)
+        return pool
+
+    def _resolved(self, model: str, ask: Ask) -> Pool:
         if (model in AUTO and ask.principal.default_route) or _wishes(ask.prefer):
             return self._preferred(model, ask)
         pool = self._by_name.get(model)
@@ -184,6 +191,17 @@ class Pools:
         near = difflib.get_close_matches(name[:200], names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; GET /v1/models lists what is served"
         return ModelNotFound(f"the model {name[:200]!r} is not served here{hint}", param="model")
+
+
+def _check_route(pool: Pool, principal: Principal, snapshot: Snapshot) -> None:
+    """Raise `Forbidden` for what is not a route of the key: another one, or a model by its own name."""
+    name = pool.route.name
+    route = snapshot.routes.get(name) if name in principal.routes else None
+    # A fallback named beside the route must not lead out of it either.
+    if route is not None and {d.id for d in pool.deployments} <= {d.id for d in route.deployments}:
+        return
+    listed = ", ".join(f"turnout/{route}" for route in principal.routes)
+    raise Forbidden(f"this key may use only {listed}", param="model")
 
 
 def _wishes(prefer: Preferences) -> bool:
