@@ -45,9 +45,25 @@ AFTER: Final = 14
 WINDOW: Final = 130
 """Characters around a digit or an `@` that are looked at: more than an entity has before its first digit."""
 Windows = Sequence[tuple[int, int]]
+NARROW: Final = 45
+"""The same where an entity begins with digits or few letters: an IBAN has 34 characters and spaces."""
 EVERYWHERE: Final = ((0, 1 << 40),)
 _AT: Final = re.compile("@")
 _DIGIT: Final = re.compile("[0-9]+", re.ASCII)
+_BIRTH_SIGNS: Final = (
+    "born",
+    "birth",
+    "dob",
+    "d.o.b",
+    "gebor",
+    "geb",
+    "née",
+    "né ",
+    "naiss",
+    "nac",
+    "nat",
+    "nasc",
+)
 _LICENSE_SIGNS: Final = ("icen", "ICEN", "schein", "permis")
 
 _EMAIL: Final = re.compile(
@@ -161,29 +177,31 @@ def _found(text: str, kinds: frozenset[Kind]) -> Iterator[Finding]:
         yield from _spans(_EMAIL, text, "email", _windows(_AT, text))
     if "url" in kinds and ("://" in text or "www." in text.lower()):
         yield from _spans(_URL, text, "url")
-    around = _windows(_DIGIT, text)
+    around = _windows(_DIGIT, text, NARROW)
     if not around:
         return
     for kind, find in _FAMILIES:
         if kind in kinds:
             yield from find(text, around)
+    if "postal_address" in kinds:
+        yield from addresses(text, _windows(_DIGIT, text))
     if not kinds.isdisjoint(_OF_DIGITS):
         for start, end in around:
             for match in _RUN.finditer(text, start, end):
                 yield from _number(text, match, kinds)
 
 
-def _windows(sign: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+def _windows(sign: re.Pattern[str], text: str, width: int = WINDOW) -> list[tuple[int, int]]:
     """Return the parts of a text that are near a sign; most of a text is not, and is never looked at."""
     found: list[tuple[int, int]] = []
     start = end = -1
     for match in sign.finditer(text):
         at, last = match.span()
-        if at - WINDOW > end:
+        if end < 0 or at - width > end:
             if end >= 0:
                 found.append((start, end))
-            start = max(0, at - WINDOW)
-        end = last + WINDOW
+            start = max(0, at - width)
+        end = last + width
     if end >= 0:
         found.append((start, end))
     return found
@@ -203,12 +221,12 @@ def _near(words: re.Pattern[str], text: str, found: Finding) -> bool:
 
 
 def _ips(text: str, around: Windows) -> Iterator[Finding]:
-    for each in _spans(_IPV4, text, "ip", around):
+    for each in _spans(_IPV4, text, "ip", [w for w in around if text.count(".", *w) >= 3]):
         if not _VERSION_NEAR.search(text[max(0, each.start - 12) : each.start]):
             yield each
     if text.count(":") < 2:
         return
-    for each in _spans(_IPV6, text, "ip", around):
+    for each in _spans(_IPV6, text, "ip", [w for w in around if text.count(":", *w) >= 2]):
         raw = text[each.start : each.end]
         if len(raw) < 5 or not ("::" in raw or raw.count(":") == 7) or raw.strip("0:") == "":
             continue
@@ -242,12 +260,17 @@ def _mixed(text: str, around: Windows) -> Iterator[Finding]:
 
 
 def _macs(text: str, around: Windows) -> Iterator[Finding]:
-    return _spans(_MAC, text, "mac", around)
+    if text.count(":") >= 5 or text.count("-") >= 5:
+        around = [w for w in around if text.count(":", *w) >= 5 or text.count("-", *w) >= 5]
+        yield from _spans(_MAC, text, "mac", around)
 
 
 def _births(text: str, around: Windows) -> Iterator[Finding]:
-    dates = _spans(_DATE, text, "date_of_birth", around)
-    return (each for each in dates if _near(_BIRTH_NEAR, text, each))
+    lowered = text.lower()
+    if any(sign in lowered for sign in _BIRTH_SIGNS):
+        for each in _spans(_DATE, text, "date_of_birth", around):
+            if _near(_BIRTH_NEAR, text, each):
+                yield each
 
 
 def _licences(text: str, around: Windows) -> Iterator[Finding]:
@@ -264,7 +287,6 @@ _FAMILIES: Final[tuple[tuple[Kind, Callable[[str, Windows], Iterator[Finding]]],
     ("drivers_license", _licences),
     ("iban", _ibans),
     ("national_id", _mixed),
-    ("postal_address", addresses),
 )
 _OF_DIGITS: Final = frozenset(("card", "national_id", "phone"))
 
