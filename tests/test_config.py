@@ -7,6 +7,7 @@ import yaml
 
 from turnout.config import Config, QuirksConfig, json_schema, load_config, parse_config, to_builtins
 from turnout.errors import ConfigError
+from turnout.registry import names
 from turnout.types.secret import Secret
 
 OS_SYSTEM = "tag:yaml.org,2002:python/object:os.system"
@@ -58,7 +59,7 @@ def test_an_empty_file_is_all_defaults():
         ("log: {level: loud}", "f: log.level: expected one of debug, info, warning, error"),
         (
             "providers: {mine: {codec: soap}}",
-            "f: providers.mine.codec: expected one of openai_chat, anthropic, gemini",
+            f"f: providers.mine: codec is no known wire format; expected one of {', '.join(names('turnout.codecs'))}",
         ),
         ("routes: [{name: '', models: [a/b]}]", "f: routes[0].name: expected str of length >= 1"),
         ("aliases: {a: 1}", "f: aliases.a: expected str, got int"),

@@ -120,6 +120,10 @@ class Built:
             gates.keep(snapshot.deployments)
             pacers.keep(snapshot.routes)
             certify = monitor.follow(snapshot.routes)  # innermost: it hears what was answered
+            for deployment in snapshot.deployments.values():
+                name = deployment.vendor.codec
+                if name not in codecs:  # an installed package's
+                    codecs[name] = load_codec(name)
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
@@ -220,6 +224,7 @@ class Built:
 
 _AT_START = (
     "background.path",
+    "responses",
     "ledger",
     "journal",
     "egress.max_connections",

@@ -65,6 +65,17 @@ def wished(raw: bytes, came: Came) -> Asked:
     return _asked(came.path, raw, convert(ours["background"], _Wish, "turnout.background"), came)
 
 
+def as_job(body: bytes, came: Came, *, says_how: bool) -> Asked:
+    """Return a request of another endpoint as a job.
+
+    Args:
+        body: What the endpoint takes.
+        came: The request that brought it.
+        says_how: Whether its `turnout.background` does. Raises `InvalidRequest` for what cannot be read.
+    """
+    return wished(body, came) if says_how else _asked(came.path, body, _Wish(), came)
+
+
 def _asked(path: str, body: bytes, wish: _Wish, came: Came) -> Asked:
     kept = tuple((name, value) for name, value in came.headers if name not in _NOT_KEPT and understood(name))
     return Asked(

@@ -10,13 +10,17 @@ from typing import Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
 OPENAI, ANTHROPIC, GEMINI = "openai_chat", "anthropic", "gemini"
+RESPONSES = "openai_responses"
 _BASES: Mapping[str, tuple[str, ...]] = {
     OPENAI: ("/v1", "", "/openai/v1", "/api/v1"),
+    RESPONSES: ("/v1", "", "/openai/v1", "/api/v1"),
     ANTHROPIC: ("/v1", "", "/anthropic/v1"),
     GEMINI: ("/v1beta", "/v1"),
 }
 """Dialect -> where clients look for it (docs/design/WIRE.md section 1)."""
 _SPOKEN_UNDER = (
+    ("/v1/responses", RESPONSES),
+    ("/responses", RESPONSES),
     ("/v1/messages", ANTHROPIC),
     ("/messages", ANTHROPIC),
     ("/anthropic/", ANTHROPIC),
@@ -49,6 +53,10 @@ class Paths(Generic[V]):
                 self._prefixes.append((method, base + path, Found(endpoint, dialect)))
             else:
                 self._exact[method, base + path] = Found(endpoint, dialect)
+
+    def add_under(self, path: str, endpoint: Callable[[V], Awaitable[None]], dialect: str) -> None:
+        """Serve every POST under a path for which nothing else is found."""
+        self._prefixes.append(("POST", path, Found(endpoint, dialect)))
 
     def add_root(
         self, path: str, endpoint: Callable[[V], Awaitable[None]], methods: Sequence[str] = ("GET", "HEAD")

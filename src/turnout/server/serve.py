@@ -271,6 +271,7 @@ class Process:
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
             self._scores = gateway.scores = ScoresFile(built)
+            opened.push_async_callback(gateway.responses.keep_in(self._config.responses))
             if (store := open_store(self._config)) is not None:
                 gateway.replays = Replays(store)
                 opened.push_async_callback(store.close)

@@ -49,6 +49,8 @@ _MINUTE_S = 60.0
 _PATHS = {
     "/v1/chat/completions": "openai_chat",
     "/chat/completions": "openai_chat",
+    "/v1/responses": "openai_responses",
+    "/responses": "openai_responses",
     "/v1/messages": "anthropic",
     "/messages": "anthropic",
     "/v1/embeddings": "openai_chat",
@@ -326,7 +328,8 @@ def _parse(dialect: Dialect, body: bytes, model: str, *, stream: bool) -> Body:
 
 
 def _summary(response: ChatResponse) -> Summary:
-    return Summary(request_id="emulator", model=response.model, created=response.created or 0)
+    name = response.id.removeprefix("emu-") or "emulator"
+    return Summary(request_id=name, model=response.model, created=response.created or 0)
 
 
 async def _ok(send: Send, body: bytes) -> None:

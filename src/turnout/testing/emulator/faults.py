@@ -26,6 +26,7 @@ _ERRORS: Mapping[str, type[errors.TurnoutError]] = {
 _STATUS = {"server_error": 500}
 _MESSAGES: Mapping[tuple[str, str], str] = {
     ("context", "openai_chat"): "This model's maximum context length is smaller than your messages.",
+    ("context", "openai_responses"): "Your input exceeds the context window of this model: too many tokens.",
     ("context", "anthropic"): "prompt is too long: it exceeds the maximum",
     ("context", "gemini"): "The input token count exceeds the maximum number of tokens allowed.",
     ("filtered", "anthropic"): "Output blocked by content filtering policy",

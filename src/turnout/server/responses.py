@@ -1,0 +1,300 @@
+"""`/v1/responses`: answers to go on from, to look at, to let go of, and to make in the background. Floor 6.
+
+Theory of operation.
+
+1. The gateway keeps conversations itself, per key, whatever the upstream: what a client calls by id is put
+   into its request as items before the request is read, so that nothing after this file knows of ids, and
+   none of another tenant ever reaches an upstream's own store (WIRE.md 3.2).
+2. An answer is kept as it leaves, just before its last bytes: a client that has it whole can go on from it.
+   `store: false`, and `x-turnout-log-content: off`, keep nothing.
+3. `background: true` is a job of the background queue. Its answer is read from the queue when it is first
+   asked for, and kept from then on like any other.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from turnout.codecs import strict
+from turnout.codecs.base import Body, Dialect, Summary
+from turnout.codecs.openai_responses.render import Names, echo
+from turnout.config import ResponsesConfig
+from turnout.errors import InvalidRequest, NotFound, UnsupportedParameter
+from turnout.server import background
+from turnout.server.deferred import Deferred
+from turnout.server.http import JSON_TYPE, respond
+from turnout.server.kept import (
+    ENDED,
+    Document,
+    Keeping,
+    continuing,
+    history,
+    input_items,
+    keep,
+    open_conversations,
+    page,
+    read_document,
+)
+from turnout.server.paths import RESPONSES, Paths
+from turnout.server.visit import Visit
+from turnout.stores.conversations import Conversations, MemoryConversations
+from turnout.stores.queue import Job
+from turnout.types.json import JsonObject
+
+MOST_LISTED = 100
+_OURS = frozenset({"previous_response_id", "background"})
+"""Members that never go further than this file."""
+_BY_ID = (*_OURS, "conversation")
+_STATES = {"queued": "queued", "running": "in_progress", "cancelled": "cancelled"}
+_write = msgspec.json.Encoder().encode
+
+
+class Doors(Struct, frozen=True):
+    """What a gateway lends to an endpoint that stands in a file of its own."""
+
+    enter: Callable[[Visit, str], None]
+    """Checks who asks, and for what."""
+    body: Callable[[Visit], Awaitable[bytes]]
+    serve: Callable[[Visit, bytes, Body, str], Awaitable[None]]
+    deferred: Callable[[], Deferred | None]
+
+
+class Responses:
+    """The endpoints of the responses format at one gateway.
+
+    Attributes:
+        store: Where conversations are kept; None = they are not.
+    """
+
+    def __init__(self, doors: Doors, dialect: Dialect) -> None:
+        self._doors = doors
+        self._dialect = dialect
+        self.store: Conversations | None = MemoryConversations()
+
+    def keep_in(self, config: ResponsesConfig) -> Callable[[], Awaitable[None]]:
+        """Keep conversations as configured; return what closes the store. Raises `ConfigError`."""
+        store = self.store = open_conversations(config)
+        return _nothing if store is None else store.close
+
+    def mount(self, paths: Paths[Visit]) -> None:
+        """Serve the format's paths."""
+        paths.add("POST", "/responses", self.create, RESPONSES)
+        paths.add("POST", "/responses/", self._cancel, RESPONSES)
+        paths.add("GET", "/responses/", self._look, RESPONSES)
+        paths.add("DELETE", "/responses/", self._delete, RESPONSES)
+
+    async def create(self, visit: Visit) -> None:
+        """Answer a request."""
+        doors = self._doors
+        doors.enter(visit, "chat")
+        raw = await doors.body(visit)
+        body = self._dialect.parse(raw)
+        tree = body.wire.body
+        later = tree.get("background") is True and visit.opens is None
+        if any(tree.get(name) for name in _BY_ID) or _refers(tree):
+            raw = await self._spelled_out(visit, raw)
+            body = self._dialect.parse(raw)
+        if later:
+            await self._defer(visit, raw, body, tree)
+            return
+        store = self.store
+        kept = tree.get("store") is not False and visit.inbound.log_content and visit.opens is None
+        if store is not None and kept:
+            owner, items = _owner(visit), input_items(body.wire.body)
+            visit.send = Keeping(visit.send, lambda response: keep(store, owner, Document(response, items)))
+        await doors.serve(visit, raw, body, RESPONSES)
+
+    async def _spelled_out(self, visit: Visit, raw: bytes) -> bytes:
+        """Return the request with everything it names by id put in its place."""
+        tree = strict.parse(raw)
+        if tree.get("conversation") is not None:
+            raise UnsupportedParameter(
+                "conversation objects are not kept here; go on with previous_response_id",
+                param="conversation",
+            )
+        own: dict[str, object] = {key: value for key, value in tree.items() if key not in _OURS}
+        before = tree.get("previous_response_id")
+        earlier = [] if before is None else await self._earlier(visit, before)
+        items = [await self._resolved(visit, item, at) for at, item in enumerate(input_items(tree))]
+        own["input"] = [*earlier, *(item for found in items for item in found)]
+        return _write(own)
+
+    async def _earlier(self, visit: Visit, answer_id: object) -> list[dict[str, object]]:
+        param = "previous_response_id"
+        if not isinstance(answer_id, str):
+            raise InvalidRequest(f"{param}: expected a string", param=param, code="invalid_type")
+        document = await self._find(visit, answer_id)
+        if document is None:
+            raise InvalidRequest(
+                f"Previous response with id {answer_id[:128]!r} not found.",
+                param=param,
+                code="previous_response_not_found",
+            )
+        if document.response.get("status") not in ENDED:
+            raise InvalidRequest(
+                f"the response {answer_id!r} is {document.response.get('status')}; it cannot be gone on from",
+                param=param,
+            )
+        return history(document)
+
+    async def _resolved(self, visit: Visit, item: dict[str, object], at: int) -> list[dict[str, object]]:
+        """Return what an item stands for; most stand for themselves."""
+        if item.get("type") != "item_reference":
+            return [item]
+        item_id = item.get("id")
+        found = None
+        if self.store is not None and isinstance(item_id, str):
+            found = await self.store.find(_owner(visit), item_id)
+        output = [] if found is None else read_document(found).response.get("output")
+        for each in output if isinstance(output, list) else ():
+            if each.get("id") == item_id:
+                return continuing([each])
+        raise InvalidRequest(
+            f"Item with id {str(item_id)[:128]!r} not found.", param=f"input[{at}].id", code="item_not_found"
+        )
+
+    async def _defer(self, visit: Visit, raw: bytes, body: Body, asked: JsonObject) -> None:
+        """Make a job of the request, and answer that it is queued."""
+        deferred, store = self._doors.deferred(), self.store
+        if deferred is None or store is None:
+            raise UnsupportedParameter(
+                "background is off at this gateway; its operator can set background.path and responses.keep",
+                param="background",
+            )
+        if body.request.stream:
+            raise UnsupportedParameter(
+                "a response is either streamed or made in the background; leave stream out", param="stream"
+            )
+        if asked.get("store") is False:
+            raise InvalidRequest("background needs store: its answer is collected by id", param="store")
+        scope = visit.scope
+        came = background.Came(
+            scope["path"], scope["headers"], visit.principal.key_id or "", visit.inbound.idempotency_key
+        )
+        job = await deferred.submit(background.as_job(raw, came, says_how="background" in body.ours))
+        summary = Summary(
+            request_id=job.request_id, model=body.request.model, created=int(job.created_at.timestamp())
+        )
+        response: dict[str, object] = {
+            **echo(body.request, summary, Names.of(summary)),
+            "previous_response_id": asked.get("previous_response_id"),
+            "status": "queued",
+            "background": True,
+        }
+        document = Document(response, input_items(body.wire.body), job.id)
+        await keep(store, _owner(visit), document)
+        await self._answer(visit, response)
+
+    async def _look(self, visit: Visit) -> None:
+        """Show an answer, or the items that led to it."""
+        self._doors.enter(visit, "chat")
+        answer_id, slash, what = visit.path_rest.partition("/")
+        query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+        if slash and what != "input_items":
+            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
+        if query.get("stream") == "true":
+            raise UnsupportedParameter("a kept response cannot be streamed again", param="stream")
+        document = await self._known(visit, answer_id)
+        if not slash:
+            await self._answer(visit, document.response)
+            return
+        text = query.get("limit", "20")
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_LISTED:
+            raise InvalidRequest(f"limit: expected 1–{MOST_LISTED}", param="limit")
+        await self._answer(visit, page(document.input, answer_id, query))
+
+    async def _delete(self, visit: Visit) -> None:
+        self._doors.enter(visit, "chat")
+        answer_id = visit.path_rest
+        document = await self._known(visit, answer_id)
+        if document.job is not None:
+            await self._stop(document.job, _owner(visit))
+        assert self.store is not None
+        await self.store.forget(_owner(visit), answer_id)
+        await self._answer(visit, {"id": answer_id, "object": "response", "deleted": True})
+
+    async def _cancel(self, visit: Visit) -> None:
+        self._doors.enter(visit, "chat")
+        answer_id, _, what = visit.path_rest.partition("/")
+        if what != "cancel":
+            raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
+        document = await self._known(visit, answer_id)
+        if document.response.get("background") is not True:
+            raise InvalidRequest("only a response made in the background can be cancelled", param="id")
+        if document.job is not None:
+            await self._stop(document.job, _owner(visit))
+            document = await self._known(visit, answer_id)
+        await self._answer(visit, document.response)
+
+    async def _stop(self, job_id: str, owner: str) -> None:
+        deferred = self._doors.deferred()
+        if deferred is not None:
+            with suppress(NotFound):  # it ended long ago, and is kept no longer
+                await deferred.cancel(job_id, owner)
+
+    async def _known(self, visit: Visit, answer_id: str) -> Document:
+        document = await self._find(visit, answer_id)
+        if document is None:
+            raise NotFound(f"Response with id {answer_id[:128]!r} not found.", param="id")
+        return document
+
+    async def _find(self, visit: Visit, answer_id: str) -> Document | None:
+        if self.store is None:
+            return None
+        found = await self.store.get(_owner(visit), answer_id)
+        if found is None:
+            return None
+        document = read_document(found)
+        return document if document.job is None else await self._made(document, document.job, _owner(visit))
+
+    async def _made(self, document: Document, job_id: str, owner: str) -> Document:
+        """Return a background answer as it stands; once it is there it is kept like any other."""
+        deferred, store = self._doors.deferred(), self.store
+        response = document.response
+        try:
+            job = None if deferred is None else await deferred.get(job_id, owner)
+        except NotFound:
+            job = None
+        if job is not None and job.state in _STATES:
+            return Document({**response, "status": _STATES[job.state]}, document.input, job_id)
+        served = None if deferred is None or job is None else await deferred.answer(job)
+        told = {} if served is None else msgspec.json.decode(served.body, type=dict[str, object])
+        if job is not None and job.state == "done":
+            own = {"id": response["id"], "background": True, "created_at": response["created_at"]}
+            made = Document({**told, **own}, document.input)
+        else:
+            made = Document({**response, "status": "failed", "error": _failure(job, told)}, document.input)
+        if store is not None:
+            await keep(store, owner, made)
+        return made
+
+    async def _answer(self, visit: Visit, tree: object) -> None:
+        request_id = visit.request_id.encode()
+        headers = [JSON_TYPE, (b"x-turnout-request-id", request_id), (b"x-request-id", request_id)]
+        await respond(visit.send, 200, headers, _write(tree))
+
+
+async def _nothing() -> None:
+    """Close what was not opened."""
+
+
+def _owner(visit: Visit) -> str:
+    return visit.principal.key_id or ""
+
+
+def _refers(tree: JsonObject) -> bool:
+    given = tree.get("input")
+    return isinstance(given, list) and any(
+        isinstance(item, Mapping) and item.get("type") == "item_reference" for item in given
+    )
+
+
+def _failure(job: Job | None, told: Mapping[str, object]) -> dict[str, object]:
+    said = told.get("error")
+    message = said.get("message") if isinstance(said, dict) else None
+    if message is None:
+        message = "its job is no longer there" if job is None else f"its job is {job.state}"
+    return {"code": "server_error", "message": message}
