@@ -61,7 +61,7 @@ from turnout.types.recommendation import Recommendation
 from turnout.types.record import Decision
 
 UNSEEN = Stats()
-CODECS = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "cohere")
+CODECS = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "cohere", "ollama")
 
 
 class Built:

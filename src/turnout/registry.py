@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.codecs": {
+        "ollama": "turnout.codecs.ollama:Ollama",
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChat",
         "openai_responses": "turnout.codecs.openai_responses:OpenAIResponses",
         "anthropic": "turnout.codecs.anthropic:Anthropic",
@@ -33,6 +34,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "gemini": "turnout.codecs.gemini:Gemini",
     },
     "turnout.dialects": {
+        "ollama": "turnout.codecs.ollama:OllamaDialect",
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChatDialect",
         "openai_responses": "turnout.codecs.openai_responses:OpenAIResponsesDialect",
         "anthropic": "turnout.codecs.anthropic:AnthropicDialect",

@@ -23,7 +23,7 @@ from tests.codecs.bedrock_samples import (
 )
 from turnout.codecs.anthropic import AnthropicDialect
 from turnout.codecs.bedrock import Bedrock, BedrockDialect
-from turnout.codecs.eventstream import write_exception
+from turnout.codecs.eventstream import write_event, write_exception
 from turnout.codecs.openai_chat import OpenAIChatDialect
 from turnout.errors import (
     ContextLengthExceeded,
@@ -421,3 +421,15 @@ def test_a_start_that_is_a_call_commits_before_its_input():
         ToolDelta(index=0, id="a", name="b"),
         UsageUpdate(COUNTED),
     ]
+
+
+def test_bytes_that_are_no_text_inside_a_whole_frame_are_a_bad_response():
+    for name, said in (
+        ("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"\xff"}}'),
+        ("contentBlockDelta", b'{"contentBlockIndex":9,"delta":{"x\xff":1}}'),
+        ("messageStart", b"[]"),
+    ):
+        events, failed = read_stream(CODEC.decoder(), [write_event(name, said)])
+        assert (events, failed) in (([], ProviderBadResponse), ([], StreamInterrupted))
+    begun = frames(start(0, toolUse=RAN)) + write_event("contentBlockDelta", b'{"delta":{"\xff":1}}')
+    assert read_stream(CODEC.decoder(), [begun])[1] is StreamInterrupted

@@ -15,6 +15,7 @@ from turnout.codecs.anthropic import verify as anthropic
 from turnout.codecs.bedrock import verify as bedrock
 from turnout.codecs.cohere import verify as cohere
 from turnout.codecs.gemini import verify as gemini
+from turnout.codecs.ollama import verify as ollama
 from turnout.codecs.openai_chat import verify as openai_chat
 from turnout.codecs.openai_responses import verify as openai_responses
 from turnout.codecs.verify import Checked, Exchange, Mismatch, Verifier
@@ -139,7 +140,7 @@ def _by_name(modules: Iterable[ModuleType]) -> dict[str, Verifier]:
 
 
 VERIFIERS: Mapping[str, Verifier] = _by_name(
-    (anthropic, bedrock, cohere, gemini, openai_chat, openai_responses)
+    (anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses)
 )
 """Format -> what compares in it; a record goes to the first that speaks it."""
 

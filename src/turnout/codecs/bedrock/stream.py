@@ -19,7 +19,7 @@ from turnout.codecs import aws_errors
 from turnout.codecs.bedrock.blocks import annotations_of
 from turnout.codecs.bedrock.wire import MALFORMED, WIRE, finish_of, usage_of
 from turnout.codecs.eventstream import EventFrame, EventStreamParser
-from turnout.codecs.failures import as_object, text_in, unreadable
+from turnout.codecs.failures import as_object, text_in, tree_of, unreadable
 from turnout.errors import StreamInterrupted, TurnoutError
 from turnout.types.chat import Native
 from turnout.types.event import (
@@ -63,7 +63,6 @@ class _Chunk(Struct, frozen=True, rename="camel"):
 
 
 _read = msgspec.json.Decoder(_Chunk).decode
-_tree = msgspec.json.Decoder(dict[str, Json]).decode
 
 
 class _Block:
@@ -148,7 +147,7 @@ class BedrockDecoder:
     def _delta(self, index: int, delta: _Delta, data: bytes, events: list[Event]) -> None:
         block = self._blocks.get(index)
         if block is not None and block.native is not None:
-            _grow(block.native, as_object(_tree(data).get("delta")))
+            _grow(block.native, as_object(tree_of(data).get("delta")))
         elif delta.text is not None:
             events.append(TextDelta(delta.text))
         elif delta.tool_use is not None:

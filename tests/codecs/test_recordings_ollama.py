@@ -1,0 +1,13 @@
+"""Every recorded call of Ollama's `/api/chat`, decoded and written back."""
+
+from collections import Counter
+
+from tests.codecs.recorded import exchanges
+from turnout.codecs.ollama import verify
+
+
+def test_every_recorded_call_means_the_same_after_decoding(shared):
+    checks = [verify.check(record) for record in exchanges(shared, "ollama", verify.speaks)]
+    compared = sum((Counter(check.compared) for check in checks), Counter())
+    assert [str(mismatch) for check in checks for mismatch in check.mismatches] == []
+    assert (len(checks), compared["usage"]) == (5, 10)
