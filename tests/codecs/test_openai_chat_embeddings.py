@@ -129,6 +129,7 @@ def test_vectors_are_written_as_the_client_wants_them() -> None:
         for encoding in ("float", "base64")
     ]
     expected = {
+        "id": "req_1",
         "object": "list",
         "data": [{"object": "embedding", "index": 0, "embedding": [1.0, -2.0]}],
         "model": "acme/e",

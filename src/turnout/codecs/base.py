@@ -257,6 +257,19 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class EmbedsByAddress(Protocol):
+    """A dialect in which clients ask for vectors at an address that names the model."""
+
+    def parse_embed_call(self, body: bytes, *, model: str, alone: bool) -> EmbedBody:
+        """Read a call to `model`; `alone`: of the form for one text. Raises `InvalidRequest`."""
+        ...
+
+    def render_embed(self, response: EmbedResponse, request: EmbedRequest, summary: Summary) -> bytes:
+        """Write vectors in the form the call was made in."""
+        ...
+
+
+@runtime_checkable
 class Carries(Protocol):
     """A dialect some of whose headers are part of the request (`anthropic-beta` and its kin)."""
 

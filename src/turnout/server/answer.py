@@ -9,7 +9,7 @@ from time import time
 
 import msgspec
 
-from turnout.codecs.base import Dialect, Embeds, StreamEncoder, Summary
+from turnout.codecs.base import Dialect, Embeds, EmbedsByAddress, StreamEncoder, Summary
 from turnout.engine.engine import Engine, Opened
 from turnout.engine.exchange import Exchange
 from turnout.engine.reply import Reply
@@ -68,7 +68,7 @@ class Answer:
         exchange = opened.exchange
         request = exchange.request
         assert isinstance(request, EmbedRequest)
-        assert isinstance(self._dialect, Embeds)
+        assert isinstance(self._dialect, Embeds | EmbedsByAddress)
         async with opened as reply:
             found = await reply.vectors()
         body = self._dialect.render_embed(found, request, self.summary(exchange, reply, final=True))

@@ -22,6 +22,8 @@ class EmbedRequest(Struct, frozen=True, kw_only=True):
     wire: str = ""
     extra: Mapping[str, Json] = NOTHING
     facts: Facts = Facts()
+    alone: bool = False
+    """The client used a form that holds one text, and is answered in the form of one vector."""
 
 
 class EmbedResponse(Struct, frozen=True, kw_only=True):

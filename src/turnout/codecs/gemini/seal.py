@@ -5,6 +5,7 @@ must never reach Gemini (WIRE.md 2.9). It travels as a `thoughtSignature` of our
 of `tn1:` and a JSON object that holds the whole thought.
 """
 
+import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 
@@ -18,6 +19,10 @@ from turnout.types.json import Json, JsonObject
 _MARK = b"tn1:"
 _PREFIX = b64encode(_MARK).decode()[:5]
 """What every sealed signature begins with: the characters that depend on the mark alone."""
+
+
+_URL_SAFE = re.compile("[-_]")
+"""Google's client for Python writes bytes in the alphabet for URLs; both are valid in Google's JSON."""
 
 
 class _Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,7 +54,7 @@ def unsealed(signature: str) -> Reasoning | None:
     if not signature.startswith(_PREFIX):
         return None
     try:
-        opened = b64decode(signature, validate=True)
+        opened = b64decode(signature, altchars=b"-_" if _URL_SAFE.search(signature) else None, validate=True)
         held = _read(opened.removeprefix(_MARK)) if opened.startswith(_MARK) else None
     except (Base64Error, msgspec.MsgspecError):
         return None

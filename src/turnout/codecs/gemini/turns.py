@@ -42,6 +42,7 @@ _DATA = frozenset(
 _PLAIN = ("output", "result", "error")
 """Keys under which a function response holds its one value, by Google's convention."""
 
+_STANDARD = str.maketrans("-_", "+/")
 _STORED = ("https://generativelanguage.googleapis.com/", "gs://")
 """Addresses that only Google can read: ids rather than URLs."""
 
@@ -192,6 +193,8 @@ def _inline(part: dict[str, Json], at: str) -> Media:
     data = take_str(blob, "data", at)
     if data is None:
         raise refusal(f"{at}.data", "is missing")
+    if "-" in data or "_" in data:  # Google's client for Python writes base64 for URLs; others read none
+        data = data.translate(_STANDARD)
     name = take_str(blob, "displayName", at)
     extra = {**part, "inlineData": blob} if blob else part
     return Media(kind=media_kind(mime), mime=mime, data=data, name=name, extra=extra)

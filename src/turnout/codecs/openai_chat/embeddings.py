@@ -145,6 +145,7 @@ def render_embed(response: EmbedResponse, request: EmbedRequest, summary: Summar
     """Write vectors as the client wants them encoded."""
     n_input = response.usage.n_input
     body: dict[str, Json] = {
+        "id": summary.request_id,  # Mistral's client reads no answer without one
         "object": "list",
         "data": [
             {

@@ -1,0 +1,111 @@
+"""Endpoints that a verb in the address chooses, and those that count tokens. Floor 6.
+
+Gemini's addresses are `models/{model}:{verb}`; the AI SDK of Vercel leaves `models/` out of names that hold
+a slash. Tokens are counted as they are for a decision, for the model that the request would go to: nothing
+is sent, and `x-turnout-count: estimate` says so.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from turnout.codecs import strict
+from turnout.codecs.base import Addressed, Body, Dialect, EmbedBody, EmbedsByAddress
+from turnout.engine.engine import Engine
+from turnout.errors import NotFound
+from turnout.server.asking import make_ask
+from turnout.server.http import JSON_TYPE, RawHeaders, respond
+from turnout.server.inbound import speaks_anthropic
+from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI
+from turnout.server.visit import Visit
+from turnout.types.json import Json
+
+_STREAMS: Final = {"generateContent": False, "streamGenerateContent": True}
+"""Verb -> whether it streams."""
+_ALONE: Final = {"embedContent": True, "batchEmbedContents": False}
+"""Verb -> whether it is of the form for one text."""
+_COUNT: Final = "countTokens"
+_GOOGLES: Final = frozenset({b"x-goog-api-client", b"x-goog-api-key"})
+"""Headers that Google's clients send."""
+_ESTIMATE: Final = (b"x-turnout-count", b"estimate")
+
+
+class Steps(NamedTuple):
+    """What the gateway does for each of its endpoints."""
+
+    enter: Callable[[Visit, str], None]
+    body: Callable[[Visit], Awaitable[bytes]]
+    serve: Callable[[Visit, bytes, Body, str], Awaitable[None]]
+    embed: Callable[[Visit, bytes, EmbedBody, str], Awaitable[None]]
+    ids: Callable[[str], RawHeaders]
+
+
+class Verbs:
+    """The endpoints, over the gateway's engine and dialects."""
+
+    def __init__(self, engine: Engine, dialects: Mapping[str, Dialect], steps: Steps) -> None:
+        self._engine = engine
+        self._messages = dialects[ANTHROPIC]
+        self._gemini = dialects[GEMINI]
+        self._steps = steps
+
+    async def call(self, visit: Visit) -> None:
+        """Serve a call of Gemini's format."""
+        name, _, verb = visit.path_rest.rpartition(":")
+        model, steps = name.removeprefix("models/"), self._steps
+        if not model or verb not in (*_STREAMS, *_ALONE, _COUNT):
+            raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
+        steps.enter(visit, "embeddings" if verb in _ALONE else "chat")
+        raw = await steps.body(visit)
+        if verb in _ALONE:
+            assert isinstance(self._gemini, EmbedsByAddress)
+            vectors = self._gemini.parse_embed_call(raw, model=model, alone=_ALONE[verb])
+            await steps.embed(visit, raw, vectors, GEMINI)
+            return
+        assert isinstance(self._gemini, Addressed)
+        if verb == _COUNT:
+            asked = self._gemini.parse_call(_whole_request(raw), model=model, stream=False)
+            await self._tell(visit, {"totalTokens": await self._count(visit, asked, GEMINI)})
+            return
+        body = self._gemini.parse_call(raw, model=model, stream=_STREAMS[verb])
+        await steps.serve(visit, raw, body, GEMINI)
+
+    async def count(self, visit: Visit) -> None:
+        """Serve `/v1/messages/count_tokens`."""
+        self._steps.enter(visit, "chat")
+        tree = strict.parse(await self._steps.body(visit))
+        asked = self._messages.parse(msgspec.json.encode({**tree, "max_tokens": 1}))
+        await self._tell(visit, {"input_tokens": await self._count(visit, asked, ANTHROPIC)})
+
+    async def _count(self, visit: Visit, body: Body, dialect: str) -> int:
+        """Return the input tokens as the model that would be asked counts them."""
+        ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect)
+        ask = await self._engine.sensed(body.request, ask)
+        decision = self._engine.select(body.request, ask)
+        chosen = next((each for each in decision.candidates if each.id in decision.chosen), None)
+        counted = None if chosen is None else chosen.n_tokens_in
+        return decision.input.n_tokens if counted is None else counted
+
+    async def _tell(self, visit: Visit, answer: Mapping[str, Json]) -> None:
+        headers = [JSON_TYPE, _ESTIMATE, *self._steps.ids(visit.request_id)]
+        await respond(visit.send, 200, headers, msgspec.json.encode(answer))
+
+
+def shown(visit: Visit) -> str:
+    """Return the dialect of a client that asks for models, at paths that several dialects share."""
+    if speaks_anthropic(visit.inbound):
+        return ANTHROPIC
+    google = any(name in _GOOGLES for name, _ in visit.scope["headers"])
+    return GEMINI if google or visit.scope["path"].startswith("/v1beta/") else OPENAI
+
+
+def _whole_request(raw: bytes) -> bytes:
+    """Return what `:countTokens` asks about: the contents alone, or the whole request in a member."""
+    tree = strict.parse(raw)
+    whole = tree.get("generateContentRequest")
+    return (
+        raw
+        if not isinstance(whole, Mapping)
+        else msgspec.json.encode({k: v for k, v in whole.items() if k != "model"})
+    )
