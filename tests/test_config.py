@@ -12,6 +12,7 @@ from turnout.types.secret import Secret
 
 OS_SYSTEM = "tag:yaml.org,2002:python/object:os.system"
 NOT_ALLOWED = 'special characters are not allowed in "<unicode string>", position 3'
+CODECS = ", ".join(names("turnout.codecs"))
 CANARY = "sk-canary-0123456789abcdef"
 
 
@@ -59,7 +60,7 @@ def test_an_empty_file_is_all_defaults():
         ("log: {level: loud}", "f: log.level: expected one of debug, info, warning, error"),
         (
             "providers: {mine: {codec: soap}}",
-            f"f: providers.mine: codec is no known wire format; expected one of {', '.join(names('turnout.codecs'))}",
+            f"f: providers.mine: codec is no known wire format; expected one of {CODECS}",
         ),
         ("routes: [{name: '', models: [a/b]}]", "f: routes[0].name: expected str of length >= 1"),
         ("aliases: {a: 1}", "f: aliases.a: expected str, got int"),

@@ -302,7 +302,7 @@ async def test_behaviour_is_changed_over_http_and_consumption_is_told(web: httpx
         ("/emulator/behaviour", b'{"m": {"speed": 1}}', 400),
         ("/v1/chat/completions", b'{"model": "m"', 400),
         ("/v1/embeddings", b'{"model": "m"}', 400),
-        ("/v1/responses", b"{}", 404),
+        ("/v1/nowhere", b"{}", 404),
     ],
 )
 async def test_a_bad_call_is_an_error_answer(
