@@ -24,6 +24,14 @@ COMMANDS = {
     "fit": "turnout.cli.fit:fit",
     "calibrate": "turnout.cli.calibrate:calibrate",
     "eval": "turnout.cli.eval:eval_",
+    "keys": "turnout.cli.keys:keys",
+    "org": "turnout.cli.owners:org",
+    "project": "turnout.cli.owners:project",
+    "team": "turnout.cli.owners:team",
+    "customer": "turnout.cli.owners:customer",
+    "budget": "turnout.cli.owners:budget",
+    "quota": "turnout.cli.owners:quota",
+    "audit": "turnout.cli.audit:audit",
 }
 
 

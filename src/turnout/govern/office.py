@@ -84,7 +84,8 @@ class Office:
             address=actor.address,
             action=action,
             object=f"{about.kind}/{about.id}",
-            organisation=about.organisation,
+            # That an organisation came or went stands in the installation's chain: none can be hidden.
+            organisation=None if about.kind == "organisation" else about.organisation,
             before=None if before is None else before.digest,
             after=about.digest,
             facts=dict(facts),

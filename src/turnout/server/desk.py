@@ -9,19 +9,24 @@ Theory of operation.
    working in every process of the machine within that time (S-111); in the process that wrote it, at once.
 3. While the desk cannot be read, what was read last stays in force, and it is asked less and less often, at
    least every `DOWN_POLL_S`.
-4. Refusals by policy are put on record from here, a bounded number at a time: requests never wait for it.
+4. Every `CHECKPOINT_S` the heads of the audit log go to the process log, signed: whoever keeps that log
+   elsewhere can prove later that nothing was cut off (S-103).
+5. Refusals by policy are put on record from here, a bounded number at a time: requests never wait for it.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from turnout.build import Built
 from turnout.errors import ConfigError, StoreUnavailable
+from turnout.govern.audit import Head, checkpoint
 from turnout.govern.directory import Directory
 from turnout.govern.holdings import Holdings, read_holdings
 from turnout.govern.office import Office
@@ -37,6 +42,7 @@ DOWN_POLL_S: Final = 60.0
 MOST_WAITING: Final = 100
 """Refusals that wait to be put on record; further ones are counted."""
 MOST_A_POLL: Final = 10
+CHECKPOINT_S: Final = 3600.0
 
 
 class Room:
@@ -64,6 +70,8 @@ class Room:
         self._wait_s = POLL_S
         self._denials: deque[Act] = deque()
         self._n_left_out = 0
+        self._heads: Mapping[str, Head] = {}
+        self._checked_at = built.engine.clock()
 
     @property
     def has_keys(self) -> bool:
@@ -145,6 +153,12 @@ class Room:
         for _ in range(min(len(self._denials), MOST_A_POLL)):
             await self._desk.note(self._denials[0])
             self._denials.popleft()
+        now = self._built.engine.clock()
+        if self.office is not None and now - self._checked_at >= CHECKPOINT_S:
+            self._checked_at = now
+            seen = await checkpoint(self._desk, self.office.peppers, datetime.now(UTC), self._heads)
+            self._heads = seen.heads
+            log.info("audit checkpoint %s", msgspec.json.encode(seen).decode())
 
     def _take(self, holdings: Holdings) -> None:
         assert self.directory is not None

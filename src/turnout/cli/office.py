@@ -1,0 +1,105 @@
+"""What the commands of administration share: the desk of a configuration, opened for one act. Floor 7."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+import msgspec
+
+from turnout.cli.options import read_config
+
+if TYPE_CHECKING:
+    from turnout.govern.office import Office
+    from turnout.stores.desk.base import Document
+    from turnout.types.json import Json
+
+T = TypeVar("T")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def at_the_desk(config_path: Path | None, work: "Callable[[Office], Awaitable[T]]") -> T:
+    """Open the configured desk, made if it is not there, and do one thing at it."""
+    from turnout.govern.office import Office
+    from turnout.govern.open import desk_config, open_desk, peppers_for
+
+    config, _ = read_config(config_path)
+    row = desk_config(config)
+    routes = {route.name for route in config.routes}
+
+    async def run() -> T:
+        desk = open_desk(row)
+        try:
+            known = (lambda: routes) if config.routes else None
+            return await work(Office(desk, peppers_for(row), routes=known))
+        finally:
+            await desk.close()
+
+    return asyncio.run(run())
+
+
+def tell(document: "Document", *, as_json: bool) -> None:
+    """Print one document: a line a field, or JSON."""
+    from turnout.govern.records import view
+
+    tree = view(document)
+    if as_json:
+        click.echo(msgspec.json.encode(tree).decode())
+        return
+    for name, value in tree.items():
+        if value not in (None, "", [], False):
+            click.echo(f"{name:16} {_plain(value)}")
+
+
+def tell_all(documents: "tuple[Document, ...]", *, as_json: bool) -> None:
+    """Print documents: a line each, or a JSON array."""
+    from turnout.govern.records import view
+
+    trees = [view(document) for document in documents]
+    if as_json:
+        click.echo(msgspec.json.encode(trees).decode())
+        return
+    for tree in trees:
+        click.echo("  ".join(part for part in _line(tree) if part))
+
+
+def words(values: tuple[str, ...]) -> list[str]:
+    """Return the values of an option that may be repeated, or hold several between commas."""
+    return [word.strip() for value in values for word in value.split(",") if word.strip()]
+
+
+def instant(text: str, now: datetime) -> str:
+    """Return an instant given as ISO 8601, or as `90d`, `12h` from now. Raises `click.BadParameter`."""
+    from datetime import timedelta
+
+    units = {"m": 60, "h": 3600, "d": 86_400}
+    if text[:-1].isdigit() and text[-1:] in units:
+        return (now + timedelta(seconds=int(text[:-1]) * units[text[-1]])).isoformat()
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r}: expected 90d, 12h, 30m or an ISO date with time and zone"
+        ) from None
+    if found.tzinfo is None:
+        raise click.BadParameter(f"{text!r}: give the zone too, as in 2027-01-31T12:00:00Z")
+    return found.isoformat()
+
+
+def _line(tree: "dict[str, Json]") -> list[str]:
+    state = "revoked" if tree.get("revoked") else "disabled" if tree.get("disabled") else ""
+    shown = [f"{tree['id']!s:26}", str(tree.get("organisation") or "-")]
+    if tree["object"] == "key":
+        expires = tree.get("expires")
+        shown += [f"{tree['prefix']}…{tree['last_four']}", str(tree["role"])]
+        shown += [f"until {expires}"] if expires and not state else []
+    elif "level" in tree:
+        amount = f"{tree['usd']} USD" if "usd" in tree else f"{tree['limit']} {tree['of']}"
+        shown += [f"{tree['level']}/{tree['subject']}", f"{amount} per {tree['per']}"]
+    return [*shown, str(tree.get("name") or ""), state]
+
+
+def _plain(value: "Json") -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
