@@ -30,9 +30,10 @@ CARRIERS = ("x-api-key", "x-goog-api-key", "api-key", "x-turnout-key")
 @asynccontextmanager
 async def desked(tmp_path, *, server=""):
     """A gateway that follows a desk, and the office on that desk."""
-    edit = lambda text: (
-        text + f"\ndesk: {{path: '{tmp_path}/desk.db', pepper: {PEPPER}}}\nledger: {{store: memory}}\n"
-    )  # noqa: E731
+
+    def edit(text):
+        return text + f"\ndesk: {{path: '{tmp_path}/desk.db', pepper: {PEPPER}}}\nledger: {{store: memory}}\n"
+
     async with start(edit=edit, server=server) as rig:
         rig.room = Room(rig.built, rig.gateway.follow)
         rig.gateway.denied = rig.room.denied
