@@ -12,7 +12,7 @@ DONE := $(VENV)/done
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench docs lock clean install
+.PHONY: help demo test clients lint types bench docs lock clean install
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,10 @@ demo: $(DONE)/demo ## run the gateway on a real small model and an emulator, and
 
 test: $(DONE)/dev lint types ## check style and types, run every test
 	@$(BIN)/python -m pytest $(ARGS)
+
+clients: $(DONE)/dev $(DONE)/lock ## run official clients and coding agents against the gateway (4 minutes, 1 GB of packages)
+	@$(BIN)/python scripts/clients.py
+	@$(BIN)/python -m pytest -rs tests/clients $(ARGS)
 
 lint: $(DONE)/dev ## check style and format
 	@$(BIN)/ruff check --quiet .
@@ -45,7 +49,7 @@ lock: $(DONE)/lock ## resolve the locks again (ARGS=--upgrade for newer versions
 install: $(DONE)/core ## install the gateway alone: .venv/bin/turnout
 
 clean: ## remove the environment and every cache
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. Each step leaves a stamp, so that a second call does nothing and a changed lock installs again.

@@ -1,5 +1,6 @@
 """What may lie in the repository and in the wheel (SECURITY.md section 10, S-14)."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from tests.source import ROOT, imports, modules
 
-LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
 MAX_DIRECT_DEPENDENCIES = 12
 MAX_FILE_BYTES = 2 << 20
 
@@ -93,6 +94,14 @@ def test_a_lock_pins_and_hashes_everything_and_names_no_address(lock: Path) -> N
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert [line[:60] for line in lines if "==" not in line or "--hash=sha256:" not in line] == []
     assert [line[:60] for line in lines if "://" in line or " @ " in line or line.startswith("-")] == []
+
+
+def test_a_lock_of_node_packages_hashes_everything_and_names_no_address() -> None:
+    """The root and links have nothing to hash; `resolved` would name a registry."""
+    for lock in sorted((ROOT / "tests" / "clients" / "node").glob("*/package-lock.json")):
+        packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+        fetched = {name: each for name, each in packages.items() if name}
+        assert [name for name, each in fetched.items() if "integrity" not in each or "resolved" in each] == []
 
 
 def test_a_package_has_the_same_version_in_every_lock() -> None:

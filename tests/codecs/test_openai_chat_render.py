@@ -250,7 +250,8 @@ def test_a_callers_error_of_the_same_dialect_is_relayed_word_for_word() -> None:
 )
 def test_other_errors_of_upstreams_are_told_in_our_words(error: TurnoutError) -> None:
     status, told = failure(error)
-    assert (status, told["message"]) == (error.row.status, "ours")
+    too_long = "prompt is too long: " if isinstance(error, ContextLengthExceeded) else ""
+    assert (status, told["message"]) == (error.row.status, f"{too_long}ours")
 
 
 def test_whether_a_client_may_try_again_is_told() -> None:

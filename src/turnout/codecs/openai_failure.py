@@ -6,9 +6,11 @@ WIRE.md section 9.1.
 import msgspec
 
 from turnout.codecs.openai_errors import mask, read_said
-from turnout.errors import Domain, ModelNotFound, Retry, TurnoutError
+from turnout.errors import ContextLengthExceeded, Domain, ModelNotFound, Retry, TurnoutError
 from turnout.types.json import Json
 
+_TOO_LONG = "prompt is too long"
+"""Words by which LangChain's client (langchain-openai 1.7) tells this failure: it reads no code."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -44,8 +46,11 @@ def _own(error: TurnoutError) -> dict[str, Json]:
     param = error.param
     if param is None and isinstance(error, ModelNotFound):
         param = "model"
+    message = error.message
+    if isinstance(error, ContextLengthExceeded) and _TOO_LONG not in message:
+        message = f"{_TOO_LONG}: {message}"
     return {
-        "message": error.message,
+        "message": message,
         "type": error.row.openai_type,
         "param": param,
         "code": error.code or error.row.openai_code,
