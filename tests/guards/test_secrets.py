@@ -55,7 +55,9 @@ def test_every_sample_of_a_form_is_found_in_a_sentence(row):
     rng = random.Random(row.kind)
     for _ in range(100):
         value = sample(row.form, rng)
-        while re.search(r"(.)\1{9}|xxxx|XXXX|\.{3}|12345678|abcdefgh", value) or value[-1] in ".-":
+        while re.search(r"(.)\1{9}|xxxx|XXXX|\.{3}|12345678|abcdefgh", value) or (
+            value[-1] in ".-" and "KEY" not in value
+        ):
             value = sample(row.form, rng)
         text = f"the value is {value} and that is all"
         found = GUARD.check(text, USER)
@@ -104,7 +106,9 @@ def test_code_raises_no_false_alarm():
     root = Path(__file__).resolve().parents[2]
     library = Path(random.__file__).parent
     files = [*sorted((root / "src").rglob("*.py")), *sorted(library.glob("*.py"))]
-    lines = [line for file in files for line in file.read_text(errors="replace").splitlines() if line.strip()][::9]
+    lines = [
+        line for file in files for line in file.read_text(errors="replace").splitlines() if line.strip()
+    ][::9]
     assert len(lines) >= 10_000
     alarms = [line for line in lines if GUARD.check(line, USER)]
     assert len(alarms) <= 0.001 * len(lines), alarms[:20]
