@@ -53,6 +53,7 @@ from turnout.parts import (
 from turnout.stores.base import Journal
 from turnout.stores.live import Fleet
 from turnout.stores.sightings import sightings_beside
+from turnout.transport.rotation import Wallet
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Stats
@@ -61,6 +62,8 @@ from turnout.types.recommendation import Recommendation
 from turnout.types.record import Decision
 
 UNSEEN = Stats()
+OLDER = ("openai_completions",)
+"""Dialects that no upstream is spoken to in."""
 CODECS = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "cohere", "ollama")
 
 
@@ -75,6 +78,7 @@ class Built:
         monitor: Watches the routes' certificates.
         probes: Asks after deployments that nobody asks.
         transport: The network.
+        wallet: How credentials stand that take turns.
         dialects: What clients may speak, by wire format.
     """
 
@@ -93,6 +97,7 @@ class Built:
         "pacers",
         "probes",
         "transport",
+        "wallet",
     )
 
     def __init__(
@@ -103,8 +108,9 @@ class Built:
         self.journal = parts.journal
         self.transport = parts.transport
         codecs: dict[str, Codec] = {name: load_codec(name) for name in CODECS}
-        self.dialects: dict[str, Dialect] = {name: load_dialect(name) for name in CODECS}
+        self.dialects: dict[str, Dialect] = {name: load_dialect(name) for name in (*CODECS, *OLDER)}
         clock = self._clock = parts.clock
+        wallet = self.wallet = Wallet(clock)
         fleet = Fleet(config.breaker, budget=config.retry_budget, health=config.health)
         gates = Gates()
         pacers = self.pacers = Pacers()
@@ -126,7 +132,7 @@ class Built:
                     codecs[name] = load_codec(name)
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
-            upstreams = Upstreams(codecs, parts.transport, credentials(snapshot), clock)
+            upstreams = Upstreams(codecs, parts.transport, credentials(snapshot, wallet), clock)
             meter = Meter(self._opened(snapshot), snapshot.limits)
             calls = call_ring(self.config, fleet, gates, clock, meter)
             probes.follow(snapshot, compose(calls, asking(upstreams)), JournalLayer(parts.journal, clock))

@@ -36,6 +36,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     "turnout.dialects": {
         "ollama": "turnout.codecs.ollama:OllamaDialect",
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChatDialect",
+        "openai_completions": "turnout.codecs.openai_chat:OpenAICompletionsDialect",
         "openai_responses": "turnout.codecs.openai_responses:OpenAIResponsesDialect",
         "anthropic": "turnout.codecs.anthropic:AnthropicDialect",
         "bedrock": "turnout.codecs.bedrock:BedrockDialect",

@@ -17,6 +17,7 @@ from turnout.engine.engine import Engine, Opened
 from turnout.errors import Forbidden, GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
 from turnout.govern.directory import Directory
 from turnout.server import background
+from turnout.server.admin.admin import Admin, visit_admin
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.auth import Denied, Failures, Gate, check_url, check_use, pass_on
@@ -29,9 +30,9 @@ from turnout.server.ids import new_request_id
 from turnout.server.inbound import read
 from turnout.server.inside import Kept
 from turnout.server.listing import Listing
-from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI, RESPONSES, Found, Paths, dialect_of
+from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, Found, Paths, dialect_of
 from turnout.server.recommend import Asking, recommend
-from turnout.server.responses import Doors, Responses
+from turnout.server.responses import Responses
 from turnout.server.scores import ScoresFile, check_admin, check_type, takes_scores
 from turnout.server.settings import ServerSettings
 from turnout.server.stream import Stream
@@ -74,12 +75,12 @@ class Gateway:
         self.denied: Denied | None = None
         """Puts refusals by policy on record, where there is a desk."""
         self._directory: Directory | None = None
+        self.admin: Admin | None = None
         self.scores: ScoresFile | None = None
         """What takes in benchmark scores, where that is configured."""
         steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
         self._verbs = Verbs(engine, dialects, steps)
-        doors = Doors(self._enter, self._body, self._serve, lambda: self.deferred)
-        self.responses = Responses(doors, dialects[RESPONSES])
+        self.responses = Responses(steps, lambda: self.deferred, dialects[RESPONSES])
         self._paths, self._deferrable = self._table()
         self.apply(settings)
 
@@ -111,10 +112,11 @@ class Gateway:
     def _table(self) -> tuple[Paths[Visit], frozenset[Endpoint]]:
         """Return who serves which path, and which of them serve background jobs too."""
         paths: Paths[Visit] = Paths()
-        chat, messages = self._chat(OPENAI), self._chat(ANTHROPIC)
+        chat, completions, messages = map(self._chat, (OPENAI, COMPLETIONS, ANTHROPIC))
         paths.add("POST", "/chat/completions", chat, OPENAI)
+        paths.add("POST", "/completions", completions, OPENAI)
         paths.add("POST", "/embeddings", self._embeddings, OPENAI)
-        self.responses.mount(paths)
+        create = self.responses.mount(paths)
         paths.add("POST", "/background", self._background, OPENAI)
         paths.add("GET", "/background", self._jobs, OPENAI)
         paths.add("GET", "/background/", self._job, OPENAI)
@@ -132,7 +134,8 @@ class Gateway:
             paths.add_root(path, self._live)
         paths.add_root("/readyz", self._ready)
         paths.add_root("/admin/benchmarks", self._take_scores, ("POST",))
-        return paths, frozenset({chat, messages, self._embeddings, self._verbs.call})
+        paths.add_under("/admin/v1/", self._administer, OPENAI, ("GET", "POST", "PATCH", "DELETE"))
+        return paths, frozenset({chat, completions, messages, create, self._embeddings, self._verbs.call})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
@@ -351,6 +354,9 @@ class Gateway:
         deferred = background.enabled(self.deferred)
         job = await deferred.cancel(visit.path_rest, visit.principal.key_id or "")
         await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)))
+
+    async def _administer(self, visit: Visit) -> None:
+        await visit_admin(self.admin, visit, self._enter, self._read)
 
     async def _take_scores(self, visit: Visit) -> None:
         self._enter(visit, "admin")

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
 OPENAI, ANTHROPIC, GEMINI = "openai_chat", "anthropic", "gemini"
-RESPONSES = "openai_responses"
+RESPONSES, COMPLETIONS = "openai_responses", "openai_completions"
 _BASES: Mapping[str, tuple[str, ...]] = {
     OPENAI: ("/v1", "", "/openai/v1", "/api/v1"),
     RESPONSES: ("/v1", "", "/openai/v1", "/api/v1"),
@@ -54,9 +54,15 @@ class Paths(Generic[V]):
             else:
                 self._exact[method, base + path] = Found(endpoint, dialect)
 
-    def add_under(self, path: str, endpoint: Callable[[V], Awaitable[None]], dialect: str) -> None:
-        """Serve every POST under a path for which nothing else is found."""
-        self._prefixes.append(("POST", path, Found(endpoint, dialect)))
+    def add_under(
+        self,
+        path: str,
+        endpoint: Callable[[V], Awaitable[None]],
+        dialect: str,
+        methods: Sequence[str] = ("POST",),
+    ) -> None:
+        """Serve what is under a path and nothing else is found for."""
+        self._prefixes += [(method, path, Found(endpoint, dialect)) for method in methods]
 
     def add_root(
         self, path: str, endpoint: Callable[[V], Awaitable[None]], methods: Sequence[str] = ("GET", "HEAD")

@@ -16,7 +16,6 @@ from contextlib import suppress
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import Struct
 
 from turnout.codecs import strict
 from turnout.codecs.base import Body, Dialect, Summary
@@ -39,6 +38,7 @@ from turnout.server.kept import (
     read_document,
 )
 from turnout.server.paths import RESPONSES, Paths
+from turnout.server.verbs import Steps
 from turnout.server.visit import Visit
 from turnout.stores.conversations import Conversations, MemoryConversations
 from turnout.stores.queue import Job
@@ -52,16 +52,6 @@ _STATES = {"queued": "queued", "running": "in_progress", "cancelled": "cancelled
 _write = msgspec.json.Encoder().encode
 
 
-class Doors(Struct, frozen=True):
-    """What a gateway lends to an endpoint that stands in a file of its own."""
-
-    enter: Callable[[Visit, str], None]
-    """Checks who asks, and for what."""
-    body: Callable[[Visit], Awaitable[bytes]]
-    serve: Callable[[Visit, bytes, Body, str], Awaitable[None]]
-    deferred: Callable[[], Deferred | None]
-
-
 class Responses:
     """The endpoints of the responses format at one gateway.
 
@@ -69,8 +59,9 @@ class Responses:
         store: Where conversations are kept; None = they are not.
     """
 
-    def __init__(self, doors: Doors, dialect: Dialect) -> None:
-        self._doors = doors
+    def __init__(self, steps: Steps, deferred: Callable[[], Deferred | None], dialect: Dialect) -> None:
+        self._steps = steps
+        self._deferred = deferred
         self._dialect = dialect
         self.store: Conversations | None = MemoryConversations()
 
@@ -79,18 +70,19 @@ class Responses:
         store = self.store = open_conversations(config)
         return _nothing if store is None else store.close
 
-    def mount(self, paths: Paths[Visit]) -> None:
-        """Serve the format's paths."""
+    def mount(self, paths: Paths[Visit]) -> Callable[[Visit], Awaitable[None]]:
+        """Serve the format's paths; return the endpoint that asks models."""
         paths.add("POST", "/responses", self.create, RESPONSES)
         paths.add("POST", "/responses/", self._cancel, RESPONSES)
         paths.add("GET", "/responses/", self._look, RESPONSES)
         paths.add("DELETE", "/responses/", self._delete, RESPONSES)
+        return self.create
 
     async def create(self, visit: Visit) -> None:
         """Answer a request."""
-        doors = self._doors
-        doors.enter(visit, "chat")
-        raw = await doors.body(visit)
+        steps = self._steps
+        steps.enter(visit, "chat")
+        raw = await steps.body(visit)
         body = self._dialect.parse(raw)
         tree = body.wire.body
         later = tree.get("background") is True and visit.opens is None
@@ -105,7 +97,7 @@ class Responses:
         if store is not None and kept:
             owner, items = _owner(visit), input_items(body.wire.body)
             visit.send = Keeping(visit.send, lambda response: keep(store, owner, Document(response, items)))
-        await doors.serve(visit, raw, body, RESPONSES)
+        await steps.serve(visit, raw, body, RESPONSES)
 
     async def _spelled_out(self, visit: Visit, raw: bytes) -> bytes:
         """Return the request with everything it names by id put in its place."""
@@ -158,7 +150,7 @@ class Responses:
 
     async def _defer(self, visit: Visit, raw: bytes, body: Body, asked: JsonObject) -> None:
         """Make a job of the request, and answer that it is queued."""
-        deferred, store = self._doors.deferred(), self.store
+        deferred, store = self._deferred(), self.store
         if deferred is None or store is None:
             raise UnsupportedParameter(
                 "background is off at this gateway; its operator can set background.path and responses.keep",
@@ -190,7 +182,7 @@ class Responses:
 
     async def _look(self, visit: Visit) -> None:
         """Show an answer, or the items that led to it."""
-        self._doors.enter(visit, "chat")
+        self._steps.enter(visit, "chat")
         answer_id, slash, what = visit.path_rest.partition("/")
         query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
         if slash and what != "input_items":
@@ -207,7 +199,7 @@ class Responses:
         await self._answer(visit, page(document.input, answer_id, query))
 
     async def _delete(self, visit: Visit) -> None:
-        self._doors.enter(visit, "chat")
+        self._steps.enter(visit, "chat")
         answer_id = visit.path_rest
         document = await self._known(visit, answer_id)
         if document.job is not None:
@@ -217,7 +209,7 @@ class Responses:
         await self._answer(visit, {"id": answer_id, "object": "response", "deleted": True})
 
     async def _cancel(self, visit: Visit) -> None:
-        self._doors.enter(visit, "chat")
+        self._steps.enter(visit, "chat")
         answer_id, _, what = visit.path_rest.partition("/")
         if what != "cancel":
             raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
@@ -230,7 +222,7 @@ class Responses:
         await self._answer(visit, document.response)
 
     async def _stop(self, job_id: str, owner: str) -> None:
-        deferred = self._doors.deferred()
+        deferred = self._deferred()
         if deferred is not None:
             with suppress(NotFound):  # it ended long ago, and is kept no longer
                 await deferred.cancel(job_id, owner)
@@ -252,7 +244,7 @@ class Responses:
 
     async def _made(self, document: Document, job_id: str, owner: str) -> Document:
         """Return a background answer as it stands; once it is there it is kept like any other."""
-        deferred, store = self._doors.deferred(), self.store
+        deferred, store = self._deferred(), self.store
         response = document.response
         try:
             job = None if deferred is None else await deferred.get(job_id, owner)
@@ -272,8 +264,7 @@ class Responses:
         return made
 
     async def _answer(self, visit: Visit, tree: object) -> None:
-        request_id = visit.request_id.encode()
-        headers = [JSON_TYPE, (b"x-turnout-request-id", request_id), (b"x-request-id", request_id)]
+        headers = [JSON_TYPE, *self._steps.ids(visit.request_id)]
         await respond(visit.send, 200, headers, _write(tree))
 
 

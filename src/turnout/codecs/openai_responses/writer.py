@@ -180,9 +180,11 @@ class OpenAIResponsesStream:
         return b"".join(out)
 
     def fail(self, error: TurnoutError, summary: Summary) -> bytes:
-        """Return the frames of a failure after commit (WIRE.md 9.4); open items stay open."""
+        """Return the frames of a failure after commit (WIRE.md 9.4); open items stay open.
+
+        A stream that passed through has begun in the upstream's frames: it does not begin again here.
+        """
         out: list[bytes] = []
-        self._begin(out)
         code = _NATIVE_CODES.get(error.row.word, "server_error")
         told: dict[str, Json] = {"code": code, "message": error.message}
         out.append(self._frame("error", {**told, "param": error.param}))
