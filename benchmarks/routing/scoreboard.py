@@ -1,10 +1,11 @@
 """Marks 2 and 3 of the routing issue: `python -m benchmarks.routing.scoreboard`.
 
 Router: `pooled` on static vectors, fitted on the train split and judged there by cross-validation: without
-an edge it abstains and is the best single model of the training items. Reported: the dev split (a hash of the
-prompt, 80 : 20, for RouteLLM's tables, which have none). RouterBench also over five random 70 : 30 splits.
-Pools of more than eight models without costs are the eight best of the train split. In distribution
-throughout: what is learned from and what is reported on come from one source.
+an edge it abstains and is the best single model of the training items. Where costs are known, that is judged
+for each price of money λ by the utility at it, as `turnout fit learned --lambda` does. Reported: the dev
+split (a hash of the prompt, 80 : 20, for RouteLLM's tables, which have none). RouterBench also over five
+random 70 : 30 splits. Pools of more than eight models without costs are the eight best of the train split.
+In distribution throughout: what is learned from and what is reported on come from one source.
 """
 
 import json
@@ -20,14 +21,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 from pyarrow import compute, parquet
 
 from benchmarks.routing.matrices import RESULTS, SHARED
+from turnout.evaluate import baselines
+from turnout.evaluate.baselines import Fold
 from turnout.evaluate.dataset import load_outcomes
 from turnout.evaluate.fit import encoder_of, fit_held_out
 from turnout.evaluate.metrics import generator
 from turnout.evaluate.scoreboard import Options, Split, evaluate, in_domain
-from turnout.evaluate.scoreboard_router import ForecastContender
+from turnout.evaluate.scoreboard_router import ForecastContender, Standing
 from turnout.evaluate.scoreboard_types import Router, Scoreboard
 from turnout.evaluate.simulate_table import Bench, bench
 from turnout.learn.abstain import abstain_reason
@@ -50,27 +54,36 @@ TABLES = {
 }
 
 
-class Told:
-    """What the router said of itself on its last fit."""
+class Pooled(Struct):
+    """The router as it would be fitted for each price of money: judged there whether it may speak."""
 
-    def __init__(self) -> None:
-        self.abstained: str | None = None
-        self.train_s = 0.0
+    card: Router = Router(name="pooled", kind="trainer", strategy="pooled", encoder=ENCODER.id, price=0.0)
+    abstained: str | None = None
+    """At λ = 0, on the last fit."""
+    silent: float = 0.0
+    """Share of the prices of the sweep at which it abstained."""
+    train_s: float = 0.0
 
-    def forecast(self, fold):
-        began = time.monotonic()
-        labels = fold.labels
+    def on(self, fold: Fold) -> Standing:
+        began, labels = time.monotonic(), fold.labels
         model, outside = fit_held_out(PooledLogistic(), labels, 0)
         self.train_s = time.monotonic() - began
-        self.abstained = abstain_reason(np.clip(outside, 0, 1), labels.scores)
-        if self.abstained is not None:
-            return np.tile(np.nanmean(labels.scores, axis=0), (fold.test.n, 1))
-        return model.predict(fold.asked_test).mean
-
-
-def router(told: Told) -> ForecastContender:
-    card = Router(name="pooled", kind="trainer", strategy="pooled", encoder=ENCODER.id, price=0.0)
-    return ForecastContender(card, told.forecast)
+        outside = np.clip(outside, 0, 1)
+        self.abstained = abstain_reason(outside, labels.scores)
+        spoken = model.predict(fold.asked_test).mean
+        means = np.tile(np.nanmean(labels.scores, axis=0), (fold.test.n, 1))
+        quality = spoken if self.abstained is None else means
+        standing = ForecastContender(self.card, lambda _: quality).on(fold)
+        if fold.charges is None:
+            return standing
+        paid = baselines.charges_of(fold.train, fold.train)
+        chosen, reasons = [], []
+        for price in baselines.prices(fold.charges).tolist():
+            reasons.append(abstain_reason(outside, labels.scores, charges=price * paid))
+            known = spoken if reasons[-1] is None else means
+            chosen.append(baselines.choose(known, fold.charges, price))
+        self.silent = float(np.mean([reason is not None for reason in reasons]))
+        return msgspec.structs.replace(standing, sweep=baselines.sweep("pooled", fold.test, chosen))
 
 
 def table(path: str) -> Bench:
@@ -99,7 +112,7 @@ def options(name: str, n_resamples: int = 2000) -> Options:
     return Options(strong=strong, weak=weak, n_resamples=n_resamples)
 
 
-def row(name: str, board: Scoreboard, told: Told, seconds: float) -> dict:
+def row(name: str, board: Scoreboard, told: Pooled, seconds: float) -> dict:
     single = next(d for d in board.differences if d.minus == "best single" and d.of == "quality")
     area = next((two for two in board.two_models if two.name == "pooled"), None)
     interval = msgspec.to_builtins(single.value)
@@ -143,11 +156,11 @@ def seeds(found: Bench, n: int = 5) -> list[dict]:
         split = Split(
             protocol="in_domain", parts=((found.only(~held), found.only(held)),), files={"t": found.sha256}
         )
-        told = Told()
-        board = evaluate(split, router(told), ENCODER, options("RouterBench", 200))
+        told = Pooled()
+        board = evaluate(split, told, ENCODER, options("RouterBench", 200))
         mark = routerbench(board)
         share = mark["cost_at_95_usd"]["share"]
-        made.append({"seed": seed, **mark["aiq_range"], "cost_share": share, "abstained": told.abstained})
+        made.append({"seed": seed, **mark["aiq_range"], "cost_share": share, "silent": told.silent})
         print("seed", seed, made[-1], file=sys.stderr)
     return made
 
@@ -164,9 +177,9 @@ def main(names: Sequence[str]) -> None:
     }
     for name in names or TABLES:
         at = time.monotonic()
-        items, told = table(TABLES[name]), Told()
+        items, told = table(TABLES[name]), Pooled()
         split = in_domain(items, {name: items.sha256})
-        board = evaluate(split, router(told), ENCODER, options(name))
+        board = evaluate(split, told, ENCODER, options(name))
         found["tables"].append(row(name, board, told, time.monotonic() - at))
         print(json.dumps(found["tables"][-1]), file=sys.stderr)
         if name == "RouterBench":
@@ -218,7 +231,7 @@ def markdown(found: dict) -> str:
 
 
 def _routerbench(mark: dict) -> list[str]:
-    names = [name for name in mark["splits_70_30"][0] if name not in {"seed", "cost_share", "abstained"}]
+    names = [name for name in mark["splits_70_30"][0] if name not in {"seed", "cost_share", "silent"}]
     share = mark["cost_at_95_usd"]["share"]
     lines = [
         "## RouterBench",
@@ -238,17 +251,21 @@ def _routerbench(mark: dict) -> list[str]:
         f"Cost at 95 % of {RB_STRONG}'s score over the random mixture's: {share or math.nan:.2f} on dev, "
         f"{np.mean(shares):.2f} on average over the five splits (the mark: at most 0.50)."
     )
-    silent = [str(each["seed"]) for each in mark["splits_70_30"] if each["abstained"]]
-    told = f"It abstained on split {', '.join(silent)}: as good as the single models there." if silent else ""
+    silent = ", ".join(f"{each['silent']:.0%}" for each in mark["splits_70_30"])
+    told = f"Share of the prices of money at which it abstained, split by split: {silent}."
     rivals = {name: mark["aiq_range"][name] for name in ("kNN-20", "kNN-100", "k-means-64", "logistic")}
     best = max(rivals, key=rivals.__getitem__)
     d, mix = mark["minus"][best], mark["minus"]["random mix (hull of single models)"]
     verdict = "met" if d["mean"] >= 0 else "not met" if d["high"] < 0 else "not met, no difference shown"
+    means = {name: np.mean([each[name] for each in mark["splits_70_30"]]) for name in ("pooled", *rivals)}
+    first = max(rivals, key=means.__getitem__)
+    over = "met" if means["pooled"] >= means[first] else "not met"
     marks = (
-        f"Mark 2: at least the best baseline ({best}): {verdict}. Above the random mixture with an interval "
-        f"without 0: {'met' if mix['low'] > 0 else 'not met'}."
+        f"Mark 2, at least the best baseline: {over} on the mean of the five splits (best: {first}); on dev "
+        f"(best: {best}) {verdict}. Above the random mixture with an interval without 0: "
+        f"{'met' if mix['low'] > 0 else 'not met'}."
     )
-    lines += ["", cost, *(["", told] if told else []), "", marks]
+    lines += ["", cost, "", told, "", marks]
     return lines
 
 

@@ -96,6 +96,73 @@ def test_comparisons_are_weighed(tmp_path):
     assert card.settings["embedding"] == 10.0
 
 
+FIXED = [part for name in ("embedding", "regions", "measures") for part in ("--set", f"{name}=10")]
+
+
+def fitted(folder, *options, table=None):
+    out = folder / "a.npz"
+    made = run("--data", write(folder, table or rows()), "--out", out, *FIXED, *options)
+    assert made.exit_code == 0, made.output
+    return decode(out.read_bytes(), out.with_suffix(".json").read_bytes(), now=datetime.now(UTC)).card
+
+
+def votes(wrong=False):
+    """Fifty users on new prompts; they like good answers, or the reverse."""
+    return [
+        {"prompt": f"{text} anew {i}", "model": model, "up": (m == good) != wrong, "user": f"u{i % 50}"}
+        for i in range(100)
+        for text, good in TOPICS.values()
+        for m, model in enumerate(("acme/large", "beta/small"))
+    ]
+
+
+def test_votes_that_are_wrong_get_no_weight(tmp_path):
+    weights = {}
+    for name in ("right", "wrong"):
+        file = write(tmp_path, votes(wrong=name == "wrong"), f"{name}.jsonl")
+        weights |= fitted(tmp_path, "--votes", file, table=rows(60)).source_weights
+    assert weights["right.jsonl"] > 0 == weights["wrong.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("vote", "problem"),
+    [
+        ({"prompt": "p", "model": "acme/large", "up": 2}, "row 1: .*<= 1.0"),
+        ({"prompt": "p", "model": "acme/large"}, "row 1: .*missing required field `up`"),
+        (
+            {"prompt": "p", "model": "other", "up": 1},
+            "no vote on a model of the pool .acme/large, beta/small",
+        ),
+    ],
+)
+def test_votes_that_cannot_be_used_are_refused(tmp_path, vote, problem):
+    with pytest.raises(ConfigError, match=problem):
+        fitted(tmp_path, "--votes", write(tmp_path, [vote], "v.jsonl"))
+
+
+def test_the_card_compares_with_knn_and_knows_the_area_where_costs_are_known(tmp_path):
+    assert fitted(tmp_path).metrics.aiq is None
+    costs = {"acme/large": 0.002, "beta/small": 0.001}
+    found = fitted(tmp_path, table=[{**row, "cost_usd": costs[row["model"]]} for row in rows()]).metrics
+    assert 0.6 < found.aiq < 1
+    low, high = found.vs_knn
+    assert low <= 0 <= high
+
+
+def test_whether_to_abstain_is_judged_at_the_price_of_money(tmp_path):
+    dear = [{**row, "cost_usd": {"acme/large": 1.0}.get(row["model"], 0.01)} for row in rows()]
+    assert (fitted(tmp_path, table=dear).abstain_reason, fitted(tmp_path, table=dear).judged_at) == (
+        None,
+        0.0,
+    )
+    card = fitted(tmp_path, "--lambda", 10, table=dear)
+    # Nobody leaves the cheap model at this price, and 120 prompts cannot show that nobody would.
+    assert card.judged_at == 10.0
+    assert "lower 95 % end of the difference is -0.025" in card.abstain_reason
+    with pytest.raises(ConfigError, match="lambda: the tables do not say what answers"):
+        fitted(tmp_path, "--lambda", 10)
+
+
 PRICED = {"cost_usd": 1, "response": "r"}
 NAMELESS = [{"prompt_id": f"{i}", "model": f"{i % 2}", "score": i % 3 / 2} for i in range(9)]
 

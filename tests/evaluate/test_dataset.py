@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from turnout.errors import ConfigError
+from turnout.evaluate.copies import overlap_key
 from turnout.evaluate.dataset import (
     Outcome,
     Preference,
     load_outcomes,
     load_preferences,
-    overlap_key,
     prompt_id,
     shared_prompts,
 )
@@ -163,6 +163,19 @@ def test_what_weakens_a_result_is_a_warning(tmp_path):
         "2 judges in one table (large, small): never average over them",
         "prompts with near-copies in another split (first 100 letters and digits): 1, the first at row 41",
     )
+
+
+def test_a_beginning_that_many_prompts_share_is_a_template_and_no_copy(tmp_path):
+    begin = "Answer the following question with one letter only, and explain nothing at all: " * 2
+    tables = []
+    for name, questions in (("train", range(12)), ("test", range(11, 23))):
+        rows = [
+            {"prompt": f"{begin} {n}", "model": model, "score": n % 2}
+            for n in questions
+            for model in ("large", "small")
+        ]
+        tables.append(load_outcomes(jsonl(tmp_path, rows, f"{name}.jsonl")))
+    assert shared_prompts(*tables) == (prompt_id(f"{begin} 11"),)
 
 
 def test_prompts_to_leave_out_of_training_include_near_copies(tmp_path):

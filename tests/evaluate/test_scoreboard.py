@@ -9,17 +9,11 @@ import pytest
 from tests.evaluate.synthetic import MODELS, SOLVED, rows, write
 from turnout.errors import ConfigError
 from turnout.evaluate import scoreboard_measure as measure
+from turnout.evaluate.copies import copy_keys
 from turnout.evaluate.dataset import load_outcomes
 from turnout.evaluate.metrics import apgr, generator, hull, paired_bootstrap, pgr_curve
 from turnout.evaluate.report import to_html, to_json, to_pngs
-from turnout.evaluate.scoreboard import (
-    Options,
-    copy_keys,
-    evaluate,
-    in_domain,
-    leave_one_domain_out,
-    train_file,
-)
+from turnout.evaluate.scoreboard import Options, evaluate, in_domain, leave_one_domain_out, train_file
 from turnout.evaluate.scoreboard_router import from_baseline, from_trainer
 from turnout.evaluate.simulate_table import bench, read_rates
 from turnout.learn.features import HashEmbedder

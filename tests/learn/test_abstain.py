@@ -113,6 +113,12 @@ def test_each_reason_has_its_words(changes, reason):
     assert Edge(**{**base, **changes}).reason == reason
 
 
+def test_a_router_that_never_left_the_best_model_is_not_thereby_certain():
+    scores = np.tile([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], (100, 1))
+    predicted = np.tile([[0.9, 0.1]], (300, 1))
+    assert edge(predicted, scores).difference == Range(0.0, -0.01, 0.01)
+
+
 @pytest.mark.parametrize(
     ("predicted", "scores", "problem"),
     [

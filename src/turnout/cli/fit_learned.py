@@ -1,5 +1,6 @@
 """`turnout fit learned`: from outcome tables to a router. Floor 7."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,9 +33,12 @@ class Report(Struct, frozen=True, kw_only=True):
     encode_s: float
     gap_auc: float | None
     apgr: float | None
+    aiq: float | None
     quality: float | None
     best_single: float | None
     vs_best_single: tuple[float, float] | None
+    vs_knn: tuple[float, float] | None
+    source_weights: Mapping[str, float]
     leave_domain_out: float | None
     worst_domain: str | None
     worst_domain_gain: float | None
@@ -62,6 +66,15 @@ class Report(Struct, frozen=True, kw_only=True):
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the method.")
 @click.option("--pairs", type=FILE, help="Comparisons of the same models, weighed on held-out outcomes.")
+@click.option("--votes", type=FILE, help="Thumbs on answers: prompt, model, up, user; weighed likewise.")
+@click.option(
+    "--lambda",
+    "price",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Quality that one USD is worth in the route: whether to abstain is judged at it.",
+)
 @click.option("--split", "splits", multiple=True, help="Only rows of this split; may be repeated.")
 @click.option(
     "--exclude-overlap",
@@ -84,6 +97,8 @@ def learned(  # noqa: PLR0913  one parameter an option
     kind: str,
     settings: tuple[str, ...],
     pairs: Path | None,
+    votes: Path | None,
+    price: float,
     splits: tuple[str, ...],
     excluding: tuple[Path, ...],
     seed: int,
@@ -108,6 +123,8 @@ def learned(  # noqa: PLR0913  one parameter an option
         kind=kind,
         settings=_settings(settings),
         pairs=pairs,
+        votes=votes,
+        price=price,
         split=splits or None,
         excluding=excluding,
         seed=seed,
@@ -157,9 +174,12 @@ def _report(fitted: "Fitted", out: Path, card_path: Path, npz: bytes) -> Report:
         encode_s=round(fitted.encode_s, 3),
         gap_auc=metrics.gap_auc,
         apgr=metrics.apgr,
+        aiq=metrics.aiq,
         quality=metrics.quality,
         best_single=metrics.best_single,
         vs_best_single=metrics.vs_best_single,
+        vs_knn=metrics.vs_knn,
+        source_weights=card.source_weights,
         leave_domain_out=metrics.leave_domain_out,
         worst_domain=metrics.worst_domain,
         worst_domain_gain=metrics.worst_domain_gain,
@@ -180,15 +200,25 @@ def _print(report: Report) -> None:
     if report.excluded_overlap:
         click.echo(f"left out       {report.excluded_overlap} prompts that a table to report on has too")
     click.echo(f"held out       quality {report.quality:.4f}, best single model {report.best_single:.4f}")
-    if report.vs_best_single is not None:
-        low, high = report.vs_best_single
-        click.echo(f"difference     95 % between {low:+.4f} and {high:+.4f}")
-    if report.gap_auc is not None:
-        click.echo(f"gap-AUC        {report.gap_auc:.3f}")
-    if report.apgr is not None:
-        click.echo(f"APGR           {report.apgr:.3f} (in-distribution, held out)")
-    if report.leave_domain_out is not None:
-        click.echo(f"new domain     {report.leave_domain_out:+.4f} against the best single model")
+    for name, words in _figures(report):
+        click.echo(f"{name:14} {words}")
     click.echo(f"written        {report.artifact}, {report.card}; expires {report.expires}")
     if report.abstain_reason is not None:
         click.echo(f"abstains       {report.abstain_reason}")
+
+
+def _figures(report: Report) -> Iterator[tuple[str, str]]:
+    """Return what was measured, as far as it was."""
+    for name, interval in (("difference", report.vs_best_single), ("against kNN", report.vs_knn)):
+        if interval is not None:
+            yield name, f"95 % between {interval[0]:+.4f} and {interval[1]:+.4f}"
+    for source, weight in report.source_weights.items():
+        yield "weight", f"{weight:g} of {source}"
+    if report.gap_auc is not None:
+        yield "gap-AUC", f"{report.gap_auc:.3f}"
+    if report.apgr is not None:
+        yield "APGR", f"{report.apgr:.3f} (in-distribution, held out)"
+    if report.aiq is not None:
+        yield "AIQ", f"{report.aiq:.3f} over the costs of the single models (in-distribution, held out)"
+    if report.leave_domain_out is not None:
+        yield "new domain", f"{report.leave_domain_out:+.4f} against the best single model"

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from turnout.errors import ConfigError
 from turnout.evaluate import published
 from turnout.evaluate.cells import read_cells
+from turnout.evaluate.copies import copy_keys, shared
 from turnout.types.json import Json
 
 NANO = 1_000_000_000
@@ -119,11 +120,6 @@ def prompt_id(prompt: str) -> str:
     return hashlib.sha256(" ".join(prompt.lower().split()).encode()).hexdigest()[:16]
 
 
-def overlap_key(prompt: str) -> str:
-    """Return what near-copies of a prompt share: the first 100 letters and digits."""
-    return "".join(filter(str.isalnum, prompt.lower()))[:100]
-
-
 def load_outcomes(path: Path, *, fewest_models: int = 2) -> OutcomeTable:
     """Read and check a table of outcomes.
 
@@ -162,12 +158,8 @@ def load_preferences(path: Path) -> PreferenceTable:
 def shared_prompts(train: OutcomeTable, test: OutcomeTable) -> tuple[str, ...]:
     """Return the prompt ids of `train` that are also in `test`, near-copies included: leave them out."""
     ids = {row.prompt_id for row in test.rows}
-    keys = {key for row in test.rows if (key := overlap_key(row.prompt))}
-    return tuple(
-        sorted(
-            {row.prompt_id for row in train.rows if row.prompt_id in ids or overlap_key(row.prompt) in keys}
-        )
-    )
+    near = shared((row.prompt for row in train.rows), (row.prompt for row in test.rows))
+    return tuple(sorted({row.prompt_id for row in train.rows if row.prompt_id in ids or row.prompt in near}))
 
 
 def _refuse(path: Path, problems: Sequence[str]) -> None:
@@ -321,8 +313,7 @@ def _near_copies(rows: Iterable[Outcome]) -> Iterator[str]:
     splits: defaultdict[str, set[str]] = defaultdict(set)
     where: dict[str, int] = {}
     prompts = {row.prompt_id: row for row in rows if row.prompt}
-    for row in prompts.values():
-        key = overlap_key(row.prompt)
+    for key, row in zip(copy_keys([row.prompt for row in prompts.values()]), prompts.values(), strict=True):
         splits[key].add(row.split)
         where.setdefault(key, row.row)
     copied = [key for key, homes in splits.items() if len(homes) > 1]

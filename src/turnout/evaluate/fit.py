@@ -6,7 +6,6 @@
    not speak (ROUTING.md 1.2).
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,18 +18,16 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from turnout.errors import ConfigError
-from turnout.evaluate.dataset import OutcomeTable, load_preferences
+from turnout.evaluate import fit_card, fit_sources
+from turnout.evaluate.dataset import OutcomeTable
 from turnout.evaluate.fit_tables import Source, read_sources
-from turnout.evaluate.metrics import apgr, brier, ece, pgr_curve
 from turnout.evaluate.queries import Grid, grid, queries
 from turnout.learn.abstain import Edge, edge
-from turnout.learn.artifact import Artifact, Card, CardDomain, CardEncoder, CardModel, Located, Metrics
+from turnout.learn.artifact import Artifact, Card, CardDomain, CardEncoder, Located
 from turnout.learn.base import Encoder, Floats, Labels, Pairs, QualityModel, Queries, Trainer
 from turnout.learn.cells import Cells, find_cells
+from turnout.learn.knn import Knn
 from turnout.learn.links import COMPARES, fit_linked
-from turnout.learn.outcomes import Lengths, fit_lengths
-from turnout.learn.sources import FEWEST_GOLD, choose_weights, pool
-from turnout.learn.sources import Source as Weighed
 from turnout.registry import load
 from turnout.signals.canonical.wrappers import EDITION
 from turnout.types.json import Json
@@ -39,11 +36,6 @@ N_FOLDS: Final = 5
 VALID_DAYS: Final = 90
 OOD_SHARE: Final = 0.01
 """Of training prompts that count as unlike the others."""
-FEWEST_IN_DOMAIN: Final = 20
-FEWEST_LENGTHS: Final = 20
-"""Answers with a number of tokens that each model needs for lengths to be learned."""
-MOST_LENGTHS: Final = 3_000
-"""Prompts that lengths are learned from; more do not change them."""
 
 
 @runtime_checkable
@@ -64,10 +56,13 @@ class Setting(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Json] = {}
     """Of the trainer."""
     pairs: Path | None = None
+    votes: Path | None = None
     split: tuple[str, ...] | None = None
     excluding: tuple[Path, ...] = ()
     seed: int = 0
     valid_days: int = VALID_DAYS
+    price: float = 0.0
+    """Quality that one USD is worth, as in the route: whether to abstain is judged by utility at it."""
     leave_domain_out: bool = True
 
 
@@ -107,7 +102,7 @@ def fit_artifact(setting: Setting, *, now: datetime, version: str, tell: Callabl
     )
     encode_s = time.perf_counter() - began
     tell(f"encoded {labels.queries.n} prompts with {encoder.id} in {encode_s:.1f} s")
-    labels, weights = _with_pairs(labels, setting, encoder, trainer)
+    labels, weights = _with_others(labels, setting, encoder, trainer)
     began = time.perf_counter()
     n = len(found.items)
     try:
@@ -116,8 +111,10 @@ def fit_artifact(setting: Setting, *, now: datetime, version: str, tell: Callabl
         raise ConfigError((f"{', '.join(map(str, setting.data))}: {error}",)) from error
     train_s = time.perf_counter() - began
     tell(f"fitted {setting.kind} on {n} prompts and {len(found.models)} models in {train_s:.2f} s")
-    judged = _judged(found, outside[:n])
-    metrics = _metrics(found, outside[:n], judged)
+    table = _one_table(sources)
+    costs = fit_card.mean_costs(table, found)
+    judged = fit_card.judge(found, outside[:n], setting.price, costs)
+    metrics = fit_card.metrics(found, outside[:n], _rival(setting.kind, labels, n, setting.seed), costs)
     if setting.leave_domain_out and (folds := _domain_folds(found)) is not None:
         tell("asking what a new domain would get")
         metrics = msgspec.structs.replace(
@@ -130,17 +127,18 @@ def fit_artifact(setting: Setting, *, now: datetime, version: str, tell: Callabl
         turnout_version=version,
         encoder=CardEncoder(name=setting.encoder, id=encoder.id, dimensions=encoder.dimensions),
         canonicaliser=str(EDITION),
-        models=_models(found),
+        models=fit_card.card_models(found),
         data=tuple(source.data for source in sources),
         settings=dict(trainer.settings()),
         seed=setting.seed,
         source_weights=weights,
         metrics=metrics,
+        judged_at=setting.price,
         abstain_reason=judged.reason,
     )
     warnings = tuple(f"{s.path}: {warning}" for s in sources for warning in s.warnings)
     artifact = _placed(card, model, labels.queries, setting.seed)
-    lengths = _lengths(_one_table(sources), found, labels.queries)
+    lengths = fit_card.lengths(table, found, labels.queries)
     artifact = msgspec.structs.replace(artifact, lengths=lengths)
     return Fitted(artifact=artifact, edge=judged, train_s=train_s, encode_s=encode_s, warnings=warnings)
 
@@ -187,25 +185,6 @@ def _fitted(trainer: Trainer, labels: Labels, seed: int) -> QualityModel:
     return fit_linked(trainer, labels, seed).model
 
 
-def _lengths(table: OutcomeTable, found: Grid, asked: Queries) -> Lengths | None:
-    """Return what the tables say about output tokens; None where a model has too few."""
-    rows = tuple(
-        msgspec.structs.replace(
-            row, score=math.nan if row.output_tokens is None else float(row.output_tokens)
-        )
-        for row in table.rows
-    )
-    tokens = grid(msgspec.structs.replace(table, rows=rows)).scores
-    if ((~np.isnan(tokens)).sum(axis=0) < FEWEST_LENGTHS).any():
-        return None
-    kept = np.arange(0, len(tokens), max(1, len(tokens) // MOST_LENGTHS))
-    some = Queries(asked.embeddings[kept], asked.measures[kept])
-    try:
-        return fit_lengths(found.models, some, tokens[kept])
-    except ValueError:
-        return None  # what was kept lacks a model
-
-
 def _only(labels: Labels, rows: NDArray[np.bool_]) -> Labels:
     pairs = labels.pairs
     if pairs is not None:
@@ -234,92 +213,32 @@ def _one_table(sources: Sequence[Source]) -> OutcomeTable:
     return OutcomeTable(rows=rows, sha256="", warnings=())
 
 
-def _with_pairs(
+def _with_others(
     labels: Labels, setting: Setting, encoder: Encoder, trainer: Trainer
 ) -> tuple[Labels, Mapping[str, float]]:
-    """Return the labels with the comparisons at the weight that held-out outcomes give them."""
-    if setting.pairs is None:
-        return labels, {}
-    table = load_preferences(setting.pairs)
-    column = {model: at for at, model in enumerate(labels.models)}
-    rows = [row for row in table.rows if row.model_a in column and row.model_b in column and row.prompt]
-    if not rows:
-        raise ConfigError((f"{setting.pairs}: no comparison of two models of the pool, with its prompt",))
-    prompts = {row.prompt_id: row.prompt for row in rows}
-    place = {name: at for at, name in enumerate(prompts)}
-    pairs = Pairs(
-        np.array([place[row.prompt_id] for row in rows]),
-        np.array([column[row.model_a] for row in rows]),
-        np.array([column[row.model_b] for row in rows]),
-        np.array([{"a": 1.0, "b": 0.0, "tie": 0.5}[row.winner] for row in rows]),
-        np.array([row.weight for row in rows]),
-    )
-    asked = queries(list(prompts.values()), encoder)
-    nothing = np.full((asked.n, len(labels.models)), np.nan)
-    name = setting.pairs.name
-    source = Weighed(
-        name=name, labels=Labels(models=labels.models, queries=asked, scores=nothing, pairs=pairs)
-    )
-    if labels.queries.n < FEWEST_GOLD:
-        return pool(labels, [(source, 1.0)]), {name: 1.0}
-    weighing = choose_weights(
-        lambda part: _fitted(trainer, part, setting.seed), labels, [source], setting.seed
-    )
-    weight = weighing.weights[name]
-    return (pool(labels, [(source, weight)]) if weight > 0 else labels), weighing.weights
+    """Return the labels with comparisons and votes at the weights that held-out outcomes give them."""
+
+    def fit(part: Labels) -> QualityModel:
+        return _fitted(trainer, part, setting.seed)
+
+    sources = []
+    if setting.pairs is not None:
+        sources.append(fit_sources.comparisons(setting.pairs, labels.models, encoder))
+    if setting.votes is not None:
+        sources.append(fit_sources.votes(setting.votes, labels, encoder, fit))
+    return fit_sources.weighed(labels, sources, fit, setting.seed)
 
 
-def _judged(found: Grid, outside: Floats) -> Edge:
-    groups = {name: at for at, name in enumerate(dict.fromkeys(item.group for item in found.items))}
-    return edge(
-        np.clip(outside, 0.0, 1.0),
-        found.scores,
-        groups=np.array([groups[item.group] for item in found.items], dtype=np.intp),
-    )
-
-
-def _metrics(found: Grid, outside: Floats, judged: Edge) -> Metrics:
-    known = ~np.isnan(found.scores)
-    complete = known.all(axis=1)
-    area: float | None = None
-    if len(found.models) == 2:
-        strong = int(np.nanmean(found.scores, axis=0).argmax())
-        gap = (outside[:, strong] - outside[:, 1 - strong])[complete]
-        pair = found.scores[complete]
-        if pair[:, strong].mean() > pair[:, 1 - strong].mean():
-            area = apgr(pgr_curve(gap, pair[:, strong], pair[:, 1 - strong]))
-    best = float(np.nanmean(found.scores[:, judged.best]))
-    domains = _domain_gains(found, outside, judged.best)
-    worst = min(domains, key=lambda name: domains[name]) if domains else None
-    return Metrics(
-        gap_auc=None if judged.gap_auc is None else judged.gap_auc.mean,
-        brier=brier(outside[known], found.scores[known]),
-        ece=ece(outside[known], found.scores[known]),
-        apgr=area,
-        quality=best + judged.difference.mean,
-        best_single=best,
-        vs_best_single=_finite(judged.difference.low, judged.difference.high),
-        domains=domains,
-        worst_domain=worst,
-        worst_domain_gain=None if worst is None else domains[worst],
-    )
-
-
-def _finite(low: float, high: float) -> tuple[float, float] | None:
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
-
-
-def _domain_gains(found: Grid, outside: Floats, best: int) -> dict[str, float]:
-    """Return what following the predictions gains on the best single model, by domain."""
-    rows = np.arange(len(found.items))
-    gain = found.scores[rows, outside.argmax(axis=1)] - found.scores[:, best]
-    places = np.array([item.domain or item.dataset for item in found.items])
-    gains: dict[str, float] = {}
-    for name in np.unique(places):
-        own = gain[(places == name) & ~np.isnan(gain)]
-        if own.size >= FEWEST_IN_DOMAIN:
-            gains[str(name) or "all"] = round(float(own.mean()), 6)
-    return gains
+def _rival(kind: str, labels: Labels, n: int, seed: int) -> Floats | None:
+    """Return what kNN-100 predicts of the first rows by folds; None where it is the method, or cannot."""
+    if kind == "knn":
+        return None
+    random = np.random.Generator(np.random.PCG64(seed))
+    own = _only(labels, np.arange(labels.queries.n) < n)
+    try:
+        return held_out(Knn(), own, random.permutation(n) % N_FOLDS, seed)
+    except ValueError:
+        return None  # no vectors, or a fold without labels
 
 
 def _domain_folds(found: Grid) -> NDArray[np.int64] | None:
@@ -347,23 +266,6 @@ def _new_domain(
     except ValueError:
         return None  # some model was evaluated in one domain only
     return edge(np.clip(outside, 0.0, 1.0), found.scores).difference.mean
-
-
-def _models(found: Grid) -> tuple[CardModel, ...]:
-    made = []
-    places = np.array([item.domain or item.dataset for item in found.items])
-    for m, name in enumerate(found.models):
-        known = ~np.isnan(found.scores[:, m])
-        scores = found.scores[known, m]
-        surfaces = {
-            str(place): float(scores[places[known] == place].mean())
-            for place in np.unique(places[known])
-            if place and (places[known] == place).sum() >= FEWEST_IN_DOMAIN
-        }
-        made.append(
-            CardModel(id=name, n_labels=int(known.sum()), mean=float(scores.mean()), surfaces=surfaces)
-        )
-    return tuple(made)
 
 
 def _placed(card: Card, model: QualityModel, asked: Queries, seed: int) -> Artifact:

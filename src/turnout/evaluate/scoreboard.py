@@ -13,7 +13,6 @@ Theory of operation.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from turnout.errors import ConfigError
 from turnout.evaluate import baselines, scoreboard_rows
 from turnout.evaluate.baselines import Fold, Run
-from turnout.evaluate.dataset import overlap_key
+from turnout.evaluate.copies import copy_keys
 from turnout.evaluate.metrics import N_RESAMPLES, Floats
 from turnout.evaluate.queries import queries
 from turnout.evaluate.scoreboard_evidence import Evidence
@@ -37,8 +36,6 @@ from turnout.learn.cells import find_cells
 N_CLUSTERS = 8
 HELD_OUT = 20
 """Per cent of the prompts of a table without splits."""
-MOST_COPIES = 10
-"""Prompts that begin alike; where more do, the beginning is a template and says nothing."""
 FEWEST = 20
 """Items of a domain that is reported on, or left out, by itself."""
 
@@ -91,16 +88,6 @@ def in_domain(bench: Bench, files: Mapping[str, str]) -> Split:
 def _hashed(prompt: str) -> int:
     """Return 0 to 99."""
     return int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16) % 100
-
-
-def copy_keys(prompts: Sequence[str]) -> list[str]:
-    """Return what near-copies share: the first 100 letters and digits, or all where that is a template."""
-    heads = [overlap_key(prompt) for prompt in prompts]
-    common = Counter(head for head, _ in set(zip(heads, prompts, strict=True)))
-    return [
-        head if common[head] <= MOST_COPIES else "".join(filter(str.isalnum, prompt.lower()))
-        for head, prompt in zip(heads, prompts, strict=True)
-    ]
 
 
 def _near(bench: Bench, train: NDArray[np.bool_]) -> NDArray[np.bool_]:

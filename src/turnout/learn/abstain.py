@@ -5,7 +5,9 @@
    on. At most 0.55 is no edge; neither is more that may be chance, its lower 95 % end being at most 0.5: on a
    few hundred differing queries, one in ten routers without any knowledge reaches 0.55.
 2. *Non-inferiority*: the mean utility of following the predictions minus that of the best single model. Its
-   lower 95 % end below -0.01 means that routing may well lose what one model alone would keep.
+   lower 95 % end below -0.01 means that routing may well lose what one model alone would keep. A router that
+   hardly ever left the best model has shown next to nothing, not certainty: its interval is at least 3 / n
+   wide to either side (the rule of three for what was not seen in n queries).
 3. Predictions have to come from models that never saw the query's labels (cross-validation). Intervals treat
    a group of queries as one observation, and a query's share in several pairs as one: no resampling, no seed.
 
@@ -28,6 +30,8 @@ MARGIN = 0.01
 """Utility that a router may lose against the best single model and still count as not worse."""
 Z_95 = 1.96
 """Both ends of a 95 % interval of the normal."""
+UNSEEN = 3.0
+"""Events that may be expected, at 95 %, where none was seen."""
 FEWEST = 30
 """Queries below which an interval of this kind means nothing."""
 
@@ -112,19 +116,19 @@ def edge(
         n=int(known.sum()),
         best=best,
         gap_auc=_pooled_auc(predicted, scores, belongs),
-        difference=_mean(difference[known], belongs[known]),
+        difference=mean_range(difference[known], belongs[known]),
     )
 
 
-def _mean(values: Floats, groups: Indices) -> Range:
-    """Return the mean with its interval; queries of one group count as one observation."""
+def mean_range(values: Floats, groups: Indices) -> Range:
+    """Return a mean of differences with its interval; queries of one group count as one observation."""
     if values.size == 0:
         return Range(0.0, -math.inf, math.inf)
     mean = float(values.mean())
     _, group = np.unique(groups, return_inverse=True)
     sums = np.bincount(group, weights=values - mean)
     few = sums.size / max(sums.size - 1, 1)
-    half = Z_95 * math.sqrt(few * float(sums @ sums)) / values.size
+    half = max(Z_95 * math.sqrt(few * float(sums @ sums)) / values.size, UNSEEN / sums.size)
     return Range(mean, mean - half, mean + half)
 
 

@@ -138,6 +138,8 @@ class Card(Struct, frozen=True, kw_only=True):
     source_weights: Mapping[str, float] = {}
     metrics: Metrics = Metrics()
     domain: CardDomain = CardDomain()
+    judged_at: Annotated[float, Meta(ge=0)] = 0.0
+    """Quality that one USD was worth when it was judged whether to abstain; 0: quality alone."""
     abstain_reason: str | None = None
     """Set: it never speaks, and this is why. The means of the models take its place."""
     npz_sha256: str = ""
