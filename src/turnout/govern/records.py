@@ -82,12 +82,14 @@ async def change(
     await office.may_write(actor, kind, action, name)
     old = await office.load(actor, kind, name, action)
     await _only(office, actor, kind, fields, CHANGES[kind], action)
-    tree: JsonObject = msgspec.json.decode(old.body)
-    body = read_body(kind, {**tree, **fields})
-    if isinstance(body, Key):
-        await _still_theirs(office, actor, body, action)
-    await check(office, actor, body, old.organisation, action)
-    new = msgspec.structs.replace(old, body=encode(body), version=old.version if version is None else version)
+    tree: JsonObject = {**msgspec.json.decode(old.body), **fields}
+    if kind == "credential":
+        if not isinstance(fields.get("disabled"), bool):
+            raise InvalidRequest("credential: disabled is true or false", code="invalid_field")
+        body = encode(tree)
+    else:
+        body = await _checked(office, actor, read_body(kind, tree), old.organisation, action)
+    new = msgspec.structs.replace(old, body=body, version=old.version if version is None else version)
     facts: dict[str, Json] = {"fields": sorted(fields)}
     act = office.act(actor, action, new, old, facts)
     (written,) = await office.write([Change(document=new)], act, version)
@@ -181,6 +183,14 @@ async def check(office: Office, actor: Actor, body: Body, organisation: str | No
         await _check_key(office, actor, body, action)
     elif isinstance(body, BudgetConfig | QuotaConfig):
         await _check_limit(office, actor, body, organisation, action)
+
+
+async def _checked(office: Office, actor: Actor, body: Body, organisation: str | None, action: str) -> bytes:
+    """Return what a document holds from now on, once it may be so."""
+    if isinstance(body, Key):
+        await _still_theirs(office, actor, body, action)
+    await check(office, actor, body, organisation, action)
+    return encode(body)
 
 
 async def _still_theirs(office: Office, actor: Actor, key: Key, action: str) -> None:
