@@ -91,7 +91,7 @@ def tail(  # noqa: PLR0913 (a command has as many as it has options)
     from turnout.stores.base import Query, as_json
 
     query = Query(model=model, route=route, error=error, limit=count)
-    with _opened(db) as rows:
+    with opened(db) as rows:
         if not machine:
             click.echo(HEADLINE)
         for record in _latest_then_new(rows, query, follows=follows):
@@ -145,7 +145,7 @@ def show(request_id: str | None, db: Path, *, machine: bool) -> None:
     from turnout.cli.journal_story import tell
     from turnout.stores.base import Query, as_json
 
-    with _opened(db) as rows:
+    with opened(db) as rows:
         if request_id is None:
             latest = rows.query(Query(limit=1)).entries
             record = latest[0].record if latest else None
@@ -193,7 +193,7 @@ def export(
 
     if str(out) == "-" and form == "parquet":
         raise JournalError("parquet cannot be written to the standard output; name a file")
-    with _opened(db) as rows:
+    with opened(db) as rows:
         try:
             n = export_records(rows, Query(since=since, until=until), form, out)
         except OSError as failure:
@@ -211,7 +211,7 @@ def check(db: Path) -> None:
     from turnout.stores.spool.segments import survey
     from turnout.stores.sqlite import spool_beside
 
-    with _opened(db, adopts=False) as rows:
+    with opened(db, adopts=False) as rows:
         # The spool first: what the gateway carries over meanwhile is then found in the rows.
         spool = survey(spool_beside(db))
         ids, foreign = _ids(spool.payloads)
@@ -242,7 +242,7 @@ def _ids(payloads: tuple[bytes, ...]) -> tuple[list[str], int]:
 
 
 @contextmanager
-def _opened(db: Path, *, adopts: bool = True) -> Iterator["SqliteRows"]:
+def opened(db: Path, *, adopts: bool = True) -> Iterator["SqliteRows"]:
     """Open a journal that is there; failures become one line."""
     from turnout.stores.spool.segments import adopt
     from turnout.stores.sqlite import SqliteRows, spool_beside

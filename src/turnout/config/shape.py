@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
+from turnout.config.admin import AdminConfig
 from turnout.config.desk import DeskConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.config.responses import ResponsesConfig
@@ -36,7 +37,7 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
     default_route: str | None = None
-    role: Literal["call", "admin"] = "call"
+    role: Literal["call", "viewer", "operator", "admin", "owner", "scrape"] = "call"
     """`admin` may also change what the gateway knows, such as benchmark scores."""
     organisation: str | None = None
     project: str | None = None
@@ -386,6 +387,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may ask how often, for how many tokens, and how many at once."""
     ledger: LedgerConfig = LedgerConfig()
     """Where budgets and quotas are counted."""
+    admin: AdminConfig = AdminConfig()
     desk: DeskConfig | None = None
     """Where keys and limits are kept that change while gateways run; none = used once its file is there."""
     journal: JournalConfig = JournalConfig()

@@ -31,6 +31,7 @@ from turnout.config import Config, ServerConfig, load_config
 from turnout.config.stores import with_stores
 from turnout.errors import ConfigError
 from turnout.parts import open_store
+from turnout.server.admin.opening import open_admin
 from turnout.server.app import Gateway
 from turnout.server.defects import places
 from turnout.server.deferred import beside_jobs, open_deferred
@@ -152,6 +153,8 @@ class Listener(uvicorn.Server):
         self._gateway = gateway
         self._protocol = protocol_for(limits_of(config.server), gateway.refusal)
         self._on_ready = on_ready
+        self.over: Callable[[Config], Config] = lambda config: config
+        """Lays over the file's configuration what the desk holds."""
         super().__init__(_uvicorn_config(config.server, gateway, self._protocol))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -279,7 +282,9 @@ class Process:
             gateway.denied = room.denied
             opened.push_async_callback(room.close)
             await room.start()
+            overlay = await open_admin(built, gateway, room)
             listener = Listener(self._config, gateway, self._on_ready)
+            listener.over = overlay.over
             calm_collector()
             deferred = open_deferred(built, gateway)
             with self._signals(listener) as reload_asked:
@@ -287,6 +292,7 @@ class Process:
                     beside = [
                         tasks.create_task(_sweep(listener)),
                         tasks.create_task(room.run()),
+                        tasks.create_task(overlay.run()),
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]
                     if metrics is not None and metrics_sock is not None:
@@ -343,7 +349,7 @@ class Process:
 def reload(source: Source, built: Built, listener: Listener, port: int, *, has_keys: bool = False) -> bool:
     """Put the file in force if it can be used; tell the log either way."""
     try:
-        config = source.load()
+        config = listener.over(source.load())
         # The address stays the one that was bound, whatever the file says now.
         check_bind(_bound(config, built.config), has_keys=has_keys)
         snapshot = built.prepare(config)

@@ -1,0 +1,273 @@
+"""The admin API of one gateway: finds the endpoint, asks who may, and answers. Floor 6.
+
+Theory of operation.
+
+1. A path is matched once, segment by segment, to an endpoint and the row of the table that says who may use
+   it. Authorisation looks at that row and never at the path again (S-06). Every endpoint has a row and every
+   row an endpoint, or nothing is opened (S-05).
+2. Refused is, in this order: who shows no valid key (401), whose role is not in the row, and whose key is of
+   one organisation where the row concerns all (403). Each is put on record. Whether an object is out of
+   reach is decided where it was loaded, and looks as if it were not there (404).
+3. While no key exists anywhere, whoever calls from the machine itself is its owner, as at the command line;
+   the `Host` must name the machine, so that no page in a browser can be led here by a name of its own.
+4. A body is JSON by its content type, which a browser sends to another origin only after asking; nothing
+   here answers such a question.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+
+from turnout.build import Built
+from turnout.errors import (
+    ConfigError,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    TurnoutError,
+    Unauthenticated,
+)
+from turnout.govern.office import Office
+from turnout.govern.rules import Actor, actor_of
+from turnout.server.admin import audit, configuring, documents, money, prices, requests, served
+from turnout.server.admin.call import Call, Endpoint, Given, failure_body, read_query, read_version
+from turnout.server.admin.openapi import description
+from turnout.server.admin.overlay import Overlay
+from turnout.server.admin.permits import BASE, PERMITS, Permit
+from turnout.server.answer import Whole
+from turnout.server.http import JSON_TYPE, RawHeaders, respond
+from turnout.server.idempotency import Replays
+from turnout.server.visit import Visit
+from turnout.stores.memory import MemoryStore
+
+Enter = Callable[[Visit, str], None]
+"""Checks who asks, for what and from where. Raises `TurnoutError`."""
+Read = Callable[[Visit], Awaitable[bytes]]
+_LOCAL: Final = frozenset({"127.0.0.1", "::1"})
+_NAMES: Final = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+_ID: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,128}")
+_STATUS: Final = b":status"
+_STRANGER: Final = "stranger"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """An endpoint with who may use it."""
+
+    endpoint: Endpoint
+    permit: Permit
+
+
+def rows_of(endpoints: Sequence[Endpoint]) -> tuple[Row, ...]:
+    """Put endpoints and the table together. Raises `ConfigError` when one has what the other lacks (S-05)."""
+    permits = {(permit.method, permit.path): permit for permit in PERMITS}
+    served_ = {(each.method, each.path): each for each in endpoints}
+    problems = [f"admin: {m} {p} has no permission" for m, p in served_.keys() - permits.keys()]
+    problems += [f"admin: nothing serves {m} {p}" for m, p in permits.keys() - served_.keys()]
+    if problems or len(permits) != len(PERMITS) or len(served_) != len(endpoints):
+        raise ConfigError(tuple(sorted(problems)) or ("admin: a path is served twice",))
+    return tuple(Row(served_[key], permit) for key, permit in permits.items())
+
+
+def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[Endpoint, ...]:
+    """Return every endpoint of the API but its own description."""
+    return (
+        *documents.ENDPOINTS,
+        *prices.ENDPOINTS,
+        *served.ENDPOINTS,
+        *served.drains(set_ready),
+        *configuring.endpoints(overlay),
+        *requests.ENDPOINTS,
+        *money.ENDPOINTS,
+        *audit.ENDPOINTS,
+    )
+
+
+class Admin:
+    """The admin API.
+
+    Args:
+        built: What is administered.
+        office: The desk's; None while there is none.
+        overlay: What lies over the configuration's file.
+        keyless: Whether no key exists that could be shown.
+    """
+
+    def __init__(
+        self,
+        built: Built,
+        office: Callable[[], Office | None],
+        overlay: Overlay,
+        keyless: Callable[[], bool],
+        set_ready: Callable[[bool], None],
+    ) -> None:
+        self._built = built
+        self._office = office
+        self._overlay = overlay
+        self._keyless = keyless
+        self._replays = Replays(MemoryStore())
+        endpoints = all_endpoints(overlay, set_ready)
+        about = Endpoint(method="GET", path="/openapi.json", serve=self._describe, summary="This description")
+        self._endpoints = (*endpoints, about)
+        self.rows: Final = rows_of(self._endpoints)
+
+    async def visit(self, visit: Visit, enter: Enter, read: Read) -> None:
+        """Serve a visit under `/admin/v1/`."""
+        try:
+            await self._serve(visit, enter, read)
+        except ConfigError as error:
+            failure = InvalidRequest("; ".join(error.problems)[:2000], code="invalid_config")
+            await self._fail(visit, failure)
+        except TurnoutError as error:
+            await self._fail(visit, error)
+
+    async def _serve(self, visit: Visit, enter: Enter, read: Read) -> None:
+        row, name = self._match(visit.scope["method"], visit.scope["path"])
+        office = self._office()
+        if office is None:
+            raise NotFound("there is no desk at this gateway; its operator can add the section `desk`")
+        actor = await self._actor(visit, enter, office, row.permit)
+        call = Call(office, self._built, actor, row.permit)
+        call.id = name
+        call.query = read_query(visit.scope["query_string"], row.endpoint.query)
+        call.content_type = visit.inbound.content_type.partition(";")[0].strip().lower()
+        call.seen = _if_match(visit)
+        if visit.scope["method"] != "GET":
+            call.body = await read(visit)
+            if call.body and not row.endpoint.takes_text and call.content_type != "application/json":
+                raise InvalidRequest("content-type must be application/json", param="content-type")
+        await self._answer(visit, row.endpoint, call)
+        if row.permit.method != "GET":
+            with suppress(ConfigError):  # told by the overlay's own look
+                await self._overlay.refresh()
+
+    def _match(self, method: str, path: str) -> tuple[Row, str]:
+        """Return what is asked for, and the id in its path. Raises `NotFound`."""
+        segments = path.removeprefix(BASE).split("/")
+        for row in self.rows:
+            pattern = row.permit.path.split("/")
+            if row.permit.method != method or len(pattern) != len(segments):
+                continue
+            if all(want in ("{id}", got) for want, got in zip(pattern, segments, strict=True)):
+                name = segments[pattern.index("{id}")] if "{id}" in pattern else ""
+                if "{id}" not in pattern or _ID.fullmatch(name):
+                    return row, name
+        raise NotFound(f"no such endpoint: {method[:16]} {path[:200]}")
+
+    async def _actor(self, visit: Visit, enter: Enter, office: Office, permit: Permit) -> Actor:
+        """Return who acts. Raises `Unauthenticated`, `RateLimited`, `Forbidden`; each is put on record."""
+        unknown = Actor(id=_STRANGER, role="none", address=visit.address)
+        try:
+            enter(visit, "admin")
+        except (Unauthenticated, RateLimited) as error:
+            with suppress(Forbidden):
+                await office.deny(unknown, permit.action, "", error.message)
+            raise
+        if visit.principal.key_id is None:
+            if not self._keyless():
+                with suppress(Forbidden):
+                    await office.deny(unknown, permit.action, "", "no key")
+                raise Unauthenticated("no key: send a Turnout key as `Authorization: Bearer …`")
+            if visit.address not in _LOCAL or not _NAMES.fullmatch(_host(visit)):
+                await office.deny(unknown, permit.action, "", "without keys this is for the machine itself")
+            return Actor(id="local", role="owner", address=visit.address)
+        actor = actor_of(visit.principal, visit.address)
+        if actor.role not in permit.roles:
+            await office.deny(actor, permit.action, "", f"the role {actor.role} may not do this")
+        if permit.whole and actor.organisation is not None:
+            await office.deny(actor, permit.action, "", "this concerns the whole installation")
+        return actor
+
+    async def _answer(self, visit: Visit, endpoint: Endpoint, call: Call) -> None:
+        key = visit.inbound.idempotency_key
+        if key is None or visit.scope["method"] != "POST":
+            given = await endpoint.serve(call)
+            if given.pieces is None:
+                await _send(visit, _whole(given))
+            else:
+                await _stream(visit, given)
+            return
+        secret: list[Whole] = []
+
+        async def once() -> Whole:
+            given = await endpoint.serve(call)
+            whole = _whole(given)
+            if not given.once or not isinstance(given.body, Mapping):
+                return whole
+            secret.append(whole)  # what is kept for repetitions holds no key (S-62)
+            return _whole(msgspec.structs.replace(given, body={**given.body, "key": None}))
+
+        scope = (call.actor.id, visit.scope["path"])
+        kept = await self._replays.once(key, scope, call.body, once)
+        await _send(visit, secret[0] if secret else kept)
+
+    async def _describe(self, _: Call) -> Given:
+        return Given(text=description(self._endpoints, version("turnout")))
+
+    async def _fail(self, visit: Visit, error: TurnoutError) -> None:
+        visit.error = error
+        headers = [JSON_TYPE]
+        if error.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+        await respond(visit.send, error.row.status, [*headers, *_common(visit)], failure_body(error))
+
+
+async def visit_admin(admin: Admin | None, visit: Visit, enter: Enter, read: Read) -> None:
+    """Serve a visit where there is an admin API. Raises `NotFound` where there is none."""
+    if admin is None:
+        raise NotFound("no administration is served here")
+    await admin.visit(visit, enter, read)
+
+
+def _if_match(visit: Visit) -> int | None:
+    found = [value for name, value in visit.scope["headers"] if name == b"if-match"]
+    return read_version(found[0].decode("latin-1")) if found else None
+
+
+def _host(visit: Visit) -> str:
+    found = [value for name, value in visit.scope["headers"] if name == b"host"]
+    return found[0].decode("latin-1") if len(found) == 1 else ""
+
+
+def _common(visit: Visit) -> RawHeaders:
+    name = visit.request_id.encode()
+    return [
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-turnout-request-id", name),
+        (b"x-request-id", name),
+    ]
+
+
+def _headers(given: Given) -> RawHeaders:
+    headers = [(b"content-type", given.content_type.encode())]
+    if given.version is not None:
+        headers.append((b"etag", b'"%d"' % given.version))
+    if given.file:
+        headers.append((b"content-disposition", b'attachment; filename="%s"' % given.file.encode()))
+    return headers
+
+
+def _whole(given: Given) -> Whole:
+    """Return an answer ready to be kept and sent; its status goes with the headers."""
+    body = given.text if given.text is not None else msgspec.json.encode(given.body)
+    return Whole([(_STATUS, b"%d" % given.status), *_headers(given)], body)
+
+
+async def _send(visit: Visit, whole: Whole) -> None:
+    (_, status), *headers = whole.headers
+    await respond(visit.send, int(status), [*headers, *_common(visit)], whole.body)
+
+
+async def _stream(visit: Visit, given: Given) -> None:
+    assert given.pieces is not None
+    headers = [*_headers(given), *_common(visit)]
+    await visit.send({"type": "http.response.start", "status": given.status, "headers": headers})
+    async for piece in given.pieces:
+        if piece:
+            await visit.send({"type": "http.response.body", "body": piece, "more_body": True})
+    await visit.send({"type": "http.response.body", "body": b""})

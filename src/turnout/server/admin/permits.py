@@ -1,0 +1,112 @@
+"""Who may use which path of the admin API: SECURITY.md section 6 as a table. Floor 6.
+
+What is not in the table does not exist: an endpoint without a row here does not start the server, and neither
+does a row without an endpoint (S-05). `docs/reference/roles.md` is written from it.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from turnout.types.principal import RoleName
+
+Reach = Literal["own objects", "own organisation", "all"]
+"""What of the installation a role reaches. A key of no organisation reaches all where its role reaches an
+organisation; an object out of reach answers 404."""
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+ROLES: Final[tuple[RoleName, ...]] = ("none", "call", "viewer", "operator", "admin", "owner", "scrape")
+BASE: Final = "/admin/v1"
+
+_LOOK: Final[Mapping[RoleName, Reach]] = {
+    "viewer": "own organisation",
+    "operator": "own organisation",
+    "admin": "own organisation",
+    "owner": "all",
+}
+_OPERATE: Final[Mapping[RoleName, Reach]] = {
+    "operator": "own organisation",
+    "admin": "own organisation",
+    "owner": "all",
+}
+_ADMINISTER: Final[Mapping[RoleName, Reach]] = {"admin": "own organisation", "owner": "all"}
+_OWN: Final[Mapping[RoleName, Reach]] = {"owner": "all"}
+_METADATA: Final[Mapping[RoleName, Reach]] = {"call": "own objects", **_LOOK}
+_CONFIG: Final[Mapping[RoleName, Reach]] = {"operator": "all", "admin": "all", "owner": "all"}
+
+
+class Permit(Struct, frozen=True):
+    """One path of the API, and who may use it."""
+
+    method: Method
+    path: str
+    """Under `/admin/v1`; `{id}` stands for one segment."""
+    action: str
+    """What the audit log calls it."""
+    roles: Mapping[RoleName, Reach]
+    whole: bool = False
+    """Concerns the whole installation: a key of one organisation may not, whatever its role."""
+
+
+def _kept(
+    name: str, word: str, read: Mapping[RoleName, Reach], write: Mapping[RoleName, Reach]
+) -> list[Permit]:
+    """Return the rows of one kind of document."""
+    return [
+        Permit("GET", f"/{name}", f"{word}.list", read),
+        Permit("POST", f"/{name}", f"{word}.create", write),
+        Permit("GET", f"/{name}/{{id}}", f"{word}.read", read),
+        Permit("PATCH", f"/{name}/{{id}}", f"{word}.update", write),
+        Permit("DELETE", f"/{name}/{{id}}", f"{word}.remove", write),
+    ]
+
+
+PERMITS: Final[tuple[Permit, ...]] = (
+    Permit("GET", "/openapi.json", "api.read", _LOOK),
+    *_kept("organisations", "organisation", _ADMINISTER, _OWN),
+    *_kept("projects", "project", _LOOK, _ADMINISTER),
+    *_kept("teams", "team", _LOOK, _ADMINISTER),
+    *_kept("customers", "customer", _LOOK, _ADMINISTER),
+    *_kept("budgets", "budget", _LOOK, _ADMINISTER),
+    *_kept("quotas", "quota", _LOOK, _ADMINISTER),
+    Permit("GET", "/keys", "key.list", _LOOK),
+    Permit("POST", "/keys", "key.create", _ADMINISTER),
+    Permit("GET", "/keys/{id}", "key.read", _LOOK),
+    Permit("PATCH", "/keys/{id}", "key.update", _ADMINISTER),
+    Permit("POST", "/keys/{id}/rotate", "key.rotate", _ADMINISTER),
+    Permit("POST", "/keys/{id}/revoke", "key.revoke", _ADMINISTER),
+    Permit("GET", "/prices", "price.list", _LOOK),
+    Permit("GET", "/prices/{id}", "price.read", _LOOK),
+    Permit("POST", "/prices", "price.create", _OPERATE, whole=True),
+    Permit("PATCH", "/prices/{id}", "price.update", _OPERATE, whole=True),
+    Permit("DELETE", "/prices/{id}", "price.remove", _OPERATE, whole=True),
+    Permit("GET", "/providers", "provider.list", _LOOK),
+    Permit("GET", "/deployments", "deployment.list", _LOOK),
+    Permit("GET", "/models", "model.list", _LOOK),
+    Permit("GET", "/routes", "route.list", _LOOK),
+    Permit("GET", "/health", "health.read", _LOOK),
+    Permit("POST", "/breakers/reset", "breaker.reset", _OPERATE, whole=True),
+    Permit("POST", "/drain", "gateway.drain", _OPERATE, whole=True),
+    Permit("DELETE", "/drain", "gateway.resume", _OPERATE, whole=True),
+    Permit("GET", "/config", "config.read", _CONFIG),
+    Permit("POST", "/config/validate", "config.validate", _CONFIG),
+    Permit("GET", "/config/versions", "config.list", _CONFIG),
+    Permit("POST", "/config/versions", "config.propose", _CONFIG),
+    Permit("GET", "/config/versions/{id}", "config.read", _CONFIG),
+    Permit("GET", "/config/versions/{id}/diff", "config.diff", _CONFIG),
+    Permit("POST", "/config/versions/{id}/apply", "config.apply", _OWN, whole=True),
+    Permit("POST", "/config/rollback", "config.rollback", _OWN, whole=True),
+    Permit("GET", "/requests", "request.list", _METADATA),
+    Permit("GET", "/requests/{id}", "request.read", _METADATA),
+    Permit("GET", "/requests/{id}/content", "content.read", _ADMINISTER),
+    Permit("GET", "/decisions/{id}", "decision.read", _METADATA),
+    Permit("GET", "/spend", "spend.read", _METADATA),
+    Permit("GET", "/usage", "usage.read", _METADATA),
+    Permit("GET", "/exports/requests", "request.export", _LOOK),
+    Permit("GET", "/exports/spend", "spend.export", _LOOK),
+    Permit("GET", "/statements", "statement.read", _LOOK),
+    Permit("POST", "/reconciliation", "spend.reconcile", _OPERATE, whole=True),
+    Permit("GET", "/audit", "audit.read", _ADMINISTER),
+    Permit("GET", "/audit/verify", "audit.verify", _ADMINISTER),
+    Permit("GET", "/exports/audit", "audit.export", _ADMINISTER),
+)
