@@ -18,6 +18,7 @@ from tests.codecs.responses_samples import (
     call,
     completed,
     decode_stream,
+    deployment,
     done,
     frame,
     http,
@@ -37,6 +38,7 @@ from turnout.errors import (
     StreamInterrupted,
     TurnoutError,
 )
+from turnout.testing.codec import check_codec
 from turnout.types.chat import Choice, Native, Reasoning, Refusal, Text, ToolCall
 from turnout.types.event import (
     Finish,
@@ -357,3 +359,8 @@ def test_the_tap_leaves_out_a_done_mark_of_another_format():
 
 def test_counts_add_up():
     assert (USAGE.n_input, USAGE.n_output) == (COUNTS["input_tokens"], COUNTS["output_tokens"])
+
+
+def test_the_codec_keeps_the_contract():
+    answers = [json.dumps(response(output=[thought(), message("x"), call()])).encode()]
+    check_codec(CODEC, deployment(), streams=[b"".join(HELLO), b"".join(CALLS)], answers=answers)
