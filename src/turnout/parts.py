@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast
@@ -23,10 +23,13 @@ from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.registry import load
 from turnout.stores.base import Journal, Rows, Store
+from turnout.stores.desk.base import Desk
 from turnout.stores.ledger.base import Ledger
 from turnout.transport.base import Authorise, Transport
 from turnout.transport.guard import Egress, egress_for
+from turnout.transport.rotation import Rotation, Wallet
 from turnout.types.address import Address
+from turnout.types.deployment import Credential, Deployment
 from turnout.types.limits import Budget, Quota
 
 
@@ -93,7 +96,7 @@ def load_scores(config: Config) -> tuple[Score, ...]:
 
 
 def egress(config: Config, snapshot: Snapshot, before: tuple[Config, Snapshot] | None = None) -> Egress:
-    """Return where the deployments live: nothing else can be dialled.
+    """Return where the deployments live and their tokens are fetched: nothing else can be dialled.
 
     Args:
         config: What is configured.
@@ -107,10 +110,18 @@ def egress(config: Config, snapshot: Snapshot, before: tuple[Config, Snapshot] |
     deployments = [d for _, made in parts for d in made.deployments.values()]
     hosts = {host_of(d.url) for d in deployments if d.vendor.allow_http}
     return egress_for(
-        {d.url for d in deployments},
+        {d.url for d in deployments} | set(_token_endpoints(deployments)),
         allow_cidrs=[net for each, _ in parts for net in each.egress.allow_cidrs],
         allow_http=[*(host for each, _ in parts for host in each.egress.allow_http), *hosts],
     )
+
+
+def _token_endpoints(deployments: Iterable[Deployment]) -> Iterator[str]:
+    for deployment in deployments:
+        if deployment.vendor.auth == "google" and deployment.credential is not None:
+            from turnout.transport.credentials_google import token_endpoint  # noqa: PLC0415
+
+            yield token_endpoint(deployment.credential)
 
 
 def host_of(url: str) -> str:
@@ -120,17 +131,47 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-def credentials(snapshot: Snapshot) -> Mapping[str, Authorise]:
-    """Return what each deployment presents, bound to its vendor's host."""
-    from turnout.transport.credentials import authorise_for  # noqa: PLC0415
+def credentials(snapshot: Snapshot, wallet: Wallet | None = None) -> Mapping[str, Authorise]:
+    """Return what each deployment presents, bound to its vendor's host.
 
+    Args:
+        snapshot: Whose deployments.
+        wallet: How credentials stand that take turns; None = nothing is sent, they are only checked.
+
+    Raises:
+        ConfigError: One cannot be used.
+    """
+    wallet = wallet or Wallet(time.monotonic)
+    tokens: dict[tuple[Credential, str], Authorise] = {}
     found: dict[str, Authorise] = {}
     for deployment in snapshot.deployments.values():
-        if deployment.credential is not None:
-            found[deployment.id] = authorise_for(
-                deployment.vendor.auth, deployment.credential, (host_of(deployment.url),)
-            )
+        credential = deployment.credential
+        if credential is None:
+            continue
+        # Deployments of one login share its token, and keys are read once.
+        key = (credential, deployment.vendor.auth + host_of(deployment.url) + deployment.vendor.region)
+        if key not in tokens:
+            tokens[key] = _authorise(deployment, credential)
+        found[deployment.id] = tokens[key]
+        if deployment.spare:
+            members = [(each, _authorise(deployment, each)) for each in (credential, *deployment.spare)]
+            found[deployment.id] = Rotation(members, wallet)
     return found
+
+
+def _authorise(deployment: Deployment, credential: Credential) -> Authorise:
+    hosts, vendor = (host_of(deployment.url),), deployment.vendor
+    if vendor.auth == "sigv4":
+        from turnout.transport.credentials_aws import sign_for  # noqa: PLC0415
+
+        return sign_for(credential, hosts, region=vendor.region)
+    if vendor.auth == "google":
+        from turnout.transport.credentials_google import GoogleTokens  # noqa: PLC0415
+
+        return GoogleTokens(credential, hosts)
+    from turnout.transport.credentials import authorise_for  # noqa: PLC0415
+
+    return authorise_for(vendor.auth, credential, hosts)
 
 
 def open_transport(config: Config, allowed: Egress) -> Upstream:
@@ -224,6 +265,15 @@ def open_rows(row: JournalConfig) -> Rows:
         from turnout.stores.postgres.rows import PostgresRows  # noqa: PLC0415
 
         return PostgresRows(row.where.reveal())
+
+
+def open_shared_desk(where: Address) -> Desk:
+    """Open a desk in a database. Raises `ConfigError`."""
+    with _extra(where):
+        from turnout.stores.postgres import desk, migrate  # noqa: PLC0415
+
+        migrate.check_steps(where.reveal())
+        return desk.PostgresDesk(where.reveal())
 
 
 @contextmanager

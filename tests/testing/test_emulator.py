@@ -16,7 +16,14 @@ from turnout.testing.emulator.example import example
 from turnout.testing.emulator.script import count_tokens
 from turnout.types.event import TextDelta
 
-WIRES = {"o": ("/v1", "openai_chat"), "a": ("/v1", "anthropic"), "g": ("/v1beta", "gemini")}
+WIRES = {
+    "o": ("/v1", "openai_chat"),
+    "a": ("/v1", "anthropic"),
+    "g": ("/v1beta", "gemini"),
+    "c": ("/v2", "cohere"),
+    "b": ("", "bedrock"),
+    "n": ("", "ollama"),
+}
 """Provider in these tests -> path and wire format."""
 
 

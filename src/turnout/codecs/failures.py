@@ -90,6 +90,7 @@ _SAYS: tuple[tuple[Class, tuple[str, ...]], ...] = (
 )
 _WORDS = tuple((re.compile("|".join(says), re.IGNORECASE | re.DOTALL), kind) for kind, says in _SAYS)
 """What sentences say, for statuses that leave the class open; the first that matches."""
+_BUSY = re.compile(r"overloaded|server (is )?busy|at capacity", re.IGNORECASE)
 _OPEN = frozenset({400, 403, 404, 422, 429})
 """Statuses whose sentence is read."""
 _SENTENCES: Mapping[Class, str] = {
@@ -130,9 +131,7 @@ def failure(said: Said, response: HttpResponse, wire: str, words: Mapping[str, C
         words: The format's own words for errors.
     """
     status = response.status
-    kind = words.get(said.word) or _class_of(status, said.message[:_READ])
-    if kind is ProviderRejected or (said.word in words and status in _OPEN and _is_open(kind)):
-        kind = next((found for each, found in _WORDS if each.search(said.message[:_READ])), kind)
+    kind = _classified(said, status, words)
     upstream = Upstream(
         status=status,
         body=response.body[:MAX_EVIDENCE],
@@ -162,6 +161,18 @@ def tree_of(body: bytes) -> JsonObject:
 def text_in(tree: JsonObject, *names: str) -> str:
     """Return the first member that is a text; "" when none is."""
     return next((value for name in names if isinstance(value := tree.get(name), str)), "")
+
+
+def _classified(said: Said, status: int, words: Mapping[str, Class]) -> Class:
+    message = said.message[:_READ]
+    kind = words.get(said.word) or _class_of(status, message)
+    if kind is ProviderFailed:
+        return ProviderOverloaded if _BUSY.search(message) else kind
+    if kind is ProviderBadResponse and message:  # an error inside a 200
+        kind = ProviderOverloaded if _BUSY.search(message) else ProviderFailed
+    elif kind is not ProviderRejected and not (said.word in words and status in _OPEN and _is_open(kind)):
+        return kind
+    return next((found for each, found in _WORDS if each.search(message)), kind)
 
 
 def _is_open(kind: Class) -> bool:

@@ -16,13 +16,15 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from turnout.codecs.base import Codec, Decoder, Encoded, Tap
+from turnout.codecs.hosts import compose
 from turnout.engine.collect import Collector
 from turnout.engine.exchange import Call, Clock
 from turnout.engine.reply import Reply, VectorsReply, WholeReply
 from turnout.errors import ProviderBadResponse, TimeoutTtft, TurnoutError, UnsupportedParameter
-from turnout.transport.base import Authorise, Response, Transport
+from turnout.transport.base import Authorise, Prepared, Response, Transport
+from turnout.transport.rotation import Rotation
 from turnout.types.chat import ChatRequest, ChatResponse
-from turnout.types.deployment import Deployment
+from turnout.types.deployment import Deployment, Host
 from turnout.types.embed import EmbedRequest
 from turnout.types.event import Event, Finish, NativeDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta
 from turnout.types.http import HttpRequest, HttpResponse
@@ -34,7 +36,7 @@ COMMITS = (TextDelta, ToolDelta, ReasoningDelta, RefusalDelta, NativeDelta, Fini
 class Upstreams:
     """Everything an attempt needs from outside: codecs by name, the network, credentials, the clock."""
 
-    __slots__ = ("_authorise", "_codecs", "_transport", "clock")
+    __slots__ = ("_authorise", "_codecs", "_hosted", "_prepared", "_transport", "clock")
 
     def __init__(
         self,
@@ -47,18 +49,41 @@ class Upstreams:
         self._transport = transport
         self._authorise = authorise
         """Deployment id -> credential headers; absent = none."""
+        self._prepared = {name: each for name, each in authorise.items() if isinstance(each, Prepared)}
+        self._hosted: dict[tuple[Host, str], Codec] = {}
         self.clock = clock
 
     def codec(self, deployment: Deployment) -> Codec:
-        """Return the codec of a deployment's wire format."""
-        return self._codecs[deployment.vendor.codec]
+        """Return the codec of a deployment's wire format, in its host's envelope."""
+        vendor = deployment.vendor
+        if vendor.host is None:
+            return self._codecs[vendor.codec]
+        key = (vendor.host, vendor.codec)
+        if key not in self._hosted:
+            self._hosted[key] = compose(vendor.host, self._codecs[vendor.codec])
+        return self._hosted[key]
 
     async def send(self, encoded: Encoded, call: Call) -> Response:
         """Send with the deployment's credential; wait for the head of the answer."""
         http, hops = encoded.http, call.exchange.ask.hops
         if hops is not None:
             http = HttpRequest(http.method, http.url, (*http.headers, (b"x-turnout-hop", hops)), http.body)
-        return await self._transport.send(http, call.timeouts, self._authorise.get(call.deployment.id))
+        name = call.deployment.id
+        if self._prepared and (prepared := self._prepared.get(name)) is not None:
+            await prepared.prepare(self._transport)
+        authorise = self._authorise.get(name)
+        if isinstance(authorise, Rotation):
+            return await self._in_turn(http, call, authorise)
+        return await self._transport.send(http, call.timeouts, authorise)
+
+    async def _in_turn(self, http: HttpRequest, call: Call, rotation: Rotation) -> Response:
+        """Send with the credential whose turn it is, and with the next where the vendor refuses it."""
+        while True:
+            standing, authorise = rotation.turn()
+            response = await self._transport.send(http, call.timeouts, authorise)
+            if not rotation.heard(standing, response.status):
+                return response
+            response.close()
 
     def open(self, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Return the attempt; the innermost `CallHandler`."""

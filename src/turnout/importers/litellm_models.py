@@ -55,15 +55,16 @@ _PARAMS: Final[Mapping[str, tuple[Fate, str]]] = {
     "max_retries": ("ignored", "retries belong to the route: routes[].max_retries"),
     "additional_drop_params": ("ignored", "set providers.<name>.quirks.unsupported to the same names"),
     "drop_params": ("mapped", "what an upstream lacks is dropped with a notice, unless the route rejects"),
-    "aws_access_key_id": ("refused", "AWS signatures are not made here"),
-    "aws_secret_access_key": ("refused", "AWS signatures are not made here"),
-    "aws_region_name": ("refused", "the Bedrock wire format is not spoken here"),
-    "vertex_project": ("refused", "the Vertex wire format is not spoken here"),
-    "vertex_location": ("refused", "the Vertex wire format is not spoken here"),
-    "vertex_credentials": ("refused", "the Vertex wire format is not spoken here"),
+    "aws_access_key_id": ("approximated", "keys are not copied: set AWS_ACCESS_KEY_ID, or a profile"),
+    "aws_secret_access_key": ("approximated", "keys are not copied: set AWS_SECRET_ACCESS_KEY, or a profile"),
+    "aws_session_token": ("approximated", "keys are not copied: set AWS_SESSION_TOKEN"),
+    "vertex_credentials": ("approximated", "a login is not copied: set GOOGLE_APPLICATION_CREDENTIALS"),
     "temperature": ("ignored", "clients send their own; a deployment has no default of it"),
     "max_tokens": ("ignored", "clients send their own; a deployment has no default of it"),
 }
+
+
+_PLACES: Final = {"aws_region_name": "region", "vertex_location": "region", "vertex_project": "project"}
 
 
 class Row(Struct, frozen=True):
@@ -145,7 +146,7 @@ class Deployments:
         """Return the name of the provider with this address, made on first need."""
         row: Tree = {}
         base = params.text("api_base") or params.text("base_url")
-        params.text("api_version", "approximated", "the vendor's v1 address has no versions")
+        row |= _place(params, vendor)
         if base is not None:
             row["base_url"] = _address(reference(base), vendor)
             if base.startswith("http://"):
@@ -155,11 +156,13 @@ class Deployments:
                 params.note(
                     "api_base", "approximated", "without an api_key of its own nothing is presented there"
                 )
-        elif placeholders(vendor.base_url):
+        elif open_parts := [
+            name for name in placeholders(vendor.base_url) if not _is_given(name, row, vendor)
+        ]:
             params.note(
                 "api_base", "refused", f"{vendor.name} needs its own address; fill in providers.parameters"
             )
-            row["parameters"] = dict.fromkeys(placeholders(vendor.base_url), "FILL-IN")
+            row["parameters"] = dict.fromkeys(open_parts, "FILL-IN")
         organization = params.text("organization")
         fixed = _headers(params)
         if organization is not None:
@@ -235,6 +238,26 @@ def _address(base: str, vendor: Vendor) -> str:
     if not placeholders(vendor.base_url) or base.endswith(path):
         return base
     return base.removesuffix(path.rpartition("/")[0]) + path
+
+
+def _place(params: Reader, vendor: Vendor) -> Tree:
+    """Return where a cloud's models stand: region, project and version of the surface."""
+    row: Tree = {}
+    for theirs, ours in _PLACES.items():
+        value = params.text(theirs)
+        if value is not None:
+            row[ours] = reference(value)
+    if vendor.host == "azure":
+        version = params.text("api_version")
+        if version is not None and not version.startswith("v"):
+            row["api_version"] = reference(version)
+    else:
+        params.text("api_version", "ignored", "only Azure's address has versions")
+    return row
+
+
+def _is_given(name: str, row: Tree, vendor: Vendor) -> bool:
+    return name in row or name in vendor.parameter_env
 
 
 def _headers(params: Reader) -> Tree:

@@ -5,12 +5,28 @@ and whose body is still to be read. Every failure is a class of the taxonomy; no
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from turnout.types.http import Headers, HttpRequest, Timeouts
 
 Authorise = Callable[[HttpRequest], Headers]
 """Returns the credential headers for a request; bound to the vendor's hosts (S-10)."""
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """An `Authorise` that must have something at hand before it is called: a token that is fetched."""
+
+    def __call__(self, request: HttpRequest) -> Headers:
+        """Return the credential headers for a request."""
+        ...
+
+    async def prepare(self, transport: "Transport") -> None:
+        """Have a valid credential at hand. Costs nothing while the one at hand is good for a while.
+
+        Raises `ProviderAuth` when it is refused, and what `Transport.send` raises.
+        """
+        ...
 
 
 class Response(Protocol):

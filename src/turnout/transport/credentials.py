@@ -30,6 +30,8 @@ def authorise_for(auth: Auth, credential: Credential | None, hosts: Iterable[str
     """
     if auth == "none" or credential is None or credential.secret is None:
         return _nothing
+    if auth not in _PREFIX:
+        raise ConfigError((f"credential {credential.name!r}: {auth} needs more than a header",))
     name, prefix = _PREFIX[auth]
     try:
         value = prefix + credential.secret.reveal().encode("ascii")
@@ -37,7 +39,7 @@ def authorise_for(auth: Auth, credential: Credential | None, hosts: Iterable[str
         raise ConfigError((f"credential {credential.name!r} holds characters outside ASCII",)) from None
     if not value.removeprefix(prefix) or any(byte < 0x20 or byte == 0x7F for byte in value):
         raise ConfigError((f"credential {credential.name!r} is empty or holds a line break or control",))
-    return _HostBound(credential.name, ((name, value),), frozenset(map(_host, hosts)))
+    return _HostBound(credential.name, ((name, value),), hosts_of(hosts))
 
 
 class _HostBound:
@@ -60,12 +62,22 @@ class _HostBound:
         return f"<credential {self._name!r} for {', '.join(sorted(self._hosts))}>"
 
     def _admit(self, url: str) -> None:
-        origin, _ = parse_url(url)
-        if origin.host not in self._hosts:
-            raise Forbidden(f"credential {self._name!r} does not belong to {origin.host}")
+        check_host(url, self._hosts, self._name)
         if len(self._known) >= _MAX_URLS:
             self._known.clear()
         self._known.add(url)
+
+
+def check_host(url: str, hosts: frozenset[str], name: str) -> None:
+    """Refuse an address at a host that a credential does not belong to. Raises `Forbidden`."""
+    origin, _ = parse_url(url)
+    if origin.host not in hosts:
+        raise Forbidden(f"credential {name!r} does not belong to {origin.host}")
+
+
+def hosts_of(hosts: Iterable[str]) -> frozenset[str]:
+    """Return hosts in the spelling they are compared in. Raises `ConfigError`."""
+    return frozenset(map(_host, hosts))
 
 
 def _nothing(_request: HttpRequest) -> Headers:

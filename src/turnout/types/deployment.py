@@ -10,7 +10,10 @@ from turnout.types.secret import Secret
 from turnout.types.slot import Slot
 from turnout.types.usage import NanoUsd, Price
 
-Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"]
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "sigv4", "google", "none"]
+"""`sigv4` = requests signed with AWS keys; `google` = tokens fetched for a service account."""
+Host = Literal["azure", "vertex", "bedrock_invoke"]
+"""A cloud that serves a wire format behind an envelope of its own (`turnout.codecs.hosts`)."""
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
@@ -66,6 +69,14 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Prefixes of bare model ids that mean this vendor's own models (`gpt-`, `claude-`)."""
     seen: str = ""
     """ISO date on which this row was last compared with its sources."""
+    host: Host | None = None
+    """Cloud around the wire format; None = the maker's own address."""
+    api_version: str = ""
+    """Version of the host's surface, where it has several."""
+    region: str = ""
+    """Region requests are signed for; "" = as the address says."""
+    parameter_env: Mapping[str, tuple[str, ...]] = {}
+    """Placeholder of the address -> environment variables in which users keep it, in order."""
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -146,6 +157,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     upstream_model: str
     """The name the vendor knows the model by."""
     credential: Credential | None = None
+    spare: tuple[Credential, ...] = ()
+    """Further credentials at the same vendor: all take turns."""
     base_url: str | None = None
     """Replaces the vendor's, for self-hosted and Azure-style addresses."""
     region: str | None = None

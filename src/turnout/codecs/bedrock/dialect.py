@@ -128,7 +128,8 @@ class BedrockStream:
 
     def fail(self, error: TurnoutError, summary: Summary) -> bytes:
         """Return the frame of a failure after commit."""
-        return write_exception("modelStreamErrorException", write({"message": error.message}))
+        name = _EXCEPTIONS.get(error.row.status, "ModelStreamErrorException")
+        return write_exception(name[:1].lower() + name[1:], write({"message": error.message}))
 
     def keep_alive(self) -> bytes:
         """Return nothing: the format has no frame that means nothing."""

@@ -19,6 +19,8 @@ def decode(response: HttpResponse) -> ChatResponse:
     """Read a complete answer. Raises the class of a failed one, or `ProviderBadResponse`."""
     tree = read_tree(response.body)
     message, word = as_object(tree.get("output")).get("message"), text_in(tree, "stopReason")
+    if "__type" in tree:
+        raise aws_errors.of_response(response, WIRE)
     if not isinstance(message, dict) or not word:
         raise unreadable("it has no output.message or no stopReason", response.body, WIRE)
     if word in MALFORMED:

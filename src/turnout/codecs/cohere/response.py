@@ -38,7 +38,7 @@ def decode(response: HttpResponse) -> ChatResponse:
     """Read a complete answer. Raises the class of an error inside a 200, or `ProviderBadResponse`."""
     tree = read(response.body)
     message, word = as_object(tree.get("message")), text_in(tree, "finish_reason")
-    if "error_type" in tree:
+    if "error_type" in tree or isinstance(tree.get("message"), str):
         raise error_of(response)
     if word in FAILED:
         raise failed(word, tree.get("error"), response.body)

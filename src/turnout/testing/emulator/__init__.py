@@ -1,6 +1,6 @@
 """A provider that is not one: an upstream for demos, tests and benchmarks. Floor 6.
 
-It speaks OpenAI's, Anthropic's and Gemini's wire formats through the same dialects the gateway has, answers
+It speaks every wire format the gateway has a dialect of, also in the envelopes of clouds, answers
 from a script, counts tokens by a stated rule, and can be told to be slow, to limit rates and to fail. It says
 in every answer that it is an emulator: in a header, and in what its own script writes.
 

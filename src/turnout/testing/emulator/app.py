@@ -15,10 +15,11 @@ from time import monotonic
 
 import msgspec
 
-from turnout.codecs.base import Addressed, Body, Dialect, Summary
+from turnout.codecs.base import Dialect, Summary
 from turnout.engine.reply import as_events
 from turnout.errors import TurnoutError
 from turnout.server.http import JSON_TYPE, Disconnected, HangUp, Receive, Scope, Send, read_body, respond
+from turnout.testing.emulator.clouds import dialect_at, parse_at, place_of
 from turnout.testing.emulator.faults import (
     CUTS,
     EMULATED,
@@ -46,17 +47,7 @@ from turnout.types.json import Json
 
 _MAX_BODY = 64 * 1024 * 1024
 _MINUTE_S = 60.0
-_PATHS = {
-    "/v1/chat/completions": "openai_chat",
-    "/chat/completions": "openai_chat",
-    "/v1/responses": "openai_responses",
-    "/responses": "openai_responses",
-    "/v1/messages": "anthropic",
-    "/messages": "anthropic",
-    "/v1/embeddings": "openai_chat",
-    "/embeddings": "openai_chat",
-}
-_EMBEDS = ("/embeddings", ":batchEmbedContents", ":embedContent")
+_EMBEDS = ("/embeddings", "/embed", ":batchEmbedContents", ":embedContent")
 _read_behaviours = msgspec.json.Decoder(dict[str, Behaviour]).decode
 
 
@@ -130,8 +121,8 @@ class Emulator:
         if path == "/emulator/behaviour":
             await self._configure(body, send)
             return
-        name, model, stream = _address(path)
-        dialect = self._dialects.get(name)
+        place = place_of(path)
+        dialect = dialect_at(place, self._dialects)
         if dialect is None:
             await _no(send, 404, "no such path")
             return
@@ -139,7 +130,7 @@ class Emulator:
             if path.endswith(_EMBEDS):
                 await self._embed(dialect, path, body, send)
                 return
-            parsed = _parse(dialect, body, model, stream=stream)
+            parsed = parse_at(dialect, place, body)
         except TurnoutError as error:
             await refuse(send, dialect, error)
             return
@@ -240,6 +231,7 @@ class _Stream:
         self, request: ChatRequest, response: ChatResponse, dialect: Dialect, served: Served
     ) -> None:
         self._response = response
+        self._wire = dialect.wire
         self._summary = _summary(response)
         self._encoder = dialect.stream(request, self._summary)
         self._served = served
@@ -249,7 +241,7 @@ class _Stream:
         """Send the whole answer, or what the fault lets pass of it."""
         done = False
         try:
-            await send(stream_start(fault))
+            await send(stream_start(fault, self._wire))
             done = await self._pieces(fault, pause_s, send)
         finally:
             usage = self._response.usage
@@ -309,22 +301,6 @@ def _said(event: Event) -> str:
             return event.arguments
         case _:
             return ""
-
-
-def _address(path: str) -> tuple[str, str, bool]:
-    """Return the dialect ("" = none), and the model and verb where they stand in the path."""
-    if path in _PATHS:
-        return _PATHS[path], "", False
-    model, _, verb = path.partition("/models/")[2].rpartition(":")
-    if model and verb in ("generateContent", "streamGenerateContent", "batchEmbedContents", "embedContent"):
-        return "gemini", model, verb[0] == "s"
-    return "", "", False
-
-
-def _parse(dialect: Dialect, body: bytes, model: str, *, stream: bool) -> Body:
-    if model and isinstance(dialect, Addressed):
-        return dialect.parse_call(body, model=model, stream=stream)
-    return dialect.parse(body)
 
 
 def _summary(response: ChatResponse) -> Summary:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import msgspec
 
 from turnout import errors
-from turnout.codecs.base import Dialect
+from turnout.codecs.base import Dialect, Summary
 from turnout.server.http import JSON_TYPE, STREAM_HEADERS, RawHeaders, Send, respond
+from turnout.testing.emulator.clouds import STREAM_TYPES
 from turnout.testing.emulator.script import Fault
+from turnout.types.chat import ChatRequest
 
 CUTS = frozenset({"cut", "half_frame", "wrong_length"})
 """Faults that happen while the answer is being sent."""
@@ -29,11 +31,20 @@ _MESSAGES: Mapping[tuple[str, str], str] = {
     ("context", "openai_responses"): "Your input exceeds the context window of this model: too many tokens.",
     ("context", "anthropic"): "prompt is too long: it exceeds the maximum",
     ("context", "gemini"): "The input token count exceeds the maximum number of tokens allowed.",
+    ("context", "cohere"): "too many tokens: the size limit is exceeded",
+    ("context", "bedrock"): "Input Tokens Exceeded: the number of input tokens exceeds maximum length.",
+    ("context", "ollama"): "the input length exceeds the context length",
+    ("filtered", "cohere"): "blocked by the content filter",
+    ("filtered", "bedrock"): "blocked by the content filter",
+    ("filtered", "ollama"): "blocked by the content filter",
     ("filtered", "anthropic"): "Output blocked by content filtering policy",
 }
 """What the providers say: their clients go by the words where one code covers many errors."""
 _BLOCKED = b'{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{}}'
 """How one format refuses a prompt: an answer without a candidate."""
+NO_REQUEST = ChatRequest(model="", messages=())
+NO_SUMMARY = Summary(request_id="emulator", model="", created=0)
+"""For a stream that is nothing but its failure."""
 _PROMISED = 1 << 20
 """Content-Length of a stream that lies: more than it will ever send."""
 
@@ -81,10 +92,12 @@ def start(headers: RawHeaders, *more: tuple[bytes, bytes]) -> dict[str, object]:
     return {"type": "http.response.start", "status": 200, "headers": [*headers, EMULATED, *more]}
 
 
-def stream_start(fault: Fault | None) -> dict[str, object]:
-    """Return the message that begins a stream, with the lie if it is to be one."""
+def stream_start(fault: Fault | None, wire: str) -> dict[str, object]:
+    """Return the message that begins a stream of a format, with the lie if it is to be one."""
     lies = fault is not None and fault.kind == "wrong_length"
-    return start(STREAM_HEADERS, *[(b"content-length", b"%d" % _PROMISED)] * lies)
+    kind = STREAM_TYPES.get(wire)
+    headers = STREAM_HEADERS if kind is None else [(b"content-type", kind)]
+    return start(headers, *[(b"content-length", b"%d" % _PROMISED)] * lies)
 
 
 async def end_cut(send: Send, kind: str, frame: bytes) -> None:
@@ -113,6 +126,10 @@ async def answer_with(fault: Fault, dialect: Dialect, send: Send, *, stream: boo
         case "error_in_200":
             error = errors.ProviderOverloaded("emulated overloaded")
             _, body = dialect.error(error, "emulator")
+            if stream and dialect.wire in STREAM_TYPES:
+                body = dialect.stream(NO_REQUEST, NO_SUMMARY).fail(error, NO_SUMMARY)
+                await respond(send, 200, [(b"content-type", STREAM_TYPES[dialect.wire]), EMULATED], body)
+                return
             if stream:
                 # The name of the event is what one format goes by; the others look at the object.
                 body = b"event: error\ndata: " + msgspec.json.format(body, indent=-1) + b"\n\n"

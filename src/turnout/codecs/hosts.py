@@ -1,0 +1,354 @@
+"""Clouds that serve a format behind an envelope of their own, composed around its codec. Floor 2.
+
+Theory of operation.
+
+1. A host is one `Envelope`, never a codec per pair: the codec writes the call as for its maker, the
+   envelope changes the address, a few members of the body and, where the host frames streams otherwise, the
+   bytes on the way back.
+2. `compose` makes a codec of both. Its `wire` is the inner one's, so the express track stays open: a client
+   of that format gets the bytes of the format, whatever carried them.
+3. Only the top level of a body is read; the values in it are passed on as the bytes they are.
+
+Sources: Azure OpenAI REST reference; "Claude on Vertex AI" and the Vertex AI REST reference; InvokeModel
+and InvokeModelWithResponseStream of the Bedrock API reference (all seen 2026-11).
+"""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Raw, Struct
+
+from turnout.codecs import aws_errors
+from turnout.codecs.base import Codec, Decoder, Encoded, Glance, Tap
+from turnout.codecs.eventstream import EventFrame, EventStreamParser
+from turnout.codecs.failures import unreadable
+from turnout.codecs.notes import Notes
+from turnout.errors import ProviderBadResponse, TurnoutError, UnsupportedParameter
+from turnout.types.ask import Wire
+from turnout.types.chat import ChatRequest, ChatResponse, FinishReason
+from turnout.types.deployment import Deployment, Host
+from turnout.types.embed import EmbedRequest, EmbedResponse
+from turnout.types.event import Event, Start, UsageUpdate
+from turnout.types.http import HttpRequest, HttpResponse
+from turnout.types.json import Json
+from turnout.types.usage import Usage
+
+CARRIES: Mapping[Host, frozenset[str]] = {
+    "azure": frozenset({"openai_chat", "openai_responses"}),
+    "vertex": frozenset({"gemini", "anthropic"}),
+    "bedrock_invoke": frozenset({"anthropic"}),
+}
+"""Host -> the wire formats it can carry."""
+_VERSIONED = "/openai/v1"
+_BEDROCK = "bedrock"
+_QUIET = (Start, UsageUpdate)
+_VERSION = b"anthropic-version"
+_BETA = b"anthropic-beta"
+_VERSIONS: Mapping[Host, bytes] = {
+    "vertex": b'"vertex-2023-10-16"',
+    "bedrock_invoke": b'"bedrock-2023-05-31"',
+}
+
+_read = msgspec.json.Decoder(dict[str, Raw]).decode
+_write = msgspec.json.Encoder().encode
+
+
+def compose(host: Host, codec: Codec) -> Codec:
+    """Return a codec that speaks `codec`'s format through a host."""
+    match host:
+        case "azure":
+            return Hosted(codec, Azure())
+        case "vertex":
+            return VertexHosted(codec, Vertex())
+        case "bedrock_invoke":
+            return BedrockHosted(codec, BedrockInvoke())
+
+
+def address_of(url: str) -> str:
+    """Return an address as the host has it: the location `global` stands in no host name."""
+    return url.replace("https://global-aiplatform.", "https://aiplatform.")
+
+
+class Envelope:
+    """What a host changes about a call; this one changes nothing."""
+
+    def wrap(self, http: HttpRequest, to: Deployment, *, stream: bool) -> HttpRequest:
+        """Return the call as the host wants it."""
+        return http
+
+
+class Azure(Envelope):
+    """Azure OpenAI: its versioned surface, or with an `api_version` one address per deployment."""
+
+    def wrap(self, http: HttpRequest, to: Deployment, *, stream: bool) -> HttpRequest:
+        """Address the resource."""
+        tail = http.url.removeprefix(to.url)
+        base = to.url.removesuffix(_VERSIONED)
+        version = to.vendor.api_version
+        if not version:
+            return _at(http, base + _VERSIONED + tail)
+        path, _, query = tail.partition("?")
+        # Answers as a resource of their own belong to no deployment.
+        folder = "" if path == "/responses" else f"/deployments/{quote(to.upstream_model, safe='')}"
+        queries = "&".join(part for part in (query, f"api-version={quote(version, safe='')}") if part)
+        return _at(http, f"{base}/openai{folder}{path}?{queries}")
+
+
+class Vertex(Envelope):
+    """Vertex AI: a publisher's model in the path, Claude's format by `rawPredict`."""
+
+    def wrap(self, http: HttpRequest, to: Deployment, *, stream: bool) -> HttpRequest:
+        """Address the publisher."""
+        tail = http.url.removeprefix(to.url)
+        if not tail.startswith("/messages"):
+            return _at(http, f"{to.url}/publishers/google{tail}")
+        verb = "streamRawPredict" if stream else "rawPredict"
+        model = quote(to.upstream_model, safe="@")
+        body = _read(http.body)
+        body.pop("model", None)
+        body.setdefault("anthropic_version", Raw(_VERSIONS["vertex"]))
+        headers = [(name, value) for name, value in http.headers if name != _VERSION]
+        url = f"{to.url}/publishers/anthropic/models/{model}:{verb}"
+        return HttpRequest(http.method, url, headers, _write(body))
+
+
+class BedrockInvoke(Envelope):
+    """Bedrock's InvokeModel: model and streaming in the path, betas in the body."""
+
+    def wrap(self, http: HttpRequest, to: Deployment, *, stream: bool) -> HttpRequest:
+        """Address the model."""
+        verb = "invoke-with-response-stream" if stream else "invoke"
+        body = _read(http.body)
+        for name in ("model", "stream"):
+            body.pop(name, None)
+        body.setdefault("anthropic_version", Raw(_VERSIONS["bedrock_invoke"]))
+        betas = [each for name, value in http.headers if name == _BETA for each in value.decode().split(",")]
+        if betas:
+            body.setdefault("anthropic_beta", Raw(_write([beta.strip() for beta in betas])))
+        headers = [(name, value) for name, value in http.headers if name not in {_VERSION, _BETA}]
+        url = f"{to.url}/model/{quote(to.upstream_model, safe='')}/{verb}"
+        return HttpRequest(http.method, url, headers, _write(body))
+
+
+class Hosted:
+    """A codec in an envelope."""
+
+    def __init__(self, inner: Codec, envelope: Envelope) -> None:
+        self.wire = inner.wire
+        self._inner = inner
+        self._envelope = envelope
+
+    def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
+        """Write the call for a request of any origin."""
+        return self._wrapped(self._inner.encode(request, to), to, stream=request.stream)
+
+    def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
+        """Write the call from the client's own JSON."""
+        return self._wrapped(self._inner.forward(wire, to, stream=stream), to, stream=stream)
+
+    def decode(self, response: HttpResponse) -> ChatResponse:
+        """Read a complete answer."""
+        return self._inner.decode(response)
+
+    def glance(self, response: HttpResponse) -> Glance:
+        """Read only what the engine needs from an answer that passes through."""
+        return self._inner.glance(response)
+
+    def decoder(self) -> Decoder:
+        """Return a new stream parser."""
+        return self._inner.decoder()
+
+    def tap(self, *, strip_usage: bool) -> Tap:
+        """Return a new pass-through reader."""
+        return self._inner.tap(strip_usage=strip_usage)
+
+    def error(self, response: HttpResponse) -> TurnoutError:
+        """Map a failed answer to one class. Never raises."""
+        return self._inner.error(response)
+
+    def encode_embed(self, request: EmbedRequest, to: Deployment) -> Encoded:
+        """Write an embeddings call."""
+        return self._wrapped(self._inner.encode_embed(request, to), to, stream=False)
+
+    def decode_embed(self, response: HttpResponse) -> EmbedResponse:
+        """Read vectors."""
+        return self._inner.decode_embed(response)
+
+    def _wrapped(self, encoded: Encoded, to: Deployment, *, stream: bool) -> Encoded:
+        http = self._envelope.wrap(encoded.http, to, stream=stream)
+        return Encoded(http, encoded.dropped, encoded.warnings)
+
+
+class VertexHosted(Hosted):
+    """Vertex AI has no batch of embeddings of its own: it predicts them."""
+
+    def encode_embed(self, request: EmbedRequest, to: Deployment) -> Encoded:
+        """Write a `:predict` call. Raises `UnsupportedParameter` as the format itself does."""
+        plain = self._inner.encode_embed(request, to)
+        notes = Notes()
+        for name in plain.dropped:
+            notes.drop(name)
+        body: dict[str, Json] = {"instances": [{"content": text} for text in request.input]}
+        if request.dimensions is not None:
+            body["parameters"] = {"outputDimensionality": request.dimensions}
+        url = f"{to.url}/publishers/google/models/{quote(to.upstream_model, safe='@')}:predict"
+        return notes.encoded(HttpRequest("POST", url, plain.http.headers, _write(body)))
+
+    def decode_embed(self, response: HttpResponse) -> EmbedResponse:
+        """Read predicted vectors."""
+        try:
+            found = _read_predicted(response.body).predictions
+        except (ValueError, RecursionError) as error:
+            raise unreadable(str(error), response.body, self.wire) from error
+        if not found:
+            raise unreadable("it has no vectors", response.body, self.wire)
+        counted = [each.embeddings.statistics.token_count for each in found]
+        known = [n for n in counted if n is not None]
+        usage = Usage(input_uncached=int(sum(known)) if len(known) == len(counted) else None)
+        return EmbedResponse(model="", vectors=tuple(each.embeddings.values for each in found), usage=usage)
+
+
+class BedrockHosted(Hosted):
+    """Streams come as event-stream frames, failures in the provider's own words."""
+
+    def decoder(self) -> Decoder:
+        """Return a new stream parser."""
+        return InvokeDecoder(self._inner.decoder())
+
+    def tap(self, *, strip_usage: bool) -> Tap:
+        """Return a new pass-through reader: frames in, the format's own stream out."""
+        return InvokeTap(self._inner.tap(strip_usage=strip_usage))
+
+    def error(self, response: HttpResponse) -> TurnoutError:
+        """Map a failed answer to one class. Never raises."""
+        return aws_errors.of_response(response, _BEDROCK)
+
+    def encode_embed(self, request: EmbedRequest, to: Deployment) -> Encoded:
+        """Refuse: the formats carried have no embeddings."""
+        raise UnsupportedParameter(f"{to.vendor.name} has no embeddings for {request.model}", param="model")
+
+
+class InvokeDecoder:
+    """Takes the frames off a stream and feeds what is inside to the format's decoder."""
+
+    __slots__ = ("_failure", "_inner", "_parser")
+
+    def __init__(self, inner: Decoder) -> None:
+        self._inner = inner
+        self._parser = EventStreamParser()
+        self._failure: TurnoutError | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes, return the events they complete. Raises the class of an exception frame."""
+        if self._failure is not None:
+            raise self._failure
+        events: list[Event] = []
+        try:
+            for frame in self._parser.feed(data):
+                events += self._inner.feed(unwrapped(frame))
+        except TurnoutError as error:
+            self._failure = error
+            if all(isinstance(event, _QUIET) for event in events):
+                raise
+        return events
+
+    def end(self) -> list[Event]:
+        """Tell that the stream is over. Raises `StreamInterrupted` without a terminal event."""
+        self.feed(b"")  # a failure that waits
+        return self._inner.end()
+
+
+class InvokeTap:
+    """Takes the frames off a stream that passes through: the client gets the stream of its own format."""
+
+    __slots__ = ("_failure", "_inner", "_parser")
+
+    def __init__(self, inner: Tap) -> None:
+        self._inner = inner
+        self._parser = EventStreamParser()
+        self._failure: TurnoutError | None = None
+
+    has_content: bool
+    usage: Usage | None
+    finish: FinishReason | None
+    done: bool
+    upstream_id: str | None
+    model: str | None
+    error: TurnoutError | None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream bytes, return those for the client. Raises what an exception frame means."""
+        if self._failure is not None:
+            raise self._failure
+        out: list[bytes] = []
+        try:
+            for frame in self._parser.feed(data):
+                out.append(self._inner.feed(unwrapped(frame)))  # noqa: PERF401  what came before a failure is kept
+        except TurnoutError as error:
+            self._failure = error
+            if not out:
+                raise
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        """Return what is still to be sent. Raises `StreamInterrupted` without a terminal event."""
+        if self._failure is not None:
+            raise self._failure
+        return self._inner.end()
+
+
+class _Chunk(Struct, frozen=True):
+    bytes: str = ""
+
+
+class _Typed(Struct, frozen=True):
+    type: str = ""
+
+
+class _Statistics(Struct, frozen=True):
+    token_count: float | None = None
+
+
+class _Vector(Struct, frozen=True):
+    values: tuple[float, ...]
+    statistics: _Statistics = _Statistics()
+
+
+class _Prediction(Struct, frozen=True):
+    embeddings: _Vector
+
+
+class _Predicted(Struct, frozen=True):
+    predictions: tuple[_Prediction, ...] = ()
+
+
+_read_chunk = msgspec.json.Decoder(_Chunk).decode
+_read_type = msgspec.json.Decoder(_Typed).decode
+_read_predicted = msgspec.json.Decoder(_Predicted).decode
+
+
+def unwrapped(frame: EventFrame) -> bytes:
+    """Return the event inside a frame as a server-sent event; b"" for a frame of another kind.
+
+    Raises the class of an exception frame, and `ProviderBadResponse` for one that holds no event.
+    """
+    if not frame.is_event:
+        raise aws_errors.of_frame(frame, _BEDROCK)
+    if frame.name != "chunk":
+        return b""
+    try:
+        data = b64decode(_read_chunk(frame.payload).bytes, validate=True)
+        kind = _read_type(data).type
+    except (ValueError, RecursionError, binascii.Error) as error:
+        raise ProviderBadResponse("a frame of the provider's stream holds no event") from error
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data.replace(b"\n", b" "))
+
+
+def _at(http: HttpRequest, url: str) -> HttpRequest:
+    return HttpRequest(http.method, url, http.headers, http.body)
