@@ -67,12 +67,17 @@ async def claude_code(rig, model: str, at: Desk) -> Run:
 
 
 async def codex(rig, model: str, at: Desk) -> Run:
-    """Run Codex through `/v1/responses`. Its sandbox needs rights that containers rarely give: it is off."""
+    """Run Codex through `/v1/responses`.
+
+    Off are its sandbox, which needs rights that containers rarely give; web search, which only OpenAI runs;
+    and sub-agents, whose tools come as a `namespace`, which no other vendor has.
+    """
     (program,) = environment("node-codex").glob("node_modules/@openai/codex-*/vendor/*/bin/codex")
     (at.home / "config.toml").write_text(f"""
 model = "{model}"
 model_provider = "turnout"
 check_for_update_on_startup = false
+web_search = "disabled"
 [model_providers.turnout]
 name = "Turnout"
 base_url = "{rig.url}/v1"
@@ -80,6 +85,8 @@ env_key = "TURNOUT_KEY"
 wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = 0
+[features]
+multi_agent = false
 [analytics]
 enabled = false
 """)
