@@ -26,7 +26,7 @@ DAY: Final = 24
 """Hours."""
 MOST_KNOWN: Final = 50_000
 """Subjects whose numbers are held in memory; beyond, they are looked up again."""
-_FOREVER: Final = 1 << 40
+_FOREVER: Final = 24 << 36
 """Hours; a whole number of days."""
 _SUMS: Final = """subject INTEGER NOT NULL, bucket INTEGER NOT NULL, n INTEGER NOT NULL,
         n_failed INTEGER NOT NULL, n_unpriced INTEGER NOT NULL, cost_nusd INTEGER NOT NULL,
@@ -102,9 +102,11 @@ part AS (
     SELECT place, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
     FROM wanted CROSS JOIN sum_hours
         ON subject = id AND bucket >= :since AND bucket < min(:first * 24, :until)
+    WHERE :since < :first * 24
     UNION ALL
     SELECT place, bucket / :step, n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s
-    FROM wanted CROSS JOIN sum_hours ON subject = id AND bucket >= :last * 24 AND bucket < :until),
+    FROM wanted CROSS JOIN sum_hours ON subject = id AND bucket >= :last * 24 AND bucket < :until
+    WHERE :last * 24 < :until),
 summed AS (
     SELECT place, step, sum(n) AS n, sum(n_failed) AS n_failed, sum(n_unpriced) AS n_unpriced,
         sum(cost_nusd) AS cost_nusd, sum(n_input) AS n_input, sum(n_output) AS n_output,
@@ -180,6 +182,7 @@ def read_sums(db: sqlite3.Connection, query: SumQuery) -> tuple[Sum, ...]:
     step = HOURS.get(query.per, 0)
     values: dict[str, object] = {name: getattr(query, name) for name in DIMENSIONS}
     values |= {f"by_{name}": name in query.by for name in DIMENSIONS}
+    # `_FOREVER` is a whole number of days: a range without an end has no rest of hours.
     since = -_FOREVER if query.since is None else microseconds(query.since) // HOUR_US
     until = _FOREVER if query.until is None else microseconds(query.until) // HOUR_US
     first, last = -(-since // DAY), until // DAY
