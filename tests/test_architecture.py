@@ -141,7 +141,9 @@ THIRD_PARTY: dict[str, set[str]] = {
     "bpe_openai": {"signals"},
     "onnxruntime": {"learn"},
     "tokenizers": {"learn"},
-    "cryptography": {"govern"},
+    "valkey": {"stores"},
+    "psycopg": {"stores", "testing", "cli"},
+    "cryptography": {"govern", "transport"},
     "resvg_py": {"evaluate"},
 }
 """Third-party package -> where it may be imported. One edge, one owner (ARCHITECTURE.md law 3, S-11)."""

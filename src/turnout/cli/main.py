@@ -15,6 +15,7 @@ COMMANDS = {
     "catalog": "turnout.cli.catalog:catalog",
     "import": "turnout.cli.import_:import_",
     "journal": "turnout.cli.journal:journal",
+    "db": "turnout.cli.db:db",
     "spend": "turnout.cli.spend:spend",
     "usage": "turnout.cli.spend:usage",
     "statement": "turnout.cli.spend:statement",
@@ -35,6 +36,7 @@ COMMANDS = {
     "customer": "turnout.cli.owners:customer",
     "budget": "turnout.cli.owners:budget",
     "quota": "turnout.cli.owners:quota",
+    "credentials": "turnout.cli.credentials:credentials",
     "audit": "turnout.cli.audit:audit",
 }
 

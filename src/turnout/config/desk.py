@@ -4,6 +4,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from turnout.config.stores import SQLITE, check_journal_store
+from turnout.types.address import Address
 from turnout.types.secret import Secret
 
 DEFAULT_PATH: Final = ".turnout/desk.db"
@@ -17,6 +19,9 @@ _MIN_DISTINCT: Final = 10
 class DeskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where keys, organisations, limits and the audit log are kept, and under which secrets."""
 
+    store: Address | None = None
+    """`sqlite` = the file at `path`; `postgres://user@host:port/name` = shared by replicas, which then need
+    the same `pepper`. None = `sqlite`."""
     path: str = DEFAULT_PATH
     """SQLite file, shared by the workers of this machine."""
     pepper: Secret | None = None
@@ -29,6 +34,16 @@ class DeskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The one before it, still read."""
     owner_token: Secret | None = None
     """A key with the role `owner`, for installations that are set up by a program; at least 32 characters."""
+
+    def __post_init__(self) -> None:
+        check_journal_store(self.where)
+        if self.where.is_url and self.pepper is None:
+            raise ValueError("pepper: replicas that share a desk need the same; give desk.pepper")
+
+    @property
+    def where(self) -> Address:
+        """Where it lies."""
+        return self.store or SQLITE
 
 
 def problems(desk: DeskConfig | None) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from turnout.govern.keys import issue
 from turnout.govern.office import Office
 from turnout.govern.pepper import Peppers, peppers_in, peppers_of
 from turnout.govern.rules import CLI
+from turnout.govern.vault import Lent, masters_of, secrets_in
 from turnout.stores.desk.base import Desk
 
 FROM_THE_START: Final = DeskConfig()
@@ -35,12 +36,16 @@ def is_used(config: Config) -> bool:
 
 
 def is_made(row: DeskConfig) -> bool:
-    """Tell whether the file of a desk is there."""
-    return Path(row.path).exists()
+    """Tell whether a desk is there: its file, or a database."""
+    return row.where.is_url or Path(row.path).exists()
 
 
 def open_desk(row: DeskConfig) -> Desk:
     """Open a desk, made if it is not there. Raises `ConfigError`."""
+    if row.where.is_url:
+        from turnout.parts import open_shared_desk  # noqa: PLC0415  only where it is shared
+
+        return open_shared_desk(row.where)
     from turnout.stores.desk.sqlite import SqliteDesk  # noqa: PLC0415  only where there is a desk
 
     return SqliteDesk(Path(row.path))
@@ -93,6 +98,18 @@ async def has_keys(config: Config) -> bool:
     desk = open_desk(row)
     try:
         return _may_call(await read_holdings(desk))
+    finally:
+        await desk.close()
+
+
+async def stored_secrets(config: Config) -> Lent:
+    """Return the credentials that a desk keeps for providers, decrypted. Raises `ConfigError`."""
+    row = desk_config(config)
+    if row.master_key is None or not is_made(row):
+        return {}
+    desk = open_desk(row)
+    try:
+        return secrets_in(masters_of(row), await desk.list("credential", limit=1000))
     finally:
         await desk.close()
 
