@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from turnout.codecs.base import Codec, Dialect
-from turnout.compile import compile_snapshot
+from turnout.compile import compile_snapshot, digest
+from turnout.compile.guard_calls import guard_sender
 from turnout.config import Config
 from turnout.engine.attempt import Upstreams
 from turnout.engine.beside import Threads
@@ -25,12 +26,15 @@ from turnout.engine.recommend import recommend as rank
 from turnout.engine.route import Router
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
+from turnout.errors import ConfigError
+from turnout.govern.vault import Lent, lending
 from turnout.jobs.monitor import Monitor
 from turnout.jobs.probe import Prober, asking
 from turnout.layers.breaker import BreakerLayer
 from turnout.layers.budget import BudgetLayer
 from turnout.layers.concurrency import ConcurrencyLayer, Gates
 from turnout.layers.deadline import DeadlineLayer
+from turnout.layers.guard import GuardLayer, Means, Memo
 from turnout.layers.journal import JournalLayer
 from turnout.layers.measure import MeasureLayer
 from turnout.layers.quota import QuotaLayer
@@ -93,6 +97,7 @@ class Built:
         "dialects",
         "engine",
         "journal",
+        "lent",
         "monitor",
         "pacers",
         "probes",
@@ -121,6 +126,7 @@ class Built:
         remembered = Remembered(Sessions(clock), pacers, self._threads, monitor.standings)
 
         self.books: Books | None = None
+        memo = Memo()
 
         def running(snapshot: Snapshot) -> Running:
             gates.keep(snapshot.deployments)
@@ -136,17 +142,23 @@ class Built:
             meter = Meter(self._opened(snapshot), snapshot.limits)
             calls = call_ring(self.config, fleet, gates, clock, meter)
             probes.follow(snapshot, compose(calls, asking(upstreams)), JournalLayer(parts.journal, clock))
+            send = guard_sender(self.config, snapshot, parts.transport)
+            means = Means(clock, compose(calls, upstreams.open), snapshot.deployments, send, memo)
+            # Inside quotas, as it may ask models; around the rest: nothing behind it meets what it hid.
+            guard = GuardLayer(snapshot, means)
             return Running(
                 snapshot,
                 upstreams,
                 fleet,
-                [*request_ring(self.config, parts.journal, clock, on_event, pacers, meter), certify],
+                [*request_ring(self.config, parts.journal, clock, on_event, pacers, meter), guard, certify],
                 calls,
                 remembered,
             )
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
         self._sharing: asyncio.Task[None] | None = None
+        self.lent: Lent = {}
+        """Stored credentials by provider, beside those configured."""
         self._granted: tuple[Sequence[Budget], Sequence[Quota]] = ((), ())
         """Limits of the desk, beside those configured."""
 
@@ -164,10 +176,21 @@ class Built:
             ConfigError: The configuration cannot be used.
         """
         version = self.engine.snapshot.version + 1
-        snapshot = compile_snapshot(config, load_catalog(config), self._env, version=version)
+        snapshot = compiled(config, self._env, self.lent, version=version)
         credentials(snapshot)
         egress(config, snapshot)
         return self._limited(snapshot, config)
+
+    def lend(self, secrets: Lent) -> None:
+        """Use other stored credentials beside those configured, from now on. Raises `ConfigError`."""
+        if self.lent == secrets:
+            return
+        before, self.lent = self.lent, secrets
+        try:
+            self.reload(self.config)
+        except ConfigError:
+            self.lent = before
+            raise
 
     def grant(self, budgets: Sequence[Budget], quotas: Sequence[Quota]) -> None:
         """Put other limits in force beside those configured; one with the id of a configured one is left out.
@@ -269,6 +292,7 @@ async def build(
     transport: Upstream | None = None,
     journal: Journal | None = None,
     on_event: OnEvent | None = None,
+    lent: Lent | None = None,
     clock: Clock = time.monotonic,
 ) -> Built:
     """Build an engine on the running event loop.
@@ -279,23 +303,36 @@ async def build(
         transport: Replaces the network, for tests and replays.
         journal: Replaces the configured one.
         on_event: Told about every request that ended.
+        lent: Stored credentials by provider, beside those configured.
         clock: Monotonic seconds. Not the event loop's: uvloop reads that once a millisecond.
 
     Raises:
         ConfigError: One line per problem.
     """
     env = os.environ if env is None else env
-    snapshot = compile_snapshot(config, load_catalog(config), env)
+    snapshot = compiled(config, env, lent)
     credentials(snapshot)
     if transport is None:
         transport = open_transport(config, egress(config, snapshot))
     if journal is None and config.journal.enabled:
         journal = open_journal(config)
     built = Built(config, env, Parts(snapshot, transport, journal, clock), on_event)
+    built.lent = lent or {}
     if journal is not None:
         await built.pacers.resume(journal, datetime.now(UTC))
         built.share_spending()
     return built
+
+
+def compiled(
+    config: Config, env: Mapping[str, str], lent: Lent | None = None, *, version: int = 1
+) -> Snapshot:
+    """Return a configuration compiled with stored credentials beside its own. Raises `ConfigError`.
+
+    Its digest stays that of the file.
+    """
+    snapshot = compile_snapshot(lending(config, lent or {}), load_catalog(config), env, version=version)
+    return msgspec.structs.replace(snapshot, digest=digest(config))
 
 
 def request_ring(

@@ -152,7 +152,10 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "minilm": "turnout.learn.encoders.minilm:load",
         "static": "turnout.learn.encoders.static:load",
     },
-    "turnout.guards": {},
+    "turnout.guards": {
+        "pii": "turnout.guards.pii:Pii",
+        "secrets": "turnout.guards.secrets:Secrets",
+    },
     "turnout.layers": {},
     "turnout.stores": {},
     "turnout.reducers": {

@@ -12,8 +12,10 @@ import msgspec
 from turnout.catalog.benchmarks import NO_SCORES
 from turnout.catalog.catalog import Catalog
 from turnout.catalog.prices import InexactPriceError
-from turnout.catalog.vendors import find_vendor, placeholders, vendors
+from turnout.catalog.vendors import vendors
 from turnout.compile.checks import problems_of
+from turnout.compile.guards import make_posting
+from turnout.compile.providers import Provider, is_complete, make_provider
 from turnout.compile.retire import make_retiring
 from turnout.compile.routes import direct_route, make_route, make_surfaces
 from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
@@ -23,9 +25,8 @@ from turnout.engine.limits import Limits as Ceilings
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.registry import did_you_mean
-from turnout.types.deployment import Credential, Deployment, Limits, Model, Probe, Quirks, Vendor
+from turnout.types.deployment import Credential, Deployment, Limits, Model, Probe
 from turnout.types.http import Timeouts
-from turnout.types.secret import Secret
 from turnout.types.slot import Slot
 from turnout.types.usage import Price
 
@@ -57,6 +58,7 @@ def compile_snapshot(
     }
     surfaces = make_surfaces(config, deployments, catalog.scores, problems) if config.surfaces else {}
     aliases = _aliases(config, models, routes, problems)
+    guards = make_posting(config, deployments, problems)
     problems.extend(problems_of(config, {d.id: d for d in deployments}, routes))
     problems.extend(limit_problems(config.budgets, config.quotas, frozenset(routes)))
     problems.extend(desk_problems(config.desk))
@@ -80,6 +82,7 @@ def compile_snapshot(
         retiring=retiring,
         direct=direct_route(config, deployments, catalog.scores if config.surfaces else NO_SCORES),
         bare=_bare(models),
+        guards=guards,
         signal_deadline_s=config.signals.deadline_s,
         limits=Ceilings([each.budget for each in config.budgets], [each.quota for each in config.quotas]),
     )
@@ -90,22 +93,15 @@ def digest(config: Config) -> str:
     return "sha256:" + hashlib.sha256(msgspec.json.encode(to_builtins(config), order="sorted")).hexdigest()
 
 
-class Provider(msgspec.Struct, frozen=True):
-    """A vendor as configured, with the operator's credential."""
-
-    vendor: Vendor
-    secret: Secret | None
-
-
 def _providers(config: Config, env: Env, problems: list[str]) -> dict[str, Provider]:
     found: dict[str, Provider] = {}
     for name, row in config.providers.items():
-        provider = _provider(name, row, env, problems)
+        provider = make_provider(name, row, env, problems)
         if provider is not None:
             found[name] = provider
     for name in _named_providers(config) if config.models or config.routes else _keyed(env):
         if name not in found and name not in config.providers:
-            provider = _provider(name, ProviderConfig(), env, problems)
+            provider = make_provider(name, ProviderConfig(), env, problems)
             if provider is not None:
                 found[name] = provider
     return found
@@ -113,7 +109,8 @@ def _providers(config: Config, env: Env, problems: list[str]) -> dict[str, Provi
 
 def _keyed(env: Env) -> Iterable[str]:
     """Return the vendors whose key is in the environment: what is served without a configuration file."""
-    return [name for name, vendor in vendors().items() if any(env.get(key) for key in vendor.env)]
+    rows = vendors().values()
+    return [row.name for row in rows if any(map(env.get, row.env)) and is_complete(row, env)]
 
 
 def _named_providers(config: Config) -> Iterable[str]:
@@ -125,46 +122,6 @@ def _named_providers(config: Config) -> Iterable[str]:
         for name in route.models:
             if name not in known and "/" in name:
                 yield name.partition("/")[0]
-
-
-def _provider(name: str, row: ProviderConfig, env: Env, problems: list[str]) -> Provider | None:
-    path = f"providers.{name}"
-    base = find_vendor(row.vendor or name)
-    if base is None and (row.base_url is None or row.vendor is not None):
-        wanted = row.vendor or name
-        problems.append(
-            f"{path}: no vendor {wanted!r} is known; give it a base_url, or name a row with vendor:"
-        )
-        return None
-    url = (row.base_url or (base.base_url if base else "")).rstrip("/")
-    for key in placeholders(url):
-        if key not in row.parameters:
-            problems.append(f"{path}.parameters: {key!r} is missing; the address is {url}")
-            return None
-        url = url.replace("{" + key + "}", row.parameters[key])
-    quirks = _quirks(base.quirks if base else Quirks(), row)
-    vendor = Vendor(
-        name=name,
-        base_url=url,
-        codec=row.codec or (base.codec if base else "openai_chat"),
-        auth=row.auth or (base.auth if base else ("bearer" if row.secret else "none")),
-        env=base.env if base else (),
-        quirks=quirks,
-        allow_http=row.allow_http or bool(base and base.allow_http),
-        embeddings=base.embeddings if base else True,
-    )
-    secret = row.secret
-    if secret is None and vendor.auth != "none":
-        value = next((env[key] for key in vendor.env if env.get(key)), None)
-        secret = Secret(value) if value else None
-    return Provider(vendor, secret)
-
-
-def _quirks(base: Quirks, row: ProviderConfig) -> Quirks:
-    changes = {k: v for k, v in msgspec.structs.asdict(row.quirks).items() if v is not None}
-    if row.headers:
-        changes["extra_headers"] = (*base.extra_headers, *sorted(row.headers.items()))
-    return msgspec.structs.replace(base, **changes)
 
 
 class Making(msgspec.Struct, frozen=True):
@@ -251,6 +208,7 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
         model=_model(row, making.catalog, price),
         upstream_model=row.upstream_model or rest,
         credential=Credential(name, secret) if secret is not None else None,
+        spare=() if row.secret is not None else _spare(name, making.config),
         base_url=row.base_url.rstrip("/") if row.base_url else None,
         region=row.region,
         weight=row.weight,
@@ -262,6 +220,13 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
         slots=_slots(making.config, (row.id or row.model, row.model, name)),
         timeouts=_timeouts(row.timeouts or making.config.timeouts),
     )
+
+
+def _spare(name: str, config: Config) -> tuple[Credential, ...]:
+    """Return a provider's further credentials, numbered as they stand in the file."""
+    row = config.providers.get(name, ProviderConfig())
+    further = row.secrets if row.secret is not None else row.secrets[1:]
+    return tuple(Credential(f"{name}#{n}", secret) for n, secret in enumerate(further, 2))
 
 
 def _slots(config: Config, names: tuple[str, ...]) -> tuple[Slot, ...]:

@@ -4,6 +4,7 @@ Nothing here builds anything: `build.py` turns a `Config` into an engine.
 """
 
 from turnout.config.desk import DeskConfig
+from turnout.config.guards import GuardConfig, GuardsConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.config.read import json_schema, load_config, parse_config, to_builtins
 from turnout.config.responses import ResponsesConfig
@@ -37,6 +38,8 @@ __all__ = [
     "Config",
     "DeskConfig",
     "EgressConfig",
+    "GuardConfig",
+    "GuardsConfig",
     "JournalConfig",
     "KeyConfig",
     "LedgerConfig",

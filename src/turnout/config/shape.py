@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
 from turnout.config.desk import DeskConfig
+from turnout.config.guards import GuardsConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.config.responses import ResponsesConfig
 from turnout.config.stores import SQLITE, check_journal_store
@@ -16,7 +17,7 @@ from turnout.registry import BUILTINS, names
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
 from turnout.types.address import Address
-from turnout.types.deployment import Probe
+from turnout.types.deployment import Auth, Host, Probe
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 from turnout.types.slot import Slot
@@ -53,6 +54,8 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What it may call; empty = everything."""
     networks: tuple[str, ...] = ()
     """Address ranges it may be used from, such as 10.0.0.0/8; empty = anywhere."""
+    guards: tuple[str, ...] = ()
+    """Guards of every request with this key, by name."""
 
     def __post_init__(self) -> None:
         for network in self.networks:
@@ -116,9 +119,21 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     base_url: str | None = None
     codec: str | None = None
     """Wire format: a built-in one, or one that an installed package brings; default: the vendor's."""
-    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] | None = None
+    auth: Auth | None = None
     secret: Secret | None = None
     """None = the vendor's environment variable."""
+    secrets: tuple[Secret, ...] = ()
+    """Further credentials at the same vendor: all take turns, and one that is refused is set aside."""
+    host: Host | None = None
+    """Cloud around the wire format; default: the vendor's."""
+    region: str | None = None
+    """Region or location, for the address and for what is signed."""
+    project: str | None = None
+    resource: str | None = None
+    api_version: str | None = None
+    """Version of the host's surface; one that has several is addressed by deployment."""
+    profile: str | None = None
+    """Section of the file of AWS credentials to sign with."""
     allow_http: bool = False
     headers: dict[str, str] = {}
     """Fixed headers the host wants; not for credentials."""
@@ -178,6 +193,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_output: AtLeastOne | None = None
     capabilities: frozenset[str] | None = None
     modalities: frozenset[str] | None = None
+    safety: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Share of your own safety evaluation that the model passed; wins over a score on `safety`."""
 
 
 class CertificateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -220,6 +237,8 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unsupported_params: Literal["drop", "reject"] = "drop"
     response_model: Literal["answered", "requested"] = "answered"
     store_content: bool = False
+    guards: tuple[str, ...] = ()
+    """Guards of its requests, by name; those of a surface, a key or a team are asked beside them."""
 
 
 class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -277,6 +296,10 @@ class SurfaceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     visibility: Literal["user", "background"] = "user"
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
+    guards: tuple[str, ...] = ()
+    """Guards of its requests, by name."""
+    flagged: str | None = None
+    """Route that takes requests which a guard has flagged."""
 
 
 class BenchmarksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -390,6 +413,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: AdminConfig = AdminConfig()
     desk: DeskConfig | None = None
     """Where keys and limits are kept that change while gateways run; none = used once its file is there."""
+    guards: GuardsConfig = GuardsConfig()
+    """What is checked on the way in and out."""
     journal: JournalConfig = JournalConfig()
     egress: EgressConfig = EgressConfig()
     catalog: CatalogConfig = CatalogConfig()

@@ -22,7 +22,7 @@ from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.http import Timeouts
-from turnout.types.record import Attempt, CertificateView, Content, Decision, Outcome, Reason
+from turnout.types.record import Attempt, CertificateView, Content, Decision, GuardView, Outcome, Reason
 
 if TYPE_CHECKING:
     from turnout.engine.reply import Reply
@@ -125,6 +125,8 @@ class Exchange:
         "explain_only",
         "fallback_reason",
         "finish",
+        "guards",
+        "masked",
         "n_calls",
         "n_fallbacks",
         "original",
@@ -175,6 +177,10 @@ class Exchange:
         """Written by the engine at commit."""
         self.certified: str | None = None
         """Written by the certify layer: how a certified request ended, or why nothing is promised."""
+        self.guards: list[GuardView] = []
+        """Written by the guard layer: what each guard said."""
+        self.masked: Callable[[str], str] | None = None
+        """Written by the guard layer where it took values out: takes them out of a text that is to be stored."""
         self.committed_at: float | None = None
         """Written by the layer that records the request: clock reading when the reply was in hand."""
         self.outcome: Outcome | None = None

@@ -70,6 +70,8 @@ class Pools:
 
     def pool(self, model: str, ask: Ask) -> Pool:
         """Resolve what a request names, by precedence. Raises `ModelNotFound`, `Forbidden`."""
+        if ask.diverted is not None:
+            return msgspec.structs.replace(self._by_route(ask.diverted), source="guard")
         if ask.downgrade is not None:
             return msgspec.structs.replace(self._by_route(ask.downgrade), source="budget")
         pool = self._resolved(model, ask)

@@ -166,7 +166,9 @@ class Router:
             )
         elif pool.pinned:
             choice = msgspec.structs.replace(choice, reason="pinned_by_caller")
-        if ask.downgrade is not None:
+        if ask.diverted is not None:
+            choice = msgspec.structs.replace(choice, reason="rewritten_by_policy")
+        elif ask.downgrade is not None:
             choice = msgspec.structs.replace(choice, reason="budget_downgrade")
         return Routed(pool, context, candidates, dropped, choice, self._snapshot)
 

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from turnout.engine.exchange import DEFAULT_POLICY, Policy
 from turnout.engine.limits import NO_LIMITS, Limits
+from turnout.guards.base import NO_POSTS, Posting
 from turnout.signals.base import Sense
 from turnout.strategies.base import Filter, Strategy, Surface
 from turnout.types.deployment import Deployment
@@ -66,6 +67,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Well-known ids without provider -> model id, where unique."""
     limits: Limits = NO_LIMITS
     """Who may spend and use how much."""
+    guards: Posting = NO_POSTS
+    """Who is checked by what."""
     signal_deadline_s: float = 0.01
     """How long a decision waits for signals computed in threads."""
     default_max_tokens: int = 4096

@@ -119,6 +119,7 @@ class JournalLayer:
             outcome=outcome,
             warnings=(*ask.warnings, *exchange.warnings) if exchange.warnings else ask.warnings,
             dropped_params=exchange.dropped,
+            guards=tuple(exchange.guards),
             content=None if exchange.content_of is None else exchange.content_of(),
         )
 
@@ -182,10 +183,12 @@ def _digest(key: bytes | None, what: bytes, value: str | None) -> str | None:
 
 
 def _content(exchange: Exchange, kept: "Kept", redact: Redact | None) -> Content:
-    request = exchange.original
+    request = exchange.original if exchange.masked is None else exchange.request
     asked = tuple(request.messages) if isinstance(request, ChatRequest) else request.input
     question = msgspec.json.encode(asked).decode()[:MOST_CONTENT]
     answer = kept.text()
+    if exchange.masked is not None:
+        answer = exchange.masked(answer)
     if redact is not None:
         question, answer = redact(question), redact(answer)
     return Content(question, answer)

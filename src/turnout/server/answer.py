@@ -96,6 +96,8 @@ class Answer:
         headers = [*self.ids(exchange.ask.request_id), *statics, *told.effort(exchange)]
         if exchange.dropped or exchange.warnings or exchange.ask.warnings:
             headers += told.notices(exchange)
+        if exchange.guards:
+            headers += told.guards(exchange)
         if exchange.room is not None:
             headers += told.room(exchange.room, exchange.at, wire=self._dialect.wire)
         return headers

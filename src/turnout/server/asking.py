@@ -11,6 +11,7 @@ import msgspec
 from turnout.codecs.base import Body, EmbedBody
 from turnout.server.inbound import Inbound
 from turnout.types.ask import Ask, Preferences
+from turnout.types.chat import NOTHING
 from turnout.types.principal import Principal
 from turnout.types.usage import NanoUsd
 
@@ -50,6 +51,7 @@ def make_ask(
             explain=_explain(body.explain),
             hops=hops,
             warnings=warnings,
+            extra=body.extra if isinstance(body, Body) else NOTHING,
         )
     if inbound.route or prefer.route:
         prefer, ignored = _routed(body, inbound)
@@ -80,6 +82,7 @@ def make_ask(
         tracestate=inbound.tracestate,
         hops=hops,
         warnings=warnings,
+        extra=body.extra if isinstance(body, Body) else NOTHING,
     )
 
 

@@ -49,6 +49,15 @@ def notices(exchange: Exchange) -> RawHeaders:
     return headers
 
 
+def guards(exchange: Exchange) -> RawHeaders:
+    """Return what each guard did so far, the gravest of its stages, as `name=action`."""
+    did: dict[str, str] = {}
+    for view in exchange.guards:
+        if view.name not in did or did[view.name] == "pass":
+            did[view.name] = view.action
+    return [(b"x-turnout-guards", ",".join(f"{name}={action}" for name, action in did.items()).encode())]
+
+
 def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:
     """Return what the tightest quotas leave, as clients of OpenAI read it, and those of Anthropic theirs."""
     headers: RawHeaders = []
@@ -105,6 +114,8 @@ def failed(error: TurnoutError, exchange: Exchange | None) -> RawHeaders:
     headers.append((b"x-should-retry", b"true" if should_retry(error) else b"false"))
     if exchange is not None and exchange.room is not None:
         headers += room(exchange.room, exchange.at, wire="")
+    if exchange is not None and exchange.guards:
+        headers += guards(exchange)
     if exchange is not None and exchange.routing is not None:
         headers += chosen(exchange.routing, exchange.fallback_reason or exchange.routing.reason)
         headers += effort(exchange)

@@ -87,6 +87,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     """What the tightest budget of the caller has left; None = none is kept."""
     downgrade: str | None = None
     """Route that a nearly spent budget sends the request to, whatever it named."""
+    diverted: str | None = None
+    """Route that a guard's flag sends the request to, whatever it named."""
     given: Signals | None = None
     """Signals computed by a caller that keeps the words to itself; None = they are sensed here."""
     extra: Mapping[str, Json] = NOTHING

@@ -286,6 +286,20 @@ class Content(Struct, frozen=True, omit_defaults=True):
     response: str | None = None
 
 
+class GuardView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one guard said at one stage: how often it found what, never the text."""
+
+    name: str
+    type: str
+    stage: Literal["in", "out", "stream"]
+    action: Literal[
+        "pass", "block", "redact", "flag", "monitor", "skipped", "failed_open", "failed_closed"
+    ]
+    found: Mapping[str, int] = {}
+    """Kind -> findings."""
+    duration_s: float = 0.0
+
+
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything kept about one request."""
 
@@ -316,4 +330,6 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: Outcome
     warnings: tuple[str, ...] = ()
     dropped_params: tuple[str, ...] = ()
+    guards: tuple[GuardView, ...] = ()
+    """In the order they were asked."""
     content: Content | None = None

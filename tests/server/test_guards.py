@@ -1,0 +1,190 @@
+"""Guards end to end, over real sockets: what a model sees, what a client gets, what is recorded."""
+
+import json
+
+import msgspec
+import pytest
+
+from tests.server.kit import call, chat, message
+from tests.server.kit import rig as start
+from turnout.testing.emulator.script import last_user_text, reply_with
+from turnout.types.chat import Text, ToolCall
+
+GUARDS = """
+guards:
+  rules:
+    - {name: keys, guard: {type: secrets}, mode: block, stages: [in]}
+    - {name: mark, guard: {type: pii, kinds: [card]}, mode: flag}
+    - {name: personal, guard: {type: pii}, mode: redact}
+    - {name: watch, guard: {type: pii}, mode: monitor, everywhere: true}
+surfaces:
+  support: {guards: [mark], flagged: careful}
+"""
+ROUTES = """
+  - {name: guarded, models: [oai/one], guards: [keys, personal]}
+  - {name: across, models: [ant/one], guards: [personal]}
+  - {name: careful, models: [gem/one]}
+  - {name: stored, models: [oai/one], guards: [personal], store_content: true}
+"""
+KEY = "ghp_" + "a1B2c3D4e5F6" * 3
+SAID = "Write to jo.doe@example.org or +46 (0)8 928 571 38, then jo.doe@example.org again."
+HIDDEN = "Write to <EMAIL_1> or <PHONE_1>, then <EMAIL_1> again."
+
+
+def echo(seen):
+    """Answer with the last user turn, word for word."""
+
+    def script(request):
+        seen.append(last_user_text(request))
+        return reply_with(request, (Text(last_user_text(request)),), model="echo")
+
+    return script
+
+
+def rig():
+    return start(GUARDS, routes=ROUTES)
+
+
+def words(body: bytes) -> str:
+    """The text of an OpenAI stream."""
+    frames = [line[6:] for line in body.decode().splitlines() if line.startswith("data: {")]
+    deltas = [choice["delta"] for frame in frames for choice in json.loads(frame).get("choices", ())]
+    return "".join(delta.get("content") or "" for delta in deltas)
+
+
+@pytest.mark.parametrize("route", ["guarded", "across"])
+async def test_the_model_sees_placeholders_and_the_client_its_own_words(route):
+    async with rig() as running:
+        seen = []
+        for model in ("oai-one", "ant-one"):
+            running.emulator.add(model, echo(seen))
+        reply = await call(running, "/v1/chat/completions", chat(f"turnout/{route}", SAID))
+    assert reply.status == 200
+    assert seen == [HIDDEN]
+    assert reply.json()["choices"][0]["message"]["content"] == SAID
+    assert "personal=redact" in reply.header("x-turnout-guards")
+
+
+@pytest.mark.parametrize("route", ["guarded", "across"])
+async def test_in_a_stream_placeholders_split_over_deltas_are_restored(route):
+    async with rig() as running:
+        seen = []
+        for model in ("oai-one", "ant-one"):
+            running.emulator.add(model, echo(seen))
+        body = {**chat(f"turnout/{route}", SAID * 20), "stream": True}
+        reply = await call(running, "/v1/chat/completions", body)
+        (record,) = await running.records()
+    assert reply.status == 200
+    assert seen == [HIDDEN * 20]
+    assert words(reply.body) == SAID * 20
+    views = [(view.name, view.stage, view.action) for view in record.guards]
+    assert ("personal", "in", "redact") in views
+    assert ("personal", "stream", "pass") in views
+
+
+async def test_a_blocked_request_is_refused_and_goes_nowhere():
+    async with rig() as running:
+        seen = []
+        running.emulator.add("oai-one", echo(seen))
+        reply = await call(running, "/v1/chat/completions", chat("turnout/guarded", f"use {KEY} please"))
+        (record,) = await running.records()
+    assert (reply.status, seen) == (403, [])
+    assert reply.header("x-turnout-error-class") == "guard_blocked"
+    assert reply.header("x-turnout-guards") == "keys=block,personal=skipped,watch=skipped"
+    assert KEY not in reply.body.decode()
+    assert [(v.name, v.action, dict(v.found)) for v in record.guards] == [
+        ("keys", "block", {"github_token": 1}),
+        ("personal", "skipped", {}),
+        ("watch", "skipped", {}),
+    ]
+    assert KEY not in msgspec.json.encode(record).decode()
+
+
+async def test_a_block_can_end_as_a_refusal():
+    async with start(GUARDS.replace("  rules:", "  block_as: refusal\n  rules:"), routes=ROUTES) as running:
+        reply = await call(running, "/v1/chat/completions", chat("turnout/guarded", f"use {KEY} please"))
+        body = {**chat("turnout/guarded", f"use {KEY} please"), "stream": True}
+        streamed = await call(running, "/v1/chat/completions", body)
+    assert reply.status == streamed.status == 200
+    assert reply.json()["choices"][0]["finish_reason"] == "content_filter"
+    assert '"finish_reason":"content_filter"' in streamed.body.decode()
+
+
+async def test_what_the_model_adds_is_replaced_and_not_restored():
+    async with rig() as running:
+        answer = "Ask ann@mail.example.com about it. " + "More words follow here. " * 30
+        running.emulator.add("oai-one", lambda request: reply_with(request, (Text(answer),), model="m"))
+        whole = await call(running, "/v1/chat/completions", chat("turnout/guarded", "hello"))
+        body = {**chat("turnout/guarded", "hello"), "stream": True}
+        streamed = await call(running, "/v1/chat/completions", body)
+    want = answer.replace("ann@mail.example.com", "<EMAIL>")
+    assert whole.json()["choices"][0]["message"]["content"] == want
+    assert words(streamed.body) == want
+
+
+async def test_values_come_back_inside_the_arguments_of_a_call():
+    async with rig() as running:
+        made = ToolCall(id="call_1", name="send", arguments='{"to": "<EMAIL_1>"}')
+        running.emulator.add("oai-one", lambda request: reply_with(request, (made,), model="m"))
+        reply = await call(running, "/v1/chat/completions", chat("turnout/guarded", SAID))
+    (tool,) = reply.json()["choices"][0]["message"]["tool_calls"]
+    assert tool["function"]["arguments"] == '{"to": "jo.doe@example.org"}'
+
+
+async def test_monitoring_changes_nothing_and_is_recorded():
+    async with rig() as running:
+        seen = []
+        running.emulator.add("oai-one", echo(seen))
+        reply = await call(running, "/v1/chat/completions", chat("turnout/assistant", SAID))
+        (record,) = await running.records()
+    assert seen == [SAID]
+    assert reply.json()["choices"][0]["message"]["content"] == SAID
+    assert [(v.name, v.stage, v.action, dict(v.found)) for v in record.guards] == [
+        ("watch", "in", "monitor", {"email": 2, "phone": 1}),
+        ("watch", "out", "monitor", {"email": 2, "phone": 1}),
+    ]
+
+
+async def test_a_flagged_request_of_a_surface_goes_to_its_designated_route():
+    async with rig() as running:
+        body = {**chat("turnout/guarded", "card 4111 1111 1111 1111"), "turnout": {"surface": "support"}}
+        flagged = await call(running, "/v1/chat/completions", body)
+        clean = {**chat("turnout/guarded", "hello"), "turnout": {"surface": "support"}}
+        plain = await call(running, "/v1/chat/completions", clean)
+    assert flagged.header("x-turnout-route") == "careful"
+    assert flagged.header("x-turnout-reason") == "rewritten_by_policy"
+    assert "guard_flagged" in flagged.header("x-turnout-warnings")
+    assert plain.header("x-turnout-route") == "guarded"
+
+
+async def test_stored_text_holds_placeholders_only():
+    async with rig() as running:
+        running.emulator.add("oai-one", echo([]))
+        await call(running, "/v1/chat/completions", chat("turnout/stored", SAID))
+        (record,) = await running.records()
+    assert HIDDEN in record.content.request
+    assert HIDDEN in record.content.response
+    assert "jo.doe" not in msgspec.json.encode(record).decode()
+
+
+async def test_a_caller_may_ask_for_more_guards_and_not_for_unknown_ones():
+    async with rig() as running:
+        seen = []
+        running.emulator.add("oai-one", echo(seen))
+        body = {**chat("turnout/assistant", SAID), "guardrails": ["personal"]}
+        reply = await call(running, "/v1/chat/completions", body)
+        unknown = await call(running, "/v1/chat/completions", {**body, "guardrails": ["none"]})
+    assert reply.status == 200
+    assert seen == [HIDDEN]
+    assert unknown.status == 400
+
+
+async def test_a_tool_result_in_another_dialect_is_redacted_too():
+    async with rig() as running:
+        seen = []
+        running.emulator.add("ant-one", echo(seen))
+        body = message("turnout/across", SAID, max_tokens=50)
+        reply = await call(running, "/v1/messages", body)
+    assert reply.status == 200
+    assert seen == [HIDDEN]
+    assert reply.json()["content"][0]["text"] == SAID
