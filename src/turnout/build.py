@@ -27,6 +27,7 @@ from turnout.engine.route import Router
 from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
+from turnout.govern.open import stored_secrets
 from turnout.govern.vault import Lent, lending
 from turnout.jobs.monitor import Monitor
 from turnout.jobs.probe import Prober, asking
@@ -292,7 +293,6 @@ async def build(
     transport: Upstream | None = None,
     journal: Journal | None = None,
     on_event: OnEvent | None = None,
-    lent: Lent | None = None,
     clock: Clock = time.monotonic,
 ) -> Built:
     """Build an engine on the running event loop.
@@ -303,13 +303,13 @@ async def build(
         transport: Replaces the network, for tests and replays.
         journal: Replaces the configured one.
         on_event: Told about every request that ended.
-        lent: Stored credentials by provider, beside those configured.
         clock: Monotonic seconds. Not the event loop's: uvloop reads that once a millisecond.
 
     Raises:
         ConfigError: One line per problem.
     """
     env = os.environ if env is None else env
+    lent = await stored_secrets(config)
     snapshot = compiled(config, env, lent)
     credentials(snapshot)
     if transport is None:
@@ -317,21 +317,19 @@ async def build(
     if journal is None and config.journal.enabled:
         journal = open_journal(config)
     built = Built(config, env, Parts(snapshot, transport, journal, clock), on_event)
-    built.lent = lent or {}
+    built.lent = lent
     if journal is not None:
         await built.pacers.resume(journal, datetime.now(UTC))
         built.share_spending()
     return built
 
 
-def compiled(
-    config: Config, env: Mapping[str, str], lent: Lent | None = None, *, version: int = 1
-) -> Snapshot:
+def compiled(config: Config, env: Mapping[str, str], lent: Lent, *, version: int = 1) -> Snapshot:
     """Return a configuration compiled with stored credentials beside its own. Raises `ConfigError`.
 
     Its digest stays that of the file.
     """
-    snapshot = compile_snapshot(lending(config, lent or {}), load_catalog(config), env, version=version)
+    snapshot = compile_snapshot(lending(config, lent), load_catalog(config), env, version=version)
     return msgspec.structs.replace(snapshot, digest=digest(config))
 
 

@@ -215,3 +215,28 @@ async def test_a_key_of_the_desk_allows_an_address_that_is_not_loopback(tmp_path
     async with serve(tmp_path) as served:
         served.url = served.url.replace("0.0.0.0", "127.0.0.1")
         assert [await ask(http, served, each) for each in (key, "wrong")] == [200, 401]
+
+
+def test_a_credential_is_read_from_standard_input_and_kept_encrypted(tmp_path) -> None:
+    master, newer = "0123456789abcdef" * 4, "fedcba9876543210" * 4
+    file = tmp_path / "turnout.yaml"
+    file.write_text(f"desk: {{master_key: {master}}}\n")
+    made = turnout("credentials", "add", "openai", "--json", cwd=tmp_path, stdin="sk-canary-0123456789\n")
+    assert made.returncode == 0, made.stderr
+    assert "sk-canary" not in made.stdout + run(tmp_path, "credentials", "list")
+    assert b"sk-canary" not in (tmp_path / ".turnout" / "desk.db").read_bytes()
+    file.write_text(f"desk: {{master_key: {newer}, previous_master_key: {master}}}\n")
+    assert run(tmp_path, "credentials", "rewrap") == "1 re-wrapped"
+    run(tmp_path, "credentials", "remove", json.loads(made.stdout)["id"])
+    assert run(tmp_path, "credentials", "list", "--json") == "[]"
+
+
+async def test_a_provider_may_live_on_a_stored_credential_alone(tmp_path, upstream, http) -> None:
+    text = config_text(upstream, extra=f"desk: {{master_key: {'0123456789abcdef' * 4}}}")
+    text = text.replace(", secret: sk-upstream-canary", ", auth: bearer")
+    (tmp_path / "turnout.yaml").write_text(text)
+    assert "no credential" in turnout("check", cwd=tmp_path).stderr
+    assert turnout("credentials", "add", "up", cwd=tmp_path, stdin="sk-stored\n").returncode == 0
+    assert turnout("check", cwd=tmp_path).returncode == 0
+    async with serve(tmp_path) as served:
+        assert await ask(http, served, "anything") == 200

@@ -49,10 +49,10 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
 
     Exit status 2 and one line per problem when it cannot be used.
     """
-    from turnout.compile import compile_snapshot
+    from turnout.build import compiled
     from turnout.compile.panels import panel_doubts
     from turnout.config import json_schema, to_builtins
-    from turnout.parts import credentials, egress, load_catalog
+    from turnout.parts import credentials, egress
 
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
@@ -64,12 +64,12 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
     import os
 
     from turnout.cli.certificates import certificate_lines
-    from turnout.govern.open import has_keys
+    from turnout.govern.open import has_keys, stored_secrets
     from turnout.server.serve import check_bind, check_upstreams
     from turnout.stores.sightings import sightings_beside
 
     config, path = read_config(config_path)
-    snapshot = compile_snapshot(config, load_catalog(config), os.environ)
+    snapshot = compiled(config, os.environ, asyncio.run(stored_secrets(config)))
     credentials(snapshot)
     egress(config, snapshot)
     check_bind(config, has_keys=asyncio.run(has_keys(config)))

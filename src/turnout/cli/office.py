@@ -95,6 +95,8 @@ def _line(tree: "dict[str, Json]") -> list[str]:
         expires = tree.get("expires")
         shown += [f"{tree['prefix']}…{tree['last_four']}", str(tree["role"])]
         shown += [f"until {expires}"] if expires and not state else []
+    elif tree["object"] == "credential":
+        shown += [str(tree["provider"]), f"…{tree['last_four']}"]
     elif "level" in tree:
         amount = f"{tree['usd']} USD" if "usd" in tree else f"{tree['limit']} {tree['of']}"
         shown += [f"{tree['level']}/{tree['subject']}", f"{amount} per {tree['per']}"]

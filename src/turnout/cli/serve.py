@@ -107,13 +107,15 @@ def _supervise(
     config: "Config", sockets: Sequence[socket.socket], process: Callable[[int], "Process"]
 ) -> int:
     """Keep forked workers running until a signal says stop; return the exit status."""
+    import asyncio
+
+    from turnout.build import compiled
     from turnout.cli.workers import Supervisor
-    from turnout.compile import compile_snapshot
-    from turnout.parts import load_catalog
+    from turnout.govern.open import stored_secrets
     from turnout.server.serve import run_worker
 
     # Here, and not once in every worker: what cannot be used is told once.
-    compile_snapshot(config, load_catalog(config), os.environ)
+    compiled(config, os.environ, asyncio.run(stored_secrets(config)))
     sock, metrics_sock = sockets[0], sockets[1] if len(sockets) > 1 else None
     with tempfile.TemporaryDirectory(prefix="turnout-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

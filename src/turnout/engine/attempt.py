@@ -80,6 +80,8 @@ class Upstreams:
         """Send with the credential whose turn it is, and with the next where the vendor refuses it."""
         while True:
             standing, authorise = rotation.turn()
+            if isinstance(authorise, Prepared):
+                await authorise.prepare(self._transport)
             response = await self._transport.send(http, call.timeouts, authorise)
             if not rotation.heard(standing, response.status):
                 return response

@@ -17,12 +17,12 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from turnout.config.desk import DeskConfig
+from turnout.config import Config, DeskConfig, ProviderConfig
 from turnout.errors import ConfigError, InvalidRequest
 from turnout.govern.office import Office, encode
 from turnout.govern.records import new_id
@@ -40,6 +40,10 @@ _N_ID: Final = 12
 _N_LAST: Final = 4
 _MIN_SHOWN: Final = 16
 """Characters from which on the last four are shown: of a short one they would be too much."""
+
+
+Lent: TypeAlias = Mapping[str, tuple[Secret, ...]]
+"""Name of a provider -> credentials beside those configured."""
 
 
 class Sealed(Struct, frozen=True, kw_only=True):
@@ -171,7 +175,7 @@ async def rewrap_all(office: Office, actor: Actor, masters: Masters) -> int:
     return n_done
 
 
-def secrets_in(masters: Masters, documents: Sequence[Document]) -> Mapping[str, tuple[Secret, ...]]:
+def secrets_in(masters: Masters, documents: Sequence[Document]) -> Lent:
     """Return the credentials in service by provider, decrypted. Raises `ConfigError`."""
     found: dict[str, tuple[Secret, ...]] = {}
     for document in documents:
@@ -180,6 +184,17 @@ def secrets_in(masters: Masters, documents: Sequence[Document]) -> Mapping[str, 
             secret = unseal(masters, stored.sealed, _about(stored.id))
             found[stored.provider] = (*found.get(stored.provider, ()), secret)
     return found
+
+
+def lending(config: Config, lent: Lent) -> Config:
+    """Return a configuration whose providers have stored credentials too, after their own."""
+    if not lent:
+        return config
+    providers = dict(config.providers)
+    for name, secrets in lent.items():
+        row = providers.get(name, ProviderConfig())
+        providers[name] = msgspec.structs.replace(row, secrets=(*row.secrets, *secrets))
+    return msgspec.structs.replace(config, providers=providers)
 
 
 def read_stored(document: Document) -> Stored:

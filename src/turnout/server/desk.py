@@ -31,6 +31,7 @@ from turnout.govern.directory import Directory
 from turnout.govern.holdings import Holdings, read_holdings
 from turnout.govern.office import Office
 from turnout.govern.open import desk_config, is_used, open_desk, peppers_for
+from turnout.govern.vault import masters_of, secrets_in
 from turnout.stores.desk.base import Desk
 from turnout.types.account import Act
 from turnout.types.principal import Principal
@@ -164,5 +165,8 @@ class Room:
         assert self.directory is not None
         self.directory.take(holdings)
         self._built.grant(holdings.budgets, holdings.quotas)
+        row = desk_config(self._built.config)
+        if row.master_key is not None:
+            self._built.lend(secrets_in(masters_of(row), holdings.credentials))
         self._seen = holdings.revision
         log.info("the desk at revision %d is in force: %d keys", holdings.revision, len(self.directory))
