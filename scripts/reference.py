@@ -19,6 +19,7 @@ import turnout
 from turnout.cli.main import cli
 from turnout.config import Config
 from turnout.errors import TAXONOMY
+from turnout.server.admin.permits import PERMITS, ROLES
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -159,11 +160,32 @@ def helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
             yield from helps(below, f"{name} {word}")
 
 
+def roles() -> str:
+    """Who may use which path of the admin API."""
+    letters = {"own objects": "s", "own organisation": "o", "all": "Y"}
+    rows = [
+        (
+            f"`{permit.method} {permit.path}`",
+            *(letters[permit.roles[role]] if role in permit.roles else "–" for role in ROLES),
+            "keys of no organisation only" if permit.whole else "",
+        )
+        for permit in PERMITS
+    ]
+    text = "Paths stand under `/admin/v1`. s = what the key itself did, o = its organisation, Y = all. A\n"
+    text += "key of no organisation reaches all where its role reaches an organisation. What is out of\n"
+    text += "reach answers 404, a role that may not 403, no key 401. Each refusal is in the audit log.\n"
+    text += "How to use it: [administer a gateway over HTTP](../how-to/admin.md)."
+    return page(
+        "Roles and paths", "src/turnout/server/admin/permits.py", text, table(("path", *ROLES, "note"), rows)
+    )
+
+
 PAGES = {
     "cli.md": commands,
     "configuration.md": configuration,
     "errors.md": errors,
     "python.md": public_names,
+    "roles.md": roles,
     "vendors.md": vendors,
 }
 

@@ -42,9 +42,14 @@ async def test_applying_a_version_changes_routing_and_rolling_back_restores_it(f
 
 async def test_a_difference_names_the_place_and_both_values(folder) -> None:
     async with desked(folder) as gateway:
-        await propose(gateway, {"max_retries": 1})
+        await propose(gateway, {"max_retries": 1, "routes": [{"name": "assistant", "models": ["ant/one"]}]})
         told = (await gateway.call("operator", "GET", "/config/versions/v000001/diff")).json()["data"]
-        assert told == [{"path": "max_retries", "before": 2, "after": 1}]
+        assert told == [
+            {"path": "max_retries", "before": 2, "after": 1},
+            {"path": "routes[0].models[0]", "before": "oai/one", "after": "ant/one"},
+            {"path": "routes[0].models[1]", "before": "ant/one", "after": None},
+            {"path": "routes[0].models[2]", "before": "gem/one", "after": None},
+        ]
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def _compare(before: Json, after: Json, path: str, found: list[Difference]) -> N
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted(before.keys() | after.keys()):
             _compare(before.get(key), after.get(key), f"{path}.{key}".lstrip("."), found)
-    elif isinstance(before, list) and isinstance(after, list):
+    elif isinstance(before, list | tuple) and isinstance(after, list | tuple):
         for n in range(max(len(before), len(after))):
             pair = [tree[n] if n < len(tree) else None for tree in (before, after)]
             _compare(pair[0], pair[1], f"{path}[{n}]", found)
