@@ -133,10 +133,7 @@ class Built:
             gates.keep(snapshot.deployments)
             pacers.keep(snapshot.routes)
             certify = monitor.follow(snapshot.routes)  # innermost: it hears what was answered
-            for deployment in snapshot.deployments.values():
-                name = deployment.vendor.codec
-                if name not in codecs:  # an installed package's
-                    codecs[name] = load_codec(name)
+            _complete(codecs, snapshot)
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot, wallet), clock)
@@ -250,6 +247,14 @@ class Built:
             await self.books.close()
         if self.journal is not None:
             await self.journal.close()
+
+
+def _complete(codecs: dict[str, Codec], snapshot: Snapshot) -> None:
+    """Add the wire formats of installed packages that deployments speak."""
+    for deployment in snapshot.deployments.values():
+        name = deployment.vendor.codec
+        if name not in codecs:
+            codecs[name] = load_codec(name)
 
 
 _AT_START = (

@@ -478,3 +478,13 @@ async def test_a_format_of_an_installed_package_may_be_named():
     async with start(edit=named) as rig, client(rig) as ai:
         answer = await ai.responses.create(model="oai/one", input="Hi")
     assert answer.output_text == said("oai/one", "Hi")
+
+
+@pytest.mark.parametrize("model", UPSTREAMS)
+async def test_input_is_counted_before_it_is_sent(rig, model):
+    async with client(rig) as ai:
+        short = await ai.responses.input_tokens.count(model=model, input="Hi")
+        first = await ai.responses.create(model=model, input="Tell me all there is to tell")
+        more = await ai.responses.input_tokens.count(model=model, input="Hi", previous_response_id=first.id)
+    assert more.input_tokens > short.input_tokens > 0
+    assert short.object == "response.input_tokens"

@@ -7,13 +7,13 @@ from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
+from turnout.config.codecs import check_codec
 from turnout.config.desk import DeskConfig
 from turnout.config.guards import GuardsConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.config.responses import ResponsesConfig
 from turnout.config.stores import SQLITE, check_journal_store
 from turnout.layers.retry import RetryConfig
-from turnout.registry import BUILTINS, names
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
 from turnout.types.address import Address
@@ -144,10 +144,7 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Replaces `health.probe` for everything served here."""
 
     def __post_init__(self) -> None:
-        if self.codec is not None and self.codec not in BUILTINS["turnout.codecs"]:
-            known = names("turnout.codecs")  # looks through the installed packages
-            if self.codec not in known:
-                raise ValueError(f"codec is no known wire format; expected one of {', '.join(known)}")
+        check_codec(self.codec)
 
 
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

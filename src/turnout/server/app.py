@@ -80,7 +80,7 @@ class Gateway:
         """What takes in benchmark scores, where that is configured."""
         steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
         self._verbs = Verbs(engine, dialects, steps)
-        self.responses = Responses(steps, lambda: self.deferred, dialects[RESPONSES])
+        self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
         self._paths, self._deferrable = self._table()
         self.apply(settings)
 

@@ -16,6 +16,8 @@ from turnout.types.principal import Principal
 
 _DIALECTS = {
     "chat": "openai_chat",
+    "completions": "openai_completions",
+    "responses": "openai_responses",
     "embeddings": "openai_chat",
     "messages": "anthropic",
     "generate_content": "gemini",

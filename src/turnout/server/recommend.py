@@ -23,7 +23,12 @@ from turnout.types.json import JsonObject
 from turnout.types.principal import Principal
 from turnout.types.recommendation import Constraints, Features, Recommendation
 
-_DIALECTS: Mapping[str, str] = {"openai": "openai_chat", "anthropic": "anthropic", "gemini": "gemini"}
+_DIALECTS: Mapping[str, str] = {
+    "openai": "openai_chat",
+    "openai_responses": "openai_responses",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+}
 
 _NO_WIRE = Wire("", {})
 Name = Annotated[str, Meta(min_length=1, max_length=256)]

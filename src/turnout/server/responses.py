@@ -38,7 +38,7 @@ from turnout.server.kept import (
     read_document,
 )
 from turnout.server.paths import RESPONSES, Paths
-from turnout.server.verbs import Steps
+from turnout.server.verbs import Steps, Verbs
 from turnout.server.visit import Visit
 from turnout.stores.conversations import Conversations, MemoryConversations
 from turnout.stores.queue import Job
@@ -59,8 +59,11 @@ class Responses:
         store: Where conversations are kept; None = they are not.
     """
 
-    def __init__(self, steps: Steps, deferred: Callable[[], Deferred | None], dialect: Dialect) -> None:
+    def __init__(
+        self, steps: Steps, verbs: Verbs, deferred: Callable[[], Deferred | None], dialect: Dialect
+    ) -> None:
         self._steps = steps
+        self._verbs = verbs
         self._deferred = deferred
         self._dialect = dialect
         self.store: Conversations | None = MemoryConversations()
@@ -73,6 +76,7 @@ class Responses:
     def mount(self, paths: Paths[Visit]) -> Callable[[Visit], Awaitable[None]]:
         """Serve the format's paths; return the endpoint that asks models."""
         paths.add("POST", "/responses", self.create, RESPONSES)
+        paths.add("POST", "/responses/input_tokens", self._count, RESPONSES)
         paths.add("POST", "/responses/", self._cancel, RESPONSES)
         paths.add("GET", "/responses/", self._look, RESPONSES)
         paths.add("DELETE", "/responses/", self._delete, RESPONSES)
@@ -82,14 +86,8 @@ class Responses:
         """Answer a request."""
         steps = self._steps
         steps.enter(visit, "chat")
-        raw = await steps.body(visit)
-        body = self._dialect.parse(raw)
-        tree = body.wire.body
-        later = tree.get("background") is True and visit.opens is None
-        if any(tree.get(name) for name in _BY_ID) or _refers(tree):
-            raw = await self._spelled_out(visit, raw)
-            body = self._dialect.parse(raw)
-        if later:
+        raw, body, tree = await self._asked(visit)
+        if tree.get("background") is True and visit.opens is None:
             await self._defer(visit, raw, body, tree)
             return
         store = self.store
@@ -98,6 +96,16 @@ class Responses:
             owner, items = _owner(visit), input_items(body.wire.body)
             visit.send = Keeping(visit.send, lambda response: keep(store, owner, Document(response, items)))
         await steps.serve(visit, raw, body, RESPONSES)
+
+    async def _asked(self, visit: Visit) -> tuple[bytes, Body, JsonObject]:
+        """Return a request with what it names by id in its place, as it is read, and what the client sent."""
+        raw = await self._steps.body(visit)
+        body = self._dialect.parse(raw)
+        tree = body.wire.body
+        if any(tree.get(name) for name in _BY_ID) or _refers(tree):
+            raw = await self._spelled_out(visit, raw)
+            body = self._dialect.parse(raw)
+        return raw, body, tree
 
     async def _spelled_out(self, visit: Visit, raw: bytes) -> bytes:
         """Return the request with everything it names by id put in its place."""
@@ -147,6 +155,11 @@ class Responses:
         raise InvalidRequest(
             f"Item with id {str(item_id)[:128]!r} not found.", param=f"input[{at}].id", code="item_not_found"
         )
+
+    async def _count(self, visit: Visit) -> None:
+        self._steps.enter(visit, "chat")
+        _, body, _ = await self._asked(visit)
+        await self._verbs.count_input(visit, body, RESPONSES)
 
     async def _defer(self, visit: Visit, raw: bytes, body: Body, asked: JsonObject) -> None:
         """Make a job of the request, and answer that it is queued."""

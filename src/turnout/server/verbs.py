@@ -78,6 +78,11 @@ class Verbs:
         asked = self._messages.parse(msgspec.json.encode({**tree, "max_tokens": 1}))
         await self._tell(visit, {"input_tokens": await self._count(visit, asked, ANTHROPIC)})
 
+    async def count_input(self, visit: Visit, body: Body, dialect: str) -> None:
+        """Tell the input tokens of a request that was read, as `/v1/responses/input_tokens` does."""
+        n_tokens = await self._count(visit, body, dialect)
+        await self._tell(visit, {"object": "response.input_tokens", "input_tokens": n_tokens})
+
     async def _count(self, visit: Visit, body: Body, dialect: str) -> int:
         """Return the input tokens as the model that would be asked counts them."""
         ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect)
