@@ -17,7 +17,8 @@ from turnout.types.chat import Media, Text, ToolResult
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).resolve().parent
 KEY = "tn_suite_5f3c1b7e9d2a4068"
-UPSTREAMS = ("oai", "ant", "gem")
+UPSTREAMS = ("oai", "ant", "gem", "res")
+"""OpenAI's chat completions, Anthropic's messages, Gemini and OpenAI's responses."""
 CANCEL_S = 0.25
 """How soon an upstream must learn that the client left (WIRE.md 2.10)."""
 RUN_S = 60
@@ -48,6 +49,7 @@ providers:
   oai: {{vendor: openai, base_url: "{base}/v1", secret: upstream}}
   ant: {{vendor: anthropic, base_url: "{base}/v1", secret: upstream}}
   gem: {{vendor: gemini, base_url: "{base}/v1beta", secret: upstream}}
+  res: {{vendor: openai, codec: openai_responses, base_url: "{base}/v1", secret: upstream}}
 models:
 {models}\
   - {{model: oai/vectors, price: {{input: 0.02, output: 0}}}}
@@ -100,12 +102,12 @@ def environment(name: str) -> Path:
     return home
 
 
-def command(name: str) -> list[str]:
-    """Return what runs a client's driver."""
+def command(name: str, provider: str) -> list[str]:
+    """Return what runs a client's driver; `provider` is the part of the client that is meant."""
     home = environment(name)
     kind, _, client = name.partition("-")
     if kind == "python":
-        driver = HERE / "drivers" / f"drive_{client.replace('-', '_')}.py"
+        driver = HERE / "drivers" / f"drive_{'_'.join(filter(None, (client.replace('-', '_'), provider)))}.py"
         return [str(home / "venv" / "bin" / "python"), "-B", str(driver)]
     for file in (HERE / "node" / "drive.mjs", HERE / "node" / client / "driver.mjs"):
         (home / file.name).write_bytes(file.read_bytes())
@@ -115,7 +117,7 @@ def command(name: str) -> list[str]:
 async def drive(rig, name: str, provider: str = "") -> dict[str, dict[str, object]]:
     """Run a client's driver; return feature -> upstream -> what it saw."""
     process = await asyncio.create_subprocess_exec(
-        *command(name),
+        *command(name, provider),
         rig.url,
         KEY,
         ",".join(UPSTREAMS),

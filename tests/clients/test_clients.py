@@ -32,6 +32,8 @@ class Client(Struct, frozen=True, kw_only=True):
     """Feature, feature@upstream, or `*` for any other -> class."""
     overloaded: int = 503
     """Status of an overload, which is 529 in Anthropic's dialect."""
+    missing: int = 404
+    """Status of a model nobody has, which is 400 on OpenAI's responses."""
     result: str = "22 degrees"
     """A tool's result as it reaches the model."""
     prefix: str = ""
@@ -44,7 +46,7 @@ class Client(Struct, frozen=True, kw_only=True):
 
     def failure(self, feature: str, upstream: str = "") -> dict[str, object]:
         """What a failed call looks like."""
-        statuses = HTTP | {"overloaded": self.overloaded, "embeddings": 404}
+        statuses = HTTP | {"overloaded": self.overloaded, "not_found": self.missing, "embeddings": 404}
         names = (f"{feature}@{upstream}", feature, "*")
         raised = next(self.errors[name] for name in names if name in self.errors)
         return {"raised": raised, "status": statuses.get(feature)}
@@ -77,7 +79,7 @@ class Client(Struct, frozen=True, kw_only=True):
             "tools": {"call": ["weather", {"city": "example"}], "text": f"The tool said: {self.result}"},
             "image": {"text": "I see image/png of 69 bytes"},
             "structured": CITY,
-            "embeddings": self.failure("embeddings") if upstream == "ant" else [2, 32],
+            "embeddings": self.failure("embeddings") if upstream in ("ant", "res") else [2, 32],
             "count": 8,
             "limited": self.failure("limited"),
             "overloaded": self.failure("overloaded"),
@@ -123,6 +125,14 @@ VERCEL_ERRORS = {"timeout": "DOMException", "*": "APICallError"}
 CLIENTS = (
     Client(environment="python-openai", errors=OPENAI_ERRORS, lacks=("count",)),
     Client(
+        environment="python-openai",
+        provider="responses",
+        stop="completed",
+        errors=OPENAI_ERRORS | {"not_found": "BadRequestError"},
+        missing=400,
+        lacks=("embeddings", "count", "models"),
+    ),
+    Client(
         environment="python-anthropic",
         stop="end_turn",
         errors=ANTHROPIC_ERRORS,
@@ -162,6 +172,13 @@ CLIENTS = (
         errors=VERCEL_ERRORS,
         lacks=("count", "models"),
         result='{"name":"weather","content":"22 degrees"}',
+    ),
+    Client(
+        environment="node-ai",
+        provider="responses",
+        errors=VERCEL_ERRORS,
+        missing=400,
+        lacks=("embeddings", "count", "models"),
     ),
     Client(
         environment="node-ai",
@@ -236,4 +253,5 @@ def report(name: str, seen: dict) -> None:
 def test_every_driver_has_a_row():
     driven = {f"python-{at.stem[6:].replace('_', '-')}" for at in (HERE / "drivers").glob("drive_*.py")}
     driven |= {f"node-{at.parent.name}" for at in (HERE / "node").glob("*/driver.mjs")}
+    driven -= {"python-openai-responses"}  # of the same package
     assert driven == {client.environment for client in CLIENTS} | {"python-instructor", "python-cohere"}
