@@ -12,6 +12,7 @@ from turnout.server.admin.opening import open_admin
 from turnout.server.desk import Room
 
 PEPPER = "0123456789abcdef" * 4
+MASTER = "fedcba9876543210" * 4
 ROLES = ("call", "viewer", "operator", "admin")
 """Roles of a key of one organisation."""
 CHAT = {"model": "oai/one", "messages": [{"role": "user", "content": "hi"}]}
@@ -55,7 +56,8 @@ async def desked(folder, *, config="desk", extra="", server=""):
 
     def edit(text):
         return text + (
-            f"\ndesk: {{path: '{folder}/desk.db', pepper: {PEPPER}}}\nledger: {{store: memory}}\n"
+            f"\ndesk: {{path: '{folder}/desk.db', pepper: {PEPPER}, master_key: {MASTER}}}\n"
+            "ledger: {store: memory}\n"
             f"admin: {{config: {config}}}\n{extra}"
         )
 

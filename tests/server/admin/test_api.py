@@ -211,6 +211,22 @@ async def test_views_of_what_is_served_hold_no_secret(folder) -> None:
         assert routes[0]["deployments"] == ["oai/one", "ant/one", "gem/one"]
 
 
+async def test_a_credential_is_written_and_never_read_back(folder) -> None:
+    async with desked(folder) as gateway:
+        secret = "sk-stored-credential-0123456789"
+        made = await gateway.call("owner", "POST", "/credentials", {"provider": "oai", "secret": secret})
+        told = made.json()
+        assert (made.status_code, told["last_four"], told["disabled"]) == (201, "6789", False)
+        path = f"/credentials/{told['id']}"
+        changed = await gateway.call("owner", "PATCH", path, {"disabled": True}, **{"if-match": '"1"'})
+        assert changed.json()["disabled"] is True
+        everything = [await gateway.call("owner", "GET", each) for each in (path, "/credentials", "/audit")]
+        texts = [reply.text for reply in (made, changed, *everything)]
+        assert [text for text in texts if secret in text or "sealed" in text] == []
+        again = await gateway.call("owner", "PATCH", path, {"secret": "sk-other"})
+        assert failure(again)[:2] == (403, "forbidden")
+
+
 async def test_a_gateway_is_drained_and_put_back_and_a_breaker_closed(folder) -> None:
     async with desked(folder) as gateway:
         await gateway.call("operator of none", "POST", "/drain")

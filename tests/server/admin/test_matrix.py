@@ -55,6 +55,11 @@ GET    /keys/{id}                     -    -    o       o       o     Y      -
 PATCH  /keys/{id}                     -    -    -       -       o     Y      -
 POST   /keys/{id}/rotate              -    -    -       -       o     Y      -
 POST   /keys/{id}/revoke              -    -    -       -       o     Y      -
+GET    /credentials                   -    -    w       w       w     Y      -
+POST   /credentials                   -    -    -       -       w     Y      -
+GET    /credentials/{id}              -    -    w       w       w     Y      -
+PATCH  /credentials/{id}              -    -    -       -       w     Y      -
+DELETE /credentials/{id}              -    -    -       -       w     Y      -
 GET    /prices                        -    -    o       o       o     Y      -
 GET    /prices/{id}                   -    -    o       o       o     Y      -
 POST   /prices                        -    -    -       w       w     Y      -
@@ -153,6 +158,8 @@ async def prepared(gateway, method, path, where):
         return await _key(gateway, method, path, where)
     if word in _KINDS:
         return await _document(gateway, method, path, where)
+    if word == "credentials":
+        return await _credential(gateway, method, path)
     if word == "prices":
         return await _price(gateway, method, path)
     if path == "/statements":
@@ -188,6 +195,14 @@ async def _document(gateway, method, path, where):
     else:
         await gateway.make(kind, id=name, **fields)
     return path.replace("{id}", name), _CHANGED.get(kind, {"name": "n"}) if method == "PATCH" else None
+
+
+async def _credential(gateway, method, path):
+    wish = {"provider": "oai", "secret": "sk-stored-0123456789"}
+    if "{id}" not in path:
+        return path, wish if method == "POST" else None
+    made = (await gateway.call("owner", "POST", "/credentials", wish)).json()
+    return path.replace("{id}", made["id"]), {"disabled": True} if method == "PATCH" else None
 
 
 async def _price(gateway, method, path):
