@@ -33,7 +33,7 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 JOB = re.compile(r"kill(?: -(?P<signal>\w+))? %(?P<job>\d+)")
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+ADDRESS = re.compile(r"\w+://(?:\w+@)?127\.0\.0\.1:(\d+)")
 START_S = 20.0
 COMMAND_S = 60.0
 

@@ -21,11 +21,11 @@ def stores():
 
 @pytest.mark.parametrize("kill", [False, True], ids=["all live", "one replica killed"])
 async def test_a_budget_is_never_passed_and_all_books_agree(kill, stores, tmp_path):
-    result = await prove(7, tmp_path, stores, workers=2, kill=kill)
+    result = await prove(7, tmp_path, stores, clients=24, workers=2, kill=kill)
     assert result.most_used <= 1_000_000_000
     assert result.statuses["200"] > 50
     assert result.statuses["402"] > 50
 
 
 async def test_rates_are_never_passed_and_can_be_used(stores, tmp_path):
-    await prove_rates(7, tmp_path, stores, workers=2)
+    await prove_rates(7, tmp_path, stores, clients=24, workers=2)

