@@ -13,6 +13,7 @@ from turnout.learn.artifact import Artifact, Card, CardDomain, CardEncoder, Card
 from turnout.learn.base import Labels
 from turnout.learn.encoders.vectors import packed
 from turnout.learn.features import HashEmbedder
+from turnout.learn.outcomes import fit_lengths
 from turnout.learn.pooled_fit import PooledLogistic
 from turnout.strategies.base import Setting, Surface
 from turnout.strategies.rows import ready
@@ -172,3 +173,31 @@ def test_a_threshold_on_the_predicted_gap_picks_the_strong_model():
 def test_without_files_it_says_so():
     with pytest.raises(ConfigError, match="artifact: no file can be opened here"):
         choose({"type": "learned", "artifact": "a.npz"}, POOL)
+
+
+def wordy():
+    """The artifact with lengths: sums get 40 tokens of anybody, poems 400 of the large model and 100 else."""
+    prompts = [f"{text} {i}" for i in range(100) for text in (SUMS, POEMS)]
+    lengths = np.array([[40.0, 40.0], [400.0, 100.0]] * 100)
+    known = fit_lengths(MODELS, queries(prompts, ENCODER), lengths)
+    return msgspec.structs.replace(ARTIFACT, lengths=known)
+
+
+def test_learned_lengths_are_expected_of_each_model_and_cut_at_the_limit():
+    part = scorer(artifact=wordy())
+    found = part.tokens_out(asked(f"{POEMS} 7", max_tokens_out=200), POOL)
+    assert found["acme/large"] == 200
+    assert found["beta/small"] == pytest.approx(100, rel=0.2)
+    assert part.tokens_out(asked(f"{SUMS} 7", max_tokens_out=300), POOL[:1])["acme/large"] < 80
+    assert part.tokens_out(context(max_tokens_out=300), POOL) == {}
+    assert scorer().tokens_out(asked(f"{POEMS} 7", max_tokens_out=300), POOL) == {}
+
+
+def test_what_an_answer_will_cost_follows_from_the_length_expected_of_it():
+    row = {"type": "learned", "artifact": "a.npz", "lambda": 1.0, "mu": 0.0}
+    choose_by = strategy(row, POOL, wordy())
+    poem = choose_by.choose(asked(f"{POEMS} 7", max_tokens_out=4_000), POOL, Fixed())
+    plain = strategy(row, POOL).choose(asked(f"{POEMS} 7", max_tokens_out=4_000), POOL, Fixed())
+    costs = {name: terms["cost"] for name, terms in poem.scores.items()}
+    assert costs["acme/large"] < costs["beta/small"] < 0
+    assert len({terms["cost"] for terms in plain.scores.values()}) == 1

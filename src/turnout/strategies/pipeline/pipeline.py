@@ -46,7 +46,7 @@ from turnout.strategies.orders.best import Best
 from turnout.strategies.pipeline.certified import Permit, Ruling, followed, rule
 from turnout.strategies.pipeline.feasible import Facts, Feasible, Limit, bounds, feasible
 from turnout.strategies.pipeline.lazy import Lazy
-from turnout.strategies.pipeline.scored import PLAIN_COST, Scored, scored
+from turnout.strategies.pipeline.scored import PLAIN_COST, Scored, scored, with_lengths
 from turnout.strategies.scorers.quality import Quality
 from turnout.strategies.shapes.fallback import Chain
 from turnout.types.deployment import Candidate
@@ -152,6 +152,7 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         """Decide. Raises `NoEligibleModel` where its own filters leave nobody, or it is told to `refuse`."""
         if self.filter:
             candidates = _kept(self.filter, context, candidates)
+        context = with_lengths(self.score, context, candidates)
         made = scored(self.score, self.modify, context, candidates)
         allowed, facts = self._feasible(context, candidates, made)
         ruling = None if self.permit is None else self._ruling(self.permit, context, candidates, facts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from turnout.strategies.base import Context, Modifier, Scorer
@@ -61,6 +62,19 @@ def scored(
             utilities = _added(utilities, column)
     utilities = utilities or [0.0] * len(candidates)
     return Scored(utilities, columns, _mean(qualities), usd, lambda_, mu, psi)
+
+
+def with_lengths(score: Sequence[Scorer], context: Context, candidates: Sequence[Candidate]) -> Context:
+    """Return the context with the output tokens that a scorer predicts for this request.
+
+    They stand in for the averages of the route's earlier answers: what is asked here says more.
+    """
+    for part in score:
+        predict = getattr(part, "tokens_out", None)
+        found = predict(context, candidates) if predict is not None else None
+        if found:
+            context = msgspec.structs.replace(context, tokens_out={**context.tokens_out, **found})
+    return context
 
 
 def _added(one: Sequence[float], other: Sequence[float]) -> Sequence[float]:

@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from turnout.errors import ConfigError
 from turnout.learn.artifact import Artifact, Card, CardModel
-from turnout.learn.encoders.vectors import narrow
+from turnout.learn.base import Queries
+from turnout.learn.encoders.vectors import narrow, unpacked
 from turnout.learn.measures import NEEDS, measures
 from turnout.learn.single import Predict, single_of
 from turnout.registry import did_you_mean
@@ -28,6 +29,7 @@ from turnout.types.deployment import Candidate, Deployment
 from turnout.types.signal import Embedding, Signals
 
 EMBED: Final = "embed."
+OUT_OF_DOMAIN: Final = "out_of_domain"
 PRIOR_SD: Final = 0.25
 """Of a model without labels: wide, so that a floor keeps it out of traffic until it has some."""
 
@@ -140,6 +142,25 @@ class Learned(Struct, frozen=True, tag="learned", kw_only=True, forbid_unknown_f
         """Return why the means of the models were taken instead of a prediction; None: it predicted."""
         return self.judge(context).abstained
 
+    def tokens_out(self, context: Context, candidates: Sequence[Candidate]) -> Mapping[str, int]:
+        """Return the output tokens expected of those whose lengths were learned; read off the words alone.
+
+        A prompt unlike the training data has none: there the averages of the route are better.
+        """
+        loaded = self.loaded
+        lengths = None if loaded is None else loaded.artifact.lengths
+        if loaded is None or lengths is None or context.max_tokens_out < 1:
+            return {}
+        card, signals = loaded.artifact.card, context.signals
+        vector = signals.get(EMBED + card.encoder.name)
+        usable = isinstance(vector, Embedding) and vector.value == card.encoder.id and any(vector.vector)
+        if not isinstance(vector, Embedding) or not usable or self.abstained(context) == OUT_OF_DOMAIN:
+            return {}
+        asked = Queries(unpacked(vector.vector)[None], measures(signals)[None])
+        expected = lengths.predict(asked, float(context.max_tokens_out)).mean[0].tolist()
+        places = ((c.id, loaded.columns.get(c.id, len(expected))) for c in candidates)
+        return {name: math.ceil(expected[at]) for name, at in places if at < len(expected)}
+
     def judge(self, context: Context) -> Judged:
         """Return what is expected of every model of the artifact, the prior last."""
         loaded = self.loaded
@@ -166,7 +187,7 @@ def _judged(loaded: Loaded, context: Context) -> Judged:
         found = loaded.predict(narrow(vector.vector), measures(signals))
         if found.nearness >= card.domain.ood_cosine:
             return _with_prior(found.mean, found.sd)
-        reason = "out_of_domain"
+        reason = OUT_OF_DOMAIN
     surface = context.surface.name if context.surface is not None else ""
     means = loaded.fallback.get(surface) or loaded.fallback[""]
     return Judged(means.mean, means.sd, reason)
