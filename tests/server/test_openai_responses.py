@@ -385,6 +385,8 @@ async def test_a_stream_that_breaks_fails_in_its_own_words(rig, model, kind):
             await ai.responses.retrieve(events[0].response.id)
     error, failed = events[-2:]
     assert [event.type for event in events].count("response.created") == 1
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert failed.response.id == events[0].response.id
     assert (error.type, error.code) == ("error", "server_error")
     assert (failed.type, failed.response.status) == ("response.failed", "failed")
     assert failed.response.error.turnout["class"] in ("stream_interrupted", "provider_unreachable")

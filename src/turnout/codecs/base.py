@@ -212,6 +212,15 @@ class StreamEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class Resumes(StreamEncoder, Protocol):
+    """A stream writer that can end what the upstream's own frames began, where frames are numbered."""
+
+    def resume(self, passed: bytes, answer_id: str | None) -> None:
+        """Go on after the frames that passed last, under the upstream's id of the answer."""
+        ...
+
+
 class Dialect(Protocol):
     """Speaks one wire format to clients."""
 

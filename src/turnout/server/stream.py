@@ -7,7 +7,7 @@ Theory of operation.
 3. The piece that ends the stream waits until the rings have unwound (answer.py).
 """
 
-from turnout.codecs.base import StreamEncoder
+from turnout.codecs.base import Resumes, StreamEncoder
 from turnout.engine.engine import Opened
 from turnout.engine.reply import Reply
 from turnout.errors import Internal, TurnoutError
@@ -21,7 +21,7 @@ from turnout.types.event import TextDelta
 class Stream:
     """One streamed answer."""
 
-    __slots__ = ("_answer", "_beat", "_exchange", "_opened", "_passing", "_send", "_writer")
+    __slots__ = ("_answer", "_beat", "_exchange", "_opened", "_passed", "_passing", "_send", "_writer")
 
     def __init__(self, answer: Answer, opened: Opened, send: Send) -> None:
         self._answer = answer
@@ -31,6 +31,8 @@ class Stream:
         self._writer: StreamEncoder | None = None
         self._passing: Reply | None = None
         """The reply whose frames pass as they are."""
+        self._passed = b""
+        """The frames that passed last."""
         early = [*STREAM_HEADERS, *answer.ids(opened.exchange.ask.request_id)]
         self._beat = KeepAlive(send, early, self._keep_alive, answer.keep_alive_s)
 
@@ -64,6 +66,8 @@ class Stream:
             raise failure
         reply = self._exchange.reply
         writer = self._writer or self._answer.writer(self._exchange, reply)
+        if self._passing is not None and isinstance(writer, Resumes):
+            writer.resume(self._passed, self._passing.upstream_id)
         last = writer.fail(failure, self._answer.opening(self._exchange, reply))
         await self._send({"type": "http.response.body", "body": last})
 
@@ -81,6 +85,7 @@ class Stream:
         beat = self._beat
         held = b""
         async for frames in reply.frames():
+            self._passed = frames
             if held:
                 await beat.send(held)
                 held = b""

@@ -34,6 +34,8 @@ class Names(Struct, frozen=True):
 
     rest: str
     """What all have in common: the request's id."""
+    given: str = ""
+    """The upstream's id of the answer, where its own frames began it."""
 
     @classmethod
     def of(cls, summary: Summary) -> "Names":
@@ -43,7 +45,7 @@ class Names(Struct, frozen=True):
     @property
     def answer(self) -> str:
         """Id of the answer."""
-        return f"resp_{self.rest}"
+        return self.given or f"resp_{self.rest}"
 
     def item(self, kind: str, at: int) -> str:
         """Return the id of an item: `kind` is its prefix, `at` its place."""

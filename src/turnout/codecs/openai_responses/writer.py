@@ -13,6 +13,7 @@ failed)`; every frame has the next `sequence_number`, every item the next `outpu
    frame holds the whole answer again.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
@@ -51,6 +52,8 @@ KEEP_ALIVE = b": keep-alive\n\n"
 _TEXT_HEAD = (
     b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d'
 )
+_NUMBER = re.compile(rb'"sequence_number": ?(\d{1,9})\b')
+"""Cannot stand inside a JSON string, where quotes are escaped."""
 _NATIVE_CODES = {
     "rate_limited": "rate_limit_exceeded",
     "provider_rate_limited": "rate_limit_exceeded",
@@ -194,6 +197,12 @@ class OpenAIResponsesStream:
         response["error"] = {**told, "turnout": failure_of(error, summary.request_id)}
         out.append(self._frame("response.failed", {"response": response}))
         return b"".join(out)
+
+    def resume(self, passed: bytes, answer_id: str | None) -> None:
+        """Go on after frames of the upstream: their numbers and their id of the answer."""
+        numbers = _NUMBER.findall(passed)
+        self._next = int(numbers[-1]) + 1 if numbers else 0
+        self._names = Names(self._names.rest, answer_id or "")
 
     def keep_alive(self) -> bytes:
         """Return the frame that keeps a silent stream open."""
