@@ -153,6 +153,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "static": "turnout.learn.encoders.static:load",
     },
     "turnout.guards": {
+        "injection": "turnout.guards.injection:Injection",
         "pii": "turnout.guards.pii:Pii",
         "secrets": "turnout.guards.secrets:Secrets",
     },
