@@ -1,6 +1,6 @@
 """Endpoints of the configuration: look, validate, propose, compare, apply, roll back. Floor 6."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -9,7 +9,7 @@ from turnout.codecs.strict import convert
 from turnout.config import to_builtins
 from turnout.errors import ConfigError, Forbidden
 from turnout.server.admin import versions
-from turnout.server.admin.call import MOST_LISTED, Call, Endpoint, Given, Serve, page
+from turnout.server.admin.call import MOST_LISTED, Call, Endpoint, Given, page
 from turnout.server.admin.overlay import Overlay
 from turnout.types.json import Json, JsonObject
 
@@ -51,35 +51,48 @@ class Applied(Struct, kw_only=True):
     object: str = "config.applied"
 
 
-def endpoints(overlay: Overlay) -> tuple[Endpoint, ...]:
-    """Return the endpoints over what lies over a process's file."""
+class _Kept:
+    """What lies over a process's file, looked at and proposed."""
 
-    async def read(call: Call) -> Given:
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+
+    async def read(self, call: Call) -> Given:
+        """Show what is in force."""
         now, _ = await versions.read_in_force(call.office.desk)
-        tree: dict[str, Json] = {"object": "config", "source": overlay.base.admin.config}
-        tree |= {"version": overlay.version, "applied": now.current, "sections": list(versions.SECTIONS)}
+        tree: dict[str, Json] = {"object": "config", "source": self._overlay.base.admin.config}
+        tree |= {
+            "version": self._overlay.version,
+            "applied": now.current,
+            "sections": list(versions.SECTIONS),
+        }
         config = to_builtins(call.built.config)
         return Given(body={**tree, "config_digest": call.built.engine.snapshot.digest, "config": config})
 
-    async def validate(call: Call) -> Given:
+    async def validate(self, call: Call) -> Given:
+        """Compile sections, and say what is wrong with them."""
         sections = convert(call.fields, Proposal).sections
-        return Given(body=msgspec.to_builtins(_verdict(call, overlay, sections)))
+        return Given(body=msgspec.to_builtins(_verdict(call, self._overlay, sections)))
 
-    async def propose(call: Call) -> Given:
+    async def propose(self, call: Call) -> Given:
+        """Keep sections as a version."""
         wish = convert(call.fields, Proposal)
-        _compiled(call, overlay, wish.sections)
+        _compiled(call, self._overlay, wish.sections)
         version = await versions.propose(call.office, call.actor, wish.sections, wish.reason)
         return Given(body=_shown(version), status=201)
 
-    async def show(call: Call) -> Given:
+    async def show(self, call: Call) -> Given:
+        """Show a version."""
         return Given(body=_shown(await versions.read_version(call.office.desk, call.id)))
 
-    async def listed(call: Call) -> Given:
+    async def listed(self, call: Call) -> Given:
+        """List versions."""
         limit = call.number("limit", 100, MOST_LISTED - 1)
         found = await versions.versions(call.office.desk, call.text("after") or "", limit + 1)
         return page([_shown(each) for each in found], limit, lambda at: found[at].id)
 
-    async def diff(call: Call) -> Given:
+    async def diff(self, call: Call) -> Given:
+        """Say what applying a version would change."""
         wanted = (await versions.read_version(call.office.desk, call.id)).sections
         other = call.text("to")
         before = (
@@ -87,14 +100,62 @@ def endpoints(overlay: Overlay) -> tuple[Endpoint, ...]:
             if other is None
             else (await versions.read_version(call.office.desk, other)).sections
         )
-        pair = [overlay.put_together(overlay.base, sections) for sections in (before, wanted)]
+        pair = [self._overlay.put_together(self._overlay.base, sections) for sections in (before, wanted)]
         told: list[Json] = [msgspec.to_builtins(each) for each in versions.differences(*pair)]
         return Given(body={"object": "list", "data": told, "has_more": False, "next": None})
 
-    return tuple(
-        _described(serve, *row)
-        for serve, row in zip((read, validate, listed, propose, show, diff), _ROWS, strict=True)
-    ) + _moving(overlay)
+
+def endpoints(overlay: Overlay) -> tuple[Endpoint, ...]:
+    """Return the endpoints over what lies over a process's file."""
+    kept = _Kept(overlay)
+    return (
+        Endpoint(
+            method="GET",
+            path="/config",
+            serve=kept.read,
+            summary="The configuration in force, secrets as ***",
+        ),
+        Endpoint(
+            method="POST",
+            path="/config/validate",
+            serve=kept.validate,
+            summary="Compile sections, and put nothing in force",
+            takes=Proposal,
+            gives=Verdict,
+        ),
+        Endpoint(
+            method="GET",
+            path="/config/versions",
+            serve=kept.listed,
+            summary="Versions, oldest first",
+            gives=versions.Version,
+            many=True,
+            query=("limit", "after"),
+        ),
+        Endpoint(
+            method="POST",
+            path="/config/versions",
+            serve=kept.propose,
+            summary="Propose a version",
+            takes=Proposal,
+            gives=versions.Version,
+        ),
+        Endpoint(
+            method="GET",
+            path="/config/versions/{id}",
+            serve=kept.show,
+            summary="Show a version",
+            gives=versions.Version,
+        ),
+        Endpoint(
+            method="GET",
+            path="/config/versions/{id}/diff",
+            serve=kept.diff,
+            summary="What applying it would change",
+            query=("to",),
+        ),
+        *_moving(overlay),
+    )
 
 
 def _moving(overlay: Overlay) -> tuple[Endpoint, ...]:
@@ -130,37 +191,6 @@ def _moving(overlay: Overlay) -> tuple[Endpoint, ...]:
             takes=Because,
             gives=Applied,
         ),
-    )
-
-
-_ROWS: Final = (
-    ("GET", "/config", "The configuration in force, secrets as ***", None, None, ()),
-    ("POST", "/config/validate", "Compile sections, and put nothing in force", Proposal, Verdict, ()),
-    ("GET", "/config/versions", "Versions, oldest first", None, versions.Version, ("limit", "after")),
-    ("POST", "/config/versions", "Propose a version", Proposal, versions.Version, ()),
-    ("GET", "/config/versions/{id}", "Show a version", None, versions.Version, ()),
-    ("GET", "/config/versions/{id}/diff", "What applying it would change", None, None, ("to",)),
-)
-
-
-def _described(  # noqa: PLR0913, PLR0917  the columns of a table
-    serve: Serve,
-    method: str,
-    path: str,
-    summary: str,
-    takes: type | None,
-    gives: type | None,
-    query: tuple[str, ...],
-) -> Endpoint:
-    return Endpoint(
-        method=method,
-        path=path,
-        serve=serve,
-        summary=summary,
-        takes=takes,
-        gives=gives,
-        many="limit" in query,
-        query=query,
     )
 
 
