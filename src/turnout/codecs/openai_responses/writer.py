@@ -19,6 +19,7 @@ from typing import assert_never
 
 from turnout.codecs.base import Summary
 from turnout.codecs.openai_failure import failure_of
+from turnout.codecs.openai_responses.opened import OpenCall, OpenMessage, OpenThought
 from turnout.codecs.openai_responses.parts import flat
 from turnout.codecs.openai_responses.render import (
     Names,
@@ -62,55 +63,6 @@ _NATIVE_CODES = {
 """Class word -> the word OpenAI has for it; everything else is `server_error` (WIRE.md 9.4)."""
 
 
-class _Message:
-    """The open message."""
-
-    __slots__ = ("at", "content", "id", "kind", "logprobs", "notes", "tail", "texts")
-
-    def __init__(self, item_id: str, at: int) -> None:
-        self.id = item_id
-        self.at = at
-        self.content: list[Json] = []
-        """Parts that are whole."""
-        self.kind = ""
-        """Type of the open part; "" = none is open."""
-        self.texts: list[str] = []
-        self.notes: list[Json] = []
-        self.logprobs: list[Json] = []
-        self.tail = b""
-        """What stands between a text frame's number and its text."""
-
-    def part(self) -> dict[str, Json]:
-        """Return the open part as it stands."""
-        text = "".join(self.texts)
-        if self.kind == "refusal":
-            return {"type": "refusal", "refusal": text}
-        return {"type": "output_text", "text": text, "annotations": self.notes, "logprobs": self.logprobs}
-
-
-class _Thought:
-    """The open thought."""
-
-    __slots__ = ("at", "id", "texts")
-
-    def __init__(self, item_id: str, at: int) -> None:
-        self.id = item_id
-        self.at = at
-        self.texts: list[str] = []
-
-
-class _Call:
-    """An open call."""
-
-    __slots__ = ("at", "call", "item_id", "texts")
-
-    def __init__(self, call: ToolCall, item_id: str, at: int) -> None:
-        self.call = call
-        self.item_id = item_id
-        self.at = at
-        self.texts: list[str] = []
-
-
 class OpenAIResponsesStream:
     """Writes one client stream."""
 
@@ -134,8 +86,8 @@ class OpenAIResponsesStream:
         self._names = Names.of(summary)
         self._next = 0
         self._started = False
-        self._open: _Message | _Thought | None = None
-        self._calls: dict[int, _Call] = {}
+        self._open: OpenMessage | OpenThought | None = None
+        self._calls: dict[int, OpenCall] = {}
         self._output: list[Json] = []
         """Items as they are when whole; an open one holds its place."""
         self._refused = False
@@ -230,7 +182,7 @@ class OpenAIResponsesStream:
                 self._refused = True
                 message = self._speaking("refusal", out)
                 message.texts.append(event.text)
-                place = {"item_id": message.id, **_place(message), "delta": event.text}
+                place = {"item_id": message.id, **message.place(), "delta": event.text}
                 out.append(self._frame("response.refusal.delta", place))
             case NativeDelta():
                 if event.block.wire == WIRE:
@@ -260,33 +212,33 @@ class OpenAIResponsesStream:
                 )
             )
         for note in objects(event.extra.get("annotations")) if event.extra else ():
-            place = {"item_id": message.id, **_place(message), "annotation_index": len(message.notes)}
+            place = {"item_id": message.id, **message.place(), "annotation_index": len(message.notes)}
             message.notes.append(flat(note))
             out.append(
                 self._frame("response.output_text.annotation.added", {**place, "annotation": flat(note)})
             )
 
-    def _speaking(self, kind: str, out: list[bytes]) -> _Message:
+    def _speaking(self, kind: str, out: list[bytes]) -> OpenMessage:
         """Return the open message with an open part of this kind."""
         message = self._open
-        if not isinstance(message, _Message):
+        if not isinstance(message, OpenMessage):
             self._close(out)
             at = self._place()
-            message = self._open = _Message(self._names.item("msg", at), at)
+            message = self._open = OpenMessage(self._names.item("msg", at), at)
             self._added(message_item([], message.id, "in_progress"), at, out)
         if message.kind != kind:
             self._close_part(message, out)
             message.kind = kind
-            place: JsonObject = {"item_id": message.id, **_place(message), "part": message.part()}
+            place: JsonObject = {"item_id": message.id, **message.place(), "part": message.part()}
             out.append(self._frame("response.content_part.added", place))
-            where = {"item_id": message.id, **_place(message)}
+            where = {"item_id": message.id, **message.place()}
             message.tail = b"," + write(where)[1:-1] + b',"delta":'
         return message
 
-    def _close_part(self, message: _Message, out: list[bytes]) -> None:
+    def _close_part(self, message: OpenMessage, out: list[bytes]) -> None:
         if not message.kind:
             return
-        part, place = message.part(), {"item_id": message.id, **_place(message)}
+        part, place = message.part(), {"item_id": message.id, **message.place()}
         if message.kind == "refusal":
             out.append(self._frame("response.refusal.done", {**place, "refusal": part["refusal"]}))
         else:
@@ -301,10 +253,10 @@ class OpenAIResponsesStream:
         if not event.text and not ends:
             return
         thought = self._open
-        if not isinstance(thought, _Thought):
+        if not isinstance(thought, OpenThought):
             self._close(out)
             at = self._place()
-            thought = self._open = _Thought(self._names.item("rs", at), at)
+            thought = self._open = OpenThought(self._names.item("rs", at), at)
             self._added({"id": thought.id, "type": "reasoning", "summary": []}, at, out)
         if event.text:
             self._summarise(thought, event.text, out)
@@ -317,7 +269,7 @@ class OpenAIResponsesStream:
             )
             self._close_thought(thought, part, out)
 
-    def _summarise(self, thought: _Thought, text: str, out: list[bytes]) -> None:
+    def _summarise(self, thought: OpenThought, text: str, out: list[bytes]) -> None:
         place: JsonObject = {"item_id": thought.id, "output_index": thought.at, "summary_index": 0}
         if not thought.texts:
             part = {"type": "summary_text", "text": ""}
@@ -325,7 +277,7 @@ class OpenAIResponsesStream:
         thought.texts.append(text)
         out.append(self._frame("response.reasoning_summary_text.delta", {**place, "delta": text}))
 
-    def _close_thought(self, thought: _Thought, part: Reasoning, out: list[bytes]) -> None:
+    def _close_thought(self, thought: OpenThought, part: Reasoning, out: list[bytes]) -> None:
         if part.text:
             place: JsonObject = {"item_id": thought.id, "output_index": thought.at, "summary_index": 0}
             out.append(self._frame("response.reasoning_summary_text.done", {**place, "text": part.text}))
@@ -347,13 +299,13 @@ class OpenAIResponsesStream:
             place: JsonObject = {"item_id": call.item_id, "output_index": call.at, "delta": event.arguments}
             out.append(self._frame(f"response.{kind}.delta", place))
 
-    def _open_call(self, event: ToolDelta, out: list[bytes]) -> _Call:
+    def _open_call(self, event: ToolDelta, out: list[bytes]) -> OpenCall:
         call_id = self._names.call(event.id or "", event.index)
         if event.signature is not None:
             self._whole(self._token(call_id, event.signature), out)
         at = self._place()
         said = ToolCall(id=call_id, name=event.name or "", arguments="", kind=event.kind)
-        call = self._calls[event.index] = _Call(said, self._names.item("fc", at), at)
+        call = self._calls[event.index] = OpenCall(said, self._names.item("fc", at), at)
         self._added(write_call(said, call_id, call.item_id, "in_progress"), at, out)
         return call
 
@@ -378,11 +330,11 @@ class OpenAIResponsesStream:
     def _close(self, out: list[bytes]) -> None:
         """Close the open message or thought."""
         match self._open:
-            case _Message() as message:
+            case OpenMessage() as message:
                 self._close_part(message, out)
                 self._open = None
                 self._done(message_item(message.content, message.id), message.at, out)
-            case _Thought() as thought:
+            case OpenThought() as thought:
                 self._close_thought(thought, Reasoning(text="".join(thought.texts)), out)
             case None:
                 pass
@@ -402,7 +354,3 @@ class OpenAIResponsesStream:
     def _done(self, item: JsonObject, at: int, out: list[bytes]) -> None:
         self._output[at] = item
         out.append(self._frame("response.output_item.done", {"output_index": at, "item": item}))
-
-
-def _place(message: _Message) -> dict[str, Json]:
-    return {"output_index": message.at, "content_index": len(message.content)}
