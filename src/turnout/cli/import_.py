@@ -43,6 +43,16 @@ def litellm(file: Path, out: Path | None) -> None:
 @import_.command()
 @_file
 @_out
+def portkey(file: Path, out: Path | None) -> None:
+    """Import Portkey gateway configurations (JSON): one, or several by name."""
+    from turnout.importers.portkey import import_portkey
+
+    _import(file, out, import_portkey)
+
+
+@import_.command()
+@_file
+@_out
 def rules(file: Path, out: Path | None) -> None:
     """Import a map of routing_rules (JSON or YAML)."""
     from turnout.importers.rules import import_rules
