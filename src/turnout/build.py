@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from turnout.codecs.base import Codec, Dialect
-from turnout.compile import compile_snapshot, digest
+from turnout.compile import compile_snapshot
 from turnout.compile.guard_calls import guard_sender
 from turnout.config import Config
 from turnout.engine.attempt import Upstreams
@@ -28,7 +28,7 @@ from turnout.engine.sessions import Sessions
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.govern.open import stored_secrets
-from turnout.govern.vault import Lent, lending
+from turnout.govern.vault import Lent
 from turnout.jobs.monitor import Monitor
 from turnout.jobs.probe import Prober, asking
 from turnout.layers.breaker import BreakerLayer
@@ -45,6 +45,7 @@ from turnout.layers.timeouts import TimeoutsLayer
 from turnout.layers.trace import OnEvent, TraceLayer
 from turnout.parts import (
     Upstream,
+    compiled,
     credentials,
     egress,
     limits_of,
@@ -327,15 +328,6 @@ async def build(
         await built.pacers.resume(journal, datetime.now(UTC))
         built.share_spending()
     return built
-
-
-def compiled(config: Config, env: Mapping[str, str], lent: Lent, *, version: int = 1) -> Snapshot:
-    """Return a configuration compiled with stored credentials beside its own. Raises `ConfigError`.
-
-    Its digest stays that of the file.
-    """
-    snapshot = compile_snapshot(lending(config, lent), load_catalog(config), env, version=version)
-    return msgspec.structs.replace(snapshot, digest=digest(config))
 
 
 def request_ring(

@@ -14,6 +14,7 @@ import msgspec
 from turnout.catalog.benchmarks import Score, read_scores
 from turnout.catalog.catalog import Catalog, read_overlay
 from turnout.codecs.base import Codec, Dialect
+from turnout.compile import compile_snapshot, digest
 from turnout.config import Config, JournalConfig, LedgerConfig
 from turnout.config.stores import VALKEY
 from turnout.engine.books import Books, Down
@@ -21,6 +22,7 @@ from turnout.engine.exchange import Clock
 from turnout.engine.limits import Limits
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
+from turnout.govern.vault import Lent, lending
 from turnout.registry import load
 from turnout.stores.base import Journal, Rows, Store
 from turnout.stores.desk.base import Desk
@@ -74,6 +76,15 @@ def load_catalog(config: Config) -> Catalog:
     except OSError as error:
         raise ConfigError((f"catalog.overlay: {path} cannot be read: {error.strerror}",)) from None
     return catalog.overlay(read_overlay(data, str(path)))
+
+
+def compiled(config: Config, env: Mapping[str, str], lent: Lent, *, version: int = 1) -> Snapshot:
+    """Return a configuration compiled with stored credentials beside its own. Raises `ConfigError`.
+
+    Its digest stays that of the file.
+    """
+    snapshot = compile_snapshot(lending(config, lent), load_catalog(config), env, version=version)
+    return msgspec.structs.replace(snapshot, digest=digest(config))
 
 
 def load_scores(config: Config) -> tuple[Score, ...]:

@@ -24,7 +24,9 @@ def audit() -> None:
 @audit.command("list")
 @config_option
 @click.option("--org", default="", help="Organisation whose acts. Default: those of the installation.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most so many."
+)
 @json_option
 def list_(config_path: Path | None, org: str, limit: int, as_json: bool) -> None:
     """List the latest acts, oldest first."""

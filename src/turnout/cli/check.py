@@ -49,10 +49,9 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
 
     Exit status 2 and one line per problem when it cannot be used.
     """
-    from turnout.build import compiled
     from turnout.compile.panels import panel_doubts
     from turnout.config import json_schema, to_builtins
-    from turnout.parts import credentials, egress
+    from turnout.parts import compiled, credentials, egress
 
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())

@@ -50,7 +50,9 @@ def _list(kind: Kind) -> click.Command:
     @config_option
     @click.option("--org", help="Only those of this organisation.")
     @click.option("--after", default="", help="Begin after this id.")
-    @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+    @click.option(
+        "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
+    )
     @json_option
     def list_(config_path: Path | None, org: str | None, after: str, limit: int, as_json: bool) -> None:
         from turnout.govern.records import listing

@@ -109,9 +109,9 @@ def _supervise(
     """Keep forked workers running until a signal says stop; return the exit status."""
     import asyncio
 
-    from turnout.build import compiled
     from turnout.cli.workers import Supervisor
     from turnout.govern.open import stored_secrets
+    from turnout.parts import compiled
     from turnout.server.serve import run_worker
 
     # Here, and not once in every worker: what cannot be used is told once.
