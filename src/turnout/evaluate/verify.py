@@ -14,11 +14,14 @@ from msgspec import Struct
 from turnout.codecs.anthropic import verify as anthropic
 from turnout.codecs.bedrock import verify as bedrock
 from turnout.codecs.cohere import verify as cohere
+from turnout.codecs.eventstream import EventStreamParser
 from turnout.codecs.gemini import verify as gemini
+from turnout.codecs.hosts import unwrapped
 from turnout.codecs.ollama import verify as ollama
 from turnout.codecs.openai_chat import verify as openai_chat
 from turnout.codecs.openai_responses import verify as openai_responses
 from turnout.codecs.verify import Checked, Exchange, Mismatch, Verifier
+from turnout.errors import TurnoutError
 from turnout.transport.recording import Recorded
 from turnout.types.json import JsonObject
 
@@ -32,8 +35,9 @@ _DEFECTS = (
     ValueError,
 )
 """What a comparison that meets a record it has never seen the like of may raise: shown, not hidden."""
-_FRAMED = "/converse-stream"
-"""End of the addresses whose answers are binary frames by nature."""
+_ENVELOPED = "/invoke-with-response-stream"
+_FRAMED = ("/converse-stream", _ENVELOPED)
+"""Ends of the addresses whose answers are binary frames by nature."""
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -186,8 +190,18 @@ def _exchange(record: Recorded) -> Exchange:
         request_body=record.sent,
         status=record.status,
         response_headers=record.response_headers,
-        response_body=record.received,
+        response_body=_received(record),
     )
+
+
+def _received(record: Recorded) -> bytes:
+    """Return an answer without the frames that a cloud put around the events of another format."""
+    if record.response_body_encoding is None or not record.url.endswith(_ENVELOPED):
+        return record.received
+    try:
+        return b"".join(map(unwrapped, EventStreamParser().feed(record.received)))
+    except TurnoutError:
+        return record.received  # the comparison tells that it cannot be read
 
 
 def _object(body: bytes) -> JsonObject:

@@ -17,6 +17,8 @@ from turnout.types.usage import Usage
 
 _BATCHED = "cohere.embed"
 _SINGLE = "titan-embed"
+EMBEDS = (_BATCHED, _SINGLE)
+"""What a model of one of the families has in its name."""
 _PASSED = ("input_type", "truncate", "normalize")
 
 

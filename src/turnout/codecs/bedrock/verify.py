@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from turnout.codecs import aws_errors
 from turnout.codecs.bedrock.dialect import BedrockDialect
+from turnout.codecs.bedrock.embed import EMBEDS, decode_embed
 from turnout.codecs.bedrock.request import encode
 from turnout.codecs.bedrock.response import decode
 from turnout.codecs.bedrock.stream import BedrockDecoder
@@ -38,6 +39,8 @@ _CLASSES: Mapping[int, frozenset[str]] = {
     ),
     403: frozenset({"provider_auth"}),
 }
+_VECTORS = frozenset({"inputText", "texts"})
+"""Members of a body that asks for vectors of texts."""
 _HOST = Vendor(name="recorded", base_url="https://recorded.invalid", codec=WIRE)
 _DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 """What a decoder may wrongly raise on an answer that was a good one."""
@@ -45,7 +48,11 @@ _DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, Looku
 
 def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     """Tell whether a call is in this format."""
-    return method == "POST" and _verb(url) in {"converse", "converse-stream"} and "messages" in request_body
+    if method != "POST":
+        return False
+    if _verb(url) == "invoke":
+        return any(name in url for name in EMBEDS) and not _VECTORS.isdisjoint(request_body)
+    return _verb(url) in {"converse", "converse-stream"} and "messages" in request_body
 
 
 def check(record: Exchange) -> Checked:
@@ -74,6 +81,9 @@ def _check(found: Comparison, record: Exchange) -> None:
         allowed = _CLASSES.get(record.status, frozenset())
         found.equal("error", "class", word if word in allowed else sorted(allowed), word)
         return
+    if _verb(record.url) == "invoke":
+        _vectors(found, http)
+        return
     is_stream = _verb(record.url) == "converse-stream"
     name = unquote(urlsplit(record.url).path.split("/")[2])
     body = BedrockDialect().parse_call(record.request_body, model=name, stream=is_stream)
@@ -95,6 +105,15 @@ def _check(found: Comparison, record: Exchange) -> None:
     _compare(found, _folded(record.response_body), of_events(events))
 
 
+def _vectors(found: Comparison, http: HttpResponse) -> None:
+    raw = msgspec.json.decode(http.body, type=_Vectors)
+    said = raw.embeddings.get("float") if isinstance(raw.embeddings, dict) else raw.embeddings
+    got = decode_embed(http)
+    found.equal("vectors", "embedding", said or [raw.embedding], [list(each) for each in got.vectors])
+    if raw.input_text_token_count is not None:
+        found.equal("usage", "inputTextTokenCount", raw.input_text_token_count, got.usage.n_input)
+
+
 def _normal(body: JsonObject) -> JsonObject:
     """Bring a request to the form in which equal meaning is equal JSON.
 
@@ -109,6 +128,12 @@ def _normal(body: JsonObject) -> JsonObject:
         inner = form["textFormat"]["structure"]["jsonSchema"]
         inner["schema"] = msgspec.json.decode(inner["schema"])
     return out
+
+
+class _Vectors(Struct, rename="camel"):
+    embedding: list[float] | None = None
+    embeddings: dict[str, list[list[float]]] | list[list[float]] | None = None
+    input_text_token_count: int | None = None
 
 
 class _Use(Struct, rename="camel"):
