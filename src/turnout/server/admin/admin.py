@@ -9,7 +9,8 @@ Theory of operation.
    one organisation where the row concerns all (403). Each is put on record. Whether an object is out of
    reach is decided where it was loaded, and looks as if it were not there (404).
 3. While no key exists anywhere, whoever calls from the machine itself is its owner, as at the command line;
-   the `Host` must name the machine, so that no page in a browser can be led here by a name of its own.
+   the `Host` must name the machine, so that no page in a browser can be led here by a name of its own, and
+   there must be no `Origin`, which a browser sends with every write that a page makes.
 4. A body is JSON by its content type, which a browser sends to another origin only after asking; nothing
    here answers such a question.
 """
@@ -173,7 +174,8 @@ class Admin:
                 with suppress(Forbidden):
                     await office.deny(unknown, permit.action, "", "no key")
                 raise Unauthenticated("no key: send a Turnout key as `Authorization: Bearer …`")
-            if visit.address not in _LOCAL or not _NAMES.fullmatch(_host(visit)):
+            by_name = _NAMES.fullmatch(_header(visit, b"host"))
+            if visit.address not in _LOCAL or not by_name or _header(visit, b"origin"):
                 await office.deny(unknown, permit.action, "", "without keys this is for the machine itself")
             return Actor(id="local", role="owner", address=visit.address)
         actor = actor_of(visit.principal, visit.address)
@@ -229,8 +231,8 @@ def _if_match(visit: Visit) -> int | None:
     return read_version(found[0].decode("latin-1")) if found else None
 
 
-def _host(visit: Visit) -> str:
-    found = [value for name, value in visit.scope["headers"] if name == b"host"]
+def _header(visit: Visit, wanted: bytes) -> str:
+    found = [value for name, value in visit.scope["headers"] if name == wanted]
     return found[0].decode("latin-1") if len(found) == 1 else ""
 
 
