@@ -107,3 +107,12 @@ def test_conditions_and_guardrails_are_refused() -> None:
 def test_a_file_without_configurations_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no configuration"):
         import_portkey({}, CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("word", "vendor"),
+    [("mistral-ai", "mistral"), ("together-ai", "together"), ("azure-openai", "azure"), ("x-ai", "xai")],
+)
+def test_portkeys_words_for_providers_are_known(word: str, vendor: str) -> None:
+    found = import_portkey({"provider": word, "override_params": {"model": "m"}}, CATALOG)
+    assert found.config["routes"][0]["models"] == [f"{vendor}/m"]

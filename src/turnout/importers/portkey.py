@@ -17,13 +17,12 @@ from turnout.catalog.catalog import Catalog
 from turnout.catalog.vendors import find_vendor
 from turnout.errors import ConfigError
 from turnout.importers.report import Fate, Imported, Note, Reader, settled
+from turnout.types.deployment import Vendor
 from turnout.types.json import Json, JsonObject
 
 _ALONE: Final = "portkey"
 """Name of the route of a file that holds one configuration without a name."""
 _MOST_RETRIES: Final = 5
-_VENDORS: Final = {"azure-openai": "azure", "google": "gemini", "vertex-ai": "vertex"}
-"""Portkey's word for a provider -> ours, where no alias of the vendor table says so."""
 _KEYS: Final[dict[str, tuple[Fate, str]]] = {
     "api_key": ("ignored", "set the provider's variable; a key in a file reaches whoever reads it"),
     "virtual_key": ("ignored", "its key is at Portkey; set the provider's variable"),
@@ -126,9 +125,13 @@ def _model(target: Reader, catalog: Catalog) -> str | None:
         if known is None:
             params.note("model", "refused", f"{name!r} is no model of the catalogue{catalog.suggest(name)}")
         return None if known is None else known.id
-    plain = word.removeprefix("@")
-    vendor = find_vendor(_VENDORS.get(plain, plain))
+    vendor = _vendor(word.removeprefix("@"))
     if vendor is None:
         target.note("provider", "refused", f"{word!r} is no provider that is known here")
         return None
     return f"{vendor.name}/{name}"
+
+
+def _vendor(word: str) -> Vendor | None:
+    """Return the vendor Portkey means: its words have hyphens, and often end in `-ai`."""
+    return find_vendor(word) or find_vendor(word.replace("-", "_")) or find_vendor(word.removesuffix("-ai"))
