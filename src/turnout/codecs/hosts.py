@@ -42,7 +42,9 @@ CARRIES: Mapping[Host, frozenset[str]] = {
     "bedrock_invoke": frozenset({"anthropic"}),
 }
 """Host -> the wire formats it can carry."""
-_VERSIONED = "/openai/v1"
+VERSIONED: frozenset[Host] = frozenset({"azure"})
+"""Hosts whose surface has versions."""
+_SURFACE = "/openai/v1"
 _BEDROCK = "bedrock"
 _QUIET = (Start, UsageUpdate)
 _VERSION = b"anthropic-version"
@@ -86,10 +88,10 @@ class Azure(Envelope):
     def wrap(self, http: HttpRequest, to: Deployment, *, stream: bool) -> HttpRequest:
         """Address the resource."""
         tail = http.url.removeprefix(to.url)
-        base = to.url.removesuffix(_VERSIONED)
+        base = to.url.removesuffix(_SURFACE)
         version = to.vendor.api_version
         if not version:
-            return _at(http, base + _VERSIONED + tail)
+            return _at(http, base + _SURFACE + tail)
         path, _, query = tail.partition("?")
         # Answers as a resource of their own belong to no deployment.
         folder = "" if path == "/responses" else f"/deployments/{quote(to.upstream_model, safe='')}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from turnout.catalog.vendors import find_vendor, placeholders
-from turnout.codecs.hosts import CARRIES, address_of
+from turnout.codecs.hosts import CARRIES, VERSIONED, address_of
 from turnout.config import ProviderConfig
 from turnout.transport.credentials_aws import secret_in
 from turnout.types.deployment import Quirks, Vendor
@@ -82,8 +82,9 @@ def _misfits(path: str, row: ProviderConfig, vendor: Vendor) -> list[str]:
     if vendor.host is not None and vendor.codec not in CARRIES[vendor.host]:
         carried = " or ".join(sorted(CARRIES[vendor.host]))
         found.append(f"{path}.host: {vendor.host} carries {carried}, not {vendor.codec}; set codec")
-    if vendor.api_version and vendor.host != "azure":
-        found.append(f"{path}.api_version: only the host azure has versions; set host, or leave it out")
+    if vendor.api_version and vendor.host not in VERSIONED:
+        some = " and ".join(sorted(VERSIONED))
+        found.append(f"{path}.api_version: only the host {some} has versions; set host, or leave it out")
     if row.profile is not None and vendor.auth != "sigv4":
         found.append(f"{path}.profile: only auth sigv4 reads a profile; this provider's is {vendor.auth}")
     return found

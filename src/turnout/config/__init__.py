@@ -5,7 +5,9 @@ Nothing here builds anything: `build.py` turns a `Config` into an engine.
 
 from turnout.config.desk import DeskConfig
 from turnout.config.guards import GuardConfig, GuardsConfig
+from turnout.config.keys import KeyConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
+from turnout.config.providers import ProviderConfig, QuirksConfig
 from turnout.config.read import json_schema, load_config, parse_config, to_builtins
 from turnout.config.responses import ResponsesConfig
 from turnout.config.shape import (
@@ -16,12 +18,9 @@ from turnout.config.shape import (
     Config,
     EgressConfig,
     JournalConfig,
-    KeyConfig,
     LimitsConfig,
     LogConfig,
     ModelConfig,
-    ProviderConfig,
-    QuirksConfig,
     RouteConfig,
     ServerConfig,
     SurfaceConfig,

@@ -1,23 +1,23 @@
 """What a configuration file can say: one typed tree, its defaults and its limits. Floor 5."""
 
-from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
-from turnout.config.codecs import check_codec
 from turnout.config.desk import DeskConfig
 from turnout.config.guards import GuardsConfig
+from turnout.config.keys import KeyConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
+from turnout.config.providers import ProviderConfig
 from turnout.config.responses import ResponsesConfig
 from turnout.config.stores import SQLITE, check_journal_store
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
 from turnout.types.address import Address
-from turnout.types.deployment import Auth, Host, Probe
+from turnout.types.deployment import Probe
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 from turnout.types.slot import Slot
@@ -28,38 +28,6 @@ NotNegative = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 AtLeastZero = Annotated[float, Meta(ge=0, le=1e9)]
 Name = Annotated[str, Meta(min_length=1)]
-
-
-class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key that clients present to the gateway."""
-
-    name: Name
-    secret: Secret
-    allow: tuple[str, ...] = ()
-    """Globs over model and provider names; empty = all."""
-    default_route: str | None = None
-    role: Literal["call", "viewer", "operator", "admin", "owner", "scrape"] = "call"
-    """`admin` may also change what the gateway knows, such as benchmark scores."""
-    organisation: str | None = None
-    project: str | None = None
-    team: str | None = None
-    customer: str | None = None
-    """The end customer whose key it is."""
-    names_customers: bool = False
-    """Whether the end user named in a request is believed, and counted as the customer."""
-    tags: tuple[str, ...] = ()
-    routes: tuple[str, ...] = ()
-    """Names of routes it may use; empty = all, and models by name."""
-    endpoints: tuple[Literal["chat", "embeddings", "models", "explain", "recommend", "background"], ...] = ()
-    """What it may call; empty = everything."""
-    networks: tuple[str, ...] = ()
-    """Address ranges it may be used from, such as 10.0.0.0/8; empty = anywhere."""
-    guards: tuple[str, ...] = ()
-    """Guards of every request with this key, by name."""
-
-    def __post_init__(self) -> None:
-        for network in self.networks:
-            ip_network(network)
 
 
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,57 +62,6 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     idle_timeout_s: Positive = 75
     max_connections_per_address: AtLeastOne = 256
     max_streams_per_key: AtLeastOne = 64
-
-
-class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a host departs from its wire format (`types.deployment.Quirks`); None = as the vendor row says."""
-
-    max_tokens_field: str | None = None
-    stream_usage: bool | None = None
-    developer_role: bool | None = None
-    unsupported: frozenset[str] | None = None
-    reasoning_field: str | None = None
-    required_as_any: bool | None = None
-    tool_id_length: int | None = None
-    image_url_string: bool | None = None
-    json_schema: bool | None = None
-    query: str | None = None
-
-
-class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A vendor of the catalogue with a credential, or a host of your own."""
-
-    vendor: str | None = None
-    """Row of the vendor table to start from; default: the provider's own name."""
-    base_url: str | None = None
-    codec: str | None = None
-    """Wire format: a built-in one, or one that an installed package brings; default: the vendor's."""
-    auth: Auth | None = None
-    secret: Secret | None = None
-    """None = the vendor's environment variable."""
-    secrets: tuple[Secret, ...] = ()
-    """Further credentials at the same vendor: all take turns, and one that is refused is set aside."""
-    host: Host | None = None
-    """Cloud around the wire format; default: the vendor's."""
-    region: str | None = None
-    """Region or location, for the address and for what is signed."""
-    project: str | None = None
-    resource: str | None = None
-    api_version: str | None = None
-    """Version of the host's surface; one that has several is addressed by deployment."""
-    profile: str | None = None
-    """Section of the file of AWS credentials to sign with."""
-    allow_http: bool = False
-    headers: dict[str, str] = {}
-    """Fixed headers the host wants; not for credentials."""
-    parameters: dict[str, str] = {}
-    """Values for `{placeholders}` in the vendor's address, such as Azure's resource."""
-    quirks: QuirksConfig = QuirksConfig()
-    probe: Probe | None = None
-    """Replaces `health.probe` for everything served here."""
-
-    def __post_init__(self) -> None:
-        check_codec(self.codec)
 
 
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from turnout.catalog.catalog import Catalog
 from turnout.catalog.vendors import find_vendor, maker_of, placeholders
+from turnout.codecs.hosts import VERSIONED
 from turnout.importers.report import Fate, Reader
 from turnout.types.deployment import Vendor
 from turnout.types.json import Json
@@ -247,7 +248,7 @@ def _place(params: Reader, vendor: Vendor) -> Tree:
         value = params.text(theirs)
         if value is not None:
             row[ours] = reference(value)
-    if vendor.host == "azure":
+    if vendor.host in VERSIONED:
         version = params.text("api_version")
         if version is not None and not version.startswith("v"):
             row["api_version"] = reference(version)
