@@ -15,6 +15,7 @@ from turnout.catalog.benchmarks import Score, read_scores
 from turnout.catalog.catalog import Catalog, read_overlay
 from turnout.codecs.base import Codec, Dialect
 from turnout.compile import compile_snapshot, digest
+from turnout.compile.guard_calls import guard_urls
 from turnout.config import Config, JournalConfig, LedgerConfig
 from turnout.config.stores import VALKEY
 from turnout.engine.books import Books, Down
@@ -121,7 +122,9 @@ def egress(config: Config, snapshot: Snapshot, before: tuple[Config, Snapshot] |
     deployments = [d for _, made in parts for d in made.deployments.values()]
     hosts = {host_of(d.url) for d in deployments if d.vendor.allow_http}
     return egress_for(
-        {d.url for d in deployments} | set(_token_endpoints(deployments)),
+        {d.url for d in deployments}
+        | set(_token_endpoints(deployments))
+        | {url for _, made in parts for url in guard_urls(made)},
         allow_cidrs=[net for each, _ in parts for net in each.egress.allow_cidrs],
         allow_http=[*(host for each, _ in parts for host in each.egress.allow_http), *hosts],
     )

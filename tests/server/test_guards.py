@@ -188,3 +188,77 @@ async def test_a_tool_result_in_another_dialect_is_redacted_too():
     assert reply.status == 200
     assert seen == [HIDDEN]
     assert reply.json()["content"][0]["text"] == SAID
+
+
+ASKED = """
+guards:
+  rules:
+    - {name: judge, guard: {type: judge, model: oai/two}, mode: block, stages: [in], on_failure: FAIL}
+"""
+
+
+async def test_a_model_judges_a_request_and_its_call_is_recorded_as_any():
+    routes = "  - {name: judged, models: [oai/one], guards: [judge]}\n"
+    async with start(ASKED.replace("FAIL", "closed"), routes=routes) as running:
+        verdict = ['{"unsafe": false}']
+        running.emulator.add("oai-two", lambda r: reply_with(r, (Text(verdict[0]),), model="j"))
+        good = await call(running, "/v1/chat/completions", chat("turnout/judged", "hello"))
+        verdict[0] = '{"unsafe": true, "score": 1}'
+        bad = await call(running, "/v1/chat/completions", chat("turnout/judged", "harm"))
+        verdict[0] = "no idea"
+        unread = await call(running, "/v1/chat/completions", chat("turnout/judged", "hm"))
+        records = await running.records()
+    assert [good.status, bad.status, unread.status] == [200, 403, 403]
+    assert [a.model for a in records[0].attempts] == ["oai/two", "oai/one"]
+    assert records[0].outcome.cost_nusd == sum(a.cost_nusd for a in records[0].attempts)
+    assert [record.guards[0].action for record in records] == ["pass", "block", "failed_closed"]
+
+
+async def test_a_guard_that_fails_open_lets_pass_and_says_so():
+    routes = "  - {name: judged, models: [oai/one], guards: [judge]}\n"
+    async with start(ASKED.replace("FAIL", "open"), routes=routes) as running:
+        running.emulator.add("oai-two", lambda r: reply_with(r, (Text("no idea"),), model="j"))
+        reply = await call(running, "/v1/chat/completions", chat("turnout/judged", "hm"))
+    assert reply.status == 200
+    assert reply.header("x-turnout-guards") == "judge=failed_open"
+
+
+async def test_a_service_elsewhere_is_asked_through_the_guarded_transport():
+    import asyncio
+
+    heard = []
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(
+            next(h for h in head.lower().split(b"\r\n") if h.startswith(b"content-length")).split(b":")[1]
+        )
+        asked = json.loads(await reader.readexactly(length))
+        heard.append((asked["schema"], asked["text"], b"authorization: bearer s3cret" in head.lower()))
+        found = [{"start": 0, "end": 4, "kind": "mean"}] if "mean" in asked["text"] else []
+        body = json.dumps({"findings": found}).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    guard = f"{{type: http, url: 'http://127.0.0.1:{port}/check'}}"
+    row = f"{{name: far, guard: {guard}, mode: block, stages: [in], secret: s3cret}}"
+    routes = "  - {name: far, models: [oai/one], guards: [far]}\n"
+    async with server, start(f"guards: {{rules: [{row}]}}", routes=routes) as running:
+        good = await call(running, "/v1/chat/completions", chat("turnout/far", "hello"))
+        bad = await call(running, "/v1/chat/completions", chat("turnout/far", "mean words"))
+    assert (good.status, bad.status) == (200, 403)
+    assert heard == [("turnout.guard/1", "hello", True), ("turnout.guard/1", "mean words", True)]
+
+
+async def test_a_recorded_safety_grade_of_a_model_meets_the_floor_of_a_surface():
+    text = "surfaces: {minors: {safety_floor: 0.9}}"
+    safe = "model: ant/one, upstream_model: ant-one"
+    async with start(text, edit=lambda t: t.replace(safe, f"{safe}, safety: 0.95")) as running:
+        body = {**chat("turnout/assistant", "hello"), "turnout": {"surface": "minors"}}
+        reply = await call(running, "/v1/chat/completions", body)
+    assert reply.header("x-turnout-model") == "ant/one"

@@ -29,6 +29,7 @@ COMMANDS = {
     "fit": "turnout.cli.fit:fit",
     "calibrate": "turnout.cli.calibrate:calibrate",
     "eval": "turnout.cli.eval:eval_",
+    "guard": "turnout.cli.guard:guard",
     "keys": "turnout.cli.keys:keys",
     "org": "turnout.cli.owners:org",
     "project": "turnout.cli.owners:project",

@@ -11,7 +11,7 @@ from turnout.compile.certificates import certified
 from turnout.compile.pacing import pacing_problems
 from turnout.compile.senses import RouteFiles, senses_of
 from turnout.compile.verdicts import verdict_senses
-from turnout.config import Config, RouteConfig, SurfaceConfig
+from turnout.config import Config, ModelConfig, RouteConfig, SurfaceConfig
 from turnout.engine.beside import is_slow
 from turnout.engine.exchange import Policy
 from turnout.engine.snapshot import Place, Route
@@ -127,12 +127,14 @@ def make_surfaces(
 ) -> Mapping[str, Place]:
     """Return the configured surfaces with the filters each puts before every route."""
     models = {d.model.id for d in deployments}
+    rows = (row for row in config.models if isinstance(row, ModelConfig))
+    graded = {row.model: row.safety for row in rows if row.safety is not None}
     found: dict[str, Place] = {}
     for name, row in config.surfaces.items():
         path = f"surfaces.{name}"
         before = len(problems)
         _check_surface(row, path, problems)
-        safety = {m: s.score for m in models if (s := scores.get(SAFETY, m)) is not None}
+        safety = {m: s.score for m in models if (s := scores.get(SAFETY, m)) is not None} | graded
         if row.safety_floor is not None and not safety:
             problems.append(
                 f"{path}.safety_floor: no model has a score on the benchmark {SAFETY!r}; import one first"
@@ -173,5 +175,3 @@ def _check_surface(row: SurfaceConfig, path: str, problems: list[str]) -> None:
             problems.append(f"{path}.{name} is {floor}; expected between 0 and 1")
     if row.max_cost_usd is not None and not 0 <= row.max_cost_usd < float("inf"):
         problems.append(f"{path}.max_cost_usd is {row.max_cost_usd}; expected at least 0")
-
-

@@ -3,6 +3,7 @@
 import re
 import zlib
 from functools import lru_cache
+from itertools import pairwise
 from math import sqrt
 from typing import Final
 
@@ -14,13 +15,31 @@ LONGEST: Final = 300
 SHORTEST: Final = 25
 _SPLIT: Final = re.compile(r"\n+|(?<=[.!?])\s+(?=[^\W\d_a-z])")
 _CUES: Final[tuple[str, ...]] = (
-    r"ignor\w*|disregard|forget|vergiss|ignoriere|oublie[rz]?|olvida|ignora|esquece|dimentica|игнорир\w*|забудь|忽略|無視",
-    r"previous|above|prior|earlier|vorherig\w*|bisherig\w*|précédent\w*|anterior\w*|precedent\w*|предыдущ\w*|之前|以上",
-    r"instruct\w*|prompt|rules?|guidelines?|anweisung\w*|consignes?|instruc\w+|istruzion\w*|инструкц\w*|指令|指示",
+    (
+        r"ignor\w*|disregard|forget|vergiss|ignoriere|oublie[rz]?|olvida|ignora|esquece|dimentica"
+        r"|игнорир\w*|забудь|忽略|無視"
+    ),
+    (
+        r"previous|above|prior|earlier|vorherig\w*|bisherig\w*|précédent\w*|anterior\w*|precedent\w*"
+        r"|предыдущ\w*|之前|以上"
+    ),
+    (
+        r"instruct\w*|prompt|rules?|guidelines?|anweisung\w*|consignes?|instruc\w+|istruzion\w*"
+        r"|инструкц\w*|指令|指示"
+    ),
     r"system|developer|admin(?:istrator)?|root|sudo|override|bypass|jailbr\w*|unlock\w*|unrestricted|uncensored",
-    r"pretend|role ?-?play|act as|you are now|from now on|persona|simulat\w*|imagine you|du bist jetzt|tu es maintenant",
-    r"reveal|repeat|print|output|show me|leak|password|secret|key|credential\w*|confidential|passwort|contraseña",
-    r"dan\b|do anything now|no (?:limits?|restrictions?|filters?)|without (?:any )?(?:limits?|restrictions?|filter)",
+    (
+        r"pretend|role ?-?play|act as|you are now|from now on|persona"
+        r"|simulat\w*|imagine you|du bist jetzt|tu es maintenant"
+    ),
+    (
+        r"reveal|repeat|print|output|show me|leak|password|secret|key"
+        r"|credential\w*|confidential|passwort|contraseña"
+    ),
+    (
+        r"dan\b|do anything now|no (?:limits?|restrictions?|filters?)"
+        r"|without (?:any )?(?:limits?|restrictions?|filter)"
+    ),
     r"send|post|upload|forward|curl|requests?\.(?:post|get)|http|webhook|exfiltrat\w*",
     r"base64|rot13|decode|encoded|reverse[ds]?|cipher|hex\b",
     r"answer|respond|reply|response|translate|summari[sz]e|write|tell|explain|give|provide|include|mention",
@@ -55,8 +74,7 @@ def grams(text: str) -> tuple[frozenset[int], float]:
     hashes = [_hash(word) for word in WORDS.findall(text.lower())[:MOST_WORDS]]
     found = {each % N_HASHED for each in hashes}
     found.update(
-        ((one * _PAIR ^ two) & 0xFFFFFFFF) * _PAIR >> 7 & (N_HASHED - 1)
-        for one, two in zip(hashes, hashes[1:], strict=False)
+        ((one * _PAIR ^ two) & 0xFFFFFFFF) * _PAIR >> 7 & (N_HASHED - 1) for one, two in pairwise(hashes)
     )
     return frozenset(found), 4.0 / sqrt(max(len(found), 1))
 

@@ -174,7 +174,7 @@ class Round:
     async def _one(self, post: Post, text: str, about: Context, tally: Tally, *, reversible: bool) -> str:
         try:
             found = await self.find(post, text, about)
-        except (TurnoutError, ValueError):
+        except (TurnoutError, ValueError, msgspec.MsgspecError):
             return self._failed(post, text, tally)
         if not found:
             return text
