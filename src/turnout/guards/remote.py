@@ -1,8 +1,8 @@
 """Guards that live elsewhere: a service of your own, or a provider's moderation endpoint. Floor 2.
 
-The contract of a service of your own: it is sent `POST` with an object of `schema` ("turnout.guard/1"), `stage`,
-`source` and `text`, and answers 200 with `{"findings": [{"start", "end", "kind", "score"}]}`, places in
-characters.
+The contract of a service of your own: it is sent `POST` with an object of `schema` ("turnout.guard/1"),
+`stage`, `source` and `text`, and answers 200 with `{"findings": [{"start", "end", "kind", "score"}]}`, places
+in characters.
 """
 
 import re
