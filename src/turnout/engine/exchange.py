@@ -160,8 +160,7 @@ class Exchange:
         self.room: Room | None = None  # written by the quota layer
         self.deadline: Deadline | None = None
         """Written by the deadline layer; the route station tells it the route's own limit."""
-        self.trace_id: str | None = None
-        """Written by the trace layer: 32 hex digits of the client's trace, if it has one."""
+        self.trace_id: str | None = None  # written by the trace layer: 32 hex digits of the client's trace
         self.policy = DEFAULT_POLICY
         """Written by the route station: the rules of the route that serves the request."""
         self.allowance: Allowance | None = None
@@ -177,14 +176,11 @@ class Exchange:
         """Written by the engine at commit."""
         self.certified: str | None = None
         """Written by the certify layer: how a certified request ended, or why nothing is promised."""
-        self.guards: list[GuardView] = []
-        """Written by the guard layer: what each guard said."""
-        self.masked: Callable[[str], str] | None = None
-        """Written by the guard layer where it took values out: takes them out of a text that is to be stored."""
+        self.guards: list[GuardView] = []  # written by the guard layer: what each guard said
+        self.masked: Callable[[str], str] | None = None  # by the same: takes values out of stored text
         self.committed_at: float | None = None
         """Written by the layer that records the request: clock reading when the reply was in hand."""
-        self.outcome: Outcome | None = None
-        """Written once, by whoever records the request first."""
+        self.outcome: Outcome | None = None  # written once, by whoever records the request first
         self.outcome_error: str | None = None
         """Class word known to the reader alone (`client_closed`); it overrules what the layers saw."""
         self.finish: Callable[[Exchange, BaseException | None], None] | None = None

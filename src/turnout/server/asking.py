@@ -11,7 +11,6 @@ import msgspec
 from turnout.codecs.base import Body, EmbedBody
 from turnout.server.inbound import Inbound
 from turnout.types.ask import Ask, Preferences
-from turnout.types.chat import NOTHING
 from turnout.types.principal import Principal
 from turnout.types.usage import NanoUsd
 
@@ -32,6 +31,20 @@ def make_ask(
     hops: bytes | None = None,
 ) -> Ask:
     """Return the envelope of one request."""
+    ask = _ask(request_id, inbound, body, principal, dialect, hops=hops)
+    wished = body.extra if isinstance(body, Body) else None
+    return msgspec.structs.replace(ask, extra=wished) if wished else ask
+
+
+def _ask(
+    request_id: str,
+    inbound: Inbound,
+    body: Body | EmbedBody,
+    principal: Principal,
+    dialect: str,
+    *,
+    hops: bytes | None = None,
+) -> Ask:
     prefer, warnings = body.prefer, body.warnings
     if not inbound.asks and not prefer.route:  # as nearly always: the body says it all
         return Ask(
@@ -51,7 +64,6 @@ def make_ask(
             explain=_explain(body.explain),
             hops=hops,
             warnings=warnings,
-            extra=body.extra if isinstance(body, Body) else NOTHING,
         )
     if inbound.route or prefer.route:
         prefer, ignored = _routed(body, inbound)
@@ -82,7 +94,6 @@ def make_ask(
         tracestate=inbound.tracestate,
         hops=hops,
         warnings=warnings,
-        extra=body.extra if isinstance(body, Body) else NOTHING,
     )
 
 

@@ -34,6 +34,7 @@ _STRIPE: Final = "Stripe Docs, API keys"
 _SHOPIFY: Final = "Shopify changelog, API authentication token length and prefix"
 _DO: Final = "DigitalOcean Docs, API token prefixes"
 _AZURE: Final = "Microsoft Purview, sensitive information type definitions"
+_BEGIN: Final = "-----BEGIN"
 _PEM: Final = "RFC 7468, textual encodings"
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -94,7 +95,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "PyPI help, API tokens",
     ),
     Row("rubygems_key", ("rubygems_",), rf"rubygems_{H}{{48}}", "RubyGems guides, API key"),
-    Row("crates_token", ("cio",), rf"cio{A}{{32}}", "crates.io, API tokens"),
+    Row("crates_token", ("cio",), rf"cio{A}{{32}}", "Cargo, API tokens"),
     Row("docker_token", ("dckr_pat_",), rf"dckr_pat_{W}{{27}}", "Docker Docs, personal access tokens"),
     Row(
         "terraform_token",
@@ -238,8 +239,8 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         "pgp_private_key",
-        ("-----BEGIN PGP PRIVATE",),
-        r"-----BEGIN PGP PRIVATE KEY BLOCK-----",
+        (f"{_BEGIN} PGP PRIVATE",),
+        rf"{_BEGIN} PGP PRIVATE KEY BLOCK-----",
         "RFC 9580, 6.2",
     ),
     Row(
