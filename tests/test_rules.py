@@ -62,7 +62,8 @@ CLIENT_METHODS = {
 }
 
 BROAD_ALLOWED: dict[str, str] = {
-    "turnout.engine.sense.sense": "a plugged-in signal that fails is absent, with its error in the Decision",
+    "turnout.engine.beside.Beside._call": "as engine.sense.read, for a signal that asks a model",
+    "turnout.engine.sense.read": "a plugged-in signal that fails is absent, with its error in the Decision",
     "turnout.cli.workers.Supervisor._fork": "the last frame of a process: told, then gone",
     "turnout.layers.journal.JournalLayer.finish": "the answer matters more than its record; counted, logged",
     "turnout.stores.spool.journal.SpooledJournal._carry_over": "the writer outlives its defects; logged",
@@ -93,8 +94,12 @@ def executes_code(module: Module) -> Iterator[str]:
         if name in EXECUTION_CALLS:
             yield f"{module.name}:{line} calls {name}"
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "shell"):
+        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "shell") and not _is_off(node.value):
             yield f"{module.name}:{node.value.lineno} sets {node.arg}"
+
+
+def _is_off(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is False
 
 
 def opens_connections(module: Module) -> Iterator[str]:

@@ -111,3 +111,12 @@ def test_an_artifact_of_another_pool_is_refused(table, tmp_path):
     found = turnout("eval", "--data", other, "--artifact", "a.npz", cwd=tmp_path)
     assert found.returncode == 2
     assert "the table has no outcomes of middle" in found.stderr
+
+
+def test_what_an_artifact_was_fitted_on_is_left_out_of_its_report(table, tmp_path):
+    fitted = turnout("fit", "learned", "--data", table, "--kind", "knn", "--out", "a.npz", cwd=tmp_path)
+    assert fitted.returncode == 0, fitted.stderr
+    found = turnout("eval", "--data", table, "--artifact", "a.npz", "--json", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "turnout: the artifact was fitted on" in found.stderr
+    assert "fit it on another file, or on one split (`turnout fit learned --split train`)" in found.stderr

@@ -128,11 +128,14 @@ def eval_(**options: object) -> None:
     import time
 
     from turnout.evaluate.report import to_json
-    from turnout.evaluate.scoreboard import measured
+    from turnout.evaluate.scoreboard import measured, unseen
 
     wanted = msgspec.convert(options, Wanted)
     contender, encoder = _contender(wanted)
     split = _split(wanted)
+    if wanted.artifact is not None:
+        split, said = unseen(split, wanted.artifact.read_bytes())
+        click.echo(said, err=True, nl=bool(said))
     board, standing = measured(split, contender, encoder, _options(wanted, time.monotonic))
     if wanted.out is not None:
         _write(board, standing, split, wanted)

@@ -137,10 +137,15 @@ def fit_artifact(setting: Setting, *, now: datetime, version: str, tell: Callabl
         abstain_reason=judged.reason,
     )
     warnings = tuple(f"{s.path}: {warning}" for s in sources for warning in s.warnings)
-    artifact = _placed(card, model, labels.queries, setting.seed)
-    lengths = fit_card.lengths(table, found, labels.queries)
-    artifact = msgspec.structs.replace(artifact, lengths=lengths)
+    artifact = _complete(_placed(card, model, labels.queries, setting.seed), table, found, labels.queries)
     return Fitted(artifact=artifact, edge=judged, train_s=train_s, encode_s=encode_s, warnings=warnings)
+
+
+def _complete(artifact: Artifact, table: OutcomeTable, found: Grid, asked: Queries) -> Artifact:
+    """Return the artifact with what it knows of lengths, and of the prompts that it has seen."""
+    seen = np.array(sorted({int(item.prompt_id, 16) for item in found.items}), dtype=np.uint64)
+    lengths = fit_card.lengths(table, found, asked)
+    return msgspec.structs.replace(artifact, lengths=lengths, seen=seen)
 
 
 def trainer_of(kind: str, settings: Mapping[str, Json]) -> Trainer:

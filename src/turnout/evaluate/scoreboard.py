@@ -14,6 +14,7 @@ Theory of operation.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -30,6 +31,7 @@ from turnout.evaluate.scoreboard_evidence import Evidence
 from turnout.evaluate.scoreboard_router import Contender, Standing, joined
 from turnout.evaluate.scoreboard_types import Data, Protocol, Scoreboard
 from turnout.evaluate.simulate_table import Bench
+from turnout.learn.artifact import seen_in
 from turnout.learn.base import Encoder, Queries
 from turnout.learn.cells import find_cells
 
@@ -57,6 +59,10 @@ class Options(Struct, frozen=True, kw_only=True):
     """Reading of a clock, for the limit."""
 
 
+FEWEST_UNSEEN: Final = 20
+"""Items that an artifact must not have seen, for a report to mean anything."""
+
+
 class Split(Struct, frozen=True, eq=False, kw_only=True):
     """Benches to learn from and to report on."""
 
@@ -67,6 +73,33 @@ class Split(Struct, frozen=True, eq=False, kw_only=True):
 
 
 # Which items may be learned from
+
+
+def unseen(split: Split, npz: bytes) -> tuple[Split, str]:
+    """Return the split without reported items that an artifact was fitted on, and what is to be said of it.
+
+    Args:
+        split: What is learned from and reported on.
+        npz: The artifact's arrays.
+
+    Raises:
+        ConfigError: Nearly nothing is left to report on.
+    """
+    seen = seen_in(npz)
+    if seen is None:
+        return split, "warning: the artifact does not say what it was fitted on; it may have seen these items"
+    kept, n_left, n_all = [], 0, 0
+    for train, test in split.parts:
+        new = ~np.isin(np.array([int(item.prompt_id, 16) for item in test.items], dtype=np.uint64), seen)
+        kept.append((train, test.only(new)))
+        n_left, n_all = n_left + int(new.sum()), n_all + new.size
+    n_seen = n_all - n_left
+    if n_left < FEWEST_UNSEEN:
+        told = f"the artifact was fitted on {n_seen} of the {n_all} items to report on; "
+        told += "fit it on another file, or on one split (`turnout fit learned --split train`)"
+        raise ConfigError((told,))
+    said = f"left out: {n_seen:,} of {n_all:,} items, on which the artifact was fitted" if n_seen else ""
+    return msgspec.structs.replace(split, parts=tuple(kept)), said
 
 
 def in_domain(bench: Bench, files: Mapping[str, str]) -> Split:

@@ -38,6 +38,7 @@ MIN_GAP_AUC: Final = 0.55
 _CELLS: Final = "cells"
 _MODEL: Final = "model."
 _LENGTHS: Final = "lengths."
+_SEEN: Final = "seen"
 
 When = Annotated[datetime, Meta(tz=True)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -181,6 +182,8 @@ class Artifact(Struct, frozen=True, eq=False):
     """Beside a model without regions of its own; None and no such model: nothing is foreign."""
     lengths: Lengths | None = None
     """None: it was fitted without numbers of output tokens."""
+    seen: NDArray[np.uint64] | None = None
+    """The ids of the prompts it was fitted on, as numbers, rising: whoever reports on it leaves them out."""
 
     def is_foreign(self, embeddings: Floats) -> NDArray[np.bool_]:
         """Tell for each row whether it is unlike the training data."""
@@ -203,6 +206,8 @@ def encode(artifact: Artifact) -> tuple[bytes, bytes]:
         arrays |= {
             f"{_LENGTHS}{name}": np.asarray(array) for name, array in artifact.lengths.arrays().items()
         }
+    if artifact.seen is not None:
+        arrays[_SEEN] = artifact.seen
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     npz = buffer.getvalue()
@@ -224,6 +229,11 @@ def decode_card(card: bytes) -> Card:
         return _DECODER.decode(card)
     except msgspec.DecodeError as error:
         raise ConfigError((f"card: not a card: {error}",)) from error
+
+
+def seen_in(npz: bytes) -> NDArray[np.uint64] | None:
+    """Return the ids of the prompts that an artifact's arrays say it was fitted on; None: they do not say."""
+    return _ids(_arrays(npz).get(_SEEN))
 
 
 def decode(
@@ -263,7 +273,8 @@ def decode(
         kind = cast("type[QualityModel]", load("turnout.quality_models", found.kind))  # what the group holds
         spoken = _part(arrays, _LENGTHS)
         lengths = Lengths.of(found.pool, spoken) if spoken else None
-        return Artifact(found, kind.of(found.pool, _part(arrays, _MODEL)), cells, lengths)
+        model = kind.of(found.pool, _part(arrays, _MODEL))
+        return Artifact(found, model, cells, lengths, _ids(arrays.get(_SEEN)))
     except (ValueError, KeyError) as error:
         raise ConfigError((f"arrays: {error}",)) from error
 
@@ -303,3 +314,11 @@ def _unit_rows(centres: NDArray[np.generic], dimensions: int) -> Floats:
     if centres.ndim != 2 or centres.shape[1] != dimensions:
         raise ValueError(f"cells have shape {centres.shape}; expected rows of {dimensions}")
     return centres.astype(np.float64)
+
+
+def _ids(found: NDArray[np.generic] | None) -> NDArray[np.uint64] | None:
+    if found is None:
+        return None
+    if found.ndim != 1 or found.dtype != np.uint64:
+        raise ValueError(f"{_SEEN}: expected one row of unsigned 64-bit numbers")
+    return found.view(np.uint64)
