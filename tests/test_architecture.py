@@ -279,7 +279,8 @@ DIALECT_WORDS = {"openai", "anthropic", "gemini", "cohere", "bedrock", "ollama"}
 
 VENDOR_WORDS_ALLOWED: dict[str, tuple[set[str], str]] = {
     **dict.fromkeys(
-        ("turnout.config", "turnout.compile", "turnout.parts", "turnout.build"), (DIALECT_WORDS, "assembly names wire formats")
+        ("turnout.config", "turnout.compile", "turnout.parts", "turnout.build"),
+        (DIALECT_WORDS, "assembly names wire formats"),
     ),
     "turnout.importers": (DIALECT_WORDS, "a header that the imported file means by one of its keys"),
     "turnout.server": (DIALECT_WORDS, "the dialects clients speak"),

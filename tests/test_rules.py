@@ -94,7 +94,11 @@ def executes_code(module: Module) -> Iterator[str]:
         if name in EXECUTION_CALLS:
             yield f"{module.name}:{line} calls {name}"
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "shell") and not _is_off(node.value):
+        if (
+            isinstance(node, ast.keyword)
+            and node.arg in ("allow_pickle", "shell")
+            and not _is_off(node.value)
+        ):
             yield f"{module.name}:{node.value.lineno} sets {node.arg}"
 
 

@@ -241,10 +241,7 @@ def test_what_answers_depend_on_is_refused_aloud(rest, path) -> None:
     assert notes[path].say
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["sagemaker/x", "auto_router/complexity", "nobody/x", "mystery"],
-)
+@pytest.mark.parametrize("name", ["sagemaker/x", "auto_router/complexity", "nobody/x", "mystery"])
 def test_a_model_that_cannot_be_called_is_refused(name) -> None:
     found = import_litellm(
         yaml.safe_load(f"model_list:\n- {{model_name: x, litellm_params: {{model: {name}, rpm: 3}}}}\n{GPT}"),

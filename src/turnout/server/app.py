@@ -230,7 +230,8 @@ class Gateway:
         """Check who asks, for what and from where, and whether there is room."""
         if visit.opens is not None:
             visit.principal, visit.hops = self._gate.named(visit.owner), self._first_hop
-            return check_use(visit.principal, endpoint, None)
+            check_use(visit.principal, endpoint, None)
+            return
         check_url(visit.scope["query_string"])
         principal = visit.principal = self._gate.principal(visit.inbound.keys, visit.address)
         if principal.endpoints or principal.networks:

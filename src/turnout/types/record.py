@@ -292,9 +292,7 @@ class GuardView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     type: str
     stage: Literal["in", "out", "stream"]
-    action: Literal[
-        "pass", "block", "redact", "flag", "monitor", "skipped", "failed_open", "failed_closed"
-    ]
+    action: Literal["pass", "block", "redact", "flag", "monitor", "skipped", "failed_open", "failed_closed"]
     found: Mapping[str, int] = {}
     """Kind -> findings."""
     duration_s: float = 0.0

@@ -88,9 +88,7 @@ class Benchmarks(Struct, frozen=True, tag="benchmarks", kw_only=True, forbid_unk
         """
         known = setting.scores.benchmarks
         problems = [
-            f"weights.{name}: {unknown_benchmark(name, known)}"
-            for name in self.weights
-            if name not in known
+            f"weights.{name}: {unknown_benchmark(name, known)}" for name in self.weights if name not in known
         ]
         if problems:
             raise ConfigError(tuple(problems))
