@@ -205,9 +205,9 @@ def test_bundled_prices_confirmed_by_a_second_source_are_many(bundled):
     assert len(confirmed) > 400
 
 
-def test_every_bundled_provider_is_a_vendor_or_known_to_have_a_format_of_its_own(bundled):
+def test_every_bundled_provider_is_a_vendor(bundled):
     providers = {name.partition("/")[0] for name in bundled.names()}
-    assert providers - set(vendors()) == {"bedrock", "vertex_ai"}
+    assert providers - set(vendors()) == set()
 
 
 def test_every_bundled_successor_is_in_the_catalogue(bundled):

@@ -10,9 +10,9 @@ import pytest
 
 from tests.server.kit import Fault
 from tests.server.kit import rig as start
+from turnout import registry
 from turnout.codecs.openai_chat import OpenAIChat
 from turnout.config import ResponsesConfig
-from turnout.registry import register
 from turnout.server.deferred import open_deferred
 from turnout.testing.emulator.script import reply_with
 from turnout.types.chat import Reasoning, Refusal, Text, ToolCall
@@ -471,8 +471,9 @@ async def test_what_background_cannot_do_is_refused(tmp_path, rig):
             await ai.responses.cancel(plain.id)
 
 
-async def test_a_format_of_an_installed_package_may_be_named():
-    register("turnout.codecs", "acme_chat", OpenAIChat)
+async def test_a_format_of_an_installed_package_may_be_named(monkeypatch):
+    monkeypatch.setattr(registry._REGISTRY, "_registered", {**registry._REGISTRY._registered})
+    registry.register("turnout.codecs", "acme_chat", OpenAIChat)
 
     def named(text):
         return text.replace("oai: {vendor: openai,", "oai: {vendor: openai, codec: acme_chat,")

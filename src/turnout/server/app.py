@@ -70,8 +70,7 @@ class Gateway:
             for name, dialect in dialects.items()
         }
         self._listing = Listing(engine)
-        self.deferred: Deferred | None = None
-        """The queue of background jobs, where one is configured."""
+        self.deferred: Deferred | None = None  # the queue of background jobs, where one is configured
         self.denied: Denied | None = None
         """Puts refusals by policy on record, where there is a desk."""
         self._directory: Directory | None = None
@@ -393,8 +392,8 @@ class Gateway:
         return 200 if self.ready else 503, self._listing.ready(ready=self.ready, detail=True)
 
     async def _ok(self, visit: Visit, body: bytes, status: int = 200) -> None:
-        headers = [JSON_TYPE, *self._answers[OPENAI].ids(visit.request_id)]
-        await respond(visit.send, status, headers, b"" if visit.scope["method"] == "HEAD" else body)
+        sent = b"" if visit.scope["method"] == "HEAD" else body
+        await respond(visit.send, status, [JSON_TYPE, *self._answers[OPENAI].ids(visit.request_id)], sent)
 
 
 def _shutting_down() -> TurnoutError:

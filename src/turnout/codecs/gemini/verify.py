@@ -2,7 +2,7 @@
 
 The raw side is read with plain JSON look-ups. A request must come back equal in meaning; `meaning` lists what
 may differ: spelling of field names and of enum words, one object for a list, the ignored role of a system
-instruction, how function declarations are grouped, and empty settings.
+instruction, how function declarations are grouped, the alphabet of base64, and empty settings.
 """
 
 import re
@@ -26,6 +26,8 @@ from turnout.types.usage import Usage
 _PATH = re.compile(
     r"/([^/:]+):(generateContent|streamGenerateContent|batchEmbedContents|embedContent)(?:\?|$)"
 )
+_STANDARD = str.maketrans("-_", "+/")
+"""Base64 for URLs and the usual one are the same bytes."""
 _SNAKE = re.compile(r"_([a-z0-9])")
 _OPAQUE = frozenset(
     {"args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema"}
@@ -128,6 +130,8 @@ def _camel(value: Json) -> Json:
     for name, each in value.items():
         spelled = _SNAKE.sub(lambda found: found[1].upper(), name)
         out[spelled] = each if spelled in _OPAQUE else _camel(each)
+    if isinstance(blob := out.get("inlineData"), dict) and isinstance(data := blob.get("data"), str):
+        blob["data"] = data.translate(_STANDARD)
     return out
 
 
