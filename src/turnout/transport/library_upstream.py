@@ -94,6 +94,10 @@ class Upstream:
         )
 
 
+TICK_S = 0.002
+"""A loop that counts in milliseconds wakes up to one too early: that is still the total's own timer."""
+
+
 class Call:
     """One call: its limits, its place, what happened on the wire."""
 
@@ -140,7 +144,7 @@ class Call:
 
     def late(self, error: TurnoutError) -> TurnoutError:
         """Return the failure of a phase that took too long, or of the call when its total passed."""
-        if self._total_by is None or asyncio.get_running_loop().time() < self._total_by:
+        if self._total_by is None or asyncio.get_running_loop().time() + TICK_S < self._total_by:
             return error
         where, total_s = self.upstream.where, self.timeouts.total_s
         return TimeoutTotal(f"{where}: no complete answer within {total_s:g} s")
