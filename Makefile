@@ -21,7 +21,7 @@ demo: $(DONE)/demo ## run the gateway on a real small model and an emulator, and
 	@$(BIN)/turnout demo $(ARGS)
 
 test: $(DONE)/dev lint types ## check style and types, run every test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 clients: $(DONE)/dev $(DONE)/lock ## run official clients and coding agents against the gateway (4 minutes, 1 GB of packages)
 	@$(BIN)/python scripts/clients.py
