@@ -69,6 +69,30 @@ class Query(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+_MATCHED = (
+    *("request_id", "model", "provider", "route"),
+    *("organisation", "project", "team", "customer", "principal"),
+)
+
+
+def conditions(query: Query) -> dict[str, str | int]:
+    """Return what a query asks of single columns: condition -> value, in one order for all databases.
+
+    A database looks each condition up in its own table of tests, so that one it does not know fails instead
+    of being left out: that would show one tenant another's Records. Whether any error is asked for
+    (`ANY_ERROR`) is the database's own test, as it has no value.
+    """
+    asked = {name: getattr(query, name) for name in _MATCHED}
+    found: dict[str, str | int] = {name: value for name, value in asked.items() if value is not None}
+    if query.error is not None and query.error != ANY_ERROR:
+        found["error"] = query.error
+    if query.since is not None:
+        found["since"] = microseconds(query.since)
+    if query.until is not None:
+        found["until"] = microseconds(query.until)
+    return found
+
+
 class Entry(Struct, frozen=True):
     """A Record and its place."""
 

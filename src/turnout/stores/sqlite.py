@@ -28,8 +28,8 @@ from turnout.stores.base import (
     Page,
     Query,
     Stored,
+    conditions,
     decode,
-    microseconds,
     read_columns,
     restore,
 )
@@ -100,6 +100,21 @@ _SELECT_FAILED = _SELECT + " INDEXED BY records_error"
 _COUNT = "SELECT COUNT(*) FROM records"
 _NEWEST = ("(at_us, seq) < (?, ?)", " ORDER BY at_us DESC, seq DESC LIMIT ?")
 _OLDEST = ("(at_us, seq) > (?, ?)", " ORDER BY at_us, seq LIMIT ?")
+_TESTS = {
+    "request_id": "request_id = ?",
+    "model": "model = ?",
+    "provider": "provider = ?",
+    "route": "route = ?",
+    "organisation": "organisation = ?",
+    "project": "project = ?",
+    "team": "team = ?",
+    "customer": "customer = ?",
+    "principal": "principal = ?",
+    "error": "error = ?",
+    "since": "at_us >= ?",
+    "until": "at_us < ?",
+}
+"""Condition of a query -> its test."""
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -369,22 +384,10 @@ def _statement(query: Query) -> tuple[str, tuple[object, ...]]:
 
 
 def _where(query: Query) -> tuple[str, tuple[object, ...]]:
-    equal = {
-        "request_id = ?": query.request_id,
-        "model = ?": query.model,
-        "provider = ?": query.provider,
-        "route = ?": query.route,
-        "organisation = ?": query.organisation,
-        "project = ?": query.project,
-        "team = ?": query.team,
-        "customer = ?": query.customer,
-        "principal = ?": query.principal,
-        "error = ?": None if query.error == ANY_ERROR else query.error,
-        "at_us >= ?": None if query.since is None else microseconds(query.since),
-        "at_us < ?": None if query.until is None else microseconds(query.until),
-    }
-    given = {test: value for test, value in equal.items() if value is not None}
-    tests = [*given, *(("error IS NOT NULL",) if query.error == ANY_ERROR else ())]
+    given = conditions(query)
+    tests = [_TESTS[name] for name in given]
+    if query.error == ANY_ERROR:
+        tests.append("error IS NOT NULL")
     return (" WHERE " + " AND ".join(tests) if tests else ""), tuple(given.values())
 
 

@@ -9,6 +9,8 @@ A check raises AssertionError with a sentence that names the broken promise.
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from turnout.stores.base import Journal, Page, Query, Store
 from turnout.types.record import Asked, Attempt, Content, Decision, InputView, Outcome, Record, SignalView
 from turnout.types.usage import NanoUsd, Usage
@@ -73,6 +75,10 @@ def example_record(
     )
 
 
+_OWNERS = {"principal": "key_2", "project": "mail", "organisation": "acme", "team": "blue", "customer": "c-1"}
+"""Whose the last example is. A journal that does not heed one of these shows one tenant another's Records."""
+
+
 async def check_journal(make: Callable[[], Journal]) -> None:
     """Check a journal that is empty when made."""
     journal = make()
@@ -84,6 +90,10 @@ async def check_journal(make: Callable[[], Journal]) -> None:
             example_record(3, error="timeout_ttft", model="claude-haiku-4-5", provider="anthropic"),
             example_record(4),
         ]
+        # One is somebody else's, at every level that a Record names.
+        records[4] = msgspec.structs.replace(
+            records[4], principal="key_2", project="mail", organisation="acme", team="blue", customer="c-1"
+        )
         # Stored out of order of arrival, as requests end; one of them twice.
         for n in (1, 0, 2, 4, 3, 2):
             journal.append(records[n])
@@ -121,6 +131,8 @@ async def _check_filters(journal: Journal, records: list[Record]) -> None:
         (Query(error="any"), [records[3], records[2]]),
         (Query(error="any", model="gpt-5-mini", order="stored"), [records[2]]),
         (Query(model="gpt-4"), []),
+        *((msgspec.convert({level: name}, Query), [records[4]]) for level, name in _OWNERS.items()),
+        *((msgspec.convert({level: "nobody"}, Query), []) for level in _OWNERS),
     )
     for query, expected in cases:
         page = await journal.query(query)

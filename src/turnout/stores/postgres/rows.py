@@ -27,7 +27,7 @@ from turnout.stores.base import (
     Page,
     Query,
     Stored,
-    microseconds,
+    conditions,
     read_columns,
     restore,
 )
@@ -39,13 +39,29 @@ WRITE_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0
 _NUMBER: Final = "UPDATE journal_last SET value = value + %s RETURNING value"
 _INSERT: Final = """INSERT INTO journal (seq, request_id, at_us, model, provider, route, strategy, error,
-    cost_nusd, n_input, n_output, ttft_s, total_s, project, principal, n_attempts, n_fallbacks, record)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    cost_nusd, n_input, n_output, ttft_s, total_s, project, principal, n_attempts, n_fallbacks, record,
+    organisation, team, customer)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (request_id) DO NOTHING"""
 _SET_ASIDE: Final = "INSERT INTO journal_unreadable (digest, payload) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 _SELECT: Final = "SELECT at_us, seq, record FROM journal"
 _NEWEST: Final = ("(at_us, seq) < (%s, %s)", " ORDER BY at_us DESC, seq DESC LIMIT %s")
 _OLDEST: Final = ("(at_us, seq) > (%s, %s)", " ORDER BY at_us, seq LIMIT %s")
+_TESTS: Final = {
+    "request_id": "request_id = %s",
+    "model": "model = %s",
+    "provider": "provider = %s",
+    "route": "route = %s",
+    "organisation": "organisation = %s",
+    "project": "project = %s",
+    "team": "team = %s",
+    "customer": "customer = %s",
+    "principal": "principal = %s",
+    "error": "error = %s",
+    "since": "at_us >= %s",
+    "until": "at_us < %s",
+}
+"""Condition of a query -> its test."""
 
 
 class PostgresRows:
@@ -154,6 +170,9 @@ def _row(seq: int, of: Columns, payload: bytes) -> tuple[object, ...]:
         of.n_attempts,
         of.n_fallbacks,
         payload,
+        _text(of.organisation),
+        _text(of.team),
+        _text(of.customer),
     )
 
 
@@ -180,15 +199,8 @@ def _statement(query: Query) -> tuple[str, tuple[object, ...]]:
 
 
 def _where(query: Query) -> tuple[str, tuple[object, ...]]:
-    equal = {
-        "request_id = %s": query.request_id,
-        "model = %s": query.model,
-        "provider = %s": query.provider,
-        "route = %s": query.route,
-        "error = %s": None if query.error == ANY_ERROR else query.error,
-        "at_us >= %s": None if query.since is None else microseconds(query.since),
-        "at_us < %s": None if query.until is None else microseconds(query.until),
-    }
-    given = {test: value for test, value in equal.items() if value is not None}
-    tests = [*given, *(("error IS NOT NULL",) if query.error == ANY_ERROR else ())]
+    given = conditions(query)
+    tests = [_TESTS[name] for name in given]
+    if query.error == ANY_ERROR:
+        tests.append("error IS NOT NULL")
     return (" WHERE " + " AND ".join(tests) if tests else ""), tuple(given.values())

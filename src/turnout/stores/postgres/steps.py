@@ -67,8 +67,16 @@ CREATE TRIGGER desk_audit_whole BEFORE TRUNCATE ON desk_audit
     FOR EACH STATEMENT EXECUTE FUNCTION desk_audit_stays();
 """
 
+OWNERS: Final = """
+-- Rows written before have none: whoever asks for one organisation is not shown them.
+ALTER TABLE journal ADD COLUMN organisation TEXT, ADD COLUMN team TEXT, ADD COLUMN customer TEXT;
+CREATE INDEX journal_organisation ON journal (organisation, at_us);
+CREATE INDEX journal_principal ON journal (principal, at_us);
+"""
+
 STEPS: Final = (
     Step(1, "journal", JOURNAL),
     Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
     Step(3, "desk", DESK),
+    Step(4, "owners", OWNERS),
 )
