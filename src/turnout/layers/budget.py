@@ -28,7 +28,7 @@ from turnout.errors import (
 from turnout.layers.base import Call, CallHandler, Clock, Reply, refuse
 from turnout.stores.ledger.base import Refused, Take
 from turnout.types.limits import Budget, Quota, Rolling
-from turnout.types.usage import NanoUsd
+from turnout.types.usage import NanoUsd, usd
 
 SPARE_S: Final = 60.0
 NO_DEADLINE_S: Final = 3600.0
@@ -168,8 +168,3 @@ class _Reserved:
         amounts = [cost] * len(self._budgets)
         amounts += [amount_of(quota, n_in, n_out) for quota, _ in self._quotas]
         self._layer.books.settle(reservation, amounts, self._lease_s)
-
-
-def usd(nano: int) -> str:
-    """Write nano-USD as decimal USD."""
-    return f"{nano / 1e9:.9f}".rstrip("0").rstrip(".")

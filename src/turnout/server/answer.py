@@ -22,6 +22,7 @@ from turnout.types.chat import ChatRequest
 from turnout.types.embed import EmbedRequest
 from turnout.types.json import JsonObject
 from turnout.types.record import Outcome
+from turnout.types.usage import usd
 
 _Key = tuple[str, str, str, str]
 _MOST_STATICS = 10_000
@@ -122,7 +123,7 @@ class Answer:
             created=int(time()),
             provider=deployment.vendor.name,
             attempts=exchange.n_calls,
-            cost_usd=None if cost_nusd is None else told.usd(cost_nusd),
+            cost_usd=None if cost_nusd is None else usd(cost_nusd),
             cost_state="unknown" if outcome is None else outcome.cost_state,
             full=_full(exchange) if explain == "full" and final else None,
             show=explain != "none",

@@ -14,12 +14,12 @@ from msgspec import Meta, Struct
 from turnout.codecs.strict import convert, parse
 from turnout.errors import InvalidRequest, NotFound
 from turnout.server.deferred import Asked, Deferred
-from turnout.server.headers import usd
 from turnout.server.http import RawHeaders
 from turnout.server.inbound import KEY_CARRIERS, TRANSPORT, understood
 from turnout.stores.queue import Booking, Job, Sent, Served
 from turnout.types.json import Json
 from turnout.types.principal import Principal
+from turnout.types.usage import usd
 
 MOST_LISTED = 100
 _NOT_KEPT = KEY_CARRIERS | TRANSPORT | {b"idempotency-key", b"x-turnout-hop"}

@@ -9,6 +9,7 @@ from turnout.engine.exchange import Exchange, Room, Routing
 from turnout.errors import Retry, TurnoutError
 from turnout.server.http import RawHeaders
 from turnout.types.record import Outcome
+from turnout.types.usage import usd
 
 _WORD = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,64}")
 _MOST_WORDS = 32
@@ -131,12 +132,6 @@ def should_retry(error: TurnoutError) -> bool:
     if error.upstream is not None and error.upstream.should_retry is not None:
         return error.upstream.should_retry
     return error.row.retry not in (Retry.NO, Retry.OTHER_KEY)
-
-
-def usd(nano: int) -> str:
-    """Write nano-USD as decimal USD with at most nine places."""
-    whole, rest = divmod(nano, 1_000_000_000)
-    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(whole)
 
 
 def _words(words: Iterable[str]) -> bytes:

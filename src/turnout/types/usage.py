@@ -106,6 +106,13 @@ def cost(usage: Usage, price: Price) -> NanoUsd:
     return NanoUsd(-(-total // 1000))
 
 
+def usd(nano: int) -> str:
+    """Write nano-USD as decimal USD, exactly, with at most nine places."""
+    whole, rest = divmod(abs(nano), 1_000_000_000)
+    sign = "-" if nano < 0 else ""
+    return sign + (f"{whole}.{rest:09d}".rstrip("0") if rest else str(whole))
+
+
 def _tiered(price: Price, n_input: int) -> Price:
     tier = None
     for step in price.tiers:

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -14,11 +13,6 @@ from turnout.types.json import Json
 _FORMULA: Final = frozenset("=+-@\t\r\n")
 """Beginnings by which a spreadsheet takes a cell for a formula."""
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
-
-
-def usd(nusd: int) -> str:
-    """Write nano-USD as USD, exactly."""
-    return f"{Decimal(nusd).scaleb(-9).normalize():f}"
 
 
 def cell(value: Json) -> str:

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from turnout.errors import InvalidRequest, NotFound
 from turnout.server.admin.audit import noted
 from turnout.server.admin.call import CSV, LINES, MOST_LISTED, Call, Endpoint, Given, page
-from turnout.server.admin.cells import csv_rows, usd
+from turnout.server.admin.cells import csv_rows
 from turnout.server.admin.spend import written
 from turnout.server.views import caller_view
 from turnout.stores.base import Cursor, Entry, Journal, Query, columns_of
 from turnout.types.json import Json
 from turnout.types.principal import Principal
 from turnout.types.record import Record
+from turnout.types.usage import usd
 
 _FILTERS: Final = (
     "organisation",

@@ -14,9 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from turnout.errors import InvalidRequest, StoreUnavailable
-from turnout.server.admin.cells import csv_rows, usd
+from turnout.server.admin.cells import csv_rows
 from turnout.stores.sums import DIMENSIONS, Dimension, Sum, SumQuery, Sums
 from turnout.types.json import Json
+from turnout.types.usage import usd
 
 MOST_GROUPS: Final = 3
 """Dimensions a table may be grouped by."""
