@@ -10,19 +10,17 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-import msgspec
-
 from turnout.codecs.base import Body, Carries, Dialect, EmbedBody, Embeds
 from turnout.engine.engine import Engine, Opened
 from turnout.errors import Forbidden, GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
 from turnout.govern.directory import Directory
-from turnout.server import background
 from turnout.server.admin.admin import Admin, visit_admin
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.auth import Denied, Failures, Gate, check_url, check_use, pass_on
 from turnout.server.defects import note_defect
-from turnout.server.deferred import Asked, Deferred, Opens
+from turnout.server.deferred import Deferred, Opens
+from turnout.server.deferring import Background
 from turnout.server.explain import explain
 from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, Receive, Scope, Send, read_body, respond
 from turnout.server.idempotency import Replays
@@ -79,6 +77,7 @@ class Gateway:
         """What takes in benchmark scores, where that is configured."""
         steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
         self._verbs = Verbs(engine, dialects, steps)
+        self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
         self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
         self._paths, self._deferrable = self._table()
         self.apply(settings)
@@ -116,10 +115,7 @@ class Gateway:
         paths.add("POST", "/completions", completions, OPENAI)
         paths.add("POST", "/embeddings", self._embeddings, OPENAI)
         create = self.responses.mount(paths)
-        paths.add("POST", "/background", self._background, OPENAI)
-        paths.add("GET", "/background", self._jobs, OPENAI)
-        paths.add("GET", "/background/", self._job, OPENAI)
-        paths.add("DELETE", "/background/", self._cancel_job, OPENAI)
+        self._background.mount(paths)
         paths.add("POST", "/explain", self._explain, OPENAI)
         paths.add("POST", "/recommend", self._recommend, OPENAI)
         for dialect in (GEMINI, OPENAI):  # where both have a path, the headers tell them apart
@@ -255,7 +251,7 @@ class Gateway:
 
     async def _serve(self, visit: Visit, raw: bytes, body: Body, name: str) -> None:
         if "background" in body.ours and visit.opens is None:
-            await self._hand_in(visit, background.wished(raw, self._came(visit)))
+            await self._background.wished(visit, raw)
             return
         answer = self._answers[name]
         opened = self._open(visit, body, name)
@@ -282,7 +278,7 @@ class Gateway:
 
     async def _embed(self, visit: Visit, raw: bytes, body: EmbedBody, name: str) -> None:
         if "background" in body.ours and visit.opens is None:
-            await self._hand_in(visit, background.wished(raw, self._came(visit)))
+            await self._background.wished(visit, raw)
             return
         answer, opened = self._answers[name], self._open(visit, body, name)
         await self._once(visit, raw, "embeddings", lambda: answer.vectors(opened))
@@ -317,43 +313,6 @@ class Gateway:
         asking = Asking(visit.inbound, visit.principal, visit.request_id)
         text = await recommend(self.engine, self._dialects, await self._body(visit), asking)
         await self._ok(visit, text)
-
-    async def _background(self, visit: Visit) -> None:
-        self._enter(visit, "background")
-        background.enabled(self.deferred)
-        await self._hand_in(visit, background.asked(await self._body(visit), self._came(visit)))
-
-    def _came(self, visit: Visit) -> background.Came:
-        key, scope = visit.inbound.idempotency_key, visit.scope
-        return background.Came(scope["path"], scope["headers"], visit.principal.key_id or "", key)
-
-    async def _hand_in(self, visit: Visit, asked: Asked) -> None:
-        job = await background.enabled(self.deferred).submit(asked)
-        await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)), 202)
-
-    async def _jobs(self, visit: Visit) -> None:
-        self._enter(visit, "background")
-        deferred = background.enabled(self.deferred)
-        await self._ok(
-            visit, await background.listing(deferred, visit.principal, visit.scope["query_string"])
-        )
-
-    async def _job(self, visit: Visit) -> None:
-        self._enter(visit, "background")
-        deferred = background.enabled(self.deferred)
-        job_id, slash, what = visit.path_rest.partition("/")
-        if not slash:
-            await self._ok(visit, await background.shown(deferred, job_id, visit.principal))
-        elif what == "answer":
-            await respond(visit.send, *await background.collected(deferred, job_id, visit.principal))
-        else:
-            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
-
-    async def _cancel_job(self, visit: Visit) -> None:
-        self._enter(visit, "background")
-        deferred = background.enabled(self.deferred)
-        job = await deferred.cancel(visit.path_rest, visit.principal.key_id or "")
-        await self._ok(visit, msgspec.json.encode(background.view(job, visit.principal)))
 
     async def _administer(self, visit: Visit) -> None:
         await visit_admin(self.admin, visit, self._enter, self._read)
