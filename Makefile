@@ -12,7 +12,7 @@ DONE := $(VENV)/done
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clients lint types bench docs lock clean install
+.PHONY: help demo test proofs clients lint types bench docs lock clean install
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ demo: $(DONE)/demo ## run the gateway on a real small model and an emulator, and
 
 test: $(DONE)/dev lint types ## check style and types, run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+proofs: $(DONE)/dev ## run what takes long: many processes, killed and frozen servers, millions of rows
+	@$(BIN)/python -m pytest -rs -n 2 --dist loadfile tests/proofs $(ARGS)
 
 clients: $(DONE)/dev $(DONE)/lock ## run official clients and coding agents against the gateway (4 minutes, 1 GB of packages)
 	@$(BIN)/python scripts/clients.py
