@@ -204,7 +204,9 @@ def test_the_wheel_is_the_same_when_built_again(wheel: Path, tmp_path: Path) -> 
 def test_ci_runs_the_command_that_the_readme_names() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
-    assert "make --no-print-directory test" in script.read_text(encoding="utf-8")
+    text = script.read_text(encoding="utf-8")
+    assert "for target in test proofs clients; do" in text
+    assert 'make --no-print-directory "$target"' in text
 
 
 @pytest.mark.parametrize(
