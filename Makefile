@@ -24,7 +24,7 @@ test: $(DONE)/dev lint types ## check style and types, run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 proofs: $(DONE)/dev ## run what takes long: many processes, killed and frozen servers, millions of rows
-	@$(BIN)/python -m pytest -rs -n 2 --dist loadfile tests/proofs $(ARGS)
+	@$(BIN)/python -m pytest -rs --timeout 600 tests/proofs $(ARGS)
 
 clients: $(DONE)/dev $(DONE)/lock ## run official clients and coding agents against the gateway (4 minutes, 1 GB of packages)
 	@$(BIN)/python scripts/clients.py
