@@ -33,7 +33,7 @@ def document(
 
 async def check_desk(make: Callable[[], Desk]) -> None:
     """Run every check, each on a new desk with nothing in it."""
-    for check in (_documents, _conflicts, _all_or_none, _pages, _audit):
+    for check in (_documents, _conflicts, _all_or_none, _pages, _passing, _audit):
         desk = make()
         try:
             await check(desk)
@@ -87,6 +87,18 @@ async def _pages(desk: Desk) -> None:
     assert [row.id for row in found] == ["t08", "t09"], "and goes on after an id"
     found = await desk.list("team", organisation="odd", after="t03", limit=2)
     assert [row.id for row in found] == ["t05", "t07"], "organisations are apart"
+
+
+async def _passing(desk: Desk) -> None:
+    before = await desk.revision(), await desk.audit()
+    await desk.keep("session", "s1", b"1")
+    await desk.keep("session", "s1", b"2")
+    await desk.keep("session", "s2", b"3")
+    kept = await desk.list("session")
+    assert [(row.id, row.body) for row in kept] == [("s1", b"2"), ("s2", b"3")], "what passes is written over"
+    await desk.forget("session", ["s1", "nothing"])
+    assert [row.id for row in await desk.list("session")] == ["s2"], "and removed without a version"
+    assert (await desk.revision(), await desk.audit()) == before, "without an act and without a revision"
 
 
 async def _audit(desk: Desk) -> None:

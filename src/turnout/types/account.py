@@ -25,10 +25,19 @@ Kind = Literal[
     "price",
     "config",
     "session",
+    "token",
+    "pepper",
+    "notice",
 ]
 """What a desk keeps documents of."""
+Passing = Literal["session"]
+"""Kinds that come and go without an act: nothing is written when one is used, or ends by itself."""
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 KEY_PREFIX: Final = "tn_"
+TOKEN_PREFIX: Final = "tnp_"
+"""Of a personal token, so that people and scanners tell it from a key."""
+UserRole = Literal["none", "viewer", "operator", "admin", "owner"]
+"""What a person may be; `none` = known, and let in nowhere."""
 
 
 class Organisation(Struct, frozen=True, kw_only=True):
@@ -103,6 +112,64 @@ class Key(Struct, frozen=True, kw_only=True):
     disabled: bool = False
     replaced_by: Id | None = None
     """The key that a rotation made; this one works until `expires`."""
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """Somebody who administers: signs in, or holds personal tokens."""
+
+    id: Id
+    organisation: Id | None = None
+    """None = the whole installation."""
+    role: UserRole = "none"
+    email: Annotated[str, Meta(max_length=254)] = ""
+    """In lower case; an invitation is found by it, once, if the provider vouches for it."""
+    name: Annotated[str, Meta(max_length=128)] = ""
+    issuer: str = ""
+    """Who vouches for the person; "" = nobody yet: an invitation."""
+    subject: str = ""
+    """What the issuer calls them: the only thing that identifies them from then on."""
+    source: Literal["hand", "claims"] = "hand"
+    """`claims` = role and organisation follow what the provider says, at each sign-in."""
+    generation: int = 1
+    """Sessions hold that of their beginning, and end when it grows: role changed, disabled, signed out."""
+    created: datetime
+    last_login: datetime | None = None
+    disabled: bool = False
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """A personal token: its holder administers with it, and calls nothing. Shown once and never kept."""
+
+    id: Id
+    organisation: Id | None = None
+    """The user's when it was made."""
+    user: Id
+    name: Annotated[str, Meta(max_length=128)] = ""
+    role: UserRole
+    """At most that of the user: what counts is the lower of the two."""
+    digest: str
+    """As of a key; "" = revoked for good."""
+    pepper_id: str
+    prefix: str
+    last_four: str
+    created: datetime
+    expires: datetime
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """A browser that is signed in. Its document's id is the SHA-256 of the cookie."""
+
+    user: Id | None = None
+    """Who signed in through a provider; None = with a key or a token."""
+    key: Id | None = None
+    """The key or the personal token that was shown."""
+    generation: int = 0
+    """Of the user; 0 = of a key."""
+    created: datetime
+    seen: datetime
+    """When it was used last, within a minute or so."""
+    expires: datetime
+    """When it ends, however often it is used."""
 
 
 class Act(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     role: RoleName = "call"
     key_id: str | None = None
     """Id of the Turnout key; never the key."""
+    user: str | None = None
+    """The person whose personal token it is."""
     organisation: str | None = None
     project: str | None = None
     team: str | None = None

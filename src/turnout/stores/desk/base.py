@@ -10,6 +10,8 @@ Theory of operation.
    updates or deletes an entry.
 4. `revision` grows with every change. Processes ask for it often and read again what they hold when it has
    grown: that is how a revoked key stops working everywhere.
+5. Sessions come and go without a transaction of that kind (`keep`, `forget`): they are asked for one by one
+   and held by nobody, so the revision stays. That somebody signed in is logged beside.
 """
 
 import hashlib
@@ -19,7 +21,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from turnout.types.account import Act, AuditEntry, Kind
+from turnout.types.account import Act, AuditEntry, Kind, Passing
 
 NO_HASH: Final = "0" * 64
 _ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -79,6 +81,14 @@ class Desk(Protocol):
         Raises:
             ConflictError: One of them is not at the version that was seen.
         """
+        ...
+
+    async def keep(self, kind: Passing, id: str, body: bytes) -> None:  # noqa: A002
+        """Write a document of a kind that passes: without an act, whatever was there."""
+        ...
+
+    async def forget(self, kind: Passing, ids: Sequence[str]) -> None:
+        """Remove documents of a kind that passes; those that are not there do not matter."""
         ...
 
     async def note(self, act: Act) -> AuditEntry:

@@ -15,7 +15,7 @@ import msgspec
 
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.desk.base import NO_HASH, Change, ConflictError, Document, chained
-from turnout.types.account import Act, AuditEntry, Kind
+from turnout.types.account import Act, AuditEntry, Kind, Passing
 
 OPEN_BUSY_S: Final = 10.0
 SCHEMA_VERSION: Final = 1
@@ -155,6 +155,16 @@ class SqliteDesk:
         stored = msgspec.structs.replace(document, version=current + 1)
         self._db.execute(_PUT, (stored.kind, stored.id, stored.organisation, stored.body, stored.version))
         return stored
+
+    async def keep(self, kind: Passing, id: str, body: bytes) -> None:  # noqa: A002
+        """Write a document of a kind that passes."""
+        with self._transaction():
+            self._db.execute(_PUT, (kind, id, None, body, 1))
+
+    async def forget(self, kind: Passing, ids: Sequence[str]) -> None:
+        """Remove documents of a kind that passes."""
+        with self._transaction():
+            self._db.executemany(_REMOVE, [(kind, each) for each in ids])
 
     async def note(self, act: Act) -> AuditEntry:
         """Log an act that changes no document."""

@@ -12,7 +12,7 @@ import msgspec
 
 from turnout.stores.desk.base import NO_HASH, Change, ConflictError, Document, chained
 from turnout.stores.postgres.connect import TIMEOUT_S, AsyncConnection, Pool, Row
-from turnout.types.account import Act, AuditEntry, Kind
+from turnout.types.account import Act, AuditEntry, Kind, Passing
 
 _SELECT: Final = "SELECT kind, id, organisation, body, version FROM desk_documents "
 _GET: Final = _SELECT + "WHERE kind = %s AND id = %s"
@@ -23,6 +23,7 @@ _PUT: Final = """INSERT INTO desk_documents (kind, id, organisation, body, versi
     ON CONFLICT (kind, id) DO UPDATE SET organisation = excluded.organisation, body = excluded.body,
     version = excluded.version"""
 _REMOVE: Final = "DELETE FROM desk_documents WHERE kind = %s AND id = %s"
+_FORGET: Final = "DELETE FROM desk_documents WHERE kind = %s AND id = ANY(%s)"
 _LAST: Final = "SELECT seq, hash FROM desk_audit WHERE organisation = %s ORDER BY seq DESC LIMIT 1"
 _LOG: Final = "INSERT INTO desk_audit (organisation, seq, act, previous, hash) VALUES (%s, %s, %s, %s, %s)"
 _AUDIT: Final = """SELECT seq, act, previous, hash FROM desk_audit
@@ -67,6 +68,16 @@ class PostgresDesk:
             await _log(db, act)
             await db.execute(_RAISE)
         return tuple(written)
+
+    async def keep(self, kind: Passing, id: str, body: bytes) -> None:  # noqa: A002
+        """Write a document of a kind that passes."""
+        async with self._pool.connection() as db:
+            await db.execute(_PUT.encode(), (kind, id, None, body, 1))
+
+    async def forget(self, kind: Passing, ids: Sequence[str]) -> None:
+        """Remove documents of a kind that passes."""
+        async with self._pool.connection() as db:
+            await db.execute(_FORGET.encode(), (kind, list(ids)))
 
     async def note(self, act: Act) -> AuditEntry:
         """Log an act that changes no document."""
