@@ -52,8 +52,10 @@ def test_near_prompts_correct_and_far_ones_do_not():
     cells = Cells(np.eye(2, 4))
     errors = np.zeros((400, 2))
     errors[:200, 0] = 0.3
-    memory, rows = remember(vectors, cells, cells.cosines(vectors), errors)
+    ids = np.repeat(np.array([7, 0], np.uint64), 200)
+    memory, rows = remember(vectors, cells, cells.cosines(vectors), errors, ids)
     asked = np.eye(2, 4)
+    assert memory.nearest(np.float32([1, 0, 0, 0]), np.float32([1, 0])) == {"0000000000000007": 1.0}
     found = memory.correction(asked, cells.cosines(asked))
     assert found[0, 0] == pytest.approx(0.3 * 100 / 164)
     assert abs(found[1, 0]) < 1e-3

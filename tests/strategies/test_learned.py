@@ -10,9 +10,10 @@ from tests.strategies.kit import Fixed, candidate, choose, context
 from turnout.errors import ConfigError
 from turnout.evaluate.queries import queries
 from turnout.learn.artifact import Artifact, Card, CardDomain, CardEncoder, CardModel
-from turnout.learn.base import Labels
+from turnout.learn.base import Labels, Queries
 from turnout.learn.encoders.vectors import packed
 from turnout.learn.features import HashEmbedder
+from turnout.learn.knn import Knn, NearestPrompts
 from turnout.learn.outcomes import fit_lengths
 from turnout.learn.pooled_fit import PooledLogistic
 from turnout.strategies.base import Setting, Surface
@@ -170,6 +171,30 @@ def test_a_threshold_on_the_predicted_gap_picks_the_strong_model():
         assert max(found.utilities, key=found.utilities.get) == best
 
 
+def test_the_choice_names_the_training_prompts_that_it_looked_at():
+    prompts = [f"{text} {i}" for i in range(100) for text in (SUMS, POEMS)]
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]] * 100)
+    asked_of = queries(prompts, ENCODER)
+    ids = np.array([0xABC0000000000000 + i for i in range(200)], np.uint64)
+    fit = Knn(k=5).fit(
+        Labels(models=MODELS, queries=Queries(asked_of.embeddings, asked_of.measures, ids), scores=scores)
+    )
+    kept = NearestPrompts.of(MODELS, fit.arrays())
+    remembering = msgspec.structs.replace(ARTIFACT, model=kept, cells=None)
+    by = strategy({"type": "learned", "artifact": "a.npz"}, POOL, remembering)
+    near = by.choose(asked(f"{POEMS} 7"), POOL, Fixed()).neighbours
+    assert len(near) == 3
+    assert next(iter(near)) == f"{0xABC0000000000000 + 15:016x}"
+    assert all(0.5 < cosine <= 1 for cosine in near.values())
+    assert by.choose(context(), POOL, Fixed()).neighbours == {}
+    assert (
+        strategy({"type": "learned", "artifact": "a.npz"}, POOL)
+        .choose(asked(f"{POEMS} 7"), POOL, Fixed())
+        .neighbours
+        == {}
+    )
+
+
 def test_without_files_it_says_so():
     with pytest.raises(ConfigError, match="artifact: no file can be opened here"):
         choose({"type": "learned", "artifact": "a.npz"}, POOL)
@@ -200,4 +225,6 @@ def test_what_an_answer_will_cost_follows_from_the_length_expected_of_it():
     plain = strategy(row, POOL).choose(asked(f"{POEMS} 7", max_tokens_out=4_000), POOL, Fixed())
     costs = {name: terms["cost"] for name, terms in poem.scores.items()}
     assert costs["acme/large"] < costs["beta/small"] < 0
+    assert poem.tokens_out["acme/large"] > 2 * poem.tokens_out["beta/small"] > 0
+    assert plain.tokens_out == {}
     assert len({terms["cost"] for terms in plain.scores.values()}) == 1

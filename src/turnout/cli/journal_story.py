@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from turnout.cli.route import near_line
 from turnout.types.json import Json
 from turnout.types.record import Attempt, CandidateView, Decision, Outcome, Record
 from turnout.types.usage import Usage
@@ -134,6 +135,7 @@ def _decided(decision: Decision) -> Iterator[str]:
             ("propensity", decision.propensity),
             ("explored", "yes" if decision.explored else None),
             ("abstained", decision.abstained),
+            ("near", near_line(decision.neighbours)),
             ("binding", ", ".join(objective.binding)),
             ("relaxed", ", ".join(objective.relaxed)),
             ("config", decision.config_digest),

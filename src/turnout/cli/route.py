@@ -1,5 +1,6 @@
 """`turnout route`: what would happen to a request, as a table. Floor 7."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -75,6 +76,8 @@ def show(decision: Decision) -> None:
     console.print(_table(decision.candidates))
     console.print(f"plan    {escape(plan_line(decision.plan))}")
     console.print(f"reason  {decision.reason}")
+    if decision.neighbours:
+        console.print(f"near    {near_line(decision.neighbours)}")
     if decision.certificate is not None:
         console.print(f"promise {escape(promise_line(decision.certificate))}")
 
@@ -84,9 +87,11 @@ def _table(candidates: tuple[CandidateView, ...]) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("candidate", "status", "why not", "utility", "cost (mean)", "health"):
+    for name in ("candidate", "status", "why not", "utility", "tokens out", "cost (mean)", "health"):
         table.add_column(
-            name, justify="right" if name in ("utility", "cost (mean)") else "left", overflow="fold"
+            name,
+            justify="right" if name in ("utility", "tokens out", "cost (mean)") else "left",
+            overflow="fold",
         )
     colours = {"chosen": "green", "filtered": "red", "cooling": "yellow"}
     for each in candidates:
@@ -97,6 +102,7 @@ def _table(candidates: tuple[CandidateView, ...]) -> "Table":
             f"[{colour}]{each.status}[/]" if colour else each.status,
             ", ".join(f"{drop.filter}: {drop.reason}" for drop in each.filters),
             "" if each.utility is None else f"{each.utility:.3f}",
+            "" if each.n_tokens_out is None else str(each.n_tokens_out),
             "unknown" if mean is None else f"${mean / 1e9:.6f}",
             each.health.state if each.health else "",
         )
@@ -109,6 +115,11 @@ def promise_line(view: CertificateView) -> str:
         return f"{view.id or 'no certificate'}: uncertified, {view.uncertified}"
     gap = "" if view.gap is None else f", smallest gap {view.gap:.4f}"
     return f"{view.id}: threshold {view.tau:.4f}{gap}"
+
+
+def near_line(neighbours: Mapping[str, float]) -> str:
+    """Write the training prompts that weighed most, by id, with their likeness to this one."""
+    return ", ".join(f"{name} ({cosine:.2f})" for name, cosine in neighbours.items())
 
 
 def plan_line(plan: Json) -> str:

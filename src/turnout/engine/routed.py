@@ -10,6 +10,7 @@ from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool
 from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
+from turnout.strategies.accept.shape import has_shape
 from turnout.strategies.base import Choice, Context, expected_nusd, in_tool_loop, worst_nusd
 from turnout.types.ask import Ask, Preferences
 from turnout.types.chat import ChatRequest, Lazy
@@ -31,6 +32,7 @@ from turnout.types.record import (
     SignalView,
     Status,
 )
+from turnout.types.structured import Structured
 
 NO_WISHES = Preferences()
 NOTHING_SEEN = LiveView()
@@ -76,6 +78,7 @@ class Routed(Struct, frozen=True):
     def decision(self, exchange: Exchange) -> Decision:
         """Write the Decision in full."""
         chosen = plans.deployments(self.choice.plan)
+        context = self._foreseen()
         ask, pace = self.context.ask, self.context.pace
         return Decision(
             decision_id="dec_" + ask.request_id.removeprefix("req_"),
@@ -89,7 +92,7 @@ class Routed(Struct, frozen=True):
                 constraints=_constraints(ask),
             ),
             input=_input(self.context),
-            candidates=tuple(self._view(candidate, chosen) for candidate in self.candidates),
+            candidates=tuple(self._view(candidate, chosen, context) for candidate in self.candidates),
             plan=plans.to_json(self.choice.plan),
             kind=plans.kind(self.choice.plan),
             chosen=chosen,
@@ -106,16 +109,25 @@ class Routed(Struct, frozen=True):
             abstained=self.choice.abstained,
             rule=self.choice.rule,
             certificate=self.choice.certificate,
+            neighbours=dict(self.choice.neighbours),
             rng_seed=exchange.seed,
             sequence=self.context.sequence,
             session=self.context.session,
             pace=None if pace is None else PaceView(pace.lambda_, pace.cap_nusd),
+            structured=rule_of(exchange),
             may_hedge=self.context.may_hedge,
             policy_version=self.snapshot.version,
             config_digest=self.snapshot.digest,
         )
 
-    def _view(self, candidate: Candidate, chosen: tuple[str, ...]) -> CandidateView:
+    def _foreseen(self) -> Context:
+        """Return the context as the strategy saw it: with the lengths that it predicted itself."""
+        lengths = self.choice.tokens_out
+        if not lengths:
+            return self.context
+        return msgspec.structs.replace(self.context, tokens_out={**self.context.tokens_out, **lengths})
+
+    def _view(self, candidate: Candidate, chosen: tuple[str, ...], context: Context) -> CandidateView:
         drops = self.dropped.get(candidate.id, ())
         stats = candidate.stats
         return CandidateView(
@@ -127,7 +139,7 @@ class Routed(Struct, frozen=True):
             utility=self.choice.utilities.get(candidate.id),
             q=self.choice.quality.get(candidate.id),
             sd=self.choice.sd.get(candidate.id),
-            cost_nusd=expected_cost(candidate.deployment, self.context),
+            cost_nusd=expected_cost(candidate.deployment, context),
             ttft_s=Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
             total_s=Quantiles(stats.total_p50_s, stats.total_p95_s)
             if stats.total_p50_s is not None
@@ -135,8 +147,8 @@ class Routed(Struct, frozen=True):
             health=_health(stats),
             in_flight=stats.in_flight,
             live=_live(stats),
-            n_tokens_in=self.context.tokens_in.get(candidate.id),
-            n_tokens_out=self.context.tokens_out.get(candidate.id),
+            n_tokens_in=context.tokens_in.get(candidate.id),
+            n_tokens_out=context.tokens_out.get(candidate.id),
         )
 
 
@@ -183,6 +195,14 @@ def expected_cost(deployment: Deployment, context: Context) -> CostView:
     if price is None:
         return CostView(None, None)
     return CostView(expected_nusd(context, deployment), worst_nusd(context, deployment), price.as_of)
+
+
+def rule_of(exchange: Exchange) -> Structured | None:
+    """Return what the route does about this request's shape; None = nothing, or it has none."""
+    rule, request = exchange.policy.structured, exchange.request
+    if rule is None or not rule.validate or not isinstance(request, ChatRequest):
+        return None
+    return rule if has_shape(request) else None
 
 
 def _input(context: Context) -> InputView:

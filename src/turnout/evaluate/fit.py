@@ -21,7 +21,7 @@ from turnout.errors import ConfigError
 from turnout.evaluate import fit_card, fit_sources
 from turnout.evaluate.dataset import OutcomeTable
 from turnout.evaluate.fit_tables import Source, read_sources
-from turnout.evaluate.queries import Grid, grid, queries
+from turnout.evaluate.queries import Grid, grid, labels_of
 from turnout.learn.abstain import Edge, edge
 from turnout.learn.artifact import Artifact, Card, CardDomain, CardEncoder, Located
 from turnout.learn.base import Encoder, Floats, Labels, Pairs, QualityModel, Queries, Trainer
@@ -95,11 +95,7 @@ def fit_artifact(setting: Setting, *, now: datetime, version: str, tell: Callabl
     tell(f"read {n_rows} rows of {len(sources)} table{'s' * (len(sources) != 1)}")
     found = grid(_one_table(sources))
     began = time.perf_counter()
-    labels = Labels(
-        models=found.models,
-        queries=queries([item.prompt for item in found.items], encoder),
-        scores=found.scores,
-    )
+    labels = labels_of(found, encoder)
     encode_s = time.perf_counter() - began
     tell(f"encoded {labels.queries.n} prompts with {encoder.id} in {encode_s:.1f} s")
     labels, weights = _with_others(labels, setting, encoder, trainer)
@@ -179,8 +175,7 @@ def held_out(trainer: Trainer, labels: Labels, folds: NDArray[np.int64], seed: i
     for at in np.unique(folds):
         held = folds == at
         model = _fitted(trainer, _only(labels, ~held), seed)
-        asked = Queries(labels.queries.embeddings[held], labels.queries.measures[held])
-        found[held] = model.predict(asked).mean
+        found[held] = model.predict(labels.queries.only(held)).mean
     return found
 
 
@@ -199,7 +194,7 @@ def _only(labels: Labels, rows: NDArray[np.bool_]) -> Labels:
         pairs = Pairs(query, pairs.a[kept], pairs.b[kept], pairs.outcome[kept], pairs.weight[kept])
     return Labels(
         models=labels.models,
-        queries=Queries(labels.queries.embeddings[rows], labels.queries.measures[rows]),
+        queries=labels.queries.only(rows),
         scores=labels.scores[rows],
         weights=None if labels.weights is None else labels.weights[rows],
         pairs=pairs,

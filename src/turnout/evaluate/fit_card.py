@@ -154,7 +154,7 @@ def lengths(table: OutcomeTable, found: Grid, asked: Queries) -> Lengths | None:
     if ((~np.isnan(tokens)).sum(axis=0) < FEWEST_LENGTHS).any():
         return None
     kept = np.arange(0, len(tokens), max(1, len(tokens) // MOST_LENGTHS))
-    some = Queries(asked.embeddings[kept], asked.measures[kept])
+    some = asked.only(kept)
     try:
         return fit_lengths(found.models, some, tokens[kept])
     except ValueError:

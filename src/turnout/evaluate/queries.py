@@ -6,6 +6,7 @@ windows under the encoder. What is learned offline is therefore read off exactly
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -95,6 +96,8 @@ def labels(table: OutcomeTable, encoder: Encoder, split: Sequence[str] | None = 
 def labels_of(found: Grid, encoder: Encoder) -> Labels:
     """Return the labels of a grid."""
     asked = queries([item.prompt for item in found.items], encoder)
+    ids = np.array([int(item.prompt_id, 16) for item in found.items], dtype=np.uint64)
+    asked = msgspec.structs.replace(asked, ids=ids)
     return Labels(models=found.models, queries=asked, scores=found.scores)
 
 

@@ -251,8 +251,7 @@ def _fold(train: Bench, test: Bench, known: Mapping[str, int], asked: Queries) -
         raise ConfigError((f"no training item has an outcome of {names}",))
 
     def part(bench: Bench) -> Queries:
-        rows = [known[item.prompt] for item in bench.items]
-        return Queries(asked.embeddings[rows], asked.measures[rows])
+        return asked.only(np.array([known[item.prompt] for item in bench.items], np.int64))
 
     return Fold(
         train=train,

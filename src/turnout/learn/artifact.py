@@ -173,6 +173,15 @@ class Located(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """A model that keeps training prompts."""
+
+    def nearest(self, vector: NDArray[np.float32]) -> Mapping[str, float]:
+        """Return the prompts that weigh most in a prediction: id -> cosine; none where it has no ids."""
+        ...
+
+
 class Artifact(Struct, frozen=True, eq=False):
     """A fitted model with its card, ready to predict."""
 

@@ -55,11 +55,18 @@ class Queries(Struct, frozen=True, eq=False):
     """n x dimensions, unit rows (or zero rows)."""
     measures: Floats
     """n x len(MEASURES), raw numbers of the surface signals (`learn.measures`)."""
+    ids: NDArray[np.uint64] | None = None
+    """Ids of the prompts as numbers, 0 where one has none; None: nobody has. What keeps rows keeps theirs."""
 
     @property
     def n(self) -> int:
         """How many."""
         return int(self.embeddings.shape[0])
+
+    def only(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Queries":
+        """Return some rows, by place or by mask."""
+        ids = None if self.ids is None else self.ids[rows]
+        return Queries(self.embeddings[rows], self.measures[rows], ids)
 
 
 class Pairs(Struct, frozen=True, eq=False):

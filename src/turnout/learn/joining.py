@@ -78,7 +78,7 @@ def with_lengths(lengths: Lengths, name: str, queries: Queries, tokens: Floats) 
     )
     smear, reach = float(lengths.smear.mean()), np.inf
     if known.any():
-        asked = Queries(queries.embeddings[known], queries.measures[known])
+        asked = queries.only(known)
         away = np.log(np.maximum(tokens[known], 1.0) / alone.predict(asked).mean[:, 0])
         alone.weights[0, 0] += away.mean()
         off = (away - away.mean()) * away.size / max(away.size - 1, 1)  # as if each had been left out

@@ -7,6 +7,7 @@ is that of a Beta distribution with as many observations as the neighbours weigh
 Comparisons carry no scores and are not read. Time grows with the number of prompts kept: `limit` bounds it.
 """
 
+from collections.abc import Mapping
 from typing import Self
 
 import msgspec
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from turnout.learn.base import Arrays, Floats, Labels, Prediction, Queries
 from turnout.learn.checks import check_labels, label_weights, pool_means, stored, stored_floats
+from turnout.learn.residual import named
 from turnout.types.json import Json
 
 CHUNK = 256
@@ -37,6 +39,14 @@ class NearestPrompts(Struct, frozen=True, eq=False, kw_only=True):
     k: int
     width: float
     prior: float
+    ids: NDArray[np.uint64] | None = None
+    """Of the prompts, 0 where one has none; None: fitted without."""
+
+    def nearest(self, vector: NDArray[np.float32]) -> Mapping[str, float]:
+        """Return the prompts that weigh most in a request's vote: id -> cosine, the nearest first."""
+        if self.ids is None:
+            return {}
+        return named(self.ids, np.arange(len(self.vectors)), self.vectors @ vector)
 
     def predict(self, queries: Queries) -> Prediction:
         """Return the neighbours' votes."""
@@ -65,7 +75,9 @@ class NearestPrompts(Struct, frozen=True, eq=False, kw_only=True):
     def arrays(self) -> Arrays:
         """Return everything but the models' names."""
         settings = np.array([float(self.k), self.width, self.prior])
+        ids = {} if self.ids is None else {"ids": self.ids}
         return {
+            **ids,
             "vectors": self.vectors,
             "scored": self.scored,
             "weights": self.weights,
@@ -83,7 +95,9 @@ class NearestPrompts(Struct, frozen=True, eq=False, kw_only=True):
             raise ValueError(
                 "array 'settings' or 'vectors' holds what a model of nearest prompts cannot have"
             )
+        ids = stored(arrays, "ids", (vectors.shape[0],)).astype(np.uint64) if "ids" in arrays else None
         return cls(
+            ids=ids,
             models=models,
             vectors=vectors,
             scored=stored(arrays, "scored", shape).astype(np.float32),
@@ -127,6 +141,7 @@ class Knn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if rows.size > self.limit:
             rows = np.sort(np.random.default_rng(seed).choice(rows, self.limit, replace=False))
         return NearestPrompts(
+            ids=None if labels.queries.ids is None else labels.queries.ids[rows],
             models=labels.models,
             vectors=np.ascontiguousarray(labels.queries.embeddings[rows], dtype=np.float32),
             scored=(weights * np.nan_to_num(labels.scores))[rows].astype(np.float32),

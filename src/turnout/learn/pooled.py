@@ -13,6 +13,7 @@ Theory of operation (ROUTING.md section 3).
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final, Self
 
 import numpy as np
@@ -111,6 +112,14 @@ class Pooled(Struct, frozen=True, eq=False, kw_only=True):
             mean = self.calibrators.at(mean)
         return Prediction(np.minimum(np.maximum(mean, LEAST), 1 - LEAST), sd)
 
+    def nearest(self, vector: NDArray[np.float32]) -> Mapping[str, float]:
+        """Return the training prompts that weigh most in a request's correction: id -> cosine."""
+        if self.memory is None or self.memory.ids is None:
+            return {}
+        reduced = self.scaling.reduced(vector.astype(np.float64)[None])
+        cosines = self.scaling.cells.cosines(reduced)[0]
+        return self.memory.nearest(unit(reduced)[0].astype(np.float32), cosines.astype(np.float32))
+
     def nearness(self, embeddings: Floats) -> Floats:
         """Return each vector's cosine to the nearest cell: low means unlike the training prompts."""
         return self.scaling.cells.nearness(self.scaling.reduced(embeddings))
@@ -138,6 +147,8 @@ class Pooled(Struct, frozen=True, eq=False, kw_only=True):
         if self.memory is not None:
             found |= {"memory.vectors": self.memory.vectors, "memory.errors": self.memory.errors}
             found["memory.starts"] = self.memory.starts
+            if self.memory.ids is not None:
+                found["memory.ids"] = self.memory.ids
         if self.calibrators is not None:
             found["curves"] = self.calibrators.curves
         return found
@@ -193,4 +204,5 @@ def _memory(arrays: Arrays, rank: int, n_models: int, n_cells: int) -> Memory | 
     starts = stored(arrays, "memory.starts", (n_cells + 1,)).astype(np.int64)
     if starts[0] != 0 or starts[-1] != len(vectors) or (np.diff(starts) < 0).any():
         raise ValueError("array 'memory.starts' does not divide the memory's rows")
-    return Memory(vectors, errors, starts)
+    ids = stored(arrays, "memory.ids", (len(vectors),)) if "memory.ids" in arrays else None
+    return Memory(vectors, errors, starts, None if ids is None else ids.astype(np.uint64))

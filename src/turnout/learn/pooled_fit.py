@@ -94,7 +94,8 @@ class PooledLogistic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
         common = found.common[None] if found.slopes is None else np.vstack((found.common, found.slopes))
         outside = _held_out(folded, precision, weights)
-        memory, outside = self._remember(scaling, ready, scores, outside, folds)
+        ids = None if labels.queries.ids is None else labels.queries.ids[rows]
+        memory, outside = self._remember(scaling, ready, scores, outside, (folds, ids))
         curves, outside = self._straighten(outside, scores, folds)
         made = Pooled(
             models=labels.models,
@@ -116,14 +117,23 @@ class PooledLogistic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return choose(folded, sizes, Held(**told), tuned) if tuned else Held(**told)
 
     def _remember(
-        self, scaling: Scaling, ready: "_Ready", scores: Floats, outside: Floats, folds: NDArray[np.int64]
+        self,
+        scaling: Scaling,
+        ready: "_Ready",
+        scores: Floats,
+        outside: Floats,
+        marks: tuple[NDArray[np.int64], NDArray[np.uint64] | None],
     ) -> tuple[Memory | None, Floats]:
-        """Return the memory of near prompts if it lowers the held-out gap error, and the corrected rows."""
+        """Return the memory of near prompts if it lowers the held-out gap error, and the corrected rows.
+
+        `marks`: the fold of each row, and its id.
+        """
+        folds, ids = marks
         if self.residual == "off" or scores.shape[0] < residual.FEWEST:
             return None, outside
         vectors, errors = unit(ready.reduced), scores - outside
         cosines = scaling.cells.cosines(ready.reduced)
-        memory, rows = residual.remember(vectors, scaling.cells, cosines, errors)
+        memory, rows = residual.remember(vectors, scaling.cells, cosines, errors, ids)
         corrected = outside + memory.correction(vectors, cosines, np.concatenate((folds, folds[rows])))
         if not improves(gap_errors(outside, scores), gap_errors(corrected, scores)):
             return None, outside

@@ -5,6 +5,7 @@ r_m(x) = Σ κ_j (y_jm - q_m(x_j)) / (Σ κ_j + κ₀) over at most 100 prompts 
 model's own training errors are too small to correct anything.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from turnout.learn.cells import Cells
 
 N_NEIGHBOURS: Final = 100
 N_CELLS: Final = 3
+N_NAMED: Final = 3
+"""Neighbours named to whoever asks why."""
 SHARPNESS: Final = 10.0
 SHRINKAGE: Final = 64.0
 """κ₀: neighbours' worth of "no correction"."""
@@ -37,6 +40,12 @@ class Memory(Struct, frozen=True, eq=False):
     """Score minus held-out prediction, one column a model; 0 where there is no score."""
     starts: Rows
     """Where each cell's rows begin, and the end."""
+    ids: NDArray[np.uint64] | None = None
+    """Ids of the prompts, 0 where one has none; None: fitted without."""
+
+    def nearest(self, vector: Narrow, cosines: Narrow) -> Mapping[str, float]:
+        """Return the prompts that weigh most in a query's correction: id -> cosine, the nearest first."""
+        return {} if self.ids is None else named(self.ids, *self._near(vector, cosines))
 
     def correction(
         self, vectors: Floats | Narrow, cosines: Floats | Narrow, without: Rows | None = None
@@ -50,13 +59,9 @@ class Memory(Struct, frozen=True, eq=False):
                 left out. None: every row counts.
         """
         found = np.zeros((vectors.shape[0], self.errors.shape[1]))
-        nearest = min(N_CELLS, cosines.shape[1])
-        cells = np.argpartition(cosines, -nearest, axis=1)[:, -nearest:]
         narrow = vectors.astype(np.float32)
         for at in range(vectors.shape[0]):
-            spans = [(int(self.starts[c]), int(self.starts[c + 1])) for c in np.sort(cells[at])]
-            near = np.concatenate([self.vectors[begin:end] @ narrow[at] for begin, end in spans])
-            rows = np.concatenate([np.arange(begin, end) for begin, end in spans])
+            rows, near = self._near(narrow[at], cosines[at])
             if without is not None:
                 others = without[vectors.shape[0] :][rows] != without[at]
                 rows, near = rows[others], near[others]
@@ -69,8 +74,30 @@ class Memory(Struct, frozen=True, eq=False):
             found[at] = weights @ self.errors[rows] / (weights.sum() + SHRINKAGE)
         return found
 
+    def _near(self, vector: Narrow, cosines: Floats | Narrow) -> tuple[Rows, Narrow]:
+        """Return the rows of a query's nearest cells, and their cosines to it."""
+        nearest = min(N_CELLS, cosines.shape[0])
+        cells = np.sort(np.argpartition(cosines, -nearest)[-nearest:])
+        spans = [(int(self.starts[c]), int(self.starts[c + 1])) for c in cells]
+        near = np.concatenate([self.vectors[begin:end] @ vector for begin, end in spans])
+        return np.concatenate([np.arange(begin, end) for begin, end in spans]), near
 
-def remember(vectors: Floats, cells: Cells, cosines: Floats, errors: Floats) -> tuple[Memory, Rows]:
+
+def named(ids: NDArray[np.uint64], rows: Rows, near: Narrow) -> Mapping[str, float]:
+    """Return the `N_NAMED` nearest of some rows that have an id: its hex digits -> cosine, nearest first."""
+    order = rows[np.argsort(-near, kind="stable")][: 4 * N_NAMED]
+    cosine = np.sort(near)[::-1]
+    found: dict[str, float] = {}
+    for row, near_it in zip(order.tolist(), cosine.tolist(), strict=False):
+        number = int(ids[row])
+        if number and len(found) < N_NAMED:
+            found.setdefault(f"{number:016x}", round(near_it, 4))
+    return found
+
+
+def remember(
+    vectors: Floats, cells: Cells, cosines: Floats, errors: Floats, ids: NDArray[np.uint64] | None = None
+) -> tuple[Memory, Rows]:
     """Return the memory of some prompts, and which row of theirs each of its rows is."""
     n = vectors.shape[0]
     kept = np.arange(n) if n <= MOST else np.linspace(0, n - 1, MOST).astype(np.int64)
@@ -79,4 +106,5 @@ def remember(vectors: Floats, cells: Cells, cosines: Floats, errors: Floats) -> 
     rows: Rows = kept[order]
     starts = np.searchsorted(home[order], np.arange(cells.k + 1)).astype(np.int64)
     told = np.nan_to_num(errors[rows]).astype(np.float32)
-    return Memory(vectors[rows].astype(np.float32), told, starts), rows
+    kept_ids = None if ids is None else ids[rows]
+    return Memory(vectors[rows].astype(np.float32), told, starts, kept_ids), rows

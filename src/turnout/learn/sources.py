@@ -118,6 +118,7 @@ def pool(gold: Labels, chosen: Sequence[tuple[Source, float]]) -> Labels:
     queries = Queries(
         np.vstack([labels.queries.embeddings for labels, _ in parts]),
         np.vstack([labels.queries.measures for labels, _ in parts]),
+        np.concatenate([_ids(labels.queries) for labels, _ in parts]),
     )
     pairs = [
         Pairs(p.query + start, p.a, p.b, p.outcome, p.weight * weight)
@@ -196,7 +197,6 @@ def _check_sources(gold: Labels, sources: Sequence[Source]) -> None:
 
 
 def _rows(labels: Labels, mask: NDArray[np.bool_]) -> Labels:
-    queries = Queries(labels.queries.embeddings[mask], labels.queries.measures[mask])
     weights = None if labels.weights is None else labels.weights[mask]
     pairs = None
     if labels.pairs is not None:
@@ -205,7 +205,7 @@ def _rows(labels: Labels, mask: NDArray[np.bool_]) -> Labels:
         pairs = Pairs(place[p.query[kept]], p.a[kept], p.b[kept], p.outcome[kept], p.weight[kept])
     return Labels(
         models=labels.models,
-        queries=queries,
+        queries=labels.queries.only(mask),
         scores=labels.scores[mask],
         weights=weights,
         pairs=pairs,
@@ -229,6 +229,10 @@ def _shuffled(source: Source, seed: int) -> Source:
     return Source(
         name=source.name, cap=source.cap, labels=msgspec.structs.replace(labels, scores=scores, pairs=pairs)
     )
+
+
+def _ids(queries: Queries) -> NDArray[np.uint64]:
+    return np.zeros(queries.n, np.uint64) if queries.ids is None else queries.ids
 
 
 def _joined(parts: Sequence[Pairs]) -> Pairs:

@@ -260,6 +260,10 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Candidate id -> predicted quality."""
     sd: Mapping[str, float] = {}
     certificate: CertificateView | None = None
+    neighbours: Mapping[str, float] = {}
+    """Id of a training prompt that weighed in `quality` -> cosine, the nearest first."""
+    tokens_out: Mapping[str, int] = {}
+    """Candidate id -> output tokens that were predicted of it; where it has none, the context's hold."""
 
 
 @runtime_checkable

@@ -13,11 +13,14 @@ from msgspec import Struct, field
 from turnout.types.deployment import BreakerState
 from turnout.types.json import Json
 from turnout.types.moment import Session
+from turnout.types.structured import Structured
 from turnout.types.usage import NanoUsd, Usage
 
 Status = Literal["chosen", "eligible", "filtered", "cooling", "lost"]
 PlanKind = Literal["single", "sequence", "cascade", "fanout", "hedge", "cached"]
 CostState = Literal["exact", "estimated", "unknown"]
+Shaped = Literal["valid", "repaired", "invalid", "unchecked"]
+"""How an answer that must have a shape ended; `unchecked`: its schema cannot be checked."""
 AttemptOutcome = Literal["ok", "failed", "rejected", "cancelled", "lost"]
 """`rejected` = an acceptor refused the answer; `lost` = a contender was faster."""
 
@@ -110,7 +113,7 @@ class CandidateView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     in_flight: int = 0
     live: LiveView | None = None
     n_tokens_out: int | None = None
-    """Output tokens expected of it, where its own answers were gone by."""
+    """Output tokens expected of it: predicted from the prompt, or the mean of its own answers on the route."""
     n_tokens_in: int | None = None
     """Input tokens as this candidate counts them, where that is known better than the request's estimate."""
 
@@ -216,12 +219,16 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name of the rule that matched, or `rules[i]`."""
     certificate: CertificateView | None = None
     """None = the route has no certificate."""
+    neighbours: Mapping[str, float] = {}
+    """Ids of the training prompts that weighed most in the predicted quality -> cosine, the nearest first."""
     rng_seed: int = 0
     sequence: int = 0
     """Which request of its route this was: the state of rotations."""
     session: Session | None = None
     """The conversation as it stood before this turn."""
     pace: PaceView | None = None
+    structured: Structured | None = None
+    """What follows if the answer misses its shape; None = it needs none, or the route does not look."""
     may_hedge: bool = True
     """Whether the allowance for extra calls had room."""
     policy_version: int = 0
@@ -247,6 +254,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The upstream's HTTP status."""
     committed: bool = False
     retry_of: int | None = None
+    repair: str | None = None
+    """What was wrong with the answer that this call was to mend; None = it mends none."""
     usage: Usage | None = None
     usage_estimated: bool = False
     """Whether `usage` was reckoned from text length because the upstream told none, or not all."""
@@ -277,6 +286,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Total minus the time spent waiting for upstreams."""
     n_attempts: int = 0
     n_fallbacks: int = 0
+    shaped: Shaped | None = None
+    """None = nothing was asked of its shape, or its route does not look."""
 
 
 class Content(Struct, frozen=True, omit_defaults=True):

@@ -46,7 +46,7 @@ from turnout.strategies.orders.best import Best
 from turnout.strategies.pipeline.certified import Permit, Ruling, followed, rule
 from turnout.strategies.pipeline.feasible import Facts, Feasible, Limit, bounds, feasible
 from turnout.strategies.pipeline.lazy import Lazy
-from turnout.strategies.pipeline.scored import PLAIN_COST, Scored, scored, with_lengths
+from turnout.strategies.pipeline.scored import PLAIN_COST, Scored, predicted_lengths, scored
 from turnout.strategies.scorers.quality import Quality
 from turnout.strategies.shapes.fallback import Chain
 from turnout.types.deployment import Candidate
@@ -152,7 +152,9 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         """Decide. Raises `NoEligibleModel` where its own filters leave nobody, or it is told to `refuse`."""
         if self.filter:
             candidates = _kept(self.filter, context, candidates)
-        context = with_lengths(self.score, context, candidates)
+        lengths = predicted_lengths(self.score, context, candidates)
+        if lengths:
+            context = msgspec.structs.replace(context, tokens_out={**context.tokens_out, **lengths})
         made = scored(self.score, self.modify, context, candidates)
         allowed, facts = self._feasible(context, candidates, made)
         ruling = None if self.permit is None else self._ruling(self.permit, context, candidates, facts)
@@ -180,6 +182,8 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         elif (numberless and eligible is not numberless) or allowed.tail:
             indices = [*indices, *(i for i in (*numberless, *allowed.tail) if i not in eligible)]
         choice = self._choice(context, slate, (made, allowed, facts), (arranged, indices))
+        if lengths:
+            choice = msgspec.structs.replace(choice, tokens_out=lengths)
         if ruling is None:
             return choice
         last = [i for i in allowed.last if i not in indices]
@@ -268,6 +272,7 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
             quality=Lazy(lambda: _finite(candidates, facts.quality)),
             sd=Lazy(lambda: _finite(candidates, facts.sd)),
             abstained=_abstained(self.score, context),
+            neighbours=Lazy(lambda: _neighbours(self.score, context)),
         )
 
 
@@ -276,6 +281,15 @@ def _abstained(score: Sequence[Scorer], context: Context) -> str | None:
         if part.role == "quality" and isinstance(part, Abstaining):
             return part.abstained(context)
     return None
+
+
+def _neighbours(score: Sequence[Scorer], context: Context) -> dict[str, float]:
+    """Return the training prompts that a scorer looked at; only whoever reads the decision pays for it."""
+    for part in score:
+        neighbours = getattr(part, "neighbours", None)
+        if neighbours is not None:
+            return dict(neighbours(context))
+    return {}
 
 
 def _permitted(allowed: Feasible, ruling: Ruling) -> Feasible:

@@ -1,8 +1,7 @@
 """Scores to utilities: the weighted sum. Floor 2."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from turnout.strategies.base import Context, Modifier, Scorer
@@ -64,17 +63,19 @@ def scored(
     return Scored(utilities, columns, _mean(qualities), usd, lambda_, mu, psi)
 
 
-def with_lengths(score: Sequence[Scorer], context: Context, candidates: Sequence[Candidate]) -> Context:
-    """Return the context with the output tokens that a scorer predicts for this request.
+def predicted_lengths(
+    score: Sequence[Scorer], context: Context, candidates: Sequence[Candidate]
+) -> Mapping[str, int]:
+    """Return the output tokens that scorers predict for this request.
 
     They stand in for the averages of the route's earlier answers: what is asked here says more.
     """
+    lengths: dict[str, int] = {}
     for part in score:
         predict = getattr(part, "tokens_out", None)
-        found = predict(context, candidates) if predict is not None else None
-        if found:
-            context = msgspec.structs.replace(context, tokens_out={**context.tokens_out, **found})
-    return context
+        if predict is not None:
+            lengths |= predict(context, candidates)
+    return lengths
 
 
 def _added(one: Sequence[float], other: Sequence[float]) -> Sequence[float]:

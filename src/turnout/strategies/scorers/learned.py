@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.errors import ConfigError
-from turnout.learn.artifact import Artifact, Card, CardModel
+from turnout.learn.artifact import Artifact, Card, CardModel, Remembering
 from turnout.learn.base import Queries
 from turnout.learn.encoders.vectors import narrow, unpacked
 from turnout.learn.measures import NEEDS, measures
@@ -141,6 +141,16 @@ class Learned(Struct, frozen=True, tag="learned", kw_only=True, forbid_unknown_f
     def abstained(self, context: Context) -> str | None:
         """Return why the means of the models were taken instead of a prediction; None: it predicted."""
         return self.judge(context).abstained
+
+    def neighbours(self, context: Context) -> Mapping[str, float]:
+        """Return the training prompts that weighed most; none where it abstained or keeps none by id."""
+        loaded = self.loaded
+        if loaded is None or self.abstained(context) is not None:
+            return {}
+        vector, model = context.signals.get(EMBED + loaded.artifact.card.encoder.name), loaded.artifact.model
+        if not isinstance(vector, Embedding) or not isinstance(model, Remembering):
+            return {}
+        return model.nearest(narrow(vector.vector))
 
     def tokens_out(self, context: Context, candidates: Sequence[Candidate]) -> Mapping[str, int]:
         """Return the output tokens expected of those whose lengths were learned; read off the words alone.
