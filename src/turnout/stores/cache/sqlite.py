@@ -1,0 +1,158 @@
+"""Answers in one SQLite file, shared by the processes of a machine. Floor 3.
+
+Theory of operation.
+
+1. Every call is one transaction in a thread. A commit does not wait for the disk: a power cut may lose the
+   latest answers, not the file.
+2. The file holds answers as clients got them, so it is readable by its user alone, and what is deleted is
+   overwritten.
+3. Room is made when something is kept: what has expired goes first, then what was kept or used longest ago.
+   A use is noted at most once a minute, so that a look-up rarely writes.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from turnout.errors import ConfigError, StoreUnavailable
+from turnout.stores.cache.base import Bounds, Held, Kept, Selector, read, written
+
+SCHEMA_VERSION: Final = 1
+BUSY_S: Final = 1.0
+NOTED_S: Final = 60.0
+_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA secure_delete = ON")
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, expires REAL NOT NULL, used REAL NOT NULL,
+        n_bytes INTEGER NOT NULL, route TEXT NOT NULL, organisation TEXT NOT NULL, project TEXT NOT NULL,
+        key_id TEXT NOT NULL, hex TEXT NOT NULL, document BLOB NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS answers_used ON answers (used)",
+    "CREATE INDEX IF NOT EXISTS answers_end ON answers (expires)",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_GET = "SELECT document, used FROM answers WHERE key = ? AND expires > ?"
+_USED = "UPDATE answers SET used = ? WHERE key = ?"
+_PUT = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ENDED = "DELETE FROM answers WHERE expires <= ?"
+_TOTAL = "SELECT COUNT(*), COALESCE(SUM(n_bytes), 0) FROM answers"
+_OLDEST = "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?)"
+_CLEAR = """DELETE FROM answers WHERE (:route IS NULL OR route = :route)
+    AND (:organisation IS NULL OR organisation = :organisation) AND (:project IS NULL OR project = :project)
+    AND (:key_id IS NULL OR key_id = :key_id) AND substr(hex, 1, length(:prefix)) = :prefix"""
+_HELD = """SELECT COUNT(*), COALESCE(SUM(n_bytes), 0) FROM answers WHERE (:route IS NULL OR route = :route)
+    AND (:organisation IS NULL OR organisation = :organisation) AND (:project IS NULL OR project = :project)
+    AND (:key_id IS NULL OR key_id = :key_id) AND substr(hex, 1, length(:prefix)) = :prefix AND expires > :now"""
+
+
+class SqliteCache:
+    """A `CacheStore` in a file."""
+
+    is_near = False
+
+    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
+        """Open the file, making it and its schema when it is new.
+
+        Raises:
+            ConfigError: The file cannot be opened, is no database, or was written by a newer Turnout.
+        """
+        self.path = path
+        self._bounds = bounds or Bounds()
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as failure:
+            raise ConfigError((f"cache.path: cannot open {path}: {failure}",)) from failure
+        try:
+            self._prepare()
+        except sqlite3.Error as failure:
+            self._db.close()
+            problem = f"cache.path: {path} cannot be used as a database: {failure}"
+            raise ConfigError((problem,)) from failure
+        except ConfigError:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            newer = f"cache.path: {self.path} has schema {version}, newer than this Turnout knows"
+            raise ConfigError((f"{newer}: upgrade Turnout, or name another file",))
+        for statement in (*_PRAGMAS, *(_SCHEMA if version == 0 else ())):
+            self._db.execute(statement)
+
+    async def get(self, key: bytes, now: float) -> Kept | None:
+        """Return an answer; see `CacheStore.get`."""
+        return await asyncio.to_thread(self._get, key, now)
+
+    async def put(self, kept: Kept, now: float) -> None:
+        """Keep an answer; see `CacheStore.put`. One that is larger than all the room is not kept."""
+        await asyncio.to_thread(self._put, kept, now)
+
+    async def clear(self, which: Selector) -> int:
+        """Let go of answers; see `CacheStore.clear`."""
+        return await asyncio.to_thread(self._clear, which)
+
+    async def held(self, which: Selector, now: float) -> Held:
+        """Count answers; see `CacheStore.held`."""
+        return await asyncio.to_thread(self._held, which, now)
+
+    async def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _get(self, key: bytes, now: float) -> Kept | None:
+        with self._transaction("DEFERRED") as db:
+            row = db.execute(_GET, (key, now)).fetchone()
+            if row is None:
+                return None
+            if now - row[1] > NOTED_S:
+                db.execute(_USED, (now, key))
+        with suppress(msgspec.DecodeError, msgspec.ValidationError):
+            return read(row[0])
+        return None  # of another version
+
+    def _put(self, kept: Kept, now: float) -> None:
+        bounds, owner, size = self._bounds, kept.owner, kept.n_bytes
+        if size > bounds.max_bytes or bounds.max_entries < 1:
+            return
+        row = (kept.key, kept.expires, now, size, kept.route, owner.organisation, owner.project, owner.key_id)
+        with self._transaction() as db:
+            db.execute(_ENDED, (now,))
+            db.execute(_PUT, (*row, kept.key.hex(), written(kept)))
+            n, total = db.execute(_TOTAL).fetchone()
+            while n > bounds.max_entries or total > bounds.max_bytes:
+                db.execute(_OLDEST, (max(1, n - bounds.max_entries),))
+                n, total = db.execute(_TOTAL).fetchone()
+
+    def _clear(self, which: Selector) -> int:
+        with self._transaction() as db:
+            return db.execute(_CLEAR, msgspec.structs.asdict(which)).rowcount
+
+    def _held(self, which: Selector, now: float) -> Held:
+        with self._transaction("DEFERRED") as db:
+            row = db.execute(_HELD, {**msgspec.structs.asdict(which), "now": now}).fetchone()
+        return Held(*row)
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock:
+                self._db.execute("BEGIN IMMEDIATE" if kind == "IMMEDIATE" else "BEGIN")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+        except sqlite3.Error as failure:
+            raise StoreUnavailable(f"the cache's file refuses: {failure}", retry_after_s=1) from failure
