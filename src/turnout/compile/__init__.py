@@ -19,6 +19,7 @@ from turnout.compile.providers import Provider, is_complete, make_provider
 from turnout.compile.retire import make_retiring
 from turnout.compile.routes import direct_route, make_route, make_surfaces
 from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
+from turnout.config.admin import problems as admin_problems
 from turnout.config.desk import problems as desk_problems
 from turnout.config.limits import problems as limit_problems
 from turnout.engine.limits import Limits as Ceilings
@@ -62,6 +63,7 @@ def compile_snapshot(
     problems.extend(problems_of(config, {d.id: d for d in deployments}, routes))
     problems.extend(limit_problems(config.budgets, config.quotas, frozenset(routes)))
     problems.extend(desk_problems(config.desk))
+    problems.extend(admin_problems(config.admin, has_desk=config.desk is not None))
     if config.default_route is not None and config.default_route not in routes:
         hint = did_you_mean(config.default_route, routes)
         problems.append(f"default_route: no route {config.default_route!r}{hint}")

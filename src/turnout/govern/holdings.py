@@ -9,13 +9,15 @@ from msgspec import Struct
 
 from turnout.config.limits import BudgetConfig, QuotaConfig
 from turnout.stores.desk.base import Desk, Document
-from turnout.types.account import Key, Kind
+from turnout.types.account import Key, Kind, Token, User
 from turnout.types.limits import Budget, Quota
 
 PAGE: Final = 500
 """Documents read between two turns of the event loop: a millisecond or two."""
 _OWNERS: Final[tuple[Kind, ...]] = ("organisation", "project", "team", "customer")
 _key: Final = msgspec.json.Decoder(Key).decode
+_user: Final = msgspec.json.Decoder(User).decode
+_token: Final = msgspec.json.Decoder(Token).decode
 _budget: Final = msgspec.json.Decoder(BudgetConfig).decode
 _quota: Final = msgspec.json.Decoder(QuotaConfig).decode
 
@@ -35,6 +37,9 @@ class Holdings(Struct, frozen=True, kw_only=True):
     revision: int
     keys: tuple[Key, ...] = ()
     """All of them, those that ended included."""
+    tokens: tuple[Token, ...] = ()
+    """All of them, those that ended included."""
+    users: tuple[User, ...] = ()
     active: frozenset[tuple[Kind, str]] = frozenset()
     """Organisations, projects, teams and customers that are there and not disabled."""
     disabled: frozenset[tuple[Kind, str]] = frozenset()
@@ -60,6 +65,8 @@ async def read_holdings(desk: Desk) -> Holdings:
     return Holdings(
         revision=revision,
         keys=tuple([_key(row.body) async for row in _all(desk, "key")]),
+        tokens=tuple([_token(row.body) async for row in _all(desk, "token")]),
+        users=tuple([_user(row.body) async for row in _all(desk, "user")]),
         active=frozenset(active),
         disabled=frozenset(disabled),
         budgets=tuple([_budget(row.body).budget async for row in _all(desk, "budget")]),

@@ -3,7 +3,7 @@
 The text of a key exists in the answer to whoever asked for it, and nowhere else (S-62).
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -116,11 +116,6 @@ async def revoke(office: Office, actor: Actor, name: str, *, version: int | None
 def read_key(document: Document) -> Key:
     """Return a key's document as a key."""
     return msgspec.json.decode(document.body, type=Key)
-
-
-def ends_within(key: Key, now: datetime, seconds: float) -> bool:
-    """Tell whether a key that works today ends soon: worth a warning."""
-    return key.expires is not None and now < key.expires <= now + timedelta(seconds=seconds)
 
 
 def _made(office: Office) -> tuple[Secret, JsonObject]:

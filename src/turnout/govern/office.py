@@ -88,7 +88,7 @@ class Office:
             organisation=None if about.kind == "organisation" else about.organisation,
             before=None if before is None else before.digest,
             after=about.digest,
-            facts=dict(facts),
+            facts={**facts, "via": actor.via} if actor.via else dict(facts),
         )
 
     async def write(

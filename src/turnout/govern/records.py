@@ -10,11 +10,11 @@ from turnout.errors import Conflict, InvalidRequest
 from turnout.govern.office import Office, encode, owner_of
 from turnout.govern.rules import CHANGES, ENDPOINTS, GRANTS, MAKES, Actor, covers, inside, within
 from turnout.stores.desk.base import Change, Document
-from turnout.types.account import Customer, Key, Kind, Organisation, Project, Team
+from turnout.types.account import Customer, Key, Kind, Organisation, Project, Team, Token, User
 from turnout.types.json import Json, JsonObject
 from turnout.types.limits import EACH
 
-Body = Organisation | Project | Team | Customer | Key | BudgetConfig | QuotaConfig
+Body = Organisation | Project | Team | Customer | Key | BudgetConfig | QuotaConfig | User | Token
 TYPES: Final[Mapping[Kind, type[Body]]] = {
     "organisation": Organisation,
     "project": Project,
@@ -23,9 +23,11 @@ TYPES: Final[Mapping[Kind, type[Body]]] = {
     "key": Key,
     "budget": BudgetConfig,
     "quota": QuotaConfig,
+    "user": User,
+    "token": Token,
 }
 """What the body of a kind's document holds."""
-HIDDEN: Final = frozenset(("digest", "pepper_id", "sealed"))
+HIDDEN: Final = frozenset(("digest", "pepper_id", "sealed", "generation"))
 """Fields that nobody is shown."""
 _OWNED_LEVELS: Final[Mapping[str, Kind]] = {
     "organisation": "organisation",
@@ -35,7 +37,9 @@ _OWNED_LEVELS: Final[Mapping[str, Kind]] = {
     "key": "key",
 }
 """Level of a limit -> kind of its subject, where that belongs to an organisation."""
-_CHILDREN: Final[tuple[Kind, ...]] = ("project", "team", "customer", "key", "budget", "quota")
+_CHILDREN: Final[tuple[Kind, ...]] = ("project", "team", "customer", "key", "budget", "quota", "user")
+_APART: Final[frozenset[Kind]] = frozenset(("key", "user", "token"))
+"""Kinds with rules of their own: `keys`, `users`, `tokens`."""
 _MOST: Final = 1000
 _PREFIX: Final[Mapping[Kind, str]] = {"budget": "bud", "quota": "quo", "customer": "cus"}
 
@@ -48,7 +52,7 @@ async def create(office: Office, actor: Actor, kind: Kind, fields: JsonObject) -
         Conflict: The id is taken.
         InvalidRequest: A field cannot be read, or names what is not there.
     """
-    if kind not in TYPES or kind == "key":
+    if kind not in TYPES or kind in _APART:
         raise InvalidRequest(f"a {kind} is not made here", param="kind")
     action = f"{kind}.create"
     await office.may_write(actor, kind, action)
@@ -78,6 +82,8 @@ async def change(
         PreconditionFailed: It is no longer at `version`.
         InvalidRequest: A value cannot be read.
     """
+    if kind in _APART and kind != "key":
+        raise InvalidRequest(f"a {kind} is not changed here", param="kind")
     action = f"{kind}.update"
     await office.may_write(actor, kind, action, name)
     old = await office.load(actor, kind, name, action)
@@ -105,8 +111,8 @@ async def remove(office: Office, actor: Actor, kind: Kind, name: str, *, version
     action = f"{kind}.remove"
     await office.may_write(actor, kind, action, name)
     old = await office.load(actor, kind, name, action)
-    if kind == "key":
-        raise Conflict("a key stays on the books; revoke it")
+    if kind in _APART:
+        raise Conflict(f"a {kind} stays on the books; end it instead")
     await _unused(office, old)
     seen = msgspec.structs.replace(old, version=old.version if version is None else version)
     act = msgspec.structs.replace(office.act(actor, action, old, old), after=None)
@@ -142,7 +148,7 @@ def view(document: Document) -> dict[str, Json]:
     """Return a document as JSON for people: with its version, without digests and secrets."""
     tree: dict[str, Json] = msgspec.json.decode(document.body)
     shown = {name: value for name, value in tree.items() if name not in HIDDEN}
-    if document.kind == "key":
+    if document.kind in ("key", "token"):
         shown["revoked"] = not tree.get("digest")
     return {"object": document.kind, **shown, "organisation": owner_of(document), "version": document.version}
 

@@ -27,6 +27,8 @@ READS: Final[Mapping[Kind, frozenset[RoleName]]] = {
     "budget": _VIEWERS,
     "quota": _VIEWERS,
     "credential": _VIEWERS,
+    "user": _VIEWERS,
+    "token": _VIEWERS,
 }
 WRITES: Final[Mapping[Kind, frozenset[RoleName]]] = {
     "organisation": _OWNER,
@@ -37,12 +39,17 @@ WRITES: Final[Mapping[Kind, frozenset[RoleName]]] = {
     "budget": _ADMINS,
     "quota": _ADMINS,
     "credential": _OPERATORS,
+    "user": _ADMINS,
+    "token": _VIEWERS,
 }
 GRANTS: Final[Mapping[RoleName, frozenset[RoleName]]] = {
     "admin": frozenset(("call", "viewer", "operator")),
     "owner": frozenset(("call", "viewer", "operator", "admin", "owner", "scrape")),
 }
-"""Role -> roles of the keys it may issue. That of a key never changes: another key is issued."""
+"""Role -> roles of the keys it may issue, and of the people it may invite. That of a key never changes:
+another key is issued; that of a person is changed by an act of its own."""
+RANKS: Final[Sequence[RoleName]] = ("none", "call", "scrape", "viewer", "operator", "admin", "owner")
+"""Roles by what they may, least first; those between which a person's token can choose are ordered."""
 
 CHANGES: Final[Mapping[Kind, frozenset[str]]] = {
     "organisation": frozenset(("name", "disabled")),
@@ -58,6 +65,8 @@ CHANGES: Final[Mapping[Kind, frozenset[str]]] = {
     "budget": frozenset(("usd", "per", "zone", "thresholds", "hard")),
     "quota": frozenset(("limit", "per", "zone")),
     "credential": frozenset(("disabled",)),
+    "user": frozenset(("name", "email", "disabled")),
+    "token": frozenset(),
 }
 """Fields that may be written, whoever may write at all. Scope and role are not among them: they are given
 when a document is made, and stay."""
@@ -69,6 +78,8 @@ MAKES: Final[Mapping[Kind, frozenset[str]]] = {
     "key": frozenset(("organisation", "role", "project", "team", "customer")) | CHANGES["key"] - {"disabled"},
     "budget": frozenset(("id", "organisation", "level", "subject")) | CHANGES["budget"],
     "quota": frozenset(("id", "organisation", "level", "subject", "of")) | CHANGES["quota"],
+    "user": frozenset(("organisation", "role", "email", "name", "issuer", "subject")),
+    "token": frozenset(("name", "role", "expires")),
 }
 """Fields that may be given when a document is made."""
 ENDPOINTS: Final = ("chat", "embeddings", "models", "explain", "recommend", "background", "admin")
@@ -88,6 +99,10 @@ class Actor(Struct, frozen=True, kw_only=True):
     """Globs; empty = all."""
     routes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    user: str | None = None
+    """The person, where it is one: signed in, or with a personal token."""
+    via: str = ""
+    """How a person acts: `session`, or the id of the token."""
 
     def sees(self, organisation: str | None) -> bool:
         """Tell whether what belongs to an organisation (None = to the installation) exists for the actor."""
@@ -99,9 +114,11 @@ CLI: Final = Actor(id="cli", role="owner")
 
 
 def actor_of(principal: Principal, address: str = "") -> Actor:
-    """Return the holder of an authenticated key as an actor."""
+    """Return the holder of an authenticated key, or of a personal token, as an actor."""
     return Actor(
-        id=principal.key_id or "",
+        id=principal.user or principal.key_id or "",
+        user=principal.user,
+        via="" if principal.user is None else principal.key_id or "",
         role=principal.role,
         organisation=principal.organisation,
         address=address,
@@ -109,6 +126,11 @@ def actor_of(principal: Principal, address: str = "") -> Actor:
         routes=principal.routes,
         networks=principal.networks,
     )
+
+
+def lower(one: RoleName, other: RoleName) -> RoleName:
+    """Return the role that may less."""
+    return min(one, other, key=RANKS.index)
 
 
 def covers(held: Sequence[str], granted: Sequence[str]) -> bool:

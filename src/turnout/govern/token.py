@@ -2,13 +2,14 @@
 
 `tn_` + 43 digits of base 62 (256 random bits) + 6 digits of a CRC-32 over what stands before. The checksum
 is no secret: it lets a mistyped or made-up key be told from a real one before anything is looked up (S-01).
+A personal token begins with `tnp_`, and is the same otherwise.
 """
 
 import re
 import zlib
 from typing import Final
 
-from turnout.types.account import KEY_PREFIX
+from turnout.types.account import KEY_PREFIX, TOKEN_PREFIX
 
 N_RANDOM: Final = 32
 """Bytes."""
@@ -17,20 +18,21 @@ _N_BODY: Final = 43
 """Digits that hold 256 bits: 62**43 > 2**256."""
 _N_CHECK: Final = 6
 """Digits that hold 32 bits."""
-_FORM: Final = re.compile(rf"{KEY_PREFIX}[0-9A-Za-z]{{{_N_BODY + _N_CHECK}}}")
-_N_SHOWN: Final = 9
-"""Of `tn_` and six digits: enough for people, and 220 bits short of the key."""
+_FORM: Final = re.compile(rf"(?:{KEY_PREFIX}|{TOKEN_PREFIX})[0-9A-Za-z]{{{_N_BODY + _N_CHECK}}}")
+_N_SHOWN: Final = 6
+"""Digits after the prefix: enough for people, and 220 bits short of the key."""
 
 
-def make_key(random: bytes) -> str:
+def make_key(random: bytes, prefix: str = KEY_PREFIX) -> str:
     """Return the text of a new key.
 
     Args:
         random: 32 bytes from the system's source of randomness.
+        prefix: What kind of key it is.
     """
     if len(random) != N_RANDOM:
         raise ValueError(f"a key is made of {N_RANDOM} random bytes, not {len(random)}")
-    body = KEY_PREFIX + _base62(int.from_bytes(random), _N_BODY)
+    body = prefix + _base62(int.from_bytes(random), _N_BODY)
     return body + _check(body)
 
 
@@ -41,7 +43,7 @@ def is_well_formed(text: str) -> bool:
 
 def shown_prefix(key: str) -> str:
     """Return the beginning by which people recognise a key."""
-    return key[:_N_SHOWN]
+    return key[: key.index("_") + 1 + _N_SHOWN]
 
 
 def _check(body: str) -> str:

@@ -34,7 +34,7 @@ Passing = Literal["session"]
 """Kinds that come and go without an act: nothing is written when one is used, or ends by itself."""
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 KEY_PREFIX: Final = "tn_"
-TOKEN_PREFIX: Final = "tnp_"
+TOKEN_PREFIX: Final = "tnp_"  # noqa: S105  how one begins
 """Of a personal token, so that people and scanners tell it from a key."""
 UserRole = Literal["none", "viewer", "operator", "admin", "owner"]
 """What a person may be; `none` = known, and let in nowhere."""

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from tests.server.admin.kit import desked
 from turnout.errors import ConfigError
+from turnout.govern import tokens, users
 from turnout.govern.rules import CLI
 from turnout.server.admin.admin import rows_of
 from turnout.server.admin.permits import PERMITS, ROLES
@@ -55,6 +56,18 @@ GET    /keys/{id}                     -    -    o       o       o     Y      -
 PATCH  /keys/{id}                     -    -    -       -       o     Y      -
 POST   /keys/{id}/rotate              -    -    -       -       o     Y      -
 POST   /keys/{id}/revoke              -    -    -       -       o     Y      -
+GET    /expiring                      -    -    o       o       o     Y      -
+GET    /users                         -    -    o       o       o     Y      -
+POST   /users                         -    -    -       -       o     Y      -
+GET    /users/{id}                    -    -    o       o       o     Y      -
+PATCH  /users/{id}                    -    -    -       -       o     Y      -
+DELETE /users/{id}                    -    -    -       -       o     Y      -
+POST   /users/{id}/role               -    -    -       -       o     Y      -
+POST   /users/{id}/sign-out           -    -    -       -       o     Y      -
+GET    /tokens                        -    -    s       s       o     Y      -
+POST   /tokens                        -    -    s       s       o     Y      -
+GET    /tokens/{id}                   -    -    s       s       o     Y      -
+POST   /tokens/{id}/revoke            -    -    s       s       o     Y      -
 GET    /credentials                   -    -    w       w       w     Y      -
 POST   /credentials                   -    -    -       -       w     Y      -
 GET    /credentials/{id}              -    -    w       w       w     Y      -
@@ -156,6 +169,8 @@ async def prepared(gateway, method, path, where):
     word = path.split("/")[1]
     if word == "keys":
         return await _key(gateway, method, path, where)
+    if word in ("users", "tokens"):
+        return await _person(gateway, method, path, where)
     if word in _KINDS:
         return await _document(gateway, method, path, where)
     if word == "credentials":
@@ -178,6 +193,21 @@ async def _key(gateway, method, path, where):
     name = f"x{next(_names)}"
     await gateway.issue(name, role="call", organisation=where)
     return path.replace("{id}", gateway.ids[name]), {"name": "n"} if method == "PATCH" else None
+
+
+async def _person(gateway, method, path, where):
+    name = f"x{next(_names)}@example.com"
+    wish = {"email": name, "role": "viewer", "organisation": where}
+    if path == "/users":
+        return (f"{path}?organisation={where}", None) if method == "GET" else (path, wish)
+    if path == "/tokens":
+        return path, {} if method == "POST" else None
+    made = await users.invite(gateway.office, CLI, wish)
+    if path.startswith("/tokens"):
+        _, token = await tokens.issue(gateway.office, CLI, {}, user=made.id)
+        return path.replace("{id}", token.id), None
+    body = {"role": "operator", "organisation": where} if path.endswith("/role") else None
+    return path.replace("{id}", made.id), {"name": "n"} if method == "PATCH" else body
 
 
 async def _document(gateway, method, path, where):
@@ -216,10 +246,14 @@ async def _price(gateway, method, path):
     } if method == "PATCH" else None
 
 
+def word_of(path):
+    return path.split("/")[1]
+
+
 def knows_organisations(method, path):
     """Whether a path is about something that belongs to an organisation."""
     word = path.split("/")[1]
-    return word in (*_KINDS, "keys", "requests", "decisions", "statements") or path in _SPREAD
+    return word in (*_KINDS, "users", "keys", "requests", "decisions", "statements") or path in _SPREAD
 
 
 def expected(method, path, role, where):
@@ -230,6 +264,9 @@ def expected(method, path, role, where):
         return 401
     if letter == "-" or (letter == "w" and not of):
         return 403
+    if word_of(path) == "tokens":  # keys have none of their own: they see those of people they administer
+        hidden = "{id}" in path and (letter == "s" or not (of or letter == "Y" or where == "own"))
+        return 404 if hidden else 200
     if letter in "Yw" or of or where == "own" or not knows_organisations(method, path):
         return 200
     return 403 if method == "POST" and "{id}" not in path else 404

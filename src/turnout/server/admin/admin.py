@@ -35,7 +35,17 @@ from turnout.errors import (
 )
 from turnout.govern.office import Office
 from turnout.govern.rules import Actor, actor_of
-from turnout.server.admin import audit, configuring, credentials, documents, money, prices, requests, served
+from turnout.server.admin import (
+    audit,
+    configuring,
+    credentials,
+    documents,
+    money,
+    people,
+    prices,
+    requests,
+    served,
+)
 from turnout.server.admin.call import Call, Endpoint, Given, failure_body, read_query, read_version
 from turnout.server.admin.openapi import description
 from turnout.server.admin.overlay import Overlay
@@ -78,6 +88,7 @@ def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[
     """Return every endpoint of the API but its own description."""
     return (
         *documents.ENDPOINTS,
+        *people.ENDPOINTS,
         *credentials.ENDPOINTS,
         *prices.ENDPOINTS,
         *served.ENDPOINTS,

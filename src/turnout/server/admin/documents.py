@@ -32,7 +32,9 @@ def given(document: Document, status: int = 200) -> Given:
     return Given(body=records.view(document), status=status, version=document.version)
 
 
-def _lists(kind: Kind) -> Serve:
+def lists(kind: Kind) -> Serve:
+    """Return what lists a kind."""
+
     async def serve(call: Call) -> Given:
         limit = call.number("limit", 100, MOST_LISTED - 1)
         organisation = call.organisation()
@@ -63,7 +65,9 @@ def _creates(kind: Kind) -> Serve:
     return serve
 
 
-def _reads(kind: Kind) -> Serve:
+def reads(kind: Kind) -> Serve:
+    """Return what shows one of a kind."""
+
     async def serve(call: Call) -> Given:
         return given(await records.show(call.office, call.actor, kind, call.id))
 
@@ -87,12 +91,12 @@ def _removes(kind: Kind) -> Serve:
 
 
 async def _issue(call: Call) -> Given:
-    return _shown(*await keys.issue(call.office, call.actor, call.fields), 201)
+    return shown(*await keys.issue(call.office, call.actor, call.fields), 201)
 
 
 async def _rotate(call: Call) -> Given:
     wish = convert(call.fields if call.body else {}, shapes.Rotate)
-    return _shown(
+    return shown(
         *await keys.rotate(call.office, call.actor, call.id, overlap_s=wish.overlap_s, version=call.seen)
     )
 
@@ -101,7 +105,8 @@ async def _revoke(call: Call) -> Given:
     return given(await keys.revoke(call.office, call.actor, call.id, version=call.seen))
 
 
-def _shown(text: Secret, document: Document, status: int = 200) -> Given:
+def shown(text: Secret, document: Document, status: int = 200) -> Given:
+    """Answer what was just made, with its text."""
     tree: dict[str, Json] = {"object": "key.shown", "key": text.reveal(), "document": records.view(document)}
     return Given(body=tree, status=status, version=document.version, once=True)
 
@@ -113,7 +118,7 @@ def _endpoints(name: str, kind: Kind) -> list[Endpoint]:
         Endpoint(
             method="GET",
             path=f"/{name}",
-            serve=_lists(kind),
+            serve=lists(kind),
             summary=f"List {name}, in the order of their ids",
             gives=view,
             many=True,
@@ -127,7 +132,7 @@ def _endpoints(name: str, kind: Kind) -> list[Endpoint]:
             takes=shapes.new_of(kind),
             gives=view,
         ),
-        Endpoint(method="GET", path=one, serve=_reads(kind), summary=f"Show {word}", gives=view),
+        Endpoint(method="GET", path=one, serve=reads(kind), summary=f"Show {word}", gives=view),
         Endpoint(
             method="PATCH",
             path=one,
@@ -146,7 +151,7 @@ def _key_endpoints() -> list[Endpoint]:
         Endpoint(
             method="GET",
             path="/keys",
-            serve=_lists("key"),
+            serve=lists("key"),
             summary="List keys, in the order of their ids",
             gives=view,
             many=True,
@@ -160,7 +165,7 @@ def _key_endpoints() -> list[Endpoint]:
             takes=shapes.new_of("key"),
             gives=shapes.Shown,
         ),
-        Endpoint(method="GET", path="/keys/{id}", serve=_reads("key"), summary="Show a key", gives=view),
+        Endpoint(method="GET", path="/keys/{id}", serve=reads("key"), summary="Show a key", gives=view),
         Endpoint(
             method="PATCH",
             path="/keys/{id}",

@@ -24,6 +24,7 @@ _MEANT: Final[Mapping[str, str]] = {
     "month": "As 2026-01, in UTC.",
     "reason": "Why; it is put on record.",
     "to": "Id of the version to compare with; default: what is in force.",
+    "days": "Look ahead so many days; 14 where it is not given.",
     "error": "Class of failure, or `any`.",
 }
 _STATUSES: Final[Mapping[str, str]] = {

@@ -32,6 +32,11 @@ _OPERATE: Final[Mapping[RoleName, Reach]] = {
 _ADMINISTER: Final[Mapping[RoleName, Reach]] = {"admin": "own organisation", "owner": "all"}
 _OWN: Final[Mapping[RoleName, Reach]] = {"owner": "all"}
 _METADATA: Final[Mapping[RoleName, Reach]] = {"call": "own objects", **_LOOK}
+_PERSONAL: Final[Mapping[RoleName, Reach]] = {
+    "viewer": "own objects",
+    "operator": "own objects",
+    **_ADMINISTER,
+}
 _CONFIG: Final[Mapping[RoleName, Reach]] = {"operator": "all", "admin": "all", "owner": "all"}
 
 
@@ -75,6 +80,18 @@ PERMITS: Final[tuple[Permit, ...]] = (
     Permit("PATCH", "/keys/{id}", "key.update", _ADMINISTER),
     Permit("POST", "/keys/{id}/rotate", "key.rotate", _ADMINISTER),
     Permit("POST", "/keys/{id}/revoke", "key.revoke", _ADMINISTER),
+    Permit("GET", "/expiring", "key.list", _LOOK),
+    Permit("GET", "/users", "user.list", _LOOK),
+    Permit("POST", "/users", "user.create", _ADMINISTER),
+    Permit("GET", "/users/{id}", "user.read", _LOOK),
+    Permit("PATCH", "/users/{id}", "user.update", _ADMINISTER),
+    Permit("DELETE", "/users/{id}", "user.remove", _ADMINISTER),
+    Permit("POST", "/users/{id}/role", "user.role", _ADMINISTER),
+    Permit("POST", "/users/{id}/sign-out", "user.sign_out", _ADMINISTER),
+    Permit("GET", "/tokens", "token.list", _PERSONAL),
+    Permit("POST", "/tokens", "token.create", _PERSONAL),
+    Permit("GET", "/tokens/{id}", "token.read", _PERSONAL),
+    Permit("POST", "/tokens/{id}/revoke", "token.revoke", _PERSONAL),
     Permit("GET", "/credentials", "credential.list", _LOOK, whole=True),
     Permit("POST", "/credentials", "credential.create", _ADMINISTER, whole=True),
     Permit("GET", "/credentials/{id}", "credential.read", _LOOK, whole=True),

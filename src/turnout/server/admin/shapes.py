@@ -18,6 +18,8 @@ from turnout.types.json import Json
 _OPTIONAL_ID: Final[frozenset[Kind]] = frozenset(
     ("organisation", "project", "team", "customer", "budget", "quota")
 )
+_OPTIONAL: Final = frozenset(("organisation", "role", "expires"))
+"""Fields of what is made that have a default there, though the type has none."""
 
 
 def _name(kind: Kind) -> str:
@@ -35,7 +37,7 @@ def view_of(kind: Kind) -> type[Struct]:
     fields += [(name, each.type, UNSET) for name, each in known.items() if name not in HIDDEN]
     if "organisation" not in known:
         fields.append(("organisation", str | None, None))  # type: ignore[arg-type]  # a union is a form
-    if kind == "key":
+    if kind in ("key", "token"):
         fields.append(("revoked", bool, False))
     return defstruct(_name(kind), fields, kw_only=True)
 
@@ -49,7 +51,7 @@ def new_of(kind: Kind) -> type[Struct]:
         if each is None:  # the owner of a limit
             fields.append((name, str, UNSET))
             continue
-        optional = not each.required or name in ("organisation", *(("id",) if kind in _OPTIONAL_ID else ()))
+        optional = not each.required or name in (*_OPTIONAL, *(("id",) if kind in _OPTIONAL_ID else ()))
         fields.append((name, each.type, UNSET if optional else NODEFAULT))
     return defstruct(f"New{_name(kind)}", fields, kw_only=True, forbid_unknown_fields=True)
 
