@@ -126,7 +126,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "certifi": {"transport"},
     "httpcore": {"transport"},
     "h2": {"transport"},
-    "jsonschema": {"strategies"},
+    "jsonschema_rs": {"strategies"},
     "prometheus_client": {"server", "cli"},
     "zstandard": {"transport"},
     "uvloop": {"transport", "client", "sync", "server", "cli"},

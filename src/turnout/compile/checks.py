@@ -3,6 +3,7 @@
 Each problem is one line: path, what is wrong, what to do.
 """
 
+import importlib.util
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -25,6 +26,7 @@ def problems_of(
     yield from _patterns(config, deployments.values())
     yield from _surfaces(config, deployments.values())
     yield from _keys(config, routes)
+    yield from _shapes(config)
 
 
 def _names(config: Config, deployments: Iterable[str]) -> Iterator[str]:
@@ -64,6 +66,14 @@ def _surfaces(config: Config, deployments: Iterable[Deployment]) -> Iterator[str
         if row.allow and not any(fnmatchcase(each, glob) for each in names for glob in row.allow):
             listed = ", ".join(map(repr, row.allow))
             yield f"surfaces.{name}.allow: {listed} leaves no configured model; name a model or a provider"
+
+
+def _shapes(config: Config) -> Iterator[str]:
+    if importlib.util.find_spec("jsonschema_rs") is not None:
+        return
+    for at, route in enumerate(config.routes):
+        if route.structured is not None and route.structured.validate:
+            yield f"routes[{at}].structured: checking answers needs the extra; pip install 'turnout[schema]'"
 
 
 def _keys(config: Config, routes: Collection[str]) -> Iterator[str]:

@@ -119,6 +119,7 @@ def make_policy(row: RouteConfig | None, config: Config) -> Policy:
         reject_unsupported=row.unsupported_params == "reject",
         echo_model=row.response_model == "requested",
         store_content=row.store_content or config.journal.content,
+        structured=row.structured,
     )
 
 

@@ -21,6 +21,7 @@ from turnout.types.deployment import Probe
 from turnout.types.json import Json
 from turnout.types.secret import Secret
 from turnout.types.slot import Slot
+from turnout.types.structured import Structured
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -151,6 +152,8 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unsupported_params: Literal["drop", "reject"] = "drop"
     response_model: Literal["answered", "requested"] = "answered"
     store_content: bool = False
+    structured: Structured | None = None
+    """Answers with a required shape: checked, and repaired. None = passed on as they come."""
     guards: tuple[str, ...] = ()
     """Guards of its requests, by name; those of a surface, a key or a team are asked beside them."""
 

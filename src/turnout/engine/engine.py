@@ -26,6 +26,7 @@ from turnout.engine.recover import open_recovering, recovers
 from turnout.engine.reply import Reply
 from turnout.engine.route import Router
 from turnout.engine.snapshot import Snapshot
+from turnout.engine.structured import open_shaped
 from turnout.errors import TurnoutError
 from turnout.stores.live import Fleet
 from turnout.types.ask import Ask
@@ -114,7 +115,10 @@ class _Routed:
             await self._router.sense(exchange, self._beside)
         routed = self._router.decide(exchange)
         plan = routed.choice.plan
-        if recovers(exchange):
+        shaped = None if exchange.policy.structured is None else open_shaped(self._executor, routed, exchange)
+        if shaped is not None:
+            step = shaped
+        elif recovers(exchange):
             step = open_recovering(self._executor, plan, exchange)
         else:
             step = self._executor.open(plan, exchange, exchange.request)

@@ -22,7 +22,17 @@ from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.http import Timeouts
-from turnout.types.record import Attempt, CertificateView, Content, Decision, GuardView, Outcome, Reason
+from turnout.types.record import (
+    Attempt,
+    CertificateView,
+    Content,
+    Decision,
+    GuardView,
+    Outcome,
+    Reason,
+    Shaped,
+)
+from turnout.types.structured import Structured
 
 if TYPE_CHECKING:
     from turnout.engine.reply import Reply
@@ -45,6 +55,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     echo_model: bool = False
     """Whether the answer names the requested model instead of the one that answered."""
     store_content: bool = False
+    structured: Structured | None = None
+    """What is done about answers that must have a shape; None = they are not looked at."""
 
 
 DEFAULT_POLICY = Policy()
@@ -129,6 +141,7 @@ class Exchange:
         "masked",
         "n_calls",
         "n_fallbacks",
+        "n_repairs",
         "original",
         "outcome",
         "outcome_error",
@@ -138,6 +151,7 @@ class Exchange:
         "room",
         "routing",
         "seed",
+        "shaped",
         "started",
         "trace_id",
         "under_way",
@@ -151,8 +165,7 @@ class Exchange:
         """What will be answered; a layer that rewrites it (guard, compression) replaces it."""
         self.original = request
         """As it came. `request is original` is the express track's condition."""
-        self.ask = ask
-        self.started = started
+        self.ask, self.started = ask, started
         """Clock reading of the event loop at arrival."""
         self.at, self.seed = at, seed  # the seed is that of every random draw made for this request
         self.deadline_at: float | None = None
@@ -169,7 +182,9 @@ class Exchange:
         """Written by the route station: what was decided and why."""
         self.attempts: list[Attempt] = []
         """Written by the measure layer, in the order calls ended."""
-        self.n_calls = self.n_fallbacks = 0
+        self.n_calls = self.n_fallbacks = self.n_repairs = 0
+        self.shaped: Shaped | None = None
+        """Written with `n_repairs` by the executor: how an answer that must have a shape ended."""
         self.fallback_reason: Reason | None = None
         """Written by the executor when the plan's next node was used."""
         self.reply: Reply | None = None
@@ -236,6 +251,7 @@ class Call:
         "deployment",
         "exchange",
         "n",
+        "repair",
         "request",
         "retry_of",
         "started",
@@ -252,6 +268,7 @@ class Call:
         """What this call sends: the exchange's request, or a judge's question."""
         self.n = exchange.n_calls
         self.retry_of: int | None = None
+        self.repair: str | None = None  # written by the executor: what was wrong with the answer before
         self.started = now
         self.committed_at: float | None = None
         """Clock reading at the first content; written by the attempt."""
@@ -265,7 +282,7 @@ class Call:
     def again(self, *, now: float) -> "Call":
         """Return a new call to the same deployment: a retry of this one."""
         call = Call(self.exchange, self.deployment, self.request, now=now)
-        call.retry_of = self.n
+        call.retry_of, call.repair = self.n, self.repair
         return call
 
 

@@ -57,9 +57,13 @@ class Executor:
             case _:
                 assert_never(plan)
 
-    def call(self, deployment: str, exchange: Exchange, request: Request) -> Step:
-        """Return one attempt inside its ring."""
-        return self._call(Call(exchange, self._deployments[deployment], request, now=self.clock()))
+    def call(
+        self, deployment: str, exchange: Exchange, request: Request, *, repair: str | None = None
+    ) -> Step:
+        """Return one attempt inside its ring; `repair`: why the answer before it will not do."""
+        call = Call(exchange, self._deployments[deployment], request, now=self.clock())
+        call.repair = repair
+        return self._call(call)
 
     async def collect(self, plan: plans.Plan, exchange: Exchange, request: Request) -> WholeReply:
         """Run a plan to its complete answer and leave it."""

@@ -125,6 +125,7 @@ def conclude(exchange: Exchange, error: BaseException | None, now: float) -> Out
         overhead_s=max(0.0, total_s - exchange.upstream_s),
         n_attempts=len(attempts),
         n_fallbacks=exchange.n_fallbacks,
+        shaped=exchange.shaped,
     )
     return outcome
 

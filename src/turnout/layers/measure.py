@@ -108,7 +108,7 @@ class _Measured:
 
     def _begin(self) -> None:
         call = self._call
-        if call.exchange.ask.is_probe:
+        if call.exchange.ask.is_probe or _lasts(call):
             self._live.begin()
         else:
             self._live.begin(self, call.started, streams=_streams(call))
@@ -131,10 +131,10 @@ class _Measured:
         usage = None if reply is None else reply.usage
         is_whole = reply is not None and reply.ended and reply.failure is None
         outcome, failure = ("ok", None) if is_whole and error is None else self._outcome(error, now)
-        estimated = False
+        estimated = reply is not None and reply.estimated
         if not is_whole or usage is None or usage == NO_USAGE:
             usage, estimated = self._estimate(failure)
-        if is_whole and exchange.ask.is_probe:
+        if is_whole and (exchange.ask.is_probe or _lasts(call)):
             live.probed(now, None, None if call.committed_at is None else call.committed_at - call.started)
         elif is_whole:
             self._answered(now, usage)
@@ -150,7 +150,9 @@ class _Measured:
         if usage is None:
             spent, state = NanoUsd(0), "exact"
         elif price is not None:
-            spent, state = cost(usage, price), "estimated" if estimated else "exact"
+            known = None if reply is None else reply.cost_nusd
+            spent = cost(usage, price) if known is None else known
+            state = "estimated" if estimated else "exact"
         exchange.attempts.append(self._attempt(now, outcome, failure, (usage, estimated, spent, state)))
 
     def _failed(self, now: float, failure: TurnoutError) -> None:
@@ -183,6 +185,7 @@ class _Measured:
             status=call.status,
             committed=reply is not None,
             retry_of=call.retry_of,
+            repair=call.repair,
             usage=bill[0],
             usage_estimated=bill[1],
             cost_nusd=bill[2],
@@ -240,6 +243,11 @@ class _Measured:
 def _streams(call: Call) -> bool:
     request = call.request
     return isinstance(request, ChatRequest) and request.stream
+
+
+def _lasts(call: Call) -> bool:
+    """Tell whether it is a session: how long that takes says nothing about speed."""
+    return call.request.facts.realtime
 
 
 def _was_free(call: Call, failure: TurnoutError | str | None) -> bool:

@@ -37,6 +37,8 @@ class AccessEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How it ended under it: `routed`, `reference`, `failover`, or why nothing was promised."""
     n_attempts: int = 0
     n_fallbacks: int = 0
+    shaped: str | None = None
+    """How an answer that must have a shape ended: `valid`, `repaired`, `invalid`, `unchecked`."""
     n_input: int | None = None
     n_output: int | None = None
     cost_nusd: NanoUsd | None = None
@@ -125,6 +127,7 @@ class _Traced:
                 certified=exchange.certified,
                 n_attempts=outcome.n_attempts,
                 n_fallbacks=outcome.n_fallbacks,
+                shaped=outcome.shaped,
                 n_input=None if usage is None else usage.n_input,
                 n_output=None if usage is None else usage.n_output,
                 cost_nusd=outcome.cost_nusd,

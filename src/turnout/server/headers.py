@@ -36,6 +36,7 @@ def effort(exchange: Exchange) -> RawHeaders:
         (b"x-turnout-decision-id", b"dec_" + exchange.ask.request_id[4:].encode()),
         (b"x-turnout-attempts", b"%d" % exchange.n_calls),
         (b"x-turnout-fallbacks", b"%d" % exchange.n_fallbacks),
+        *([(b"x-turnout-repaired", b"%d" % exchange.n_repairs)] if exchange.n_repairs else []),
     ]
 
 

@@ -43,6 +43,12 @@ class Metrics:
         self._fallbacks = Counter(
             "turnout_fallbacks", "Moves to the next node of a plan.", ("route",), registry=registry
         )
+        self._shaped = Counter(
+            "turnout_structured_outputs",
+            "Answers that had to have a shape; result is valid, repaired, invalid or unchecked.",
+            ("route", "result"),
+            registry=registry,
+        )
         self._certified, self._void, self._evidence = _certificates(registry)
         self._ttft = _seconds(registry, "ttft_seconds", "Time to first content.")
         self._total = _seconds(registry, "request_seconds", "Time to the last byte.")
@@ -98,6 +104,8 @@ class Metrics:
         self._overhead.observe(event.overhead_s)
         if event.certified is not None:
             self._certified.labels(route, event.certified).inc()
+        if event.shaped is not None:
+            self._shaped.labels(route, event.shaped).inc()
         if event.n_fallbacks:
             self._fallbacks.labels(route).inc(event.n_fallbacks)
 

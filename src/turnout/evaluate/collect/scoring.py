@@ -10,7 +10,8 @@ from typing import Final
 
 from turnout.errors import ConfigError
 from turnout.evaluate.collect.prompts import Prompt, Scoring
-from turnout.strategies.accept.looks import check_pattern, schema_fault
+from turnout.strategies.accept.looks import check_pattern
+from turnout.strategies.accept.schema import schema_fault
 from turnout.types.json import Json
 
 MAX_CHARS: Final = 65_536

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from turnout.plan import Question, Verdict
 from turnout.strategies.accept.base import answer_text, calibrated, first, tool_calls
+from turnout.strategies.accept.schema import SchemaUnusable, schema_fault
 from turnout.types.chat import ChatRequest, ChatResponse, Refusal, Tool
 from turnout.types.json import Json, JsonObject
 
@@ -146,9 +147,9 @@ class JsonSchema(_Look, frozen=True, tag_field="type", tag="json_schema"):
         if schema is None and request.output_format is not None:
             schema = request.output_format.schema
         if schema is not None:
-            fault = schema_fault(value, schema)
-            if fault is not None:
-                return Verdict(accept=False, confidence=0.0, reason="schema_violated")
+            return _satisfies(value, schema, "schema_violated") or Verdict(
+                accept=True, confidence=1.0, reason="schema_ok"
+            )
         return Verdict(accept=True, confidence=1.0, reason="schema_ok")
 
 
@@ -178,8 +179,10 @@ class ToolArgs(_Look, frozen=True, tag_field="type", tag="tool_args"):
                 value: Json = msgspec.json.decode(call.arguments or "{}")
             except msgspec.DecodeError:
                 return Verdict(accept=False, confidence=0.0, reason="arguments_not_json")
-            if tool.schema is not None and schema_fault(value, tool.schema) is not None:
-                return Verdict(accept=False, confidence=0.0, reason="arguments_violate_schema")
+            if tool.schema is not None:
+                bad = _satisfies(value, tool.schema, "arguments_violate_schema")
+                if bad is not None:
+                    return bad
         return Verdict(accept=True, confidence=1.0, reason="arguments_ok")
 
 
@@ -235,15 +238,13 @@ class SelfReport(_Look, frozen=True, tag_field="type", tag="self_report"):
         return Verdict(accept=accept, confidence=confidence, reason="confident" if accept else "unsure")
 
 
-def schema_fault(value: Json, schema: JsonObject) -> str | None:
-    """Return where a value departs from a JSON Schema, or None. Needs the extra `schema`.
-
-    Raises `ImportError` when the extra is not installed: a check that cannot be made must not pass.
-    """
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  an extra, and slow to import
-
-    error = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
-    return None if error is None else str(error.json_path)
+def _satisfies(value: Json, schema: JsonObject, violated: str) -> Verdict | None:
+    """Return the rejection of a value that a schema does not allow, or cannot be shown to."""
+    try:
+        fault = schema_fault(value, schema)
+    except SchemaUnusable:
+        return Verdict(accept=False, confidence=0.0, reason="schema_unusable")
+    return None if fault is None else Verdict(accept=False, confidence=0.0, reason=violated)
 
 
 def _unfenced(text: str) -> str:
