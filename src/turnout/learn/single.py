@@ -73,7 +73,8 @@ class _Packed(Struct, frozen=True, eq=False, kw_only=True):
     of_cells: Narrow
     of_one: Narrow
     means: Floats
-    deviations: Floats
+    rates: Floats
+    """One over the deviations."""
     prior: tuple[float, Narrow, Narrow, Narrow]
     """What one, vector, measures and cells are multiplied with for the prior's variance."""
     told: Narrow
@@ -88,23 +89,23 @@ class _Packed(Struct, frozen=True, eq=False, kw_only=True):
             vector = vector[used] @ self.basis[used]
         spoken = self.of_vector @ vector
         cosines = spoken[: self.n_cells]
-        cells, shares = _nearest(cosines)
-        z = (measured - self.means) / self.deviations
-        z[np.isnan(z)] = 0.0
-        g = z.astype(np.float32)
+        cells, shares, nearness = _nearest(cosines)
+        g = ((measured - self.means) * self.rates).astype(np.float32)
+        if math.isnan(g.sum()):
+            g[np.isnan(g)] = 0.0
         both = spoken[self.n_cells :] + self.of_one + g @ self.of_measures + shares @ self.of_cells[cells]
         n = self.n_models
         u, variance = both[:n], self._variance(both[n:], vector, g, shares, cells)
         mean = 0.5 + 0.5 * np.tanh(0.5 * u / np.sqrt(1 + _SQUEEZE * variance))
-        sd = mean * (1 - mean) * np.sqrt(variance)
+        sd = (mean - mean * mean) * np.sqrt(variance)
         if self.memory is not None:
             length = math.sqrt(float(vector @ vector)) or 1.0
             direction = np.asarray(vector / length, np.float32)
             mean = mean + self.memory.correction(direction[None], np.asarray(cosines[None], np.float32))[0]
         if self.calibrators is not None:
             mean = self.calibrators.at(mean[None])[0]
-        means = [min(max(each, LEAST), 1 - LEAST) for each in mean.tolist()]
-        return Single(means, sd.tolist(), float(cosines.max()))
+        means = np.minimum(np.maximum(mean, LEAST), 1 - LEAST)
+        return Single(means.tolist(), sd.tolist(), nearness)
 
     def _variance(
         self, inside: Narrow, vector: Narrow, g: Narrow, shares: Narrow, cells: NDArray[np.int64]
@@ -117,12 +118,18 @@ class _Packed(Struct, frozen=True, eq=False, kw_only=True):
         return found
 
 
-def _nearest(cosines: Narrow) -> tuple[NDArray[np.int64], Narrow]:
-    """Return the nearest cells and the shares in them, as `cells.membership_of` gives them."""
+def _nearest(cosines: Narrow) -> tuple[NDArray[np.int64], Narrow, float]:
+    """Return the nearest cells, the shares in them as `cells.membership_of` gives them, and the best cosine.
+
+    Three numbers: the interpreter is done with them before numpy has begun.
+    """
     k = cosines.shape[0]
     cells = cosines.argpartition(k - N_NEAREST)[k - N_NEAREST :] if k > N_NEAREST else np.arange(k)
-    weights = np.exp(SHARPNESS * (cosines[cells] - cosines[cells].max()))
-    return cells, weights / weights.sum()
+    near: list[float] = cosines[cells].tolist()
+    best = max(near)
+    weights = [math.exp(SHARPNESS * (each - best)) for each in near]
+    total = sum(weights)
+    return cells, np.array([each / total for each in weights], np.float32), best
 
 
 def _packed(model: Pooled) -> _Packed:
@@ -145,7 +152,7 @@ def _packed(model: Pooled) -> _Packed:
         of_cells=_narrow(of_cells.T),
         of_one=_narrow(of_one[:, 0]),
         means=scaling.means,
-        deviations=scaling.deviations,
+        rates=1 / scaling.deviations,
         prior=(
             float(parts[0][0] ** 2),
             _narrow(parts[1] / scaling.norm),

@@ -18,10 +18,21 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 _CANONICAL: Final = frozenset({"canonical"})
 
 _CODE_SIGNS: Final = (
-    *("```", "def ", "return ", "#include", "#!/", "import ", "();", "):\n", "</", "/>", "::", "->", "=>"),
-    *("Traceback (most recent call last)", "SELECT ", "!=", "==", "&&", "||", "console.log"),
+    ("`", ("```",)),
+    ("#", ("#include", "#!/")),
+    ("(", ("();", "Traceback (most recent call last)")),
+    (")", ("):\n",)),
+    ("/", ("</", "/>")),
+    (":", ("::",)),
+    (">", ("->", "=>")),
+    ("=", ("!=", "==")),
+    ("&", ("&&",)),
+    ("|", ("||",)),
+    (" ", ("def ", "return ", "import ", "SELECT ")),
+    (".", ("console.log",)),
 )
-"""Fixed strings of code, each counted once."""
+"""Fixed strings of code, each counted once, behind a character that they hold: most texts lack most of these
+characters, and looking for one takes a twentieth of looking for a string."""
 _STRONG_CODE: Final = frozenset(
     ("```", "#include", "#!/", "Traceback (most recent call last)", "console.log", "&&", "):\n")
 )
@@ -56,7 +67,8 @@ _MATH_WORDS: Final = frozenset(_MATH_LISTED.split())
 _FORMULA: Final = re.compile(r"\d ?[+*/^=×÷] ?[\d(x]|\b[xyn] ?[=^+*<>]")
 _FORMULA_SIGNS: Final = ("=", "+", "^", "*", "×", "÷", "/")
 
-_JSON_SIGNS: Final = ("JSON", "Json ", "json")
+_JSON_SIGNS: Final = (("J", ("JSON", "Json ")), ("j", ("json",)))
+"""Behind the character that each begins with, as above."""
 _ASKS: Final = re.compile(
     r"\b(?:return|respond|reply|answer|output|give|produce|generate|format|as|in|valid|only)\b[^.\n]{0,60}\bjson\b",
     re.IGNORECASE,
@@ -73,7 +85,7 @@ class HasCode(Struct, frozen=True):
         """Return a truth with a confidence that grows with the signs found."""
         found = canonical_of(request, so_far)
         text = found.intent
-        signs = [sign for sign in _CODE_SIGNS if sign in text]
+        signs = [sign for mark, signs in _CODE_SIGNS if mark in text for sign in signs if sign in text]
         n_words = len(_CODE_WORDS & found.words.keys())
         return _verdict(len(signs) + n_words, strong=not _STRONG_CODE.isdisjoint(signs))
 
@@ -129,7 +141,7 @@ class WantsJson(Struct, frozen=True):
         if request.output_format is not None or request.facts.structured:
             return _YES
         text = canonical_of(request, so_far).intent
-        if not any(sign in text for sign in _JSON_SIGNS):
+        if not any(mark in text and any(sign in text for sign in signs) for mark, signs in _JSON_SIGNS):
             return _NO
         return _LIKELY if _ASKS.search(text) else _NO
 

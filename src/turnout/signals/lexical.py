@@ -53,7 +53,9 @@ _WORDS: Final[Mapping[str, tuple[int, ...]]] = {
     for word in {word for words in _TABLE.values() for word in words.split()}
 }
 _SIGNS: Final = str.maketrans("", "", "".join(c for c in map(chr, range(128)) if c.isalnum() or c.isspace()))
-_ENDS: Final = (". ", "? ", "! ", ".\n", "?\n", "!\n", "。", "！", "？", "؟ ", "। ")
+_ENDS: Final = ((".", (". ", ".\n")), ("?", ("? ", "?\n")), ("!", ("! ", "!\n")))
+"""What ends a sentence, behind its sign: one character is found in a twentieth of the time of two."""
+_WIDE_ENDS: Final = ("。", "！", "？", "؟ ", "। ")
 _DENSE: Final = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Scripts that put no blanks between words; about two characters make one."""
 
@@ -73,10 +75,12 @@ class LexicalSense(Struct, frozen=True):
 def features(text: str, words: Mapping[str, int]) -> dict[str, float]:
     """Count over a text and its words (`signals.base.words_of`). Every number is finite and not negative."""
     n_words = sum(words.values())
-    n_letters = sum(len(word) * n for word, n in words.items())
+    n_letters = sum([len(word) * n for word, n in words.items()])
+    n_sentences = sum([sum(map(text.count, ends)) for sign, ends in _ENDS if sign in text])
+    n_sentences += not text.endswith((" ", "\n")) and bool(text)
     if not text.isascii():
         n_words += len(_DENSE.findall(text)) // 2
-    n_sentences = sum(map(text.count, _ENDS)) + (not text.endswith((" ", "\n")) and bool(text))
+        n_sentences += sum(map(text.count, _WIDE_ENDS))
     counts, n_numbers = _per_kind(words)
     return {
         "chars": float(len(text)),

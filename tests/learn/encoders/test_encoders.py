@@ -67,9 +67,9 @@ def test_texts_that_mean_the_same_are_nearer(name):
 
 def test_words_are_cut_by_rank_and_what_is_unknown_is_spelt():
     vocabulary = tiny().vocabulary
-    assert vocabulary.tokens("a b ab") == [1, 2, 3, 4]
-    assert vocabulary.tokens("A") == [3, 0]
-    assert vocabulary.tokens("a  a") == [1, 3, 1]
+    assert vocabulary.tokens("a b ab").tolist() == [1, 2, 3, 4]
+    assert vocabulary.tokens("A").tolist() == [3, 0]
+    assert vocabulary.tokens("a  a").tolist() == [1, 3, 1]
     assert len(vocabulary.seen) == 5
 
 
@@ -83,7 +83,7 @@ def test_the_cuts_are_those_of_the_vocabularys_own_library():
         "🙂 🧑‍🚀",
         "supercalifragilistic-5G",
     ):
-        assert ours.tokens(text) == theirs.encode(text, add_special_tokens=False).ids
+        assert ours.tokens(text).tolist() == theirs.encode(text, add_special_tokens=False).ids
 
 
 def test_a_static_vector_is_the_mean_of_its_tokens():

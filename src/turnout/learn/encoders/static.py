@@ -9,6 +9,7 @@ Theory of operation.
    first, because the time to cut grows with the square of it.
 """
 
+import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,9 @@ LONGEST: Final = 16_384
 LONGEST_WORD: Final = 64
 REMEMBERED: Final = 32_768
 """Words whose tokens are kept; when full, all are forgotten, which costs a few milliseconds now and then."""
+MANY: Final = 512
+"""Tokens from which counting equal ones costs less than adding each one's row."""
+_ONES: Final = np.ones(MANY, np.float32)
 _WORDS: Final = re.compile("(?: |^)( *[^ ]+)")
 NAME: Final = "wordllama-l2-supercat"
 
@@ -50,7 +54,8 @@ class Vocabulary(Struct, frozen=True, eq=False):
     ids: Mapping[str, int]
     ranks: Mapping[tuple[str, str], int]
     """Pair of neighbours -> place in the order of joining."""
-    seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    seen: dict[str, bytes] = field(default_factory=dict)
+    """Word -> its tokens, packed: a text's tokens are then joined without making a number of each."""
 
     @classmethod
     def read(cls, data: bytes) -> "Vocabulary":
@@ -62,18 +67,24 @@ class Vocabulary(Struct, frozen=True, eq=False):
         pairs = (m.split(" ", 1) if isinstance(m, str) else m for m in model.merges)
         return cls(model.vocab, {(pair[0], pair[1]): rank for rank, pair in enumerate(pairs)})
 
-    def tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> NDArray[np.int32]:
         """Return the tokens of a text."""
-        seen, found = self.seen, list[tuple[int, ...]]()
+        seen = self.seen
         if len(seen) > REMEMBERED:
             seen.clear()
         # A run of blanks belongs to the word after it; most texts have none, and splitting is quicker.
-        for word in _WORDS.findall(text) if "  " in text else text.split(" "):
-            known = seen.get(word)
-            if known is None:
-                known = seen[word] = self._word(word)
-            found.append(known)
-        return list(chain.from_iterable(found))
+        words = _WORDS.findall(text) if "  " in text else text.split(" ")
+        try:
+            packed = b"".join(map(seen.__getitem__, words))
+        except KeyError:
+            found = list[bytes]()
+            for word in words:
+                known = seen.get(word)
+                if known is None:
+                    known = seen[word] = np.array(self._word(word), np.int32).tobytes()
+                found.append(known)
+            packed = b"".join(found)
+        return np.frombuffer(packed, np.int32)
 
     def _word(self, word: str) -> tuple[int, ...]:
         marked = BLANK + word.replace(" ", BLANK)
@@ -132,9 +143,13 @@ class StaticEncoder(Struct, frozen=True, kw_only=True, eq=False):
         text = text[:LONGEST].strip()
         if not text:
             return np.zeros(self.dimensions)
-        rows, counts = np.unique(self.vocabulary.tokens(text), return_counts=True)
-        total: Floats = (counts.astype(np.float32) @ self.table[rows]).astype(np.float64)
-        length = float(np.sqrt(total @ total))
+        tokens = self.vocabulary.tokens(text)
+        counts = _ONES[: len(tokens)]
+        if len(tokens) > MANY:
+            tokens, repeated = np.unique(tokens, return_counts=True)
+            counts = repeated.astype(np.float32)
+        total: Floats = (counts @ self.table.take(tokens, axis=0)).astype(np.float64)
+        length = math.sqrt(float(total @ total))
         return total / length if length > 0 else total
 
     def embed_all(self, texts: Sequence[str]) -> Floats:

@@ -1,6 +1,7 @@
 """Vectors between encoders, signals and models: packed, pooled, unpacked. Floor 2."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -51,7 +52,7 @@ def pooled(vectors: Sequence[Sequence[float]]) -> Floats | None:
 
 
 def _unit(vector: Floats) -> Floats:
-    length = float(np.sqrt(vector @ vector))
+    length = math.sqrt(float(vector @ vector))
     return vector / length if length > 0 else vector
 
 

@@ -18,7 +18,7 @@ _BREAK: Final = "\n\n"
 
 def blocks(text: str) -> tuple[int, ...]:
     """Return the hashes of a message's blocks; they mean something in this process alone."""
-    if len(text) < LEAST or _BREAK not in text:
+    if len(text) < LEAST or "\n" not in text or _BREAK not in text:
         return ()
     found = text.split(_BREAK)
     edges = found if len(found) <= 2 * EDGE else [*found[:EDGE], *found[-EDGE:]]

@@ -75,7 +75,7 @@ def normalise(text: str) -> str:
     # Looked for before they are replaced: a search for a fixed string costs a tenth of a pattern's.
     if "  " in text:
         text = _BLANKS.sub(" ", text)
-    if "\n\n" in text or "\n \n" in text:
+    if "\n" in text and ("\n\n" in text or "\n \n" in text):
         text = _LINES.sub("\n\n", text)
     return text.strip()
 

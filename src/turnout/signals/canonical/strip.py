@@ -23,7 +23,8 @@ _OPEN: Final = re.compile(
 )
 _MESSAGES: Final = words("message")
 _LINE: Final = re.compile("|".join(words("lines")))
-_LISTING_SIGNS: Final = ("──", "|--", "`--", "+---", "rw")
+_LISTING_SIGNS: Final = (("─", "──"), ("|", "|--"), ("`", "`--"), ("+", "+---"), ("w", "rw"))
+"""What every listing holds, behind a character of it: one character is found sooner than a string."""
 
 
 def strip(text: str) -> str:
@@ -32,7 +33,7 @@ def strip(text: str) -> str:
         return ""
     if "<" in text:
         text = _untag(text)
-    if any(sign in text for sign in _LISTING_SIGNS):
+    if any(mark in text and sign in text for mark, sign in _LISTING_SIGNS):
         text = _unlist(text)
     return text
 

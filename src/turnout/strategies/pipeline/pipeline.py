@@ -18,7 +18,7 @@ Theory of operation (ROUTING.md 1.2 and 1.3).
 7. Pure, one pass over the candidates per part: O(candidates).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, nan
 from typing import ClassVar, Literal, TypeVar
 
@@ -27,7 +27,6 @@ from msgspec import Struct
 
 from turnout.errors import ConfigError, NoEligibleModel
 from turnout.strategies.base import (
-    Abstaining,
     Arranged,
     Bindable,
     Choice,
@@ -278,8 +277,10 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
 
 def _abstained(score: Sequence[Scorer], context: Context) -> str | None:
     for part in score:
-        if part.role == "quality" and isinstance(part, Abstaining):
-            return part.abstained(context)
+        # Not isinstance: to ask a protocol takes longer than all the rest of a choice's facts.
+        abstained: Callable[[Context], str | None] | None = getattr(part, "abstained", None)
+        if abstained is not None and part.role == "quality":
+            return abstained(context)
     return None
 
 

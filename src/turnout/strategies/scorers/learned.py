@@ -128,15 +128,18 @@ class Learned(Struct, frozen=True, tag="learned", kw_only=True, forbid_unknown_f
 
     def score(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
         """Return the predicted quality of each model; NaN for one that was not there when it was bound."""
-        mean = self.judge(context).mean
-        columns = self.loaded.columns if self.loaded is not None else {}
-        return [mean[columns[c.id]] if c.id in columns else math.nan for c in candidates]
+        return self._in_order(self.judge(context).mean, candidates)
 
     def spread(self, context: Context, candidates: Sequence[Candidate]) -> list[float]:
         """Return the standard deviation of each prediction."""
-        sd = self.judge(context).sd
+        return self._in_order(self.judge(context).sd, candidates)
+
+    def _in_order(self, numbers: Sequence[float], candidates: Sequence[Candidate]) -> list[float]:
         columns = self.loaded.columns if self.loaded is not None else {}
-        return [sd[columns[c.id]] if c.id in columns else math.nan for c in candidates]
+        try:
+            return [numbers[columns[c.deployment.id]] for c in candidates]
+        except KeyError:  # one that was not there when it was bound
+            return [numbers[columns[c.id]] if c.id in columns else math.nan for c in candidates]
 
     def abstained(self, context: Context) -> str | None:
         """Return why the means of the models were taken instead of a prediction; None: it predicted."""
@@ -204,7 +207,8 @@ def _judged(loaded: Loaded, context: Context) -> Judged:
 
 
 def _with_prior(mean: list[float], sd: list[float]) -> Judged:
-    sd = [0.0 if math.isnan(each) else each for each in sd]
+    if math.isnan(sum(sd)):
+        sd = [0.0 if math.isnan(each) else each for each in sd]
     return Judged([*mean, sum(mean) / len(mean)], [*sd, PRIOR_SD])
 
 
