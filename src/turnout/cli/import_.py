@@ -43,6 +43,16 @@ def litellm(file: Path, out: Path | None) -> None:
 @import_.command()
 @_file
 @_out
+def openrouter(file: Path, out: Path | None) -> None:
+    """Import OpenRouter presets or request bodies (JSON): one, several by name, or the API's list."""
+    from turnout.importers.openrouter import import_openrouter
+
+    _import(file, out, import_openrouter)
+
+
+@import_.command()
+@_file
+@_out
 def portkey(file: Path, out: Path | None) -> None:
     """Import Portkey gateway configurations (JSON): one, or several by name."""
     from turnout.importers.portkey import import_portkey
