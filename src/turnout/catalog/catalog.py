@@ -15,7 +15,7 @@ Theory of operation.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pkgutil import get_data
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -25,7 +25,7 @@ from turnout.catalog.prices import InexactPriceError, UsdPrice
 from turnout.catalog.vendors import find_vendor, is_free, maker_of
 from turnout.errors import ConfigError
 from turnout.registry import did_you_mean
-from turnout.types.deployment import Model
+from turnout.types.deployment import Model, ModelKind
 from turnout.types.usage import PicoUsd, Price
 
 OVERLAY_SOURCE: Final = "overlay"
@@ -44,7 +44,7 @@ class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     modalities_in: frozenset[str] | UnsetType = UNSET
     modalities_out: frozenset[str] | UnsetType = UNSET
     capabilities: frozenset[str] | UnsetType | None = UNSET
-    kind: Literal["chat", "embedding", "other"] | UnsetType = UNSET
+    kind: ModelKind | UnsetType = UNSET
     retires_on: str | UnsetType | None = UNSET
     successors: tuple[str, ...] | UnsetType = UNSET
     embedding_dimensions: int | UnsetType | None = UNSET
@@ -152,7 +152,7 @@ class Catalog:
             return found
         return Model(id=name, price=_FREE if is_free(name) else None)
 
-    def kind(self, name: str) -> Literal["chat", "embedding", "other"]:
+    def kind(self, name: str) -> ModelKind:
         """Return the kind of a `provider/model`; "chat" when it is not known."""
         model = self.get(name)
         return model.kind if model else "chat"

@@ -45,9 +45,13 @@ class UsdPrice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     reasoning: Decimal | None = None
     audio_in: Decimal | None = None
     audio_out: Decimal | None = None
+    image_in: Decimal | None = None
+    image_out: Decimal | None = None
     per_image: Decimal | None = None
     per_request: Decimal | None = None
     per_search: Decimal | None = None
+    per_character: Decimal | None = None
+    per_second: Decimal | None = None
     batch_share: float | None = None
     """Price of a batch call as a share of this price."""
     tiers: tuple[UsdTier, ...] = ()
@@ -72,6 +76,10 @@ class UsdPrice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
             per_image=_maybe_pico(self.per_image),
             per_request=_maybe_pico(self.per_request),
             per_search=_maybe_pico(self.per_search),
+            image_in=_maybe_per_mtok(self.image_in),
+            image_out=_maybe_per_mtok(self.image_out),
+            per_character=_maybe_pico(self.per_character),
+            per_second=_maybe_pico(self.per_second),
             batch_share=self.batch_share,
             tiers=tuple(_exact_tier(tier) for tier in self.tiers),
             source=self.source,
@@ -121,6 +129,10 @@ def usd_price(price: Price) -> UsdPrice:
         per_image=_maybe_usd(price.per_image),
         per_request=_maybe_usd(price.per_request),
         per_search=_maybe_usd(price.per_search),
+        image_in=_maybe_usd_per_mtok(price.image_in),
+        image_out=_maybe_usd_per_mtok(price.image_out),
+        per_character=_maybe_usd(price.per_character),
+        per_second=_maybe_usd(price.per_second),
         batch_share=price.batch_share,
         tiers=tuple(_usd_tier(tier) for tier in price.tiers),
         source=price.source,

@@ -18,13 +18,14 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from turnout.errors import TurnoutError
-from turnout.types.ask import Preferences, Wire
+from turnout.types.ask import Endpoint, Preferences, Wire
 from turnout.types.chat import NOTHING, ChatRequest, ChatResponse, FinishReason
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.event import Event
 from turnout.types.http import Headers, HttpRequest, HttpResponse
 from turnout.types.json import Json, JsonObject
+from turnout.types.task import TaskRequest, TaskResponse
 from turnout.types.usage import Usage
 
 
@@ -124,6 +125,39 @@ class Codec(Protocol):
         ...
 
 
+class TaskTap(Protocol):
+    """Reads what the engine must know from the streamed answer of an operation, which passes as bytes."""
+
+    usage: Usage | None
+    done: bool
+    """The terminal event has passed; of bytes without events, their end."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream bytes, return those for the client. Raises an in-stream error before content."""
+        ...
+
+    def end(self) -> bytes:
+        """Return what is still to be sent. Raises `StreamInterrupted` without a terminal event."""
+        ...
+
+
+@runtime_checkable
+class Performs(Protocol):
+    """A codec whose format has operations beside conversations and vectors."""
+
+    def encode_task(self, request: TaskRequest, to: Deployment) -> Encoded:
+        """Write the call. Raises `UnsupportedParameter` for an operation the format does not have."""
+        ...
+
+    def decode_task(self, response: HttpResponse, request: TaskRequest, to: Deployment) -> TaskResponse:
+        """Read a complete answer; `request` is as the client sent it. Raises `ProviderBadResponse`."""
+        ...
+
+    def task_tap(self, content_type: str, request: TaskRequest) -> TaskTap | None:
+        """Return a reader for an answer that may pass as it comes; None = it must be read whole."""
+        ...
+
+
 class Glance(Struct, frozen=True):
     """What the engine reads from an answer it passes through untouched."""
 
@@ -179,6 +213,26 @@ class EmbedBody(Struct, frozen=True, kw_only=True):
 
     request: EmbedRequest
     prefer: Preferences
+    wire: Wire
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    session: str | None = None
+    route: str | None = None
+    explain: str | None = None
+    timeout_s: float | None = None
+    retries: int | None = None
+    warnings: tuple[str, ...] = ()
+    ours: frozenset[str] = frozenset()
+    surface: str | None = None
+
+
+class TaskBody(Struct, frozen=True, kw_only=True):
+    """A request for an operation, parsed; the fields beside `request` mean what they mean in `Body`."""
+
+    request: TaskRequest
+    endpoint: Endpoint
+    """Word by which keys are allowed it and Records name it."""
+    prefer: Preferences = Preferences()
     wire: Wire
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = {}

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from turnout.codecs import aws_errors
-from turnout.codecs.base import Codec, Decoder, Encoded, Glance, Tap
+from turnout.codecs.base import Codec, Decoder, Encoded, Glance, Performs, Tap, TaskTap
 from turnout.codecs.eventstream import EventFrame, EventStreamParser
 from turnout.codecs.failures import unreadable
 from turnout.codecs.notes import Notes
@@ -34,6 +34,7 @@ from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.event import Event, Start, UsageUpdate
 from turnout.types.http import HttpRequest, HttpResponse
 from turnout.types.json import Json
+from turnout.types.task import TaskRequest, TaskResponse
 from turnout.types.usage import Usage
 
 CARRIES: Mapping[Host, frozenset[str]] = {
@@ -178,6 +179,24 @@ class Hosted:
     def decode_embed(self, response: HttpResponse) -> EmbedResponse:
         """Read vectors."""
         return self._inner.decode_embed(response)
+
+    def encode_task(self, request: TaskRequest, to: Deployment) -> Encoded:
+        """Write a call for an operation. Raises `UnsupportedParameter` where the format has none."""
+        return self._wrapped(self._performing.encode_task(request, to), to, stream=False)
+
+    def decode_task(self, response: HttpResponse, request: TaskRequest, to: Deployment) -> TaskResponse:
+        """Read a complete answer of an operation."""
+        return self._performing.decode_task(response, request, to)
+
+    def task_tap(self, content_type: str, request: TaskRequest) -> TaskTap | None:
+        """Return a reader for an answer that may pass as it comes."""
+        return self._performing.task_tap(content_type, request)
+
+    @property
+    def _performing(self) -> Performs:
+        if not isinstance(self._inner, Performs):
+            raise UnsupportedParameter(f"the format {self.wire} has no such operation", param="model")
+        return self._inner
 
     def _wrapped(self, encoded: Encoded, to: Deployment, *, stream: bool) -> Encoded:
         http = self._envelope.wrap(encoded.http, to, stream=stream)

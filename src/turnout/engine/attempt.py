@@ -14,20 +14,27 @@ Theory of operation.
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from turnout.codecs.base import Codec, Decoder, Encoded, Tap
 from turnout.codecs.hosts import compose
 from turnout.engine.collect import Collector
 from turnout.engine.exchange import Call, Clock
 from turnout.engine.reply import Reply, VectorsReply, WholeReply
+from turnout.engine.session import SessionAttempt
+from turnout.engine.tasks import perform
 from turnout.errors import ProviderBadResponse, TimeoutTtft, TurnoutError, UnsupportedParameter
-from turnout.transport.base import Authorise, Prepared, Response, Transport
+from turnout.transport.base import Authorise, Prepared, Response, Transport, Upgrades
 from turnout.transport.rotation import Rotation
 from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment, Host
 from turnout.types.embed import EmbedRequest
 from turnout.types.event import Event, Finish, NativeDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta
 from turnout.types.http import HttpRequest, HttpResponse
+from turnout.types.task import TaskRequest
+
+if TYPE_CHECKING:
+    from turnout.transport.upgrade import Upgraded
 
 COMMITS = (TextDelta, ToolDelta, ReasoningDelta, RefusalDelta, NativeDelta, Finish)
 """Events that carry content, or say that there will be none."""
@@ -87,9 +94,29 @@ class Upstreams:
                 return response
             response.close()
 
+    async def upgrade(self, http: HttpRequest, call: Call, max_message: int) -> "Upgraded":
+        """Ask for a WebSocket with the deployment's credential, or the one whose turn it is."""
+        transport, name, hops = self._transport, call.deployment.id, call.exchange.ask.hops
+        if not isinstance(transport, Upgrades):
+            raise UnsupportedParameter("sessions cannot be opened through egress.proxy or egress.http2")
+        if hops is not None:
+            http = HttpRequest(http.method, http.url, (*http.headers, (b"x-turnout-hop", hops)), http.body)
+        authorise = self._authorise.get(name)
+        if isinstance(authorise, Rotation):
+            _, authorise = authorise.turn()
+        if isinstance(authorise, Prepared):
+            await authorise.prepare(transport)
+        return await transport.upgrade(http, call.timeouts, authorise, max_message)
+
+    def failure(self, call: Call, response: HttpResponse) -> TurnoutError:
+        """Return what an upstream's refusal to open a session means."""
+        if response.status // 100 in (4, 5):
+            return self.codec(call.deployment).error(response)
+        return ProviderBadResponse(f"the upstream answered {response.status} where a session was to begin")
+
     def open(self, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Return the attempt; the innermost `CallHandler`."""
-        return _Attempt(self, call)
+        return SessionAttempt(self, call) if call.request.facts.realtime else _Attempt(self, call)
 
 
 class _Attempt:
@@ -120,6 +147,10 @@ class _Attempt:
         codec = self._upstreams.codec(call.deployment)
         if isinstance(request, EmbedRequest):
             return await self._vectors(codec, request)
+        if isinstance(request, TaskRequest):
+            reply = await perform(codec, request, call, self._noted, self._check_first_content)
+            self._commit()
+            return reply
         exchange = call.exchange
         wire = exchange.ask.wire
         express = (
@@ -172,6 +203,10 @@ class _Attempt:
         reply = VectorsReply(self._call.deployment, codec.decode_embed(http))
         self._commit()
         return reply
+
+    async def _noted(self, encoded: Encoded) -> Response:
+        self._note(encoded)
+        return await self._send(encoded)
 
     def _whole(self, codec: Codec, http: HttpResponse, express: bool) -> Reply:
         call = self._call

@@ -33,11 +33,12 @@ from turnout.types.record import (
     Shaped,
 )
 from turnout.types.structured import Structured
+from turnout.types.task import TaskRequest
 
 if TYPE_CHECKING:
     from turnout.engine.reply import Reply
 
-Request = ChatRequest | EmbedRequest
+Request = ChatRequest | EmbedRequest | TaskRequest
 
 
 class Policy(Struct, frozen=True, kw_only=True):

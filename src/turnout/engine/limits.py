@@ -19,14 +19,16 @@ from typing import Final, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from turnout.engine.exchange import Request
 from turnout.stores.ledger.base import FOREVER, Fixed, Held, Sliding, Span, Take
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
-from turnout.types.embed import EmbedRequest
 from turnout.types.limits import EACH, Budget, Calendar, Level, Lifetime, Quota, Unit, Window
-from turnout.types.usage import NanoUsd, Usage, cost
+from turnout.types.task import TaskRequest, reckoned
+from turnout.types.usage import NanoUsd, Price, Usage, cost
 
 Subject: TypeAlias = tuple[Level, str]
 Limit = TypeVar("Limit", Budget, Quota)
@@ -39,6 +41,8 @@ MEDIA_TOKENS: Final = 4_000
 """Most tokens reckoned for a picture, a sound or a document whose size nobody knows."""
 DEFAULT_OUTPUT: Final = 4_096
 """Output reserved where neither the client nor the catalogue knows a limit."""
+SESSION_WINDOW: Final = 32_768
+"""Input reserved for a response of a realtime session whose model's window nobody knows."""
 
 
 class Limits:
@@ -128,14 +132,18 @@ class Worst(Struct, frozen=True):
     """None = its price is not known."""
 
 
-def worst_case(request: ChatRequest | EmbedRequest, deployment: Deployment | None) -> Worst:
+def worst_case(request: Request, deployment: Deployment | None) -> Worst:
     """Return the most a call can use; of no deployment in particular when None."""
+    if isinstance(request, TaskRequest):
+        return _worst_task(request, None if deployment is None else deployment.model.price)
     facts = request.facts
     n_in = facts.n_chars + MESSAGE_TOKENS * (facts.n_messages + 1) + MEDIA_TOKENS * facts.n_media
     n_out = 0
     if isinstance(request, ChatRequest):
         known = None if deployment is None else deployment.model.max_output
         n_out = (request.max_tokens or known or DEFAULT_OUTPUT) * (request.n or 1)
+    if facts.realtime and deployment is not None:  # each response reads all that was said before it
+        n_in = deployment.model.max_input or deployment.model.context_window or SESSION_WINDOW
     if deployment is None or deployment.model.price is None:
         return Worst(n_in, n_out, None)
     price = deployment.model.price
@@ -145,6 +153,16 @@ def worst_case(request: ChatRequest | EmbedRequest, deployment: Deployment | Non
     flat += facts.n_media * (price.per_image or 0)
     tiered = cost(Usage(input_uncached=n_in, output_text=n_out), price) if price.tiers else 0
     return Worst(n_in, n_out, NanoUsd(max(-(-flat // 1000), tiered)))
+
+
+def _worst_task(request: TaskRequest, price: Price | None) -> Worst:
+    """Return the most an operation can use: tokens at one for each character, and its units."""
+    used = reckoned(request, price)
+    n_in = max(request.facts.n_chars, used.n_input)
+    if price is None:
+        return Worst(n_in, used.n_output, None)
+    used = replace(used, input_uncached=n_in)
+    return Worst(n_in, used.n_output, cost(used, price))
 
 
 def amount_of(quota: Quota, n_in: int, n_out: int) -> int:

@@ -27,7 +27,8 @@ from turnout.types.event import (
     ToolDelta,
     UsageUpdate,
 )
-from turnout.types.usage import Usage
+from turnout.types.task import TaskResponse
+from turnout.types.usage import NanoUsd, Usage
 
 
 class Reply(ABC):
@@ -41,11 +42,15 @@ class Reply(ABC):
         done: Whether the answer was read to its clean end.
         failure: What broke the stream after commit.
         n_text: Characters of text passed on so far, for an estimate when usage never comes.
+        cost_nusd: What it cost, where it was priced piece by piece; None = its usage is priced as one.
+        estimated: Whether a part of `usage` was reckoned.
     """
 
     __slots__ = (
+        "cost_nusd",
         "deployment",
         "done",
+        "estimated",
         "express",
         "failure",
         "finish",
@@ -65,6 +70,8 @@ class Reply(ABC):
         self.n_text = 0
         self.upstream_id: str | None = None
         self.warnings: tuple[str, ...] = ()
+        self.cost_nusd: NanoUsd | None = None
+        self.estimated = False
 
     @property
     def ended(self) -> bool:
@@ -91,6 +98,19 @@ class Reply(ABC):
         """Return the vectors of an embeddings call."""
         raise NotImplementedError
 
+    async def task(self) -> TaskResponse:
+        """Return the complete answer of an operation; one that streams is read to its end."""
+        raise NotImplementedError
+
+    @property
+    def content_type(self) -> str | None:
+        """Content type of an answer that passes in pieces (`pieces`); None = it is complete (`task`)."""
+        return None
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the bytes of an operation's answer as they arrive."""
+        raise NotImplementedError
+
     def _saw(self, events: list[Event]) -> None:
         """Keep usage, finish and text length while events pass."""
         for event in events:
@@ -106,6 +126,41 @@ class Reply(ABC):
                     self.usage = event.usage
                 case _:
                     pass
+
+
+class Relay(Reply):
+    """A reply behind which another one is read: what layers wrap theirs in.
+
+    An answer of an operation passes as it is: there is no text in it that a layer reads.
+    """
+
+    __slots__ = ()
+    _reply: Reply
+
+    async def task(self) -> TaskResponse:
+        """Return the complete answer of an operation."""
+        try:
+            return await self._reply.task()
+        finally:
+            self._follow()
+
+    @property
+    def content_type(self) -> str | None:
+        """Content type of an answer that passes in pieces."""
+        return self._reply.content_type
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the bytes of an operation's answer as they arrive."""
+        try:
+            async for piece in self._reply.pieces():
+                self._follow()
+                yield piece
+        finally:
+            self._follow()
+
+    @abstractmethod
+    def _follow(self) -> None:
+        """Copy the state of the reply that is really read."""
 
 
 class WholeReply(Reply):

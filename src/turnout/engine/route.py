@@ -10,7 +10,7 @@ import msgspec
 from turnout import plan as plans
 from turnout.engine.allowance import Allowance
 from turnout.engine.beside import Beside
-from turnout.engine.exchange import Exchange
+from turnout.engine.exchange import Exchange, Request
 from turnout.engine.outputs import NOTHING, Outputs
 from turnout.engine.pace import Remembered
 from turnout.engine.pool import Pool, Pools
@@ -20,6 +20,7 @@ from turnout.engine.retired import in_service
 from turnout.engine.routed import Routed
 from turnout.engine.sense import sense, with_signals
 from turnout.engine.snapshot import Place, Route, Snapshot
+from turnout.engine.tasks import one_by_one
 from turnout.engine.unwell import Candidates, behind, parted
 from turnout.errors import (
     BudgetExceeded,
@@ -35,7 +36,6 @@ from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Sur
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
-from turnout.types.embed import EmbedRequest
 from turnout.types.moment import Moment, Session
 from turnout.types.record import Dropped
 from turnout.types.signal import Canonical, Signal, Signals
@@ -158,6 +158,8 @@ class Router:
             choice = _set_aside(strategy, context, (kept, first, last), draw)
         else:
             choice = strategy.choose(context, kept, draw)
+        if not isinstance(context.request, ChatRequest):
+            choice = msgspec.structs.replace(choice, plan=one_by_one(choice.plan))
         if drawn:
             choice = msgspec.structs.replace(choice, propensity=None)
         if len(candidates) == 1 and choice.reason != "pinned_by_caller":
@@ -238,7 +240,7 @@ class Router:
         if isinstance(canonical, Canonical) and not exchange.explain_only:
             self._repeats.note(_tenant(exchange.ask), canonical.blocks)
 
-    def _limit(self, request: ChatRequest | EmbedRequest) -> int:
+    def _limit(self, request: Request) -> int:
         if isinstance(request, ChatRequest):
             return request.max_tokens or self._snapshot.default_max_tokens
         return EMBED_TOKENS_OUT

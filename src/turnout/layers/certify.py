@@ -17,6 +17,7 @@ import msgspec
 
 from turnout.engine.certified import Standings, ending_of
 from turnout.engine.collect import Collector
+from turnout.engine.reply import Relay
 from turnout.layers.base import Exchange, Handler, Inner, Reply
 from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.embed import EmbedResponse
@@ -100,7 +101,7 @@ class _Certified:
             layer.shadow(routing.route, exchange.original, heard.answer)
 
 
-class Heard(Reply):
+class Heard(Relay):
     """A reply whose answer is kept as it is read."""
 
     __slots__ = ("_collected", "_reply", "answer")

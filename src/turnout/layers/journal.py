@@ -21,11 +21,13 @@ from typing import Protocol
 import msgspec
 
 from turnout.engine.exchange import Request
+from turnout.engine.reply import Relay
 from turnout.layers.base import Clock, Exchange, Handler, Reply, conclude
 from turnout.types.chat import ChatRequest, ChatResponse, Text
 from turnout.types.embed import EmbedResponse
 from turnout.types.event import Event, TextDelta
 from turnout.types.record import Content, Record
+from turnout.types.task import TaskRequest, words
 
 DIGEST_BYTES = 16
 MOST_CONTENT = 256 * 1024
@@ -184,8 +186,7 @@ def _digest(key: bytes | None, what: bytes, value: str | None) -> str | None:
 
 def _content(exchange: Exchange, kept: "Kept", redact: Redact | None) -> Content:
     request = exchange.original if exchange.masked is None else exchange.request
-    asked = tuple(request.messages) if isinstance(request, ChatRequest) else request.input
-    question = msgspec.json.encode(asked).decode()[:MOST_CONTENT]
+    question = msgspec.json.encode(_asked(request)).decode()[:MOST_CONTENT]
     answer = kept.text()
     if exchange.masked is not None:
         answer = exchange.masked(answer)
@@ -194,7 +195,15 @@ def _content(exchange: Exchange, kept: "Kept", redact: Redact | None) -> Content
     return Content(question, answer)
 
 
-class Kept(Reply):
+def _asked(request: Request) -> object:
+    if isinstance(request, ChatRequest):
+        return tuple(request.messages)
+    if isinstance(request, TaskRequest):
+        return words(request)
+    return request.input
+
+
+class Kept(Relay):
     """A reply whose text is copied as it is read."""
 
     __slots__ = ("_n_left", "_pieces", "_reply")

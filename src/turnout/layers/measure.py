@@ -29,6 +29,7 @@ from turnout.layers.base import Call, CallHandler, Clock, Reply, blame_for
 from turnout.stores.live import ILL, Fleet
 from turnout.types.chat import ChatRequest
 from turnout.types.record import Attempt, AttemptOutcome, CostState
+from turnout.types.task import TaskRequest, billed
 from turnout.types.usage import NanoUsd, Usage, cost
 
 CHARS_PER_TOKEN = 3.6
@@ -132,7 +133,9 @@ class _Measured:
         is_whole = reply is not None and reply.ended and reply.failure is None
         outcome, failure = ("ok", None) if is_whole and error is None else self._outcome(error, now)
         estimated = reply is not None and reply.estimated
-        if not is_whole or usage is None or usage == NO_USAGE:
+        if isinstance(call.request, TaskRequest):
+            usage, estimated = self._bill(call.request, usage, failure, is_whole=is_whole)
+        elif not is_whole or usage is None or usage == NO_USAGE:
             usage, estimated = self._estimate(failure)
         if is_whole and (exchange.ask.is_probe or _lasts(call)):
             live.probed(now, None, None if call.committed_at is None else call.committed_at - call.started)
@@ -144,15 +147,7 @@ class _Measured:
         elif isinstance(failure, TurnoutError) and blame_for(call, failure) in ILL:
             self._failed(now, failure)
         live.end(self, now)
-        price = call.deployment.model.price
-        spent: NanoUsd | None = None
-        state: CostState = "unknown"
-        if usage is None:
-            spent, state = NanoUsd(0), "exact"
-        elif price is not None:
-            known = None if reply is None else reply.cost_nusd
-            spent = cost(usage, price) if known is None else known
-            state = "estimated" if estimated else "exact"
+        spent, state = self._money(usage, estimated=estimated)
         exchange.attempts.append(self._attempt(now, outcome, failure, (usage, estimated, spent, state)))
 
     def _failed(self, now: float, failure: TurnoutError) -> None:
@@ -223,6 +218,29 @@ class _Measured:
         self._live.answered(
             now, now - call.started, n_out / writing_s if n_out and writing_s > FASTEST_S else None, self
         )
+
+    def _money(self, usage: Usage | None, *, estimated: bool) -> tuple[NanoUsd | None, CostState]:
+        price = self._call.deployment.model.price
+        if usage is None:
+            return NanoUsd(0), "exact"
+        if price is None:
+            return None, "unknown"
+        known = None if self._reply is None else self._reply.cost_nusd
+        return cost(usage, price) if known is None else known, "estimated" if estimated else "exact"
+
+    def _bill(
+        self,
+        request: TaskRequest,
+        told: Usage | None,
+        failure: TurnoutError | str | None,
+        *,
+        is_whole: bool,
+    ) -> tuple[Usage | None, bool]:
+        """Return what an operation used, in the units of its price; None = surely nothing."""
+        if self._reply is None and _was_free(self._call, failure):
+            return None, False
+        usage, guessed = billed(request, told or NO_USAGE, self._call.deployment.model.price)
+        return usage, guessed or not is_whole
 
     def _estimate(self, failure: TurnoutError | str | None) -> tuple[Usage | None, bool]:
         """Reckon what the call consumed when the upstream did not tell, or not all; None = surely nothing."""

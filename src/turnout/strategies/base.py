@@ -27,13 +27,15 @@ from turnout.strategies.given import Files as Files  # noqa: PLC0414  part of th
 from turnout.strategies.given import OnExpired as OnExpired  # noqa: PLC0414
 from turnout.strategies.given import Pace as Pace  # noqa: PLC0414
 from turnout.strategies.given import Surface as Surface  # noqa: PLC0414
+from turnout.strategies.given import in_tool_loop as in_tool_loop  # noqa: PLC0414
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest, ToolResult
+from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.moment import Session as Session  # noqa: PLC0414  part of the contract below
 from turnout.types.record import CertificateView, Objective, Reason
 from turnout.types.signal import Signals
+from turnout.types.task import TaskRequest, reckoned
 from turnout.types.usage import NanoUsd, Usage, cost
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,7 +48,7 @@ Role = Literal["quality", "cost", "latency", "load", "rank"]
 class Context(Struct, frozen=True, kw_only=True):
     """What a filter, scorer or strategy may read beside the candidates."""
 
-    request: ChatRequest | EmbedRequest
+    request: ChatRequest | EmbedRequest | TaskRequest
     ask: Ask
     n_tokens_in: int
     """Estimated input tokens."""
@@ -371,6 +373,8 @@ def expected_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     price = deployment.model.price
     if price is None:
         return None
+    if isinstance(context.request, TaskRequest):
+        return cost(reckoned(context.request, price), price)
     n_in, n_out = n_tokens_in(context, deployment), n_tokens_out(context, deployment)
     if not price.tiers:
         # The plain case without building a Usage: this runs for every candidate of every decision.
@@ -384,19 +388,9 @@ def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     price = deployment.model.price
     if price is None:
         return None
+    if isinstance(context.request, TaskRequest):
+        return cost(reckoned(context.request, price), price)
     n_in, n_out = n_tokens_in(context, deployment), context.max_tokens_out
     flat = n_in * max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
     flat += n_out * max(price.output, price.reasoning or 0) + (price.per_request or 0)
     return max(cost(Usage(input_uncached=n_in, output_text=n_out), price), NanoUsd(-(-flat // 1000)))
-
-
-def in_tool_loop(request: ChatRequest | EmbedRequest) -> bool:
-    """Tell whether the request brings results of tool calls that its model has not answered yet."""
-    if not isinstance(request, ChatRequest):
-        return False
-    if request.facts.n_messages and not request.facts.n_tools:
-        return False  # spares the decoding of messages, which is the costly part of a request
-    if not request.messages:
-        return False
-    last = request.messages[-1]
-    return last.role == "tool" or any(isinstance(part, ToolResult) for part in last.parts)

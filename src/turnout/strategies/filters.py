@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from turnout.strategies.base import Context, n_tokens_in, n_tokens_out
 from turnout.types.ask import Preferences
-from turnout.types.chat import ChatRequest
+from turnout.types.chat import ChatRequest, Facts
 from turnout.types.deployment import Candidate, Deployment
+from turnout.types.task import KINDS, TaskKind, TaskRequest, reckoned
 from turnout.types.usage import Usage, cost
 
 
@@ -69,24 +70,45 @@ class Capable(Struct, frozen=True, tag="capable"):
         """Return what the candidate lacks, or None."""
         deployment = candidate.deployment
         model, facts = deployment.model, context.request.facts
+        if isinstance(context.request, TaskRequest):
+            return _without_task(context.request.kind, deployment)
         if not isinstance(context.request, ChatRequest):
-            is_known_chat = model.kind == "chat" and bool(model.source)
-            return "no_embeddings" if is_known_chat or not deployment.vendor.embeddings else None
-        if model.kind == "embedding":
+            is_known = model.kind in KINDS or (model.kind == "chat" and bool(model.source))
+            return "no_embeddings" if is_known or not deployment.vendor.embeddings else None
+        if model.kind == "embedding" or model.kind in KINDS:
             return "no_chat"
-        for kind in facts.modalities:
-            if kind not in model.modalities_in and model.capabilities is not None:
-                return f"no_{kind}"
-        if facts.native_wire and deployment.vendor.codec != facts.native_wire:
-            return "no_server_tools"
-        can = model.capabilities
-        if can is None:
-            return None
-        if facts.n_tools and "tools" not in can:
-            return "no_tools"
-        if facts.structured and not can & {"json_schema", "json_object"}:
-            return "no_structured_output"
+        if facts.realtime and "realtime" not in (model.capabilities or ()):
+            return "no_realtime"
+        return _without_ability(facts, deployment)
+
+
+def _without_ability(facts: Facts, deployment: Deployment) -> str | None:
+    model = deployment.model
+    for kind in facts.modalities:
+        if kind not in model.modalities_in and model.capabilities is not None:
+            return f"no_{kind}"
+    if facts.native_wire and deployment.vendor.codec != facts.native_wire:
+        return "no_server_tools"
+    can = model.capabilities
+    if can is None:
         return None
+    if facts.n_tools and "tools" not in can:
+        return "no_tools"
+    if facts.structured and not can & {"json_schema", "json_object"}:
+        return "no_structured_output"
+    return None
+
+
+def _without_task(kind: TaskKind, deployment: Deployment) -> str | None:
+    model, vendor = deployment.model, deployment.vendor
+    if model.kind == kind or (model.capabilities is not None and kind in model.capabilities):
+        return None
+    if vendor.tasks is not None and kind not in vendor.tasks:
+        return f"no_{kind}"
+    if kind in model.modalities_out:  # models that talk and draw
+        return None
+    is_known = model.kind != "chat" or bool(model.source) or model.capabilities is not None
+    return f"no_{kind}" if is_known and model.kind != "other" else None
 
 
 class Fits(Struct, frozen=True, tag="fits"):
@@ -156,7 +178,10 @@ class Priced(Struct, frozen=True, tag="priced"):
         if not capped:
             return None
         n_in = n_tokens_in(context, candidate.deployment)
-        worst = cost(Usage(input_uncached=n_in, output_text=context.max_tokens_out), price)
+        if isinstance(context.request, TaskRequest):
+            worst = cost(reckoned(context.request, price), price)
+        else:
+            worst = cost(Usage(input_uncached=n_in, output_text=context.max_tokens_out), price)
         if caps and worst > min(caps) * 1e9:
             return "too_expensive"
         if left is not None and worst > left:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
+from turnout.types.chat import ChatRequest, ToolResult
+from turnout.types.embed import EmbedRequest
+from turnout.types.task import TaskRequest
 from turnout.types.usage import NanoUsd
 
 if TYPE_CHECKING:  # a gateway without what was learned needs no numpy
@@ -58,3 +61,15 @@ class Files(Protocol):
             ConfigError: It cannot be used.
         """
         ...
+
+
+def in_tool_loop(request: ChatRequest | EmbedRequest | TaskRequest) -> bool:
+    """Tell whether the request brings results of tool calls that its model has not answered yet."""
+    if not isinstance(request, ChatRequest):
+        return False
+    if request.facts.n_messages and not request.facts.n_tools:
+        return False  # spares the decoding of messages, which is the costly part of a request
+    if not request.messages:
+        return False
+    last = request.messages[-1]
+    return last.role == "tool" or any(isinstance(part, ToolResult) for part in last.parts)

@@ -11,7 +11,7 @@ from turnout.types.principal import ANONYMOUS, Principal
 from turnout.types.signal import Signals
 from turnout.types.usage import NanoUsd
 
-Endpoint = Literal["chat", "embeddings", "probe"]
+Endpoint = Literal["chat", "embeddings", "rerank", "images", "audio", "moderations", "probe", "realtime"]
 
 
 class Wire(Struct, frozen=True):

@@ -16,6 +16,12 @@ Host = Literal["azure", "vertex", "bedrock_invoke"]
 """A cloud that serves a wire format behind an envelope of its own (`turnout.codecs.hosts`)."""
 
 
+ModelKind = Literal[
+    "chat", "embedding", "rerank", "image", "speech", "transcription", "moderation", "other"
+]
+"""What a model is made for; beside `chat`, `embedding` and `other` the kinds of `TaskRequest`."""
+
+
 class Quirks(Struct, frozen=True, kw_only=True):
     """How a host departs from its wire format. Data, so that no code asks for a vendor's name."""
 
@@ -45,6 +51,10 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Fixed headers the host wants."""
     query: str = ""
     """Fixed query string, such as `api-version=…`."""
+    paths: Mapping[str, str] = {}
+    """Path of an operation in OpenAI's API -> the host's own (`/images/generations` -> `/images`)."""
+    rerank_limit: Literal["top_n", "top_k"] = "top_n"
+    """Name of the number of documents to return."""
 
 
 class Vendor(Struct, frozen=True, kw_only=True):
@@ -62,6 +72,8 @@ class Vendor(Struct, frozen=True, kw_only=True):
     allow_http: bool = False
     """Plain HTTP to a host that is not loopback."""
     embeddings: bool = True
+    tasks: frozenset[str] | None = None
+    """Operations it serves beside conversations and vectors: kinds of `TaskRequest`; None = not known."""
     docs: str = ""
     aliases: tuple[str, ...] = ()
     """Names other tools give this vendor; understood wherever a vendor is named."""
@@ -93,8 +105,9 @@ class Model(Struct, frozen=True, kw_only=True):
     modalities_out: frozenset[str] = frozenset({"text"})
     capabilities: frozenset[str] | None = None
     """Subset of {tools, parallel_tools, tool_choice, json_object, json_schema, reasoning, prompt_cache,
-    logprobs, embeddings, system, web_search, streaming}; None = not known: nothing is filtered on it."""
-    kind: Literal["chat", "embedding", "other"] = "chat"
+    logprobs, embeddings, system, web_search, streaming} and the kinds of `TaskRequest`; None = not known:
+    nothing is filtered on it."""
+    kind: ModelKind = "chat"
     retires_on: str | None = None
     """ISO date."""
     successors: tuple[str, ...] = ()

@@ -25,25 +25,37 @@ class Usage(Struct, frozen=True, kw_only=True):
     reasoning: int | None = None
     audio_in: int | None = None
     audio_out: int | None = None
+    image_in: int | None = None
+    """Input tokens of pictures, where they are counted apart."""
+    image_out: int | None = None
+    """Output tokens of pictures, likewise."""
     images: int | None = None
+    """Pictures made, where they are sold by the piece."""
+    characters: int | None = None
+    """Characters spoken."""
+    audio_s: int | None = None
+    """Seconds of sound heard, rounded up."""
     search_units: int | None = None
     server_tools: int | None = None
 
     @property
     def n_input(self) -> int:
-        """All input tokens: uncached, read from and written to a cache, and audio."""
+        """All input tokens: uncached, read from and written to a cache, audio and pictures."""
         return (
             (self.input_uncached or 0)
             + (self.cache_read or 0)
             + (self.cache_write_5m or 0)
             + (self.cache_write_1h or 0)
             + (self.audio_in or 0)
+            + (self.image_in or 0)
         )
 
     @property
     def n_output(self) -> int:
-        """All output tokens: text, reasoning and audio."""
-        return (self.output_text or 0) + (self.reasoning or 0) + (self.audio_out or 0)
+        """All output tokens: text, reasoning, audio and pictures."""
+        return (
+            (self.output_text or 0) + (self.reasoning or 0) + (self.audio_out or 0) + (self.image_out or 0)
+        )
 
 
 class Tier(Struct, frozen=True):
@@ -73,9 +85,17 @@ class Price(Struct, frozen=True, kw_only=True):
     """None = the output price."""
     audio_in: PicoUsd | None = None
     audio_out: PicoUsd | None = None
+    image_in: PicoUsd | None = None
+    """None = the input price."""
+    image_out: PicoUsd | None = None
+    """None = the output price."""
     per_image: PicoUsd | None = None
     per_request: PicoUsd | None = None
     per_search: PicoUsd | None = None
+    per_character: PicoUsd | None = None
+    """Of text that is spoken."""
+    per_second: PicoUsd | None = None
+    """Of sound that is heard."""
     batch_share: float | None = None
     """Price of a batch call as a share of this price; None = no batch price known."""
     tiers: tuple[Tier, ...] = ()
@@ -99,8 +119,12 @@ def cost(usage: Usage, price: Price) -> NanoUsd:
         + (usage.reasoning or 0) * (p.output if p.reasoning is None else p.reasoning)
         + (usage.audio_in or 0) * (p.input if p.audio_in is None else p.audio_in)
         + (usage.audio_out or 0) * (p.output if p.audio_out is None else p.audio_out)
+        + (usage.image_in or 0) * (p.input if p.image_in is None else p.image_in)
+        + (usage.image_out or 0) * (p.output if p.image_out is None else p.image_out)
         + (usage.images or 0) * (p.per_image or 0)
         + (usage.search_units or 0) * (p.per_search or 0)
+        + (usage.characters or 0) * (p.per_character or 0)
+        + (usage.audio_s or 0) * (p.per_second or 0)
         + (p.per_request or 0)
     )
     return NanoUsd(-(-total // 1000))
@@ -129,9 +153,13 @@ def _tiered(price: Price, n_input: int) -> Price:
         reasoning=tier.reasoning or (None if price.reasoning == price.output else price.reasoning),
         audio_in=price.audio_in,
         audio_out=price.audio_out,
+        image_in=price.image_in,
+        image_out=price.image_out,
         per_image=price.per_image,
         per_request=price.per_request,
         per_search=price.per_search,
+        per_character=price.per_character,
+        per_second=price.per_second,
         source=price.source,
         as_of=price.as_of,
     )

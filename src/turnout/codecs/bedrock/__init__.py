@@ -2,7 +2,7 @@
 
 from turnout.codecs import aws_errors
 from turnout.codecs.base import Encoded, Glance
-from turnout.codecs.bedrock import embed
+from turnout.codecs.bedrock import embed, rerank
 from turnout.codecs.bedrock.dialect import BedrockDialect
 from turnout.codecs.bedrock.request import encode, forward
 from turnout.codecs.bedrock.response import decode
@@ -15,6 +15,7 @@ from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
+from turnout.types.task import TaskRequest, TaskResponse
 
 __all__ = ["Bedrock", "BedrockDialect"]
 
@@ -59,3 +60,14 @@ class Bedrock:
     def decode_embed(self, response: HttpResponse) -> EmbedResponse:
         """Read vectors."""
         return embed.decode_embed(response)
+
+    def encode_task(self, request: TaskRequest, to: Deployment) -> Encoded:
+        """Write a call for an operation."""
+        return rerank.encode_task(request, to)
+
+    def decode_task(self, response: HttpResponse, request: TaskRequest, to: Deployment) -> TaskResponse:
+        """Read a complete answer of an operation."""
+        return rerank.decode_task(response, request, to)
+
+    def task_tap(self, content_type: str, request: TaskRequest) -> None:
+        """Return nothing: these answers are read whole."""

@@ -1,6 +1,7 @@
-"""Cohere's v2 wire format: chat and embeddings. Floor 2."""
+"""Cohere's v2 wire format: chat, embeddings and rankings. Floor 2."""
 
 from turnout.codecs.base import Encoded, Glance
+from turnout.codecs.cohere import rerank
 from turnout.codecs.cohere import response as answers
 from turnout.codecs.cohere.dialect import CohereDialect
 from turnout.codecs.cohere.request import encode, forward
@@ -13,6 +14,7 @@ from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
+from turnout.types.task import TaskRequest, TaskResponse
 
 __all__ = ["Cohere", "CohereDialect"]
 
@@ -57,3 +59,14 @@ class Cohere:
     def decode_embed(self, response: HttpResponse) -> EmbedResponse:
         """Read vectors."""
         return answers.decode_embed(response)
+
+    def encode_task(self, request: TaskRequest, to: Deployment) -> Encoded:
+        """Write a call for an operation."""
+        return rerank.encode_task(request, to)
+
+    def decode_task(self, response: HttpResponse, request: TaskRequest, to: Deployment) -> TaskResponse:
+        """Read a complete answer of an operation."""
+        return rerank.decode_task(response, request, to)
+
+    def task_tap(self, content_type: str, request: TaskRequest) -> None:
+        """Return nothing: these answers are read whole."""

@@ -1,7 +1,7 @@
 """Speaks generateContent to upstreams. Floor 2."""
 
 from turnout.codecs.base import Encoded, Glance
-from turnout.codecs.gemini import embed, errors
+from turnout.codecs.gemini import embed, errors, pictures
 from turnout.codecs.gemini import request as requests
 from turnout.codecs.gemini import response as responses
 from turnout.codecs.gemini.stream import GeminiDecoder
@@ -13,6 +13,7 @@ from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
+from turnout.types.task import TaskRequest, TaskResponse
 
 
 class Gemini:
@@ -55,3 +56,14 @@ class Gemini:
     def decode_embed(self, response: HttpResponse) -> EmbedResponse:
         """Read vectors."""
         return embed.decode_embed(response)
+
+    def encode_task(self, request: TaskRequest, to: Deployment) -> Encoded:
+        """Write a call for an operation."""
+        return pictures.encode_task(request, to)
+
+    def decode_task(self, response: HttpResponse, request: TaskRequest, to: Deployment) -> TaskResponse:
+        """Read a complete answer of an operation."""
+        return pictures.decode_task(response, request, to)
+
+    def task_tap(self, content_type: str, request: TaskRequest) -> None:
+        """Return nothing: these answers are read whole."""

@@ -1,6 +1,7 @@
 """The two faces of the format: `OpenAIChat` to upstreams, `OpenAIChatDialect` to clients. Floor 2."""
 
-from turnout.codecs.base import Body, EmbedBody, Encoded, Glance, Summary
+from turnout.codecs.base import Body, EmbedBody, Encoded, Glance, Summary, TaskTap
+from turnout.codecs.openai_chat import tasks
 from turnout.codecs.openai_chat.embeddings import decode_embed, encode_embed, parse_embed, render_embed
 from turnout.codecs.openai_chat.encode import encode, forward
 from turnout.codecs.openai_chat.errors import read_error
@@ -18,10 +19,11 @@ from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
+from turnout.types.task import TaskRequest, TaskResponse
 
 
 class OpenAIChat:
-    """Speaks chat completions and embeddings to any OpenAI-compatible host."""
+    """Speaks chat completions, embeddings and the other operations to any OpenAI-compatible host."""
 
     wire = WIRE
 
@@ -60,6 +62,18 @@ class OpenAIChat:
     def decode_embed(self, response: HttpResponse) -> EmbedResponse:
         """Read vectors."""
         return decode_embed(response)
+
+    def encode_task(self, request: TaskRequest, to: Deployment) -> Encoded:
+        """Write a call for an operation."""
+        return tasks.encode_task(request, to)
+
+    def decode_task(self, response: HttpResponse, request: TaskRequest, to: Deployment) -> TaskResponse:
+        """Read a complete answer of an operation."""
+        return tasks.decode_task(response, request, to)
+
+    def task_tap(self, content_type: str, request: TaskRequest) -> TaskTap | None:
+        """Return a reader for an answer that may pass as it comes; None = it must be read whole."""
+        return tasks.task_tap(content_type, request)
 
 
 class OpenAIChatDialect:

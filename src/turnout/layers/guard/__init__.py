@@ -20,7 +20,7 @@ import msgspec
 from turnout.engine.exchange import Request
 from turnout.engine.pool import Pools
 from turnout.engine.snapshot import Snapshot
-from turnout.errors import GuardBlocked, InvalidRequest
+from turnout.errors import Forbidden, GuardBlocked, InvalidRequest
 from turnout.guards.base import USER, Context, Post, Posting
 from turnout.layers.base import Exchange, Handler, Inner, Reply
 from turnout.layers.guard.answer import Guarded
@@ -50,6 +50,8 @@ class GuardLayer:
 
     def _open(self, inner: Handler, exchange: Exchange) -> Inner:
         posts = self._posts(exchange)
+        if posts and exchange.ask.endpoint == "realtime":
+            raise Forbidden("what is said in a realtime session cannot be checked, and guards apply here")
         return _Checked(self, inner, exchange, posts) if posts else inner(exchange)
 
     def _posts(self, exchange: Exchange) -> tuple[Post, ...]:

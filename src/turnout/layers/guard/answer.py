@@ -18,7 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from turnout.engine.collect import Collector
-from turnout.engine.reply import Reply, as_events
+from turnout.engine.reply import Relay, Reply, as_events
 from turnout.guards.base import ANSWER, Context, Finding, Post, Source, apart
 from turnout.guards.vault import Restorer
 from turnout.guards.window import Window
@@ -55,7 +55,7 @@ class _Channel:
         return text
 
 
-class Guarded(Reply):
+class Guarded(Relay):
     """The reply behind the guards."""
 
     __slots__ = (
@@ -88,7 +88,7 @@ class Guarded(Reply):
     @property
     def ended(self) -> bool:
         """Whether the terminal event was handed out."""
-        return self.done
+        return self.done if self.content_type is None else self._reply.ended
 
     async def vectors(self) -> EmbedResponse:
         """Return the vectors: there is no text in them."""

@@ -9,6 +9,7 @@ from turnout.guards.base import Source
 from turnout.types.chat import Media, Message, Native, Part, Text, ToolCall, ToolResult
 from turnout.types.embed import EmbedRequest
 from turnout.types.json import Json
+from turnout.types.task import TEXTS, Form, FormPart, TaskRequest
 
 Edit = Callable[[Source, str], str]
 _SOURCES: dict[str, Source] = {
@@ -44,10 +45,37 @@ def edited(request: Request, edit: Edit) -> Request:
         new = [edit("user", item) if isinstance(item, str) else item for item in given]
         same = all(a is b for a, b in zip(new, given, strict=True))
         return request if same else msgspec.structs.replace(request, input=new)
+    if isinstance(request, TaskRequest):
+        return _task(request, edit)
     messages = tuple(_message(message, edit) for message in request.messages)
     if all(a is b for a, b in zip(messages, request.messages, strict=True)):
         return request
     return msgspec.structs.replace(request, messages=messages)
+
+
+def _task(request: TaskRequest, edit: Edit) -> TaskRequest:
+    names = TEXTS[request.kind]
+    if request.form is not None:
+        parts = tuple(_field(part, edit) if part.name in names else part for part in request.form.parts)
+        same = all(a is b for a, b in zip(parts, request.form.parts, strict=True))
+        return request if same else msgspec.structs.replace(request, form=Form(request.form.boundary, parts))
+    changed = {name: new for name in names if (new := _said(old := request.body.get(name), edit)) != old}
+    return msgspec.structs.replace(request, body={**request.body, **changed}) if changed else request
+
+
+def _field(part: FormPart, edit: Edit) -> FormPart:
+    text = part.value.decode("utf-8", "replace")
+    new = text if part.filename is not None else edit("user", text)
+    return part if new == text else msgspec.structs.replace(part, value=new.encode())
+
+
+def _said(value: Json, edit: Edit) -> Json:
+    """Edit what a person wrote: a text, texts in a list, and what stands under `text`."""
+    if isinstance(value, str):
+        return edit("user", value)
+    if isinstance(value, Mapping):
+        return {key: _said(item, edit) if key == "text" else item for key, item in value.items()}
+    return [_said(item, edit) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _message(message: Message, edit: Edit) -> Message:
