@@ -260,6 +260,7 @@ def _complete(codecs: dict[str, Codec], snapshot: Snapshot) -> None:
 
 _AT_START = (
     "background.path",
+    "files.path",
     "responses",
     "ledger",
     "journal",

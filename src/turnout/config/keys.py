@@ -30,7 +30,9 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     """Names of routes it may use; empty = all, and models by name."""
-    endpoints: tuple[Literal["chat", "embeddings", "models", "explain", "recommend", "background"], ...] = ()
+    endpoints: tuple[
+        Literal["chat", "embeddings", "models", "explain", "recommend", "background", "files", "batches"], ...
+    ] = ()
     """What it may call; empty = everything."""
     networks: tuple[str, ...] = ()
     """Address ranges it may be used from, such as 10.0.0.0/8; empty = anywhere."""

@@ -7,10 +7,12 @@ from msgspec import Meta, Struct, field
 from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
 from turnout.config.desk import DeskConfig
+from turnout.config.files import BatchesConfig, FilesConfig
 from turnout.config.guards import GuardsConfig
 from turnout.config.keys import KeyConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
 from turnout.config.providers import ProviderConfig
+from turnout.config.realtime import RealtimeConfig
 from turnout.config.responses import ResponsesConfig
 from turnout.config.stores import SQLITE, check_journal_store
 from turnout.layers.retry import RetryConfig
@@ -309,10 +311,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     surfaces: dict[str, SurfaceConfig] = {}
     benchmarks: BenchmarksConfig = BenchmarksConfig()
     background: BackgroundConfig = BackgroundConfig()
+    files: FilesConfig = FilesConfig()
+    """What clients upload."""
+    batches: BatchesConfig = BatchesConfig()
+    """Many requests in one file."""
     signals: SignalsConfig = SignalsConfig()
     """Facts about a request that strategies read."""
     responses: ResponsesConfig = ResponsesConfig()
     """Conversations that clients of `/v1/responses` go on with by id."""
+    realtime: RealtimeConfig = RealtimeConfig()
+    """Sessions of speech."""
     timeouts: TimeoutsConfig = TimeoutsConfig()
     max_retries: Annotated[int, Meta(ge=0, le=5)] = 2
     """On the same deployment, where the failure's class allows it; a route may say otherwise."""

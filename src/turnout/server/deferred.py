@@ -12,7 +12,7 @@ Theory of operation.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -161,6 +161,19 @@ class Deferred:
     async def answer(self, job: Job) -> Served | None:
         """Return what the job was answered, and note that it was collected; None = there is no answer."""
         return None if job.status is None else await asyncio.to_thread(self._queue.answer, job.id, _now())
+
+    async def ended(self, ids: Collection[str]) -> list[str]:
+        """Return those of these jobs that have ended, or are not there."""
+        return await asyncio.to_thread(self._queue.ended, ids)
+
+    async def outcome(self, job_id: str) -> tuple[Job | None, Served | None]:
+        """Return a job with its answer, whoever's it is, and leave it uncollected."""
+        job = await asyncio.to_thread(self._queue.get, job_id, None)
+        return job, await asyncio.to_thread(self._queue.answer, job_id, None)
+
+    async def collect(self, job_id: str) -> None:
+        """Note that the answer of a job was collected."""
+        await asyncio.to_thread(self._queue.answer, job_id, _now())
 
     async def cancel(self, job_id: str, owner: str) -> Job:
         """Cancel a job that has not ended. Raises `NotFound`."""

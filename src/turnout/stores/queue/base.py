@@ -144,8 +144,12 @@ class Queue(Protocol):
         """Return a job."""
         ...
 
-    def answer(self, job_id: str, now: datetime) -> Served | None:
-        """Return what an ended job was answered, and note that it was collected."""
+    def answer(self, job_id: str, now: datetime | None) -> Served | None:
+        """Return what an ended job was answered, and note that it was collected; `now` None = do not."""
+        ...
+
+    def ended(self, ids: Collection[str]) -> list[str]:
+        """Return those of these jobs that have ended, or are not there."""
         ...
 
     def jobs(self, owner: str | None, limit: int, after: str | None = None) -> list[Job]:

@@ -78,6 +78,9 @@ _EXPIRE = """UPDATE jobs SET state = 'expired', ended_us = :now, headers = NULL,
     lease_us = NULL WHERE deadline_us <= :now
     AND (state = 'queued' OR (state = 'running' AND lease_us <= :now))"""
 _ANSWER = "SELECT status, answer_headers, answer FROM jobs WHERE id = ? AND status IS NOT NULL"
+_OPEN = (
+    """SELECT id FROM jobs WHERE state IN ('queued', 'running') AND id IN (SELECT value FROM json_each(?))"""
+)
 _COLLECT = "UPDATE jobs SET collected_us = ? WHERE id = ? AND collected_us IS NULL"
 _SWEEP = """DELETE FROM jobs WHERE ended_us IS NOT NULL AND (ended_us <= :kept OR collected_us <= :retained
     OR (status IS NULL AND ended_us <= :retained))"""
@@ -223,14 +226,22 @@ class SqliteQueue:
         with self._transaction() as db:
             return _find(db, job_id, owner)
 
-    def answer(self, job_id: str, now: datetime) -> Served | None:
+    def answer(self, job_id: str, now: datetime | None) -> Served | None:
         """Return and note as collected what a job was answered; see `Queue.answer`."""
         with self._transaction() as db:
             row = db.execute(_ANSWER, (job_id,)).fetchone()
             if row is None:
                 return None
-            db.execute(_COLLECT, (microseconds(now), job_id))
+            if now is not None:
+                db.execute(_COLLECT, (microseconds(now), job_id))
         return Served(row[0], _headers(row[1]), row[2])
+
+    def ended(self, ids: Collection[str]) -> list[str]:
+        """Tell which jobs are over; see `Queue.ended`."""
+        with self._transaction() as db:
+            named = msgspec.json.encode(list(ids)).decode()
+            still = {row[0] for row in db.execute(_OPEN, (named,)).fetchall()}
+        return [each for each in ids if each not in still]
 
     def jobs(self, owner: str | None, limit: int, after: str | None = None) -> list[Job]:
         """Return jobs, newest first; see `Queue.jobs`."""

@@ -1,0 +1,37 @@
+"""The endpoints of files and batches as one group. Floor 6."""
+
+from collections.abc import Callable
+
+from turnout.server.batches import BatchEndpoints
+from turnout.server.bulk import Bulk
+from turnout.server.message_batches import MessageBatches
+from turnout.server.paths import Paths
+from turnout.server.uploads import Shelf, Uploads
+from turnout.server.verbs import Steps
+from turnout.server.visit import Visit
+
+
+class BulkEndpoints:
+    """`/v1/files`, `/v1/batches` and `/v1/messages/batches` at one gateway."""
+
+    def __init__(self, steps: Steps, defers: Callable[[str], bool]) -> None:
+        """Prepare.
+
+        Args:
+            steps: What the gateway does for each of its endpoints.
+            defers: Tells whether an endpoint can be asked in the background.
+        """
+        self._uploads = Uploads(steps)
+        self._batches = BatchEndpoints(steps, defers)
+        self._messages = MessageBatches(steps)
+
+    def mount(self, paths: Paths[Visit]) -> None:
+        """Serve the paths."""
+        self._uploads.mount(paths)
+        self._batches.mount(paths)
+        self._messages.mount(paths)
+
+    def serve_from(self, shelf: Shelf | None, bulk: Bulk | None) -> None:
+        """From now on keep files and batches there; None = nowhere."""
+        self._uploads.shelf = shelf
+        self._batches.bulk = self._messages.bulk = bulk
