@@ -18,6 +18,8 @@ from turnout.server.admin.admin import Admin, visit_admin
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.auth import Denied, Failures, Gate, check_url, check_use, pass_on
+from turnout.server.bulk_endpoints import BulkEndpoints
+from turnout.server.dashboard.dashboard import Dashboard
 from turnout.server.defects import note_defect
 from turnout.server.deferred import Deferred, Opens
 from turnout.server.deferring import Background
@@ -28,7 +30,10 @@ from turnout.server.ids import new_request_id
 from turnout.server.inbound import read
 from turnout.server.inside import Kept
 from turnout.server.listing import Listing
+from turnout.server.login.auth import Auth, Gates
+from turnout.server.openapi import Described
 from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, Found, Paths, dialect_of
+from turnout.server.realtime import Realtime
 from turnout.server.recommend import Asking, recommend
 from turnout.server.responses import Responses
 from turnout.server.scores import ScoresFile, check_admin, check_type, takes_scores
@@ -38,8 +43,12 @@ from turnout.server.verbs import Steps, Verbs, shown
 from turnout.server.visit import StreamPlace, Visit, while_there
 from turnout.stores.memory import MemoryStore
 from turnout.stores.queue import Sent, Served
+from turnout.types.principal import Principal
 
 Endpoint = Callable[[Visit], Awaitable[None]]
+ADMIN_SIDE = "turnout.admin"
+"""In the scope of what came in at the listener of administration."""
+SCRAPES = frozenset({"scrape", "operator", "admin", "owner"})
 NOTHING_SERVED = Served(404, (), b"")
 
 
@@ -73,12 +82,21 @@ class Gateway:
         """Puts refusals by policy on record, where there is a desk."""
         self._directory: Directory | None = None
         self.admin: Admin | None = None
+        self.auth: Auth | None = None
+        """Sign-in, where there is administration."""
         self.scores: ScoresFile | None = None
         """What takes in benchmark scores, where that is configured."""
         steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
+        self._described = Described(steps)
         self._verbs = Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
+        self.bulk = BulkEndpoints(steps, self._defers)
         self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
+        self._realtime = Realtime(
+            engine, self._enter, self._answers[OPENAI].head, lambda: self.settings.realtime
+        )
+        self.settings = settings
+        self._admin_paths: Paths[Visit] = Paths()
         self._paths, self._deferrable = self._table()
         self.apply(settings)
 
@@ -116,6 +134,9 @@ class Gateway:
         paths.add("POST", "/embeddings", self._embeddings, OPENAI)
         create = self.responses.mount(paths)
         self._background.mount(paths)
+        self._described.mount(paths)
+        self.bulk.mount(paths)
+        self._realtime.mount(paths)
         paths.add("POST", "/explain", self._explain, OPENAI)
         paths.add("POST", "/recommend", self._recommend, OPENAI)
         for dialect in (GEMINI, OPENAI):  # where both have a path, the headers tell them apart
@@ -125,11 +146,18 @@ class Gateway:
         paths.add("POST", "/messages/count_tokens", self._verbs.count, ANTHROPIC)
         paths.add("POST", "/models/", self._verbs.call, GEMINI)
         paths.add_under("/v1beta/", self._verbs.call, GEMINI)
-        for path in ("/", "/livez", "/api/hello"):
+        for path in ("/livez", "/api/hello"):
             paths.add_root(path, self._live)
         paths.add_root("/readyz", self._ready)
-        paths.add_root("/admin/benchmarks", self._take_scores, ("POST",))
-        paths.add_under("/admin/v1/", self._administer, OPENAI, ("GET", "POST", "PATCH", "DELETE"))
+        for each in (self._admin_paths, *(() if self.settings.admin_apart else (paths,))):
+            each.add_root("/admin/benchmarks", self._take_scores, ("POST",))
+            each.add_under("/admin/v1/", self._administer, OPENAI, ("GET", "POST", "PATCH", "DELETE"))
+            each.add_under("/auth/", self._sign_in, OPENAI, ("GET", "POST"))
+        apart = self.settings.admin_apart
+        paths.add_root("/", self._live)
+        Dashboard(self._live).mount([self._admin_paths] if apart else [self._admin_paths, paths])
+        self._admin_paths.add_root("/livez", self._live)
+        self._admin_paths.add_root("/readyz", self._ready)
         return paths, frozenset({chat, completions, messages, create, self._embeddings, self._verbs.call})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,7 +167,7 @@ class Gateway:
 
     async def _visit(self, visit: Visit) -> None:
         scope = visit.scope
-        found = self._paths.find(scope["method"], scope["path"])
+        found = self._paths_of(visit).find(scope["method"], scope["path"])
         dialect = dialect_of(scope["path"]) if found is None else found.dialect
         self._visits.add(visit)
         try:
@@ -165,9 +193,17 @@ class Gateway:
         finally:
             self._visits.discard(visit)
 
+    def _paths_of(self, visit: Visit) -> Paths[Visit]:
+        return self._admin_paths if ADMIN_SIDE in visit.scope else self._paths
+
     def _spoken(self, visit: Visit, found: Found[Visit]) -> str:
         """Return the dialect of the answer: of two at one path, the one the client's headers show."""
         return shown(visit) if found.endpoint == self._models else found.dialect
+
+    def _defers(self, path: str) -> bool:
+        """Tell whether a path can be asked in the background."""
+        found = self._paths.find("POST", path)
+        return found is not None and found.endpoint in self._deferrable
 
     async def inside(
         self, sent: Sent, owner: str, request_id: str, opens: Opens
@@ -200,7 +236,7 @@ class Gateway:
 
     async def _unknown(self, visit: Visit, dialect: str) -> None:
         method, path = visit.scope["method"][:16], visit.scope["path"]
-        methods = self._paths.methods(path)
+        methods = self._paths_of(visit).methods(path)
         error = NotFound(f"no such endpoint: {method} {path[:200]}")
         if not methods:
             raise error
@@ -317,6 +353,19 @@ class Gateway:
     async def _administer(self, visit: Visit) -> None:
         await visit_admin(self.admin, visit, self._enter, self._read)
 
+    async def _sign_in(self, visit: Visit) -> None:
+        if self.auth is None:
+            raise NotFound("no administration is served here")
+        await self.auth.visit(visit)
+
+    def gates(self, keyless: Callable[[], bool]) -> Gates:
+        """Return what sign-in needs of the gateway."""
+        return Gates(lambda *shown: self._gate.identify(*shown), self._read, keyless)  # noqa: PLW0108  it is replaced
+
+    def named(self, key_id: str) -> Principal:
+        """Return who a key's id stands for. Raises `Unauthenticated`."""
+        return self._gate.named(key_id)
+
     async def _take_scores(self, visit: Visit) -> None:
         self._enter(visit, "admin")
         check_admin(visit.principal, visit.address)
@@ -338,13 +387,14 @@ class Gateway:
         text = self._listing.ready(ready=self.ready, detail=not self._gate.is_closed)
         await self._ok(visit, text, 200 if self.ready else 503)
 
-    def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Tell whether these headers hold a key of the gateway; without keys, everybody's do."""
+    def scrapes(self, headers: Iterable[tuple[bytes, bytes]], address: str) -> bool:
+        """Tell whether these headers hold a key that may read metrics (SECURITY.md section 6)."""
         try:
-            self._gate.principal(read(headers).keys)
+            principal = self._gate.principal(read(headers).keys, address)
+            check_use(principal, "admin", address)
         except TurnoutError:
             return False
-        return True
+        return principal.key_id is not None and principal.role in SCRAPES
 
     def readiness(self) -> tuple[int, bytes]:
         """Return status and document of `/readyz` in full."""

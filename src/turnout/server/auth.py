@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from typing import NoReturn
 
 from turnout.errors import Forbidden, InvalidRequest, LoopDetected, RateLimited, Unauthenticated
 from turnout.govern.directory import ADMIN_ONLY, Directory
@@ -92,8 +93,23 @@ class Gate:
             found = self._find(presented[0])
             if found is not None:
                 return found
-        if not self.is_closed:
-            return ANONYMOUS
+        if self.is_closed:
+            self._refuse(presented, address)
+        return ANONYMOUS
+
+    def identify(self, text: str, address: str) -> Principal:
+        """Return whose key or personal token a text is, even where callers need none.
+
+        Raises:
+            Unauthenticated: It is nobody's.
+            RateLimited: The address has failed too often.
+        """
+        found = self._find(text) if 0 < len(text) <= _MAX_KEY else None
+        if found is None:
+            self._refuse((text,), address)
+        return found
+
+    def _refuse(self, presented: tuple[str, ...], address: str) -> NoReturn:
         wait_s = None if self._failures is None else self._failures.note(address)
         if wait_s is not None:
             raise RateLimited("too many failed authentications from this address", retry_after_s=wait_s)

@@ -46,6 +46,8 @@ class Inbound(Struct, kw_only=True):
     cache_ttl_s: float | None = None
     hops: str | None = None
     """`x-turnout-hop`: instance ids the request has passed through."""
+    csrf: str | None = None
+    """`x-turnout-csrf`: what a page of ours sends along with what it changes."""
     idempotency_key: str | None = None
     asks: bool = False
     """Whether any header beyond what every request has was understood."""
@@ -206,6 +208,7 @@ OURS: dict[bytes, tuple[str, Reader]] = {
     b"x-turnout-cache": ("cache", _cache),
     b"x-turnout-cache-ttl-s": ("cache_ttl_s", _ttl),
     b"x-turnout-hop": ("hops", _text),
+    b"x-turnout-csrf": ("csrf", _text),
     b"x-request-id": ("client_request_id", _request_id),
     b"idempotency-key": ("idempotency_key", _text),
     b"traceparent": ("traceparent", _text),

@@ -157,7 +157,8 @@ class Metrics:
     async def serve(self, sock: socket.socket, built: Built, gateway: Gateway, *, local: bool) -> None:
         """Answer scrapes on a listener of its own until cancelled.
 
-        Beyond loopback (`local` is False) whoever asks needs a key of the gateway, except for `/livez`.
+        Beyond loopback (`local` is False) whoever asks needs a key with the role scrape, operator, admin or
+        owner, except for `/livez`.
         """
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,8 +169,8 @@ class Metrics:
                 await respond(send, 200, [JSON_TYPE], b'{"status":"ok"}')
             elif path not in ("/metrics", "/readyz"):
                 await respond(send, 404, [_TEXT], b"GET /metrics, /readyz or /livez\n")
-            elif not local and not gateway.admits(scope["headers"]):
-                await respond(send, 401, [_TEXT], b"a key of the gateway is needed\n")
+            elif not local and not gateway.scrapes(scope["headers"], (scope.get("client") or ("",))[0]):
+                await respond(send, 401, [_TEXT], b"a key with the role scrape is needed, or one above it\n")
             elif path == "/readyz":
                 status, document = gateway.readiness()
                 await respond(send, status, [JSON_TYPE], document)

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from turnout.config import Config, KeyConfig
+from turnout.config.realtime import RealtimeConfig
 from turnout.govern.directory import ADMIN_ONLY
 from turnout.types.principal import Principal
 from turnout.types.secret import Secret
@@ -28,6 +29,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     """Streams one key may have open; further ones are answered 503."""
     behind_proxy: bool = False
     """Client addresses are all the proxy's: nothing is counted by address."""
+    realtime: RealtimeConfig = RealtimeConfig()
+    admin_apart: bool = False
+    """Administration has a listener of its own, and is not served beside the data plane."""
     keys: tuple[GatewayKey, ...] = ()
     """None that may call, here or at the desk = no authentication: loopback only."""
 
@@ -45,6 +49,7 @@ def settings_of(config: Config) -> ServerSettings:
         keep_alive_s=server.keep_alive_s,
         max_streams_per_key=server.max_streams_per_key,
         behind_proxy=server.behind_proxy,
+        realtime=config.realtime,
         keys=tuple(keys),
     )
 

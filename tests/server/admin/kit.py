@@ -51,14 +51,14 @@ class Desked:
 
 
 @asynccontextmanager
-async def desked(folder, *, config="desk", extra="", server=""):
+async def desked(folder, *, config="desk", extra="", server="", admin=""):
     """Start a gateway with two organisations, and keys: of each role in `own`, of each without one."""
 
     def edit(text):
         return text + (
             f"\ndesk: {{path: '{folder}/desk.db', pepper: {PEPPER}, master_key: {MASTER}}}\n"
             "ledger: {store: memory}\n"
-            f"admin: {{config: {config}}}\n{extra}"
+            f"admin: {{config: {config}{admin}}}\n{extra}"
         )
 
     async with start(edit=edit, server=server) as rig:
@@ -78,6 +78,7 @@ async def desked(folder, *, config="desk", extra="", server=""):
                 await found.issue("scrape", role="scrape")
                 yield found
         finally:
+            await rig.gateway.auth.close()
             await room.close()
 
 

@@ -8,9 +8,8 @@ Theory of operation.
 2. Refused is, in this order: who shows no valid key (401), whose role is not in the row, and whose key is of
    one organisation where the row concerns all (403). Each is put on record. Whether an object is out of
    reach is decided where it was loaded, and looks as if it were not there (404).
-3. While no key exists anywhere, whoever calls from the machine itself is its owner, as at the command line;
-   the `Host` must name the machine, so that no page in a browser can be led here by a name of its own, and
-   there must be no `Origin`, which a browser sends with every write that a page makes.
+3. Who shows no key may have a session (`login.signed`). While no key exists anywhere and nobody can sign in,
+   whoever calls from the machine itself is its owner.
 4. A body is JSON by its content type, which a browser sends to another origin only after asking; nothing
    here answers such a question.
 """
@@ -53,14 +52,13 @@ from turnout.server.admin.permits import BASE, PERMITS, Permit
 from turnout.server.answer import Whole
 from turnout.server.http import JSON_TYPE, RawHeaders, respond
 from turnout.server.idempotency import Replays
+from turnout.server.login.signed import Sessions, local_owner
 from turnout.server.visit import Visit
 from turnout.stores.memory import MemoryStore
 
 Enter = Callable[[Visit, str], None]
 """Checks who asks, for what and from where. Raises `TurnoutError`."""
 Read = Callable[[Visit], Awaitable[bytes]]
-_LOCAL: Final = frozenset({"127.0.0.1", "::1"})
-_NAMES: Final = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
 _ID: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,128}")
 _STATUS: Final = b":status"
 _STRANGER: Final = "stranger"
@@ -123,6 +121,8 @@ class Admin:
         self._overlay = overlay
         self._keyless = keyless
         self._replays = Replays(MemoryStore())
+        self.sessions: Sessions | None = None
+        """Who is behind a cookie."""
         endpoints = all_endpoints(overlay, set_ready)
         about = Endpoint(method="GET", path="/openapi.json", serve=self._describe, summary="This description")
         self._endpoints = (*endpoints, about)
@@ -175,26 +175,29 @@ class Admin:
         """Return who acts. Raises `Unauthenticated`, `RateLimited`, `Forbidden`; each is put on record."""
         unknown = Actor(id=_STRANGER, role="none", address=visit.address)
         try:
-            enter(visit, "admin")
+            actor = await self._whoever(visit, enter)
         except (Unauthenticated, RateLimited) as error:
             with suppress(Forbidden):
                 await office.deny(unknown, permit.action, "", error.message)
             raise
-        if visit.principal.key_id is None:
-            if not self._keyless():
-                with suppress(Forbidden):
-                    await office.deny(unknown, permit.action, "", "no key")
-                raise Unauthenticated("no key: send a Turnout key as `Authorization: Bearer …`")
-            by_name = _NAMES.fullmatch(_header(visit, b"host"))
-            if visit.address not in _LOCAL or not by_name or _header(visit, b"origin"):
-                await office.deny(unknown, permit.action, "", "without keys this is for the machine itself")
-            return Actor(id="local", role="owner", address=visit.address)
-        actor = actor_of(visit.principal, visit.address)
+        if actor is None:
+            await office.deny(unknown, permit.action, "", "without keys this is for the machine itself")
         if actor.role not in permit.roles:
             await office.deny(actor, permit.action, "", f"the role {actor.role} may not do this")
         if permit.whole and actor.organisation is not None:
             await office.deny(actor, permit.action, "", "this concerns the whole installation")
         return actor
+
+    async def _whoever(self, visit: Visit, enter: Enter) -> Actor | None:
+        """Return who acts, by session or key; None = without keys, from elsewhere than the machine."""
+        if self.sessions is not None and self.sessions.has_cookie(visit):
+            return await self.sessions.actor(visit)
+        enter(visit, "admin")
+        if visit.principal.key_id is not None:
+            return actor_of(visit.principal, visit.address)
+        if not self._keyless():
+            raise Unauthenticated("no key: send a Turnout key as `Authorization: Bearer …`")
+        return local_owner(visit)
 
     async def _answer(self, visit: Visit, endpoint: Endpoint, call: Call) -> None:
         key = visit.inbound.idempotency_key
@@ -240,11 +243,6 @@ async def visit_admin(admin: Admin | None, visit: Visit, enter: Enter, read: Rea
 def _if_match(visit: Visit) -> int | None:
     found = [value for name, value in visit.scope["headers"] if name == b"if-match"]
     return read_version(found[0].decode("latin-1")) if found else None
-
-
-def _header(visit: Visit, wanted: bytes) -> str:
-    found = [value for name, value in visit.scope["headers"] if name == wanted]
-    return found[0].decode("latin-1") if len(found) == 1 else ""
 
 
 def _common(visit: Visit) -> RawHeaders:

@@ -5,10 +5,12 @@ from turnout.server.admin.admin import Admin
 from turnout.server.admin.overlay import Overlay
 from turnout.server.app import Gateway
 from turnout.server.desk import Room
+from turnout.server.login.auth import Auth
+from turnout.server.login.signed import Sessions
 
 
 async def open_admin(built: Built, gateway: Gateway, room: Room) -> Overlay:
-    """Serve the admin API at a gateway; return what lies over its configuration, to be followed.
+    """Serve the admin API and sign-in at a gateway; return what lies over its configuration, to be followed.
 
     Raises:
         ConfigError: A path has no permission (S-05), or what the desk holds cannot be used.
@@ -20,8 +22,12 @@ async def open_admin(built: Built, gateway: Gateway, room: Room) -> Overlay:
         gateway.ready = ready
 
     def keyless() -> bool:
-        return not gateway.settings.keys and not room.directory
+        oidc = built.config.admin.oidc
+        return not gateway.settings.keys and not room.directory and oidc is None
 
-    gateway.admin = Admin(built, lambda: room.office, overlay, keyless, set_ready)
+    admin = gateway.admin = Admin(built, lambda: room.office, overlay, keyless, set_ready)
+    signed = admin.sessions = Sessions(built, lambda: room.office, gateway.named)
+    auth = gateway.auth = Auth(built, lambda: room.office, signed, gateway.gates(keyless))
+    await auth.ready()
     await overlay.refresh()
     return overlay
