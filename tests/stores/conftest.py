@@ -1,9 +1,11 @@
 """Real servers for tests: started when first asked for, once a run."""
 
 import os
+from urllib.parse import quote
 
 import pytest
 
+from tests.stores.fresh import fresh
 from turnout.errors import ConfigError
 from turnout.testing.servers import postgres, valkey
 
@@ -30,3 +32,33 @@ def _address(name, start):
         pytest.skip(f"{error}; set {name} to run this test")
     with server:
         yield server.url
+
+
+@pytest.fixture
+def empty(postgres_url):
+    """Return a function that makes addresses of parts of the database with nothing in them."""
+
+    def make():
+        import psycopg
+
+        name = fresh()
+        with psycopg.connect(postgres_url, autocommit=True) as db:
+            db.execute(f"CREATE SCHEMA {name}")
+        joint = "&" if "?" in postgres_url else "?"
+        return f"{postgres_url}{joint}options={quote(f'-csearch_path={name}')}"
+
+    return make
+
+
+@pytest.fixture
+def made(empty):
+    """Return a function that makes addresses of parts in the form that is needed."""
+
+    def make():
+        url = empty()
+        from turnout.stores.postgres.migrate import migrate
+
+        migrate(url)
+        return url
+
+    return make

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import PARTIAL, Query, Stored, encode
-from turnout.stores.sqlite import SCHEMA_VERSION, Check, SqliteRows, _statement
+from turnout.stores.sqlite import SCHEMA_VERSION, Check, SqliteRows
+from turnout.stores.sqlite.select import statement
 from turnout.testing.store import example_record
 from turnout.types.record import Outcome
 
@@ -112,7 +113,7 @@ def test_count_counts_what_matches(rows):
 
 
 def test_a_locked_database_is_reported_as_unavailable_and_stores_nothing(path, monkeypatch):
-    monkeypatch.setattr("turnout.stores.sqlite.BUSY_S", 0.0)
+    monkeypatch.setattr("turnout.stores.sqlite.rows.BUSY_S", 0.0)
     rows = SqliteRows(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -149,9 +150,9 @@ def test_damage_in_the_file_is_found(rows, path):
 )
 def test_every_filter_has_an_index_that_also_gives_the_order(rows, path, query, index):
     rows.insert([encode(example_record(n)) for n in range(20)])
-    statement, values = _statement(query)
+    text, values = statement(query)
     with closing(sqlite3.connect(path)) as db:
-        plan = [line[3] for line in db.execute("EXPLAIN QUERY PLAN " + statement, values)]
+        plan = [line[3] for line in db.execute("EXPLAIN QUERY PLAN " + text, values)]
     assert index in plan[0]
     assert not any("TEMP B-TREE" in line for line in plan) or query.request_id
 

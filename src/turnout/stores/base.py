@@ -12,12 +12,24 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from turnout.stores.columns import EPOCH, Columns, columns_of, microseconds, read_brief, read_columns
+from turnout.errors import InvalidRequest
+from turnout.stores.columns import (
+    EPOCH,
+    MOST_WORDS,
+    Columns,
+    columns_of,
+    microseconds,
+    read_brief,
+    read_columns,
+    split,
+    words_of,
+)
 from turnout.stores.columns import INT64 as _INT64
 from turnout.types.record import Outcome, Record
 
-Order = Literal["newest", "oldest", "stored"]
-"""`newest` and `oldest` sort by arrival; `stored` is the order of being committed, for following."""
+Order = Literal["newest", "oldest", "stored", "dearest"]
+"""`newest` and `oldest` sort by arrival; `stored` is the order of being committed, for following. `dearest`
+leaves out what nobody knows the cost of. With words or a tag, SQLite's `newest` goes by storing too."""
 
 ANY_ERROR = "any"
 """Value of `Query.error` that asks for every request that was not served."""
@@ -30,6 +42,7 @@ class Cursor(Struct, frozen=True):
     """A place in the journal; stays valid while rows are added."""
 
     at_us: int
+    """Arrival; of the `dearest`, their cost."""
     seq: int
 
     def __str__(self) -> str:
@@ -63,6 +76,10 @@ class Query(Struct, frozen=True, kw_only=True):
     """Id of the key."""
     error: str | None = None
     """Class word of the taxonomy, or `any`."""
+    tag: str | None = None
+    search: str | None = None
+    """Words of the metadata, each of which must be there; one that ends in `*` is how a word begins. What
+    begins with `req_` is how a request id begins."""
     order: Order = "newest"
     after: Cursor | None = None
     """Only what follows this place in `order`."""
@@ -71,7 +88,7 @@ class Query(Struct, frozen=True, kw_only=True):
 
 _MATCHED = (
     *("request_id", "model", "provider", "route"),
-    *("organisation", "project", "team", "customer", "principal"),
+    *("organisation", "project", "team", "customer", "principal", "tag"),
 )
 
 
@@ -91,6 +108,42 @@ def conditions(query: Query) -> dict[str, str | int]:
     if query.until is not None:
         found["until"] = microseconds(query.until)
     return found
+
+
+class Term(Struct, frozen=True):
+    """One word of a search."""
+
+    word: str
+    begins: bool = False
+    """Whether it is only how a word begins."""
+    is_id: bool = False
+    """Whether it is a request id, or how one begins."""
+
+
+def terms_of(text: str) -> tuple[Term, ...]:
+    """Return the words of a search, at most `MOST_WORDS`. Raises `InvalidRequest` for more, and for none."""
+    found: list[Term] = []
+    for piece in text.split():
+        if piece.startswith("req_"):
+            found.append(Term(piece.rstrip("*"), is_id=True))
+            continue
+        words = split(piece)
+        found += [Term(word) for word in words[:-1]]
+        found += [Term(word, begins=piece.endswith("*")) for word in words[-1:]]
+    if not 0 < len(found) <= MOST_WORDS:
+        raise InvalidRequest(f"search: expected 1 to {MOST_WORDS} words", param="search")
+    return tuple(found)
+
+
+def found_by(terms: Sequence[Term], of: Columns) -> bool:
+    """Tell whether a search finds a request."""
+    words = words_of(of)
+    return all(
+        of.request_id.startswith(term.word)
+        if term.is_id
+        else any(word == term.word or (term.begins and word.startswith(term.word)) for word in words)
+        for term in terms
+    )
 
 
 class Entry(Struct, frozen=True):
@@ -321,12 +374,15 @@ __all__ = [
     "Stats",
     "Store",
     "Stored",
+    "Term",
     "as_json",
     "columns_of",
     "decode",
     "encode",
+    "found_by",
     "microseconds",
     "plain",
     "read_columns",
     "restore",
+    "terms_of",
 ]

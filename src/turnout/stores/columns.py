@@ -1,12 +1,13 @@
 """Which facts of a Record are searched and summed, and how they are read out of it. Floor 3."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from turnout.types.record import Record
+from turnout.types.record import Decision, Outcome, Record
 from turnout.types.usage import Usage
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ _MICROSECOND = timedelta(microseconds=1)
 INT64 = 2**63 - 1
 """The largest integer that msgpack's and SQLite's signed columns both hold."""
 _ANY_ERROR = "any"
+_HITS = frozenset(("hit", "semantic-hit"))
+_WORD = re.compile(r"[^\W_]+")
+MOST_WORDS = 8
+"""Of one search."""
 
 
 class Columns(Struct, frozen=True, kw_only=True):
@@ -43,6 +48,16 @@ class Columns(Struct, frozen=True, kw_only=True):
     team: str | None = None
     customer: str | None = None
     tags: tuple[str, ...] = ()
+    surface: str | None = None
+    n_cached: int | None = None
+    """Input tokens that the provider read from its cache."""
+    cached: bool = False
+    """Whether the answer came from a cache of ours."""
+    guarded: bool = False
+    """Whether a guard found something."""
+    strong_nusd: int | None = None
+    """What the dearest candidate would have cost; None = not known, or the request was not served."""
+    has_text: bool = False
 
     def match(self, query: "Query") -> bool:
         """Tell whether the facts are those asked for; order, place and limit are the journal's part."""
@@ -58,8 +73,22 @@ class Columns(Struct, frozen=True, kw_only=True):
             and query.team in {None, self.team}
             and query.customer in {None, self.customer}
             and query.principal in {None, self.principal}
+            and (query.tag is None or query.tag in self.tags)
             and (query.error in {None, self.error} or (query.error == _ANY_ERROR and self.error is not None))
         )
+
+
+class _Price(Struct):
+    """The part of a predicted cost that is summed."""
+
+    mean: int | None = None
+
+
+class _Seat(Struct):
+    """The part of a candidate that is summed."""
+
+    model: str
+    cost_nusd: _Price | None = None
 
 
 class _Choice(Struct):
@@ -67,6 +96,13 @@ class _Choice(Struct):
 
     route: str
     strategy: str
+    candidates: tuple[_Seat, ...] = ()
+
+
+class _Guard(Struct):
+    """The part of a guard's word that is counted."""
+
+    found: dict[str, int] = {}
 
 
 class _Try(Struct):
@@ -88,6 +124,11 @@ class _End(Struct):
     total_s: float = 0.0
     n_attempts: int = 0
     n_fallbacks: int = 0
+    cache: str | None = None
+
+
+class _Text(Struct):
+    """Text that is stored: it is only asked whether there is any."""
 
 
 class _Brief(Struct):
@@ -104,6 +145,9 @@ class _Brief(Struct):
     tags: tuple[str, ...] = ()
     decision: _Choice | None = None
     attempts: tuple[_Try, ...] = ()
+    surface: str | None = None
+    guards: tuple[_Guard, ...] = ()
+    content: _Text | None = None
 
 
 _BRIEF = msgspec.msgpack.Decoder(_Brief)
@@ -144,7 +188,48 @@ def columns_of(record: Record | _Brief) -> Columns:
         team=record.team,
         customer=record.customer,
         tags=record.tags,
+        surface=record.surface,
+        n_cached=_int64(end.usage.cache_read) if end.usage else None,
+        cached=end.cache in _HITS,
+        guarded=any(guard.found for guard in record.guards),
+        strong_nusd=_int64(_strong(end, decision)),
+        has_text=record.content is not None,
     )
+
+
+def words_of(of: Columns) -> list[str]:
+    """Return the words by which a request is found, beside its id."""
+    named = (
+        *(of.model, of.provider, of.route, of.customer, of.principal, of.organisation, of.project, of.team),
+        *(of.error, of.surface, *of.tags),
+    )
+    return split(" ".join(name for name in named if name))
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a text: runs of letters and digits, each once, without case."""
+    return list(dict.fromkeys(_WORD.findall(text.lower())))
+
+
+def _strong(end: Outcome | _End, decision: Decision | _Choice | None) -> int | None:
+    """Return what the dearest candidate would have cost, by what was expected of it and of the one taken.
+
+    An answer from a cache cost nothing, and would have cost what was expected of the dearest.
+    """
+    if end.error is not None or end.cost_nusd is None or decision is None:
+        return None
+    expected = {
+        seat.model: seat.cost_nusd.mean
+        for seat in decision.candidates
+        if seat.cost_nusd is not None and seat.cost_nusd.mean is not None
+    }
+    if not expected:
+        return None
+    dearest = max(expected.values())
+    if end.cache in _HITS:
+        return dearest
+    own = expected.get(end.model or "")
+    return None if not own else max(end.cost_nusd, end.cost_nusd * dearest // own)
 
 
 def microseconds(at: datetime) -> int:

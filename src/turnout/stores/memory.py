@@ -6,13 +6,16 @@ never give way to it in the middle, which makes each call atomic.
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stats, columns_of
+from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stats, columns_of, found_by, terms_of
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.memory import summed
+from turnout.stores.sums.usage import UsageQuery, Used
+from turnout.stores.sums.usage_memory import used
 from turnout.types.record import Record
 
 V = TypeVar("V")
@@ -64,15 +67,27 @@ class MemoryJournal:
 
     async def query(self, query: Query) -> Page:
         """Return the Records that match."""
-        found = _after(query, [kept for kept in self._kept.values() if kept.columns.match(query)])
+        found = [kept for kept in self._kept.values() if kept.columns.match(query)]
+        if query.search is not None:
+            terms = terms_of(query.search)
+            found = [kept for kept in found if found_by(terms, kept.columns)]
+        found = _after(query, found)
         entries = tuple(
-            Entry(Cursor(kept.columns.at_us, kept.seq), kept.record) for kept in found[: query.limit]
+            Entry(Cursor(_key(query, kept)[0], kept.seq), kept.record) for kept in found[: query.limit]
         )
         return Page(entries, more=len(found) > query.limit)
 
     async def sums(self, query: SumQuery) -> tuple[Sum, ...]:
         """Return sums over the Records kept."""
         return summed((kept.columns for kept in self._kept.values()), query)
+
+    async def usage(self, query: UsageQuery) -> tuple[Used, ...]:
+        """Return usage over the Records kept."""
+        return used((kept.columns for kept in self._kept.values()), query)
+
+    async def prune_usage(self, now: datetime, most: int) -> int:
+        """Return 0: nothing is kept beside the Records."""
+        return 0
 
     async def get(self, request_id: str) -> Record | None:
         """Return one Record, or None."""
@@ -96,6 +111,16 @@ def _after(query: Query, found: list[_Kept]) -> list[_Kept]:
         case "newest":
             found.sort(key=lambda kept: kept.place, reverse=True)
             return [kept for kept in found if there is None or kept.place < there]
+        case "dearest":
+            found = [kept for kept in found if kept.columns.cost_nusd is not None]
+            found.sort(key=lambda kept: _key(query, kept), reverse=True)
+            return [kept for kept in found if there is None or _key(query, kept) < there]
+
+
+def _key(query: Query, kept: _Kept) -> tuple[int, int]:
+    """Return the place of a Record in the order asked for."""
+    cost = kept.columns.cost_nusd
+    return (cost, kept.seq) if query.order == "dearest" and cost is not None else kept.place
 
 
 class _Expiring(Generic[V]):

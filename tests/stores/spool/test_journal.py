@@ -134,7 +134,7 @@ async def test_what_the_rows_refuse_until_the_end_is_there_after_the_next_start(
 
 
 async def test_a_locked_database_delays_rows_and_loses_none(path, monkeypatch):
-    monkeypatch.setattr("turnout.stores.sqlite.BUSY_S", 0.0)
+    monkeypatch.setattr("turnout.stores.sqlite.rows.BUSY_S", 0.0)
     journal = opened(path)
     await journal.flush()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

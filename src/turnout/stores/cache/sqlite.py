@@ -47,7 +47,8 @@ _CLEAR = """DELETE FROM answers WHERE (:route IS NULL OR route = :route)
     AND (:key_id IS NULL OR key_id = :key_id) AND substr(hex, 1, length(:prefix)) = :prefix"""
 _HELD = """SELECT COUNT(*), COALESCE(SUM(n_bytes), 0) FROM answers WHERE (:route IS NULL OR route = :route)
     AND (:organisation IS NULL OR organisation = :organisation) AND (:project IS NULL OR project = :project)
-    AND (:key_id IS NULL OR key_id = :key_id) AND substr(hex, 1, length(:prefix)) = :prefix AND expires > :now"""
+    AND (:key_id IS NULL OR key_id = :key_id) AND substr(hex, 1, length(:prefix)) = :prefix
+    AND expires > :now"""
 
 
 class SqliteCache:

@@ -14,25 +14,21 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
 
 import psycopg
 
 from turnout.errors import StoreUnavailable
-from turnout.stores.base import (
-    ANY_ERROR,
-    Columns,
-    Cursor,
-    Entry,
-    Page,
-    Query,
-    Stored,
-    conditions,
-    read_columns,
-    restore,
-)
+from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stored, read_columns, restore
+from turnout.stores.columns import words_of
+from turnout.stores.postgres import sums, usage
 from turnout.stores.postgres.connect import Connection, check_url, connect, unavailable
 from turnout.stores.postgres.migrate import check_steps
+from turnout.stores.postgres.select import statement
+from turnout.stores.sums import Sum, SumQuery
+from turnout.stores.sums.sqlite import written_tags
+from turnout.stores.sums.usage import UsageQuery, Used, from_sums, of_sum, ranked
 from turnout.types.record import Record
 
 WRITE_TIMEOUT_S: Final = 10.0
@@ -40,28 +36,12 @@ READ_TIMEOUT_S: Final = 30.0
 _NUMBER: Final = "UPDATE journal_last SET value = value + %s RETURNING value"
 _INSERT: Final = """INSERT INTO journal (seq, request_id, at_us, model, provider, route, strategy, error,
     cost_nusd, n_input, n_output, ttft_s, total_s, project, principal, n_attempts, n_fallbacks, record,
-    organisation, team, customer)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    organisation, team, customer, tags, words, has_text)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+    array_to_tsvector(%s::text[]), %s)
     ON CONFLICT (request_id) DO NOTHING"""
+_NEW: Final = "SELECT seq FROM journal WHERE seq >= %s"
 _SET_ASIDE: Final = "INSERT INTO journal_unreadable (digest, payload) VALUES (%s, %s) ON CONFLICT DO NOTHING"
-_SELECT: Final = "SELECT at_us, seq, record FROM journal"
-_NEWEST: Final = ("(at_us, seq) < (%s, %s)", " ORDER BY at_us DESC, seq DESC LIMIT %s")
-_OLDEST: Final = ("(at_us, seq) > (%s, %s)", " ORDER BY at_us, seq LIMIT %s")
-_TESTS: Final = {
-    "request_id": "request_id = %s",
-    "model": "model = %s",
-    "provider": "provider = %s",
-    "route": "route = %s",
-    "organisation": "organisation = %s",
-    "project": "project = %s",
-    "team": "team = %s",
-    "customer": "customer = %s",
-    "principal": "principal = %s",
-    "error": "error = %s",
-    "since": "at_us >= %s",
-    "until": "at_us < %s",
-}
-"""Condition of a query -> its test."""
 
 
 class PostgresRows:
@@ -81,6 +61,8 @@ class PostgresRows:
         self._writer: Connection | None = None
         self._reader: Connection | None = None
         self._reads = threading.Lock()
+        self._subjects = sums.Subjects()
+        self._usage = usage.UsageWriter()
 
     def insert(self, payloads: Sequence[bytes]) -> Stored:
         """Commit a batch; see `Rows.insert`."""
@@ -98,6 +80,8 @@ class PostgresRows:
         except (psycopg.Error, StoreUnavailable) as failure:
             self._writer.close()
             self._writer = None
+            self._subjects.forget()
+            self._usage.forget()
             raise unavailable(failure) if isinstance(failure, psycopg.Error) else failure from failure
 
     def _insert(
@@ -110,17 +94,22 @@ class PostgresRows:
             if facts:
                 cursor.executemany(_INSERT, [_row(n, *fact) for n, fact in enumerate(facts, first)])
                 new = max(cursor.rowcount, 0)
+                added = [fact for fact, _ in facts]
+                if new < len(facts):
+                    added = [facts[seq - first][0] for (seq,) in cursor.execute(_NEW, (first,)).fetchall()]
+                sums.add(db, self._subjects, added)
+                self._usage.add(db, added)
             if aside:
                 cursor.executemany(_SET_ASIDE, aside)
         return Stored(new, len(aside))
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
-        statement, values = _statement(query)
+        text, values = statement(query)
         with self._read() as db:
-            found = db.execute(statement.encode(), values).fetchall()
+            found = db.execute(text.encode(), values, binary=True).fetchall()
         entries = tuple(
-            Entry(Cursor(at_us, seq), restore(bytes(payload))) for at_us, seq, payload in found[: query.limit]
+            Entry(Cursor(place, seq), restore(bytes(payload))) for place, seq, payload in found[: query.limit]
         )
         return Page(entries, more=len(found) > query.limit)
 
@@ -128,6 +117,36 @@ class PostgresRows:
         """Return one Record, or None; see `Rows.get`."""
         page = self.query(Query(request_id=request_id, limit=1))
         return page.entries[0].record if page.entries else None
+
+    def sums(self, query: SumQuery) -> tuple[Sum, ...]:
+        """Return sums over all requests; see `stores.sums`. Raises StoreUnavailable."""
+        with self._read() as db:
+            return sums.read_sums(db, query)
+
+    def usage(self, query: UsageQuery) -> tuple[Used, ...]:
+        """Return usage by group and over time; see `stores.sums.usage`. Raises StoreUnavailable."""
+        with self._read() as db:
+            found = usage.read_usage(db, query)
+            if found is None:
+                return tuple(ranked(map(of_sum, sums.read_sums(db, from_sums(query))), query))
+            return found
+
+    def prune_usage(self, now: datetime, most: int) -> int:
+        """Delete what was kept long enough; see `UsageRows.prune_usage`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return usage.prune(db, now, most)
+
+    @contextmanager
+    def _beside(self) -> Iterator[Connection]:
+        """Lend a connection for one transaction beside the writer's. Raises StoreUnavailable."""
+        db = connect(self._url, timeout_s=READ_TIMEOUT_S)
+        try:
+            with db.transaction():
+                yield db
+        except psycopg.Error as failure:
+            raise unavailable(failure) from failure
+        finally:
+            db.close()
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -173,34 +192,12 @@ def _row(seq: int, of: Columns, payload: bytes) -> tuple[object, ...]:
         _text(of.organisation),
         _text(of.team),
         _text(of.customer),
+        sums.text(written_tags(of.tags)) if of.tags else None,
+        words_of(of),
+        of.has_text,
     )
 
 
 def _text(text: str | None) -> str | None:
     """Replace the one character that PostgreSQL's text cannot hold: one row must not stop all others."""
     return text.replace("\x00", "\ufffd") if text is not None and "\x00" in text else text
-
-
-def _statement(query: Query) -> tuple[str, tuple[object, ...]]:
-    """Return the SELECT for a query; it asks for one row more than the limit, to see whether there is one."""
-    where, values = _where(query)
-    joint = " AND " if where else " WHERE "
-    match query.order, query.after:
-        case "stored", after:
-            statement = _SELECT + where + joint + "seq > %s ORDER BY seq LIMIT %s"
-            values = (*values, after.seq if after else 0)
-        case order, None:
-            statement = _SELECT + where + (_NEWEST if order == "newest" else _OLDEST)[1]
-        case order, after:
-            place, sort = _NEWEST if order == "newest" else _OLDEST
-            statement = _SELECT + where + joint + place + sort
-            values = (*values, after.at_us, after.seq)
-    return statement, (*values, query.limit + 1)
-
-
-def _where(query: Query) -> tuple[str, tuple[object, ...]]:
-    given = conditions(query)
-    tests = [_TESTS[name] for name in given]
-    if query.error == ANY_ERROR:
-        tests.append("error IS NOT NULL")
-    return (" WHERE " + " AND ".join(tests) if tests else ""), tuple(given.values())

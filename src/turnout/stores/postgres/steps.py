@@ -10,6 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from turnout.stores.postgres.functions import LEDGER_FUNCTIONS
+from turnout.stores.postgres.sums import SCHEMA as SUMS
+from turnout.stores.postgres.usage import SCHEMA as USAGE
 
 
 class Step(Struct, frozen=True):
@@ -74,9 +76,22 @@ CREATE INDEX journal_organisation ON journal (organisation, at_us);
 CREATE INDEX journal_principal ON journal (principal, at_us);
 """
 
+SEARCHED: Final = """
+ALTER TABLE journal ADD COLUMN tags TEXT, ADD COLUMN words TSVECTOR, ADD COLUMN has_text BOOLEAN;
+CREATE INDEX journal_customer ON journal (customer, at_us, cost_nusd);
+CREATE INDEX journal_id ON journal (request_id COLLATE "C");
+CREATE INDEX journal_team ON journal (team, at_us);
+-- By the day, so that new rows go to one place of it.
+CREATE INDEX journal_dearest ON journal ((at_us / 86400000000), cost_nusd DESC) WHERE cost_nusd IS NOT NULL;
+CREATE INDEX journal_words ON journal USING gin (words);
+-- Rows of before may hold text: nobody noted it.
+CREATE INDEX journal_text ON journal (at_us) WHERE has_text IS NOT FALSE;
+"""
+
 STEPS: Final = (
     Step(1, "journal", JOURNAL),
     Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
     Step(3, "desk", DESK),
     Step(4, "owners", OWNERS),
+    Step(5, "usage", SUMS + USAGE + SEARCHED),
 )

@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,7 @@ from turnout.stores.base import Page, Query, Rows, Stats, Stored, encode
 from turnout.stores.spool.segments import SEGMENT_BYTES, Adopted, Spool, adopt
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.base import SumRows
+from turnout.stores.sums.usage import UsageQuery, UsageRows, Used
 from turnout.types.record import Record
 
 Fsync = Literal["never", "interval", "always"]
@@ -132,6 +134,19 @@ class SpooledJournal:
         if not isinstance(rows, SumRows):
             raise StoreUnavailable("this journal keeps no sums")
         return await asyncio.to_thread(rows.sums, query)
+
+    async def usage(self, query: UsageQuery) -> tuple[Used, ...]:
+        """Ask the rows, from a thread."""
+        return await asyncio.to_thread(self._usages().usage, query)
+
+    async def prune_usage(self, now: datetime, most: int) -> int:
+        """Delete from the rows, from a thread."""
+        return await asyncio.to_thread(self._usages().prune_usage, now, most)
+
+    def _usages(self) -> UsageRows:
+        if not isinstance(self._rows, UsageRows):
+            raise StoreUnavailable("this journal keeps no usage")
+        return self._rows
 
     def stats(self) -> Stats:
         """Say how spool and writer are doing."""

@@ -15,106 +15,39 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
 
 from turnout.errors import ConfigError, StoreUnavailable
-from turnout.stores.base import (
-    ANY_ERROR,
-    Columns,
-    Cursor,
-    Entry,
-    Page,
-    Query,
-    Stored,
-    conditions,
-    decode,
-    read_columns,
-    restore,
+from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stored, decode, read_columns, restore
+from turnout.stores.columns import words_of
+from turnout.stores.sqlite.schema import (
+    ADD_WORDS,
+    INSERT,
+    LATER,
+    NEW,
+    NOTE_PART,
+    NUMBER,
+    OPENING,
+    SCHEMA,
+    SCHEMA_VERSION,
+    version_of,
 )
+from turnout.stores.sqlite.select import select, where_of
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums import sqlite as sums
+from turnout.stores.sums import usage_sqlite as usages
+from turnout.stores.sums.usage import UsageQuery, Used, from_sums, of_sum, ranked
 from turnout.types.record import Record
 
-SCHEMA_VERSION = 1
 BUSY_S = 1.0
 """How long one write waits for another process's; the journal's writer tries again anyway."""
 READ_BUSY_S = 5.0
 OPEN_BUSY_S = 10.0
-
-_OPEN = (
-    # Larger pages hold several Records each: 40 % less CPU per row and 20 % less disk than 4 KiB.
-    "PRAGMA page_size = 16384",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA wal_autocheckpoint = 1000",
-)
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS turnout_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL)",
-    """CREATE TABLE records (
-        seq INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, at_us INTEGER NOT NULL,
-        model TEXT, provider TEXT, route TEXT, strategy TEXT, error TEXT,
-        cost_nusd INTEGER, n_input INTEGER, n_output INTEGER, ttft_s REAL, total_s REAL,
-        project TEXT, principal TEXT, n_attempts INTEGER, n_fallbacks INTEGER, record BLOB NOT NULL)""",
-    # Numbers are never used twice, even when every row was deleted: followers remember them.
-    # AUTOINCREMENT promises the same at 2 µs per row.
-    "CREATE TABLE last_seq (value INTEGER NOT NULL)",
-    "INSERT INTO last_seq VALUES (0)",
-    "CREATE INDEX records_at ON records (at_us)",
-    "CREATE INDEX records_model ON records (model, at_us)",
-    "CREATE INDEX records_provider ON records (provider, at_us)",
-    "CREATE INDEX records_route ON records (route, at_us)",
-    # Failures are few: one index in order of time serves every class of them.
-    "CREATE INDEX records_error ON records (at_us, seq, error) WHERE error IS NOT NULL",
-    "CREATE TABLE unreadable (seq INTEGER PRIMARY KEY, payload BLOB NOT NULL UNIQUE)",
-    "INSERT INTO turnout_schema (part, version) VALUES ('journal', 1)",
-)
-# Parts that came later: columns with nothing in them and tables of their own, so that an older Turnout reads
-# and writes the file as it did (docs/adr/060-sums-beside-records.md). Each part is added once.
-_LATER = {
-    "journal.sums": (
-        "ALTER TABLE records ADD COLUMN organisation TEXT",
-        "ALTER TABLE records ADD COLUMN team TEXT",
-        "ALTER TABLE records ADD COLUMN customer TEXT",
-        "ALTER TABLE records ADD COLUMN tags TEXT",
-        "CREATE INDEX records_organisation ON records (organisation, at_us) WHERE organisation IS NOT NULL",
-        "CREATE INDEX records_principal ON records (principal, at_us) WHERE principal IS NOT NULL",
-        *sums.SCHEMA,
-        *sums.BACKFILL,
-    )
-}
-_NOTE_PART = "INSERT INTO turnout_schema (part, version) VALUES (?, 1)"
-# Not OR IGNORE, which would also skip in silence a row that breaks any other constraint.
-_INSERT = """INSERT INTO records (seq, request_id, at_us, model, provider, route, strategy, error,
-    cost_nusd, n_input, n_output, ttft_s, total_s, project, principal, n_attempts, n_fallbacks, record,
-    organisation, team, customer, tags)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (request_id) DO NOTHING"""
-_NUMBER = "UPDATE last_seq SET value = value + ? RETURNING value"
-_NEW = "SELECT seq FROM records WHERE seq >= ?"
 _SET_ASIDE = "INSERT INTO unreadable (payload) VALUES (?) ON CONFLICT (payload) DO NOTHING"
-
-_SELECT = "SELECT at_us, seq, record FROM records"
-# Failures are few among many: said aloud, since SQLite cannot know that without statistics.
-_SELECT_FAILED = _SELECT + " INDEXED BY records_error"
 _COUNT = "SELECT COUNT(*) FROM records"
-_NEWEST = ("(at_us, seq) < (?, ?)", " ORDER BY at_us DESC, seq DESC LIMIT ?")
-_OLDEST = ("(at_us, seq) > (?, ?)", " ORDER BY at_us, seq LIMIT ?")
-_TESTS = {
-    "request_id": "request_id = ?",
-    "model": "model = ?",
-    "provider": "provider = ?",
-    "route": "route = ?",
-    "organisation": "organisation = ?",
-    "project": "project = ?",
-    "team": "team = ?",
-    "customer": "customer = ?",
-    "principal": "principal = ?",
-    "error": "error = ?",
-    "since": "at_us >= ?",
-    "until": "at_us < ?",
-}
-"""Condition of a query -> its test."""
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -145,6 +78,7 @@ class SqliteRows:
         """
         self.path = path
         self._subjects = sums.Subjects()
+        self._usage = usages.UsageWriter()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make_private(path)
@@ -152,7 +86,8 @@ class SqliteRows:
         except (OSError, sqlite3.Error) as failure:
             raise ConfigError((f"journal: cannot open {path}: {failure}",)) from failure
         try:
-            self._prepare((*_OPEN, f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}"))
+            usages.ready(self._db)
+            self._prepare((*OPENING, f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}"))
         except sqlite3.Error as failure:
             self._db.close()
             raise ConfigError((f"journal: {path} cannot be used as a database: {failure}",)) from failure
@@ -175,12 +110,12 @@ class SqliteRows:
             time.sleep(0.02)
 
     def _make_schema(self) -> None:
-        if _version(self._db) == 0:
+        if version_of(self._db) == 0:
             with _transaction(self._db):
                 # Asked again: another worker may have made it while this one waited for its turn.
-                for statement in _SCHEMA if _version(self._db) == 0 else ():
+                for statement in SCHEMA if version_of(self._db) == 0 else ():
                     self._db.execute(statement)
-        version = _version(self._db)
+        version = version_of(self._db)
         if version == SCHEMA_VERSION:
             self._add_parts()
         if version > SCHEMA_VERSION:
@@ -191,14 +126,14 @@ class SqliteRows:
             raise ConfigError((problem,))
 
     def _add_parts(self) -> None:
-        for part, statements in _LATER.items():
-            if _version(self._db, part):
+        for part, statements in LATER.items():
+            if version_of(self._db, part):
                 continue
             with _transaction(self._db):
-                if not _version(self._db, part):
+                if not version_of(self._db, part):
                     for statement in statements:
                         self._db.execute(statement)
-                    self._db.execute(_NOTE_PART, (part,))
+                    self._db.execute(NOTE_PART, (part,))
 
     def insert(self, payloads: Sequence[bytes]) -> Stored:
         """Commit a batch; see `Rows.insert`."""
@@ -211,33 +146,38 @@ class SqliteRows:
                 aside.append((payload,))
         try:
             with _transaction(self._db):
-                ((last,),) = self._db.execute(_NUMBER, (len(facts),)).fetchall()
+                ((last,),) = self._db.execute(NUMBER, (len(facts),)).fetchall()
                 rows = (
                     _row(seq, columns, payload)
                     for seq, (columns, payload) in enumerate(facts, last - len(facts) + 1)
                 )
-                new = max(self._db.executemany(_INSERT, rows).rowcount, 0)
-                sums.add(self._db, self._subjects, self._added(facts, last, new))
+                new = max(self._db.executemany(INSERT, rows).rowcount, 0)
+                added = self._added(facts, last, new)
+                sums.add(self._db, self._subjects, [columns for _, columns in added])
+                self._usage.add(self._db, [columns for _, columns in added])
+                self._db.executemany(ADD_WORDS, [(n, " ".join(words_of(of))) for n, of in added])
                 self._db.executemany(_SET_ASIDE, aside)
         except sqlite3.Error as failure:
             self._subjects.forget()
+            self._usage.forget()
             raise StoreUnavailable(f"journal {self.path}: {failure}") from failure
         return Stored(new, len(aside))
 
-    def _added(self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int) -> list[Columns]:
-        """Return those of a batch that are new in the rows; `last` is the number of its last one."""
-        if new == len(facts):
-            return [columns for columns, _ in facts]
+    def _added(
+        self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int
+    ) -> list[tuple[int, Columns]]:
+        """Return those of a batch that are new in the rows, with their numbers; `last` is the last one."""
         first = last - len(facts) + 1
-        return [facts[seq - first][0] for (seq,) in self._db.execute(_NEW, (first,))]
+        if new == len(facts):
+            return [(seq, columns) for seq, (columns, _) in enumerate(facts, first)]
+        return [(seq, facts[seq - first][0]) for (seq,) in self._db.execute(NEW, (first,))]
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
-        statement, values = _statement(query)
         with self._read() as db:
-            found = db.execute(statement, values).fetchall()
+            found = select(db, query)
         entries = tuple(
-            Entry(Cursor(at_us, seq), restore(payload)) for at_us, seq, payload in found[: query.limit]
+            Entry(Cursor(place, seq), restore(payload)) for place, seq, payload in found[: query.limit]
         )
         return Page(entries, more=len(found) > query.limit)
 
@@ -248,7 +188,7 @@ class SqliteRows:
 
     def count(self, query: Query) -> int:
         """Return how many Records match, whatever the order, place and limit. Raises StoreUnavailable."""
-        where, values = _where(query)
+        where, values = where_of(query)
         statement = _COUNT + where
         with self._read() as db:
             (n,) = db.execute(statement, values).fetchone()
@@ -258,6 +198,19 @@ class SqliteRows:
         """Return sums over all requests; see `stores.sums`. Raises StoreUnavailable."""
         with self._read() as db:
             return sums.read_sums(db, query)
+
+    def usage(self, query: UsageQuery) -> tuple[Used, ...]:
+        """Return usage by group and over time; see `stores.sums.usage`. Raises StoreUnavailable."""
+        with self._read() as db:
+            found = usages.read_usage(db, query)
+            if found is None:
+                return tuple(ranked(map(of_sum, sums.read_sums(db, from_sums(query))), query))
+            return found
+
+    def prune_usage(self, now: datetime, most: int) -> int:
+        """Delete what was kept long enough; see `UsageRows.prune_usage`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return usages.prune(db, now, most)
 
     def has(self, request_ids: Sequence[str]) -> int:
         """Return how many of these requests have a row. Raises StoreUnavailable."""
@@ -292,6 +245,17 @@ class SqliteRows:
     def close(self) -> None:
         """Close the writing connection; the last one to close folds the log into the file."""
         self._db.close()
+
+    @contextmanager
+    def _beside(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection for one transaction beside the writer's. Raises StoreUnavailable."""
+        try:
+            with closing(sqlite3.connect(self.path, timeout=READ_BUSY_S, isolation_level=None)) as db:
+                usages.ready(db)
+                with _transaction(db):
+                    yield db
+        except sqlite3.Error as failure:
+            raise StoreUnavailable(f"journal {self.path}: {failure}") from failure
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
@@ -329,14 +293,6 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _version(db: sqlite3.Connection, part: str = "journal") -> int:
-    """Return the schema version of a part in this file; 0 = there is none yet."""
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'turnout_schema'").fetchone():
-        return 0
-    row = db.execute("SELECT version FROM turnout_schema WHERE part = ?", (part,)).fetchone()
-    return int(row[0]) if row else 0
-
-
 def _row(seq: int, of: Columns, payload: bytes) -> tuple[object, ...]:
     return (
         seq,
@@ -361,34 +317,8 @@ def _row(seq: int, of: Columns, payload: bytes) -> tuple[object, ...]:
         of.team,
         of.customer,
         sums.written_tags(of.tags) if of.tags else None,
+        of.has_text,
     )
-
-
-def _statement(query: Query) -> tuple[str, tuple[object, ...]]:
-    """Return the SELECT for a query; it asks for one row more than the limit, to see whether there is one."""
-    where, values = _where(query)
-    joint = " AND " if where else " WHERE "
-    select = _SELECT if query.error is None else _SELECT_FAILED
-    match query.order, query.after:
-        case "stored", after:
-            # Told not to choose an index: it would sort all rows of a model to find the few new ones.
-            statement = _SELECT + " NOT INDEXED" + where + joint + "seq > ? ORDER BY seq LIMIT ?"
-            values = (*values, after.seq if after else 0)
-        case order, None:
-            statement = select + where + (_NEWEST if order == "newest" else _OLDEST)[1]
-        case order, after:
-            place, sort = _NEWEST if order == "newest" else _OLDEST
-            statement = select + where + joint + place + sort
-            values = (*values, after.at_us, after.seq)
-    return statement, (*values, query.limit + 1)
-
-
-def _where(query: Query) -> tuple[str, tuple[object, ...]]:
-    given = conditions(query)
-    tests = [_TESTS[name] for name in given]
-    if query.error == ANY_ERROR:
-        tests.append("error IS NOT NULL")
-    return (" WHERE " + " AND ".join(tests) if tests else ""), tuple(given.values())
 
 
 def _decodes(payload: bytes) -> bool:

@@ -1,0 +1,88 @@
+"""The statement that finds what a query asks for. Floor 3.
+
+Filters have an index each that also gives the order. The dearest of a range are looked for day by day, in an
+index that has the cost behind the day; those of a customer or a key in its own.
+"""
+
+from typing import Final
+
+from turnout.stores.base import ANY_ERROR, Query, conditions, terms_of
+
+_SELECT: Final = "SELECT at_us, seq, record FROM journal"
+_NEWEST: Final = ("(at_us, seq) < (%s, %s)", " ORDER BY at_us DESC, seq DESC LIMIT %s")
+_OLDEST: Final = ("(at_us, seq) > (%s, %s)", " ORDER BY at_us, seq LIMIT %s")
+_TESTS: Final = {
+    "request_id": "request_id = %s",
+    "model": "model = %s",
+    "provider": "provider = %s",
+    "route": "route = %s",
+    "organisation": "organisation = %s",
+    "project": "project = %s",
+    "team": "team = %s",
+    "customer": "customer = %s",
+    "principal": "principal = %s",
+    "tag": "tags::jsonb ? %s",
+    "error": "error = %s",
+    "since": "at_us >= %s",
+    "until": "at_us < %s",
+}
+"""Condition of a query -> its test."""
+_DEAREST_OF: Final = "SELECT cost_nusd, seq, record FROM journal"
+_BY_COST: Final = " ORDER BY cost_nusd DESC, seq DESC LIMIT %s"
+_DEAREST: Final = """SELECT cost_nusd, seq, record FROM
+    generate_series(
+        (SELECT greatest(min(at_us), %s::bigint) FROM journal) / 86400000000,
+        (SELECT least(max(at_us), %s::bigint) FROM journal) / 86400000000) AS day
+    CROSS JOIN LATERAL (SELECT cost_nusd, seq, record FROM journal
+        WHERE at_us / 86400000000 = day AND {tests} ORDER BY cost_nusd DESC, seq DESC LIMIT %s) AS dear"""
+
+
+def statement(query: Query) -> tuple[str, tuple[object, ...]]:
+    """Return the SELECT for a query; it asks for one row more than the limit, to see whether there is one."""
+    tests, values = _tests(query)
+    if query.order == "dearest":
+        return _dearest(query, tests, values)
+    match query.order, query.after:
+        case "stored", after:
+            tests.append("seq > %s")
+            values.append(after.seq if after else 0)
+            sort = " ORDER BY seq LIMIT %s"
+        case order, after:
+            place, sort = _NEWEST if order == "newest" else _OLDEST
+            if after is not None:
+                tests.append(place)
+                values += [after.at_us, after.seq]
+    where = " WHERE " + " AND ".join(tests) if tests else ""
+    return _SELECT + where + sort, (*values, query.limit + 1)
+
+
+def _tests(query: Query) -> tuple[list[str], list[object]]:
+    given = conditions(query)
+    tests = [_TESTS[name] for name in given]
+    values: list[object] = list(given.values())
+    if query.error == ANY_ERROR:
+        tests.append("error IS NOT NULL")
+    words: list[str] = []
+    for term in terms_of(query.search) if query.search is not None else ():
+        if term.is_id:
+            tests.append('request_id COLLATE "C" >= %s AND request_id COLLATE "C" < %s')
+            values += [term.word, term.word + "\U0010ffff"]
+        else:
+            words.append(f"'{term.word}'{':*' if term.begins else ''}")
+    if words:
+        tests.append("words @@ %s::tsquery")
+        values.append(" & ".join(words))
+    return tests, values
+
+
+def _dearest(query: Query, tests: list[str], values: list[object]) -> tuple[str, tuple[object, ...]]:
+    tests = ["cost_nusd IS NOT NULL", *tests]
+    if query.after is not None:
+        tests.append("(cost_nusd, seq) < (%s, %s)")
+        values = [*values, query.after.at_us, query.after.seq]
+    most, where = query.limit + 1, " AND ".join(tests)
+    if query.customer is not None or query.principal is not None:
+        return f"{_DEAREST_OF} WHERE {where}{_BY_COST}", (*values, most)
+    given = conditions(query)
+    days = (given.get("since", 0), int(given.get("until", 2**62)) - 1)
+    return _DEAREST.format(tests=where) + _BY_COST, (*days, *values, most, most)

@@ -1,0 +1,171 @@
+"""How a batch of Records becomes cells to be added to those that are there. Floor 3.
+
+All counters of a cell are lanes of one integer, as are the buckets of a histogram (`spread`): adding a
+request to a cell is a few additions of integers, however many counters there are. A batch is summed by the
+minute first; hours and days are sums of those.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from math import isfinite
+from typing import Final, TypeAlias
+
+import msgspec
+
+from turnout.stores.columns import Columns
+from turnout.stores.sums import spread
+from turnout.stores.sums.base import DIMENSIONS
+from turnout.stores.sums.usage import CUBES, MINUTE_US, MINUTES, WIDTHS, Width
+
+COUNTERS: Final = (
+    *("n", "n_failed", "n_unpriced", "cost_nusd", "n_input", "n_output", "total_us", "n_cached"),
+    *("n_hits", "n_guarded", "strong_nusd", "routed_nusd"),
+)
+"""In the order of their lanes and columns."""
+_LANE: Final = 80
+"""Bits: the sum of a batch of 64-bit numbers never runs over."""
+_MASK: Final = (1 << _LANE) - 1
+_MOST: Final = 2**62
+_FAILED: Final = 1 << _LANE
+_UNPRICED: Final = 1 << 2 * _LANE
+_HIT: Final = 1 << 8 * _LANE
+_GUARDED: Final = 1 << 9 * _LANE
+Subject: TypeAlias = tuple[int, tuple[str, ...]]
+"""Place of a cube, and a value for each of `DIMENSIONS`; "" where the cube lacks it."""
+_ERRORS: Final = msgspec.msgpack.Decoder(dict[str, int])
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+_PLACES: Final = tuple(tuple(name in cube for name in DIMENSIONS) for cube in CUBES)
+_TAG: Final = DIMENSIONS.index("tag")
+
+
+class Cell:
+    """The requests of one subject in one stretch of time, of one batch."""
+
+    __slots__ = ("counters", "errors", "total", "ttft")
+
+    def __init__(self) -> None:
+        self.counters = 0
+        self.ttft = 0
+        self.total = 0
+        self.errors: dict[str, int] | None = None
+
+    def add(self, of: "Cell") -> None:
+        """Add another cell."""
+        self.counters += of.counters
+        self.ttft += of.ttft
+        self.total += of.total
+        if of.errors is not None:
+            self.errors = added(self.errors or {}, of.errors)
+
+    def numbers(self) -> list[int]:
+        """Return the counters, in the order of `COUNTERS`."""
+        left, found = self.counters, []
+        for _ in COUNTERS:
+            found.append(min(left & _MASK, _MOST))
+            left >>= _LANE
+        return found
+
+
+def added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    """Return two counts by class together; `one` may be changed."""
+    for word, n in other.items():
+        one[word] = one.get(word, 0) + n
+    return one
+
+
+def packed_errors(errors: dict[str, int] | None) -> bytes | None:
+    """Write counts by class; None = there are none."""
+    return _ENCODE(errors) if errors else None
+
+
+def unpacked_errors(data: bytes | None) -> dict[str, int]:
+    """Read what `packed_errors` wrote."""
+    return _ERRORS.decode(data) if data else {}
+
+
+def one_cell(of: Columns) -> Cell:
+    """Return the cell of one request."""
+    cell = Cell()
+    numbers = (of.cost_nusd, of.n_input, of.n_output)
+    counters = 1
+    for lane, number in enumerate(numbers, 3):
+        if number is not None and number > 0:
+            counters |= number << lane * _LANE
+    total_s = of.total_s if isfinite(of.total_s) and of.total_s > 0 else 0.0
+    counters |= min(int(total_s * 1e6), _MOST) << 6 * _LANE
+    if of.n_cached:
+        counters |= max(0, of.n_cached) << 7 * _LANE
+    if of.strong_nusd is not None and of.cost_nusd is not None:
+        counters |= max(0, of.strong_nusd) << 10 * _LANE | max(0, of.cost_nusd) << 11 * _LANE
+    counters |= (_HIT if of.cached else 0) | (_GUARDED if of.guarded else 0)
+    if of.error is not None:
+        counters |= _FAILED
+        cell.errors = {of.error: 1}
+    elif of.cost_nusd is None:
+        counters |= _UNPRICED
+    cell.counters = counters
+    cell.ttft = spread.one(of.ttft_s)
+    cell.total = spread.one(of.total_s) if of.error is None else 0
+    return cell
+
+
+def subjects_of(of: Columns) -> Iterator[Subject]:
+    """Yield the subject of a request in each cube: several in that of tags, where it has several."""
+    values = (
+        *(of.organisation or "", of.project or "", of.team or "", of.principal or "", of.customer or ""),
+        *("", of.route or "", of.model or "", of.provider or ""),
+    )
+    for at, places in enumerate(_PLACES):
+        found = tuple(value if here else "" for value, here in zip(values, places, strict=True))
+        if not places[_TAG]:
+            yield at, found
+            continue
+        for tag in dict.fromkeys(of.tags) or ("",):
+            yield at, (*found[:_TAG], tag, *found[_TAG + 1 :])
+
+
+class Batch:
+    """Requests on their way into cells."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[Subject, ...]] = {}
+
+    def cells(self, facts: Iterable[Columns]) -> dict[Width, dict[tuple[int, Subject], Cell]]:
+        """Return the cells of a batch, by width and (number, subject)."""
+        minutes: dict[tuple[int, Subject], Cell] = {}
+        for of in facts:
+            number, cell = of.at_us // MINUTE_US, one_cell(of)
+            for subject in self._subjects(of):
+                key = (number, subject)
+                held = minutes.get(key)
+                if held is None:
+                    held = minutes[key] = Cell()
+                held.add(cell)
+        found: dict[Width, dict[tuple[int, Subject], Cell]] = {"minute": minutes}
+        for finer, width in pairwise(WIDTHS):
+            factor = MINUTES[width] // MINUTES[finer]
+            coarse: dict[tuple[int, Subject], Cell] = {}
+            for (number, subject), cell in found[finer].items():
+                key = (number // factor, subject)
+                held = coarse.get(key)
+                if held is None:
+                    held = coarse[key] = Cell()
+                held.add(cell)
+            found[width] = coarse
+        return found
+
+    def _subjects(self, of: Columns) -> tuple[Subject, ...]:
+        key = (
+            *(of.organisation, of.project, of.team, of.principal, of.customer, of.tags),
+            *(of.route, of.model, of.provider),
+        )
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            found = self._known[key] = tuple(subjects_of(of))
+        return found
+
+
+MOST_KNOWN: Final = 20_000
+"""Combinations whose subjects are held in memory."""
