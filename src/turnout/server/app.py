@@ -10,11 +10,11 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from turnout.codecs.base import Body, Carries, Dialect, EmbedBody, Embeds
+from turnout.codecs.base import Body, Carries, Dialect, EmbedBody, Embeds, TaskBody
 from turnout.engine.engine import Engine, Opened
 from turnout.errors import Forbidden, GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
 from turnout.govern.directory import Directory
-from turnout.server.admin.admin import Admin, visit_admin
+from turnout.server.admin.plane import ADMIN_SIDE, Lent, Plane
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.auth import Denied, Failures, Gate, check_url, check_use, pass_on
@@ -30,24 +30,21 @@ from turnout.server.ids import new_request_id
 from turnout.server.inbound import read
 from turnout.server.inside import Kept
 from turnout.server.listing import Listing
-from turnout.server.login.auth import Auth, Gates
 from turnout.server.openapi import Described
 from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, Found, Paths, dialect_of
 from turnout.server.realtime import Realtime
 from turnout.server.recommend import Asking, recommend
 from turnout.server.responses import Responses
-from turnout.server.scores import ScoresFile, check_admin, check_type, takes_scores
+from turnout.server.scores import ScoresFile
 from turnout.server.settings import ServerSettings
 from turnout.server.stream import Stream
+from turnout.server.tasks import Doing, Streaming, Tasks
 from turnout.server.verbs import Steps, Verbs, shown
 from turnout.server.visit import StreamPlace, Visit, while_there
 from turnout.stores.memory import MemoryStore
 from turnout.stores.queue import Sent, Served
-from turnout.types.principal import Principal
 
 Endpoint = Callable[[Visit], Awaitable[None]]
-ADMIN_SIDE = "turnout.admin"
-"""In the scope of what came in at the listener of administration."""
 SCRAPES = frozenset({"scrape", "operator", "admin", "owner"})
 NOTHING_SERVED = Served(404, (), b"")
 
@@ -81,9 +78,6 @@ class Gateway:
         self.denied: Denied | None = None
         """Puts refusals by policy on record, where there is a desk."""
         self._directory: Directory | None = None
-        self.admin: Admin | None = None
-        self.auth: Auth | None = None
-        """Sign-in, where there is administration."""
         self.scores: ScoresFile | None = None
         """What takes in benchmark scores, where that is configured."""
         steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
@@ -96,7 +90,20 @@ class Gateway:
             engine, self._enter, self._answers[OPENAI].head, lambda: self.settings.realtime
         )
         self.settings = settings
-        self._admin_paths: Paths[Visit] = Paths()
+        self.plane = Plane(
+            Lent(
+                self._enter,
+                self._read,
+                self._ok,
+                lambda: self.scores,
+                lambda *shown: self._gate.identify(*shown),  # noqa: PLW0108  gates are replaced
+                lambda key_id: self._gate.named(key_id),  # noqa: PLW0108
+            )
+        )
+        doing = Doing(
+            self._open, self._once, self._stream, self._background.wished, lambda: self.settings.max_body_bytes
+        )
+        self._tasks = Tasks(steps, doing, self._answers[OPENAI])
         self._paths, self._deferrable = self._table()
         self.apply(settings)
 
@@ -132,7 +139,7 @@ class Gateway:
         paths.add("POST", "/chat/completions", chat, OPENAI)
         paths.add("POST", "/completions", completions, OPENAI)
         paths.add("POST", "/embeddings", self._embeddings, OPENAI)
-        create = self.responses.mount(paths)
+        create, tasks = self.responses.mount(paths), self._tasks.mount(paths)
         self._background.mount(paths)
         self._described.mount(paths)
         self.bulk.mount(paths)
@@ -149,16 +156,14 @@ class Gateway:
         for path in ("/livez", "/api/hello"):
             paths.add_root(path, self._live)
         paths.add_root("/readyz", self._ready)
-        for each in (self._admin_paths, *(() if self.settings.admin_apart else (paths,))):
-            each.add_root("/admin/benchmarks", self._take_scores, ("POST",))
-            each.add_under("/admin/v1/", self._administer, OPENAI, ("GET", "POST", "PATCH", "DELETE"))
-            each.add_under("/auth/", self._sign_in, OPENAI, ("GET", "POST"))
         apart = self.settings.admin_apart
+        if not apart:
+            self.plane.mount(paths)
         paths.add_root("/", self._live)
-        Dashboard(self._live).mount([self._admin_paths] if apart else [self._admin_paths, paths])
-        self._admin_paths.add_root("/livez", self._live)
-        self._admin_paths.add_root("/readyz", self._ready)
-        return paths, frozenset({chat, completions, messages, create, self._embeddings, self._verbs.call})
+        Dashboard(self._live).mount([self.plane.paths] if apart else [self.plane.paths, paths])
+        self.plane.paths.add_root("/livez", self._live)
+        asks = {chat, completions, messages, create, self._embeddings, self._verbs.call}
+        return paths, tasks | asks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
@@ -194,7 +199,7 @@ class Gateway:
             self._visits.discard(visit)
 
     def _paths_of(self, visit: Visit) -> Paths[Visit]:
-        return self._admin_paths if ADMIN_SIDE in visit.scope else self._paths
+        return self.plane.paths if ADMIN_SIDE in visit.scope else self._paths
 
     def _spoken(self, visit: Visit, found: Found[Visit]) -> str:
         """Return the dialect of the answer: of two at one path, the one the client's headers show."""
@@ -292,14 +297,14 @@ class Gateway:
         answer = self._answers[name]
         opened = self._open(visit, body, name)
         if body.request.stream:
-            with StreamPlace(self._streams, visit.principal.key_id, self.settings.max_streams_per_key):
-                await self._stream(visit, Stream(answer, opened, visit.send))
+            await self._stream(visit, Stream(answer, opened, visit.send))
         else:
             await self._once(visit, raw, name, lambda: answer.whole(opened))
 
-    async def _stream(self, visit: Visit, stream: Stream) -> None:
+    async def _stream(self, visit: Visit, stream: Streaming) -> None:
         try:
-            await while_there(visit, stream.run())
+            with StreamPlace(self._streams, visit.principal.key_id, self.settings.max_streams_per_key):
+                await while_there(visit, stream.run())
         except asyncio.CancelledError:
             if self.ready:
                 raise
@@ -319,7 +324,7 @@ class Gateway:
         answer, opened = self._answers[name], self._open(visit, body, name)
         await self._once(visit, raw, "embeddings", lambda: answer.vectors(opened))
 
-    def _open(self, visit: Visit, body: Body | EmbedBody, dialect: str) -> Opened:
+    def _open(self, visit: Visit, body: Body | EmbedBody | TaskBody, dialect: str) -> Opened:
         ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect, hops=visit.hops)
         opened = (visit.opens or self.engine.open)(body.request, ask)
         visit.exchange = opened.exchange
@@ -349,29 +354,6 @@ class Gateway:
         asking = Asking(visit.inbound, visit.principal, visit.request_id)
         text = await recommend(self.engine, self._dialects, await self._body(visit), asking)
         await self._ok(visit, text)
-
-    async def _administer(self, visit: Visit) -> None:
-        await visit_admin(self.admin, visit, self._enter, self._read)
-
-    async def _sign_in(self, visit: Visit) -> None:
-        if self.auth is None:
-            raise NotFound("no administration is served here")
-        await self.auth.visit(visit)
-
-    def gates(self, keyless: Callable[[], bool]) -> Gates:
-        """Return what sign-in needs of the gateway."""
-        return Gates(lambda *shown: self._gate.identify(*shown), self._read, keyless)  # noqa: PLW0108  it is replaced
-
-    def named(self, key_id: str) -> Principal:
-        """Return who a key's id stands for. Raises `Unauthenticated`."""
-        return self._gate.named(key_id)
-
-    async def _take_scores(self, visit: Visit) -> None:
-        self._enter(visit, "admin")
-        check_admin(visit.principal, visit.address)
-        check_type(visit.inbound.content_type)
-        scores = takes_scores(self.scores)
-        await self._ok(visit, scores.take(await self._read(visit)))
 
     async def _models(self, visit: Visit) -> None:
         self._enter(visit, "models")

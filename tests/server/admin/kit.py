@@ -78,7 +78,7 @@ async def desked(folder, *, config="desk", extra="", server="", admin=""):
                 await found.issue("scrape", role="scrape")
                 yield found
         finally:
-            await rig.gateway.auth.close()
+            await rig.gateway.plane.auth.close()
             await room.close()
 
 

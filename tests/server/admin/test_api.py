@@ -250,7 +250,7 @@ async def test_the_description_names_every_path_and_nothing_it_does_not_describe
         assert len({each["operationId"] for each in operations}) == len(operations)
         paths = {(m.upper(), p) for p, each in told["paths"].items() for m in each}
         assert paths == {
-            (row.permit.method, f"/admin/v1{row.permit.path}") for row in gateway.rig.gateway.admin.rows
+            (row.permit.method, f"/admin/v1{row.permit.path}") for row in gateway.rig.gateway.plane.admin.rows
         }
 
 

@@ -298,7 +298,7 @@ def test_the_table_names_every_path_there_is() -> None:
 
 
 def test_an_endpoint_without_a_permission_does_not_start_the_server(gateway) -> None:
-    endpoints = gateway.rig.gateway.admin._endpoints
+    endpoints = gateway.rig.gateway.plane.admin._endpoints
     stray = replace(endpoints[0], path="/stray")
     with pytest.raises(ConfigError, match="/stray has no permission"):
         rows_of((*endpoints, stray))

@@ -47,7 +47,7 @@ async def gateway(shared_gateway, op):
     shared_gateway.office.now = utc_now
     async for row, _ in users.everybody(shared_gateway.office):
         await users.remove(shared_gateway.office, CLI, row.id)
-    shared_gateway.rig.gateway.auth._provider = None
+    shared_gateway.rig.gateway.plane.auth._provider = None
     return shared_gateway
 
 

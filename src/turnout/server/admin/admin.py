@@ -233,13 +233,6 @@ class Admin:
         await respond(visit.send, error.row.status, [*headers, *_common(visit)], failure_body(error))
 
 
-async def visit_admin(admin: Admin | None, visit: Visit, enter: Enter, read: Read) -> None:
-    """Serve a visit where there is an admin API. Raises `NotFound` where there is none."""
-    if admin is None:
-        raise NotFound("no administration is served here")
-    await admin.visit(visit, enter, read)
-
-
 def _if_match(visit: Visit) -> int | None:
     found = [value for name, value in visit.scope["headers"] if name == b"if-match"]
     return read_version(found[0].decode("latin-1")) if found else None

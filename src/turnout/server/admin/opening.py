@@ -5,7 +5,7 @@ from turnout.server.admin.admin import Admin
 from turnout.server.admin.overlay import Overlay
 from turnout.server.app import Gateway
 from turnout.server.desk import Room
-from turnout.server.login.auth import Auth
+from turnout.server.login.auth import Auth, Gates
 from turnout.server.login.signed import Sessions
 
 
@@ -25,9 +25,10 @@ async def open_admin(built: Built, gateway: Gateway, room: Room) -> Overlay:
         oidc = built.config.admin.oidc
         return not gateway.settings.keys and not room.directory and oidc is None
 
-    admin = gateway.admin = Admin(built, lambda: room.office, overlay, keyless, set_ready)
-    signed = admin.sessions = Sessions(built, lambda: room.office, gateway.named)
-    auth = gateway.auth = Auth(built, lambda: room.office, signed, gateway.gates(keyless))
+    admin = gateway.plane.admin = Admin(built, lambda: room.office, overlay, keyless, set_ready)
+    signed = admin.sessions = Sessions(built, lambda: room.office, gateway.plane.lent.named)
+    gates = Gates(gateway.plane.lent.identify, gateway.plane.lent.read, keyless)
+    auth = gateway.plane.auth = Auth(built, lambda: room.office, signed, gates)
     await auth.ready()
     await overlay.refresh()
     return overlay
