@@ -142,6 +142,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "onnxruntime": {"learn"},
     "tokenizers": {"learn"},
     "valkey": {"stores"},
+    "websockets": {"transport"},
     "psycopg": {"stores", "testing", "cli"},
     "cryptography": {"govern", "transport"},
     "resvg_py": {"evaluate"},

@@ -7,15 +7,19 @@ Theory of operation.
    can spend what nobody set aside (SECURITY.md S-95).
 2. It is settled once, when the attempt has been written down: with what it cost, estimated where the upstream
    did not tell. An attempt that cost nothing gives everything back.
-3. Where a budget applies and no price is known nothing is sent (S-93), unless the operator allows it.
+3. A realtime session reserves and settles answer by answer (`engine/session.py`): when one is settled, the
+   worst case of the next is set aside, or the session ends.
+4. Where a budget applies and no price is known nothing is sent (S-93), unless the operator allows it.
 """
 
+from collections import deque
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final
 
 from turnout.engine.books import Books, Meter
 from turnout.engine.limits import amount_of, worst_case
+from turnout.engine.session import SessionReply
 from turnout.errors import (
     BudgetExceeded,
     CapacityExhausted,
@@ -28,7 +32,7 @@ from turnout.errors import (
 from turnout.layers.base import Call, CallHandler, Clock, Reply, refuse
 from turnout.stores.ledger.base import Refused, Take
 from turnout.types.limits import Budget, Quota, Rolling
-from turnout.types.usage import NanoUsd, usd
+from turnout.types.usage import NanoUsd, Usage, usd
 
 SPARE_S: Final = 60.0
 NO_DEADLINE_S: Final = 3600.0
@@ -73,7 +77,7 @@ class BudgetLayer:
 
 
 class _Reserved:
-    __slots__ = ("_budgets", "_call", "_inner", "_layer", "_lease_s", "_quotas", "_reservation")
+    __slots__ = ("_budgets", "_call", "_held", "_inner", "_layer", "_lease_s", "_n_taken", "_paid", "_quotas")
 
     def __init__(
         self,
@@ -88,18 +92,25 @@ class _Reserved:
         self._budgets = budgets
         self._quotas = quotas
         self._inner = handler(call)
-        self._reservation = ""
+        self._held: deque[str] = deque()
+        """Reservations that are not settled: one, but where a session has several responses under way."""
+        self._n_taken = 0
+        self._paid = (0, 0, 0)
+        """Money and tokens, in and out, settled before the call ended."""
         deadline_at = call.exchange.deadline_at
         left_s = NO_DEADLINE_S if deadline_at is None else max(deadline_at - layer.clock(), 0.0)
         self._lease_s = left_s + SPARE_S
 
     async def __aenter__(self) -> Reply:
-        await self._reserve()
+        await self.more()
         try:
-            return await self._inner.__aenter__()
+            reply = await self._inner.__aenter__()
         except BaseException:
             self._settle()
             raise
+        if isinstance(reply, SessionReply):
+            reply.tab = self
+        return reply
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -109,7 +120,8 @@ class _Reserved:
         finally:
             self._settle()
 
-    async def _reserve(self) -> None:
+    async def more(self) -> None:
+        """Set the worst case of one answer aside. Raises a `TurnoutError` where that is refused."""
         call, layer = self._call, self._layer
         worst = worst_case(call.request, call.deployment)
         if worst.cost_nusd is None and self._budgets and not layer.books.allow_unpriced:
@@ -126,15 +138,29 @@ class _Reserved:
             return found
 
         reservation = f"{call.exchange.ask.request_id}:{call.n}"
+        if self._n_taken:
+            reservation += f".{self._n_taken}"
+        self._n_taken += 1
         try:
             found = await layer.books.reserve(reservation, takes, self._lease_s)
         except StoreUnavailable as error:
             raise self._refuse(error) from None
         if isinstance(found, Refused):
             raise self._refuse(self._refusal(found, money))
-        self._reservation = reservation
+        self._held.append(reservation)
+
+    async def pay(self, usage: Usage, cost_nusd: NanoUsd) -> None:
+        """Settle one answer of a session, and set the next aside where nothing else is."""
+        money, n_in, n_out = self._paid
+        self._paid = (money + cost_nusd, n_in + usage.n_input, n_out + usage.n_output)
+        if self._held:
+            self._settle_one(cost_nusd, usage.n_input, usage.n_output)
+        if not self._held:
+            await self.more()
 
     def _refuse(self, error: TurnoutError) -> TurnoutError:
+        if self._n_taken > 1:
+            return error  # of a call that is under way
         return refuse(self._call, error, self._layer.clock())
 
     def _refusal(self, refused: Refused, money: NanoUsd) -> TurnoutError:
@@ -156,15 +182,20 @@ class _Reserved:
         return QuotaExceeded(message, retry_after_s=refused.wait_s)
 
     def _settle(self) -> None:
-        if not self._reservation:
+        if not self._held:
             return
-        reservation, self._reservation = self._reservation, ""
         call = self._call
         # Written by the measure layer further in, just now; calls that ran beside it may follow.
         written = next((a for a in reversed(call.exchange.attempts) if a.n == call.n), None)
         cost = 0 if written is None else written.cost_nusd or 0
         usage = None if written is None else written.usage
         n_in, n_out = (0, 0) if usage is None else (usage.n_input, usage.n_output)
+        money, paid_in, paid_out = self._paid
+        self._settle_one(max(cost - money, 0), max(n_in - paid_in, 0), max(n_out - paid_out, 0))
+        while self._held:
+            self._settle_one(0, 0, 0)
+
+    def _settle_one(self, cost: int, n_in: int, n_out: int) -> None:
         amounts = [cost] * len(self._budgets)
         amounts += [amount_of(quota, n_in, n_out) for quota, _ in self._quotas]
-        self._layer.books.settle(reservation, amounts, self._lease_s)
+        self._layer.books.settle(self._held.popleft(), amounts, self._lease_s)

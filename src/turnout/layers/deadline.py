@@ -108,6 +108,8 @@ class _Limited:
         """Set the limit to the smaller of `total_s` and what the caller asked for."""
         exchange = self._exchange
         asked_s = exchange.ask.timeout_s
+        if exchange.ask.endpoint == "realtime":  # a session has a limit of its own
+            total_s = None
         limit_s = asked_s if total_s is None or (asked_s is not None and asked_s < total_s) else total_s
         deadline_at = None if limit_s is None else exchange.started + limit_s
         if deadline_at == exchange.deadline_at:

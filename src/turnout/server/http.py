@@ -94,6 +94,9 @@ async def respond(send: Send, status: int, headers: RawHeaders, body: bytes) -> 
     await send({"type": "http.response.body", "body": body})
 
 
+UPGRADE = "turnout.upgrade"
+"""ASGI extension, where the client wishes for another protocol: a function that takes the protocol to go on
+with, the head of the answer, and what to call when the server is to stop."""
 ON_LEAVE = "turnout.on_leave"
 """ASGI extension: a function that takes what to call when the client leaves; None = nothing any more."""
 

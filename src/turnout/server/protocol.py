@@ -32,7 +32,7 @@ from uvicorn.server import ServerState
 from turnout.errors import GatewayOverloaded, InvalidRequest, RequestTooLarge, TurnoutError
 from turnout.server.cycle import App, Cycle, head_block
 from turnout.server.defects import WireLog
-from turnout.server.http import JSON_TYPE, RawHeaders, Scope
+from turnout.server.http import JSON_TYPE, UPGRADE, RawHeaders, Scope
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -107,6 +107,8 @@ class GatewayProtocol(asyncio.Protocol):
         self._n_body = 0
         self._idle_since: float | None = None
         self._refusal: Refused | None = None
+        self._surplus = b""  # what came behind the head of a request that wants another protocol
+        self._on_shutdown: Callable[[], None] | None = None
 
     # Called by the event loop.
 
@@ -159,8 +161,8 @@ class GatewayProtocol(asyncio.Protocol):
             self._n_head += len(data)
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            pass  # no other protocol is spoken here: the request is served as the HTTP/1.1 it is
+        except HttpParserUpgrade as wish:  # an endpoint may grant it; else it is the HTTP/1.1 it is
+            self._surplus = data[wish.args[0] :]
         except HttpParserError:
             self._answer(self._refusal or _refused(400, "the request is not valid HTTP/1.1"))
             return
@@ -175,6 +177,8 @@ class GatewayProtocol(asyncio.Protocol):
             self.transport.close()
         else:
             self.cycle.keep_alive = False
+        if self._on_shutdown is not None:
+            self._on_shutdown()
 
     # Called by the parser.
 
@@ -222,6 +226,8 @@ class GatewayProtocol(asyncio.Protocol):
         fixed = self.server_state.default_headers
         before = self.cycle
         cycle = self.cycle = Cycle(self, scope, fixed, keep_alive=keep_alive, must_allow=must_allow)
+        if parser.should_upgrade():
+            scope["extensions"][UPGRADE] = self._go_on_as
         if before is None or before.response_complete:
             self._start(cycle)
         else:
@@ -242,6 +248,20 @@ class GatewayProtocol(asyncio.Protocol):
         self._body_since = None
         assert self.cycle is not None
         self.cycle.finish()
+
+    def _go_on_as(
+        self, after: asyncio.Protocol, head: bytes, on_shutdown: Callable[[], None]
+    ) -> Callable[[Exception | None], None]:
+        """Leave HTTP for another protocol; return what that must call when the connection is lost."""
+        assert self.cycle is not None
+        self.cycle.disconnected = True  # nothing of HTTP may be written any more
+        self._on_shutdown = on_shutdown
+        self.transport.write(head)
+        self.transport.set_protocol(after)
+        after.connection_made(self.transport)
+        if self._surplus:
+            after.data_received(self._surplus)
+        return self.connection_lost
 
     # Called by the cycle.
 

@@ -5,9 +5,12 @@ and whose body is still to be read. Every failure is a class of the taxonomy; no
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from turnout.types.http import Headers, HttpRequest, Timeouts
+
+if TYPE_CHECKING:
+    from turnout.transport.upgrade import Upgraded
 
 Authorise = Callable[[HttpRequest], Headers]
 """Returns the credential headers for a request; bound to the vendor's hosts (S-10)."""
@@ -81,4 +84,24 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close every idle connection and refuse new requests."""
+        ...
+
+
+@runtime_checkable
+class Upgrades(Protocol):
+    """A transport that can also open WebSockets."""
+
+    async def upgrade(
+        self, request: HttpRequest, timeouts: Timeouts, authorise: Authorise | None, max_message: int
+    ) -> "Upgraded":
+        """Ask for a WebSocket and wait for the answer; the limits of idling and of total time do not apply.
+
+        Args:
+            request: A `GET` with an `https` or `http` address.
+            timeouts: Of connecting and of the answer's head.
+            authorise: What presents the credential; None = nothing does.
+            max_message: Bytes of one message; a longer one ends the connection.
+
+        Raises what `Transport.send` raises, and `UnsupportedParameter` where the library is missing.
+        """
         ...

@@ -13,10 +13,11 @@ Theory of operation.
 
 import asyncio
 import ssl
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from turnout.errors import GatewayOverloaded, TimeoutConnect, TimeoutTotal
+from turnout.errors import GatewayOverloaded, TimeoutConnect, TimeoutTotal, TimeoutTtft, UnsupportedParameter
 from turnout.transport.base import Authorise
 from turnout.transport.connection import Connection
 from turnout.transport.dial import Dialer, Lookup, Resolver, system_lookup
@@ -27,6 +28,9 @@ from turnout.transport.response import PooledResponse, ResponseLimits
 from turnout.transport.tls import require_verification
 from turnout.transport.watch import Watch
 from turnout.types.http import HttpRequest, Timeouts
+
+if TYPE_CHECKING:
+    from turnout.transport.upgrade import Upgraded
 
 _MAX_ROUTES = 4096
 
@@ -96,6 +100,29 @@ class HttpTransport:
         if response.error is not None:
             raise response.error
         return response
+
+    async def upgrade(
+        self, request: HttpRequest, timeouts: Timeouts, authorise: Authorise | None, max_message: int
+    ) -> "Upgraded":
+        """Ask for a WebSocket on a connection of its own, and wait for the answer."""
+        try:
+            from turnout.transport.upgrade import Handshake  # noqa: PLC0415  an extra
+        except ModuleNotFoundError as error:
+            raise UnsupportedParameter(
+                f'sessions need {error.name}: pip install "turnout[realtime]"'
+            ) from None
+        pool, heads = self._routes.get(request.url) or self._route(request.url)
+        head = heads.head("GET", request.headers, () if authorise is None else authorise(request), 0)
+        connect_by = None if timeouts.connect_s is None else pool.loop.time() + timeouts.connect_s
+        handshake = await self._dialer.dial(
+            pool.origin, lambda: Handshake(pool.where, max_message), connect_by
+        )
+        try:
+            async with asyncio.timeout(timeouts.first_byte_s):
+                return await handshake.ask(head)
+        except TimeoutError:
+            limit = timeouts.first_byte_s
+            raise TimeoutTtft(f"{pool.where}: no answer to the handshake within {limit:g} s") from None
 
     async def close(self) -> None:
         """Close every idle connection and refuse new requests; answers in flight may be read to their end."""

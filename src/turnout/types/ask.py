@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from turnout.types.cache import CacheWish
 from turnout.types.chat import NOTHING
 from turnout.types.json import Json, JsonObject
 from turnout.types.principal import ANONYMOUS, Principal
@@ -91,4 +92,6 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Route that a guard's flag sends the request to, whatever it named."""
     given: Signals | None = None
     """Signals computed by a caller that keeps the words to itself; None = they are sensed here."""
+    cache: CacheWish | None = None
+    """What its headers ask of the cache; None = nothing."""
     extra: Mapping[str, Json] = NOTHING

@@ -177,6 +177,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     server_tools: bool = False
     native_wire: str = ""
     """Wire format to which the request is bound by server tools; "" = any."""
+    realtime: bool = False
+    """Whether it opens a session of speech instead of asking for one answer."""
 
 
 class Lazy(Sequence[T]):

@@ -30,6 +30,7 @@ from turnout.testing.emulator.faults import (
     send_cut,
     stream_start,
 )
+from turnout.testing.emulator.realtime import speak
 from turnout.testing.emulator.script import (
     Answerer,
     Behaviour,
@@ -104,6 +105,8 @@ class Emulator:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
+        if scope["type"] == "websocket":
+            await speak(scope, receive, send, self._speaks)
         if scope["type"] != "http":
             return
         path: str = scope["path"]
@@ -116,6 +119,12 @@ class Emulator:
                 await self._visit(path, await read_body(receive, _MAX_BODY, None, ""), receive, send)
         except Disconnected:
             pass
+
+    def _speaks(self, name: str) -> tuple[Behaviour, Served]:
+        served = self.served.setdefault(name, Served())
+        served.calls += 1
+        model = self._models.get(name)
+        return (self.default if model is None else model.behaviour), served
 
     async def _visit(self, path: str, body: bytes, receive: Receive, send: Send) -> None:
         if path == "/emulator/behaviour":

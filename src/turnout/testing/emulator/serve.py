@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import TypeAlias
 
 import uvicorn
@@ -53,7 +54,7 @@ def config_of(application: Application) -> uvicorn.Config:
         app,
         http="httptools",
         loop="none",
-        ws="none",
+        ws="websockets-sansio" if find_spec("websockets") else "none",
         lifespan="off",
         interface="asgi3",
         access_log=False,
