@@ -25,6 +25,7 @@ from turnout.engine.recommend import Wanted, narrowed, recommend
 from turnout.engine.recover import open_recovering, recovers
 from turnout.engine.reply import Reply
 from turnout.engine.route import Router
+from turnout.engine.session import in_turn
 from turnout.engine.snapshot import Snapshot
 from turnout.engine.structured import open_shaped
 from turnout.errors import TurnoutError
@@ -115,6 +116,8 @@ class _Routed:
             await self._router.sense(exchange, self._beside)
         routed = self._router.decide(exchange)
         plan = routed.choice.plan
+        if exchange.request.facts.realtime:
+            plan = in_turn(plan)
         shaped = None if exchange.policy.structured is None else open_shaped(self._executor, routed, exchange)
         if shaped is not None:
             step = shaped
