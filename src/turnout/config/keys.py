@@ -31,7 +31,22 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     routes: tuple[str, ...] = ()
     """Names of routes it may use; empty = all, and models by name."""
     endpoints: tuple[
-        Literal["chat", "embeddings", "models", "explain", "recommend", "background", "files", "batches"], ...
+        Literal[
+            "chat",
+            "embeddings",
+            "rerank",
+            "images",
+            "audio",
+            "moderations",
+            "models",
+            "explain",
+            "recommend",
+            "background",
+            "files",
+            "batches",
+            "passthrough",
+        ],
+        ...,
     ] = ()
     """What it may call; empty = everything."""
     networks: tuple[str, ...] = ()
