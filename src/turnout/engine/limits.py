@@ -53,7 +53,7 @@ class Limits:
         quotas: Requests and tokens.
     """
 
-    __slots__ = ("_budgets", "_levels", "_quotas", "_spans", "budgets", "is_empty")
+    __slots__ = ("_budgets", "_levels", "_quotas", "_spans", "budgets", "is_empty", "quotas")
 
     def __init__(self, budgets: Sequence[Budget] = (), quotas: Sequence[Quota] = ()) -> None:
         self._budgets = _by_subject(budgets)
@@ -61,7 +61,12 @@ class Limits:
         self._spans: dict[Window, Span] = {}
         self._levels: set[Level] = {each.level for each in budgets} | {each.level for each in quotas}
         self.budgets: Mapping[str, Budget] = {budget.id: budget for budget in budgets}
+        self.quotas: Mapping[str, Quota] = {quota.id: quota for quota in quotas}
         self.is_empty = not self._levels
+
+    def all(self) -> tuple[Budget | Quota, ...]:
+        """Return every limit: budgets, then quotas."""
+        return (*self.budgets.values(), *self.quotas.values())
 
     def callers(self, ask: Ask) -> list[Subject]:
         """Return whom a request is asked by, at every level that any limit is about."""

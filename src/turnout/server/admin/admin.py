@@ -44,6 +44,7 @@ from turnout.server.admin import (
     prices,
     requests,
     served,
+    standing,
 )
 from turnout.server.admin.call import Call, Endpoint, Given, failure_body, read_query, read_version
 from turnout.server.admin.openapi import description
@@ -94,6 +95,7 @@ def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[
         *configuring.endpoints(overlay),
         *requests.ENDPOINTS,
         *money.ENDPOINTS,
+        *standing.ENDPOINTS,
         *audit.ENDPOINTS,
     )
 

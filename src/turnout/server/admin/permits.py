@@ -74,6 +74,7 @@ PERMITS: Final[tuple[Permit, ...]] = (
     *_kept("customers", "customer", _LOOK, _ADMINISTER),
     *_kept("budgets", "budget", _LOOK, _ADMINISTER),
     *_kept("quotas", "quota", _LOOK, _ADMINISTER),
+    Permit("GET", "/standing", "limit.list", _LOOK),
     Permit("GET", "/keys", "key.list", _LOOK),
     Permit("POST", "/keys", "key.create", _ADMINISTER),
     Permit("GET", "/keys/{id}", "key.read", _LOOK),
