@@ -1,5 +1,7 @@
 """What a configuration can say about a provider: where it is, what it speaks, what it is shown. Floor 5."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from turnout.config.codecs import check_codec
@@ -20,6 +22,8 @@ class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     image_url_string: bool | None = None
     json_schema: bool | None = None
     query: str | None = None
+    paths: dict[str, str] | None = None
+    rerank_limit: Literal["top_n", "top_k"] | None = None
 
 
 class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

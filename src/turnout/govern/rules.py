@@ -82,7 +82,10 @@ MAKES: Final[Mapping[Kind, frozenset[str]]] = {
     "token": frozenset(("name", "role", "expires")),
 }
 """Fields that may be given when a document is made."""
-ENDPOINTS: Final = ("chat", "embeddings", "models", "explain", "recommend", "background", "admin")
+ENDPOINTS: Final = (
+    *("chat", "embeddings", "rerank", "images", "audio", "moderations"),
+    *("models", "explain", "recommend", "background", "admin"),
+)
 """What a key may be limited to. `chat` is every endpoint that asks chat models, in any dialect."""
 
 

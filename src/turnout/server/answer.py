@@ -76,8 +76,12 @@ class Answer:
         return self._whole(exchange, reply, body)
 
     def _whole(self, exchange: Exchange, reply: Reply, body: bytes) -> Whole:
+        return self.finished(exchange, reply, body, [JSON_TYPE])
+
+    def finished(self, exchange: Exchange, reply: Reply, body: bytes, types: RawHeaders) -> Whole:
+        """Return a complete answer with everything known at its end, under the headers of its content."""
         spent = told.spent(self._outcome(exchange), exchange.upstream_s)
-        return Whole([JSON_TYPE, *self.head(exchange, reply), *spent], body)
+        return Whole([*types, *self.head(exchange, reply), *spent], body)
 
     def head(self, exchange: Exchange, reply: Reply) -> RawHeaders:
         """Return the headers known at commit."""

@@ -8,12 +8,13 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from turnout.codecs.base import Body, EmbedBody
+from turnout.codecs.base import Body, EmbedBody, TaskBody
 from turnout.server.inbound import Inbound
-from turnout.types.ask import Ask, Preferences
+from turnout.types.ask import Ask, Endpoint, Preferences
 from turnout.types.principal import Principal
 from turnout.types.usage import NanoUsd
 
+Asked = Body | EmbedBody | TaskBody
 T = TypeVar("T")
 
 ROUTE_IGNORED = "route_ignored"
@@ -24,7 +25,7 @@ _ROUTE = "turnout/"
 def make_ask(
     request_id: str,
     inbound: Inbound,
-    body: Body | EmbedBody,
+    body: Asked,
     principal: Principal,
     dialect: str,
     *,
@@ -39,7 +40,7 @@ def make_ask(
 def _ask(
     request_id: str,
     inbound: Inbound,
-    body: Body | EmbedBody,
+    body: Asked,
     principal: Principal,
     dialect: str,
     *,
@@ -49,7 +50,7 @@ def _ask(
     if not inbound.asks and not prefer.route:  # as nearly always: the body says it all
         return Ask(
             request_id=request_id,
-            endpoint="chat" if isinstance(body, Body) else "embeddings",
+            endpoint=_endpoint(body),
             dialect=dialect,
             principal=principal,
             wire=body.wire,
@@ -73,7 +74,7 @@ def _ask(
     ours, headers = body.ours, inbound.ours
     return Ask(
         request_id=request_id,
-        endpoint="chat" if isinstance(body, Body) else "embeddings",
+        endpoint=_endpoint(body),
         dialect=dialect,
         client_request_id=inbound.client_request_id,
         principal=principal,
@@ -97,6 +98,16 @@ def _ask(
     )
 
 
+def _endpoint(body: Asked) -> Endpoint:
+    match body:
+        case TaskBody():
+            return body.endpoint
+        case EmbedBody():
+            return "embeddings"
+        case _:
+            return "chat"
+
+
 def _first(body_is_ours: bool, header_is_ours: bool, in_body: T, in_header: T) -> T:
     """Return the value that wins; where both are peers', the body's, which was written for this request."""
     if header_is_ours and not body_is_ours:
@@ -104,7 +115,7 @@ def _first(body_is_ours: bool, header_is_ours: bool, in_body: T, in_header: T) -
     return in_body if in_body or body_is_ours or in_body == 0 else in_header
 
 
-def _routed(body: Body | EmbedBody, inbound: Inbound) -> tuple[Preferences, bool]:
+def _routed(body: Asked, inbound: Inbound) -> tuple[Preferences, bool]:
     """Return the preferences with the route that wins among those named, and whether another one lost.
 
     First the body's own, then the model's name, then the header, then a peer's field in the body. What a

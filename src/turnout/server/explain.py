@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from turnout.codecs.base import Addressed, Body, Dialect, EmbedBody, Embeds
+from turnout.codecs.base import Addressed, Body, Dialect, EmbedBody, Embeds, TaskBody
 from turnout.codecs.strict import parse
+from turnout.codecs.tasks import OPERATIONS
+from turnout.codecs.tasks import parse as parse_task
 from turnout.engine.engine import Engine
 from turnout.errors import InvalidRequest
 from turnout.server.asking import make_ask
@@ -19,6 +21,7 @@ _DIALECTS = {
     "completions": "openai_completions",
     "responses": "openai_responses",
     "embeddings": "openai_chat",
+    **{path[1:]: "openai_chat" for path, operation in OPERATIONS.items() if operation.json},
     "messages": "anthropic",
     "generate_content": "gemini",
 }
@@ -53,7 +56,7 @@ async def explain(
     return msgspec.json.encode(caller_view(engine.select(body.request, ask), principal))
 
 
-def _body(dialect: Dialect, endpoint: str, tree: JsonObject) -> Body | EmbedBody:
+def _body(dialect: Dialect, endpoint: str, tree: JsonObject) -> Body | EmbedBody | TaskBody:
     request, model, stream = tree.get("request"), tree.get("model"), tree.get("stream", False)
     if not isinstance(request, Mapping):
         raise InvalidRequest("request: expected the body of the call to explain", param="request")
@@ -61,6 +64,8 @@ def _body(dialect: Dialect, endpoint: str, tree: JsonObject) -> Body | EmbedBody
     if endpoint == "embeddings":
         assert isinstance(dialect, Embeds)
         return dialect.parse_embed(body)
+    if f"/{endpoint}" in OPERATIONS:
+        return parse_task(OPERATIONS[f"/{endpoint}"], body)
     if isinstance(dialect, Addressed):
         if not isinstance(model, str) or not isinstance(stream, bool):
             raise InvalidRequest("model: expected the model of the call's address", param="model")

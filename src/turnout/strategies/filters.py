@@ -13,7 +13,7 @@ from msgspec import Struct
 from turnout.strategies.base import Context, n_tokens_in, n_tokens_out
 from turnout.types.ask import Preferences
 from turnout.types.chat import ChatRequest, Facts
-from turnout.types.deployment import Candidate, Deployment
+from turnout.types.deployment import Candidate, Deployment, Model
 from turnout.types.task import KINDS, TaskKind, TaskRequest, reckoned
 from turnout.types.usage import Usage, cost
 
@@ -73,9 +73,9 @@ class Capable(Struct, frozen=True, tag="capable"):
         if isinstance(context.request, TaskRequest):
             return _without_task(context.request.kind, deployment)
         if not isinstance(context.request, ChatRequest):
-            is_known = model.kind in KINDS or (model.kind == "chat" and bool(model.source))
+            is_known = _only_performs(model) or (model.kind == "chat" and bool(model.source))
             return "no_embeddings" if is_known or not deployment.vendor.embeddings else None
-        if model.kind == "embedding" or model.kind in KINDS:
+        if model.kind == "embedding" or _only_performs(model):
             return "no_chat"
         if facts.realtime and "realtime" not in (model.capabilities or ()):
             return "no_realtime"
@@ -97,6 +97,12 @@ def _without_ability(facts: Facts, deployment: Deployment) -> str | None:
     if facts.structured and not can & {"json_schema", "json_object"}:
         return "no_structured_output"
     return None
+
+
+def _only_performs(model: Model) -> bool:
+    """Tell whether a model is made for operations alone, by the catalogue or by the operator's word."""
+    can = model.capabilities
+    return model.kind in KINDS or (can is not None and bool(can) and can <= KINDS)
 
 
 def _without_task(kind: TaskKind, deployment: Deployment) -> str | None:

@@ -41,6 +41,7 @@ from turnout.testing.emulator.script import (
     prompt_text,
     recorded,
 )
+from turnout.testing.emulator.tasks import is_task, perform, send_done, task_wire
 from turnout.testing.emulator.vectors import embed
 from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.event import Event, TextDelta, ToolDelta
@@ -116,7 +117,11 @@ class Emulator:
             elif scope["method"] == "GET" and path.endswith("/models"):
                 await _ok(send, self._listing())
             else:
-                await self._visit(path, await read_body(receive, _MAX_BODY, None, ""), receive, send)
+                body = await read_body(receive, _MAX_BODY, None, "")
+                if is_task(path, body):
+                    await self._task(scope, body, receive, send)
+                else:
+                    await self._visit(path, body, receive, send)
         except Disconnected:
             pass
 
@@ -148,6 +153,32 @@ class Emulator:
         served.calls += 1
         try:
             await self._serve(parsed.request, dialect, served, send)
+        except asyncio.CancelledError:
+            if not hang_up.gone:
+                raise
+            served.cancelled += 1
+        finally:
+            hang_up.stop()
+
+    async def _task(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        dialect = dialect_at(place_of(path), self._dialects) or self._dialects[task_wire(path)]
+        told = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+        try:
+            done = perform(path, told.decode("latin-1"), body)
+        except TurnoutError as error:
+            await refuse(send, dialect, error)
+            return
+        served = self.served.setdefault(done.model, Served())
+        served.calls += 1
+        behaviour = (self._models.get(done.model) or Model(canned(done.model), self.default)).behaviour
+        fault = self._fault(ChatRequest(model=done.model, messages=()), behaviour, served.calls)
+        served.failed += fault is not None
+        hang_up = HangUp(receive, 0.0)
+        try:
+            await asyncio.sleep(self._wait(behaviour.ttft_s, behaviour))
+            await send_done(done, fault, dialect, send)
+            served.input_tokens += done.n_tokens
         except asyncio.CancelledError:
             if not hang_up.gone:
                 raise
