@@ -41,6 +41,10 @@ _CHARS_PER_TOKEN = 4
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _COMMENT = b": keep-alive\n\n"
 _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":%b}\n\n'
+_TEXT_HEAD = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+    b'"delta":{"type":"text_delta","text":'
+)
 _STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
 _MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 _INPUT = frozenset({"input"})
@@ -61,6 +65,7 @@ class AnthropicStream:
         "_start",
         "_started",
         "_summary",
+        "_text_head",
         "_thought",
         "_usage",
     )
@@ -84,12 +89,21 @@ class AnthropicStream:
         self._thought = Reasoning()
         """Origin of the open thought, without its text."""
         self._queue: deque[Content] = deque()
+        self._text_head = b""
+        """Of the frames of the open text, up to what it says."""
+
+    @property
+    def _flows(self) -> bool:
+        """Whether more text can be written as it comes, which is nearly always."""
+        return self._open == "text" and not self._queue
 
     def feed(self, events: Sequence[Event]) -> bytes:
         """Return the frames for these events; b"" when nothing is to be shown yet."""
         out: list[bytes] = []
         for event in events:
             match event:
+                case TextDelta(text=text, choice=0) if text and self._flows and not event.extra:
+                    out.append(self._text_head + write(text) + b"}}\n\n")
                 case Start():
                     self._start = event
                 case UsageUpdate():
@@ -221,7 +235,7 @@ class AnthropicStream:
         for citation in cited:
             self._delta({"type": "citations_delta", "citation": citation}, out)
         if text:
-            out.append(_DELTA % (self._index, b'{"type":"text_delta","text":%b}' % write(text)))
+            out.append(self._text_head + write(text) + b"}}\n\n")
 
     def _tool(self, event: ToolDelta, out: list[bytes]) -> None:
         if self._open != event.index:
@@ -275,6 +289,7 @@ class AnthropicStream:
         self._close(out)
         self._open = kind
         self._index += 1
+        self._text_head = _TEXT_HEAD % self._index
         start: JsonObject = {"type": "content_block_start", "index": self._index, "content_block": block}
         out.append(_frame("content_block_start", start))
 

@@ -10,8 +10,7 @@ Theory of operation.
    to a cited one begins with `citations` in `extra`, also an empty list, so that the border is kept.
 4. A call without arguments says `{}` at its stop. Every call's index counts calls, not blocks.
 5. Usage is cumulative; the counters of later frames replace those of earlier ones one by one.
-6. An in-stream error found behind content of the same read waits: the events are returned and the next
-   call raises it, so that the split of the bytes changes nothing.
+6. How frames become events, and when a failure is raised: `push.py`.
 """
 
 import msgspec
@@ -19,8 +18,8 @@ from msgspec import Struct
 
 from turnout.codecs.anthropic.errors import of_event, unreadable
 from turnout.codecs.anthropic.wire import WIRE, add_counters, finished, read, string, usage_of, write
-from turnout.codecs.sse import Frame, SseSplitter
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
+from turnout.codecs.push import PushDecoder
+from turnout.codecs.sse import Frame
 from turnout.types.chat import Native
 from turnout.types.event import (
     Event,
@@ -33,9 +32,6 @@ from turnout.types.event import (
     UsageUpdate,
 )
 from turnout.types.json import Json
-
-QUIET = (Start, UsageUpdate)
-"""Events that carry no content: an error behind them may be raised at once."""
 
 
 class Delta(Struct, frozen=True, gc=False):
@@ -93,63 +89,25 @@ class _Block:
         """An event has named this block."""
 
 
-class AnthropicDecoder:
+class AnthropicDecoder(PushDecoder):
     """Push parser of one upstream stream."""
 
-    __slots__ = (
-        "_beside_text",
-        "_blocks",
-        "_counters",
-        "_done",
-        "_failure",
-        "_finished",
-        "_n_calls",
-        "_splitter",
-    )
+    __slots__ = ("_beside_text", "_blocks", "_counters", "_finished", "_n_calls")
+
+    QUIET = (Start, UsageUpdate)
+    END = "message_stop"
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
+        super().__init__()
         self._blocks: dict[int, _Block] = {}
         self._counters: dict[str, Json] = {}
         self._n_calls = 0
         self._beside_text: _Block | None = None
         """The block before was a text: this one."""
         self._finished = False
-        self._done = False
-        self._failure: TurnoutError | None = None
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises the class of an in-stream error."""
-        return self._events(self._splitter.feed(data))
-
-    def end(self) -> list[Event]:
-        """Tell that the stream is over. Raises `StreamInterrupted` without `message_stop`."""
-        try:
-            events = self._events(self._splitter.end())
-        except ProviderBadResponse:
-            events = []  # half a frame: the stream was cut
-            self._failure = None
-        if self._failure is None and not self._done:
-            self._failure = StreamInterrupted("the provider's stream ended before message_stop")
-        if self._failure is not None and not events:
-            raise self._failure
-        return events
-
-    def _events(self, frames: list[Frame]) -> list[Event]:
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in frames:
-                if frame.data and not self._done:
-                    self._read(frame.data, events)
-        except TurnoutError as error:
-            self._failure = error
-            if all(isinstance(event, QUIET) for event in events):
-                raise
-        return events
-
-    def _read(self, data: bytes, events: list[Event]) -> None:
+    def _read(self, frame: Frame, events: list[Event]) -> None:
+        data = frame.data
         try:
             chunk = read_chunk(data)
         except (ValueError, RecursionError) as error:

@@ -7,8 +7,7 @@ Theory of operation.
    whatever index the upstream gives them; one without arguments says `{}` at its end.
 3. Citations come after the text they belong to: each is an empty text with the citation in its `extra`, both
    in Cohere's form and in the one OpenAI clients read.
-4. `message-end` is the terminal event and carries the usage. A failure behind content of the same read
-   waits for the next call, so that the split of the bytes changes nothing.
+4. `message-end` is the terminal event and carries the usage. When a failure is raised: `push.py`.
 """
 
 import msgspec
@@ -17,13 +16,12 @@ from msgspec import Struct
 from turnout.codecs.cohere.response import error_of, failed
 from turnout.codecs.cohere.wire import FAILED, PLAN, WIRE, annotations_of, finish_of, usage_of
 from turnout.codecs.failures import text_in, tree_of, unreadable
-from turnout.codecs.sse import Frame, SseSplitter
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
+from turnout.codecs.push import PushDecoder
+from turnout.codecs.sse import Frame
+from turnout.errors import TurnoutError
 from turnout.types.event import Event, Finish, ReasoningDelta, Start, TextDelta, ToolDelta, UsageUpdate
 from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
-
-_QUIET = (Start, UsageUpdate)
 
 
 class _Function(Struct, frozen=True, gc=False):
@@ -65,50 +63,22 @@ class _Chunk(Struct, frozen=True):
 _read = msgspec.json.Decoder(_Chunk).decode
 
 
-class CohereDecoder:
+class CohereDecoder(PushDecoder):
     """Push parser of one upstream stream."""
 
-    __slots__ = ("_calls", "_done", "_failure", "_has_arguments", "_splitter")
+    __slots__ = ("_calls", "_has_arguments")
+
+    QUIET = (Start, UsageUpdate)
+    END = "message-end"
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
+        super().__init__()
         self._calls: dict[int, int] = {}
         """Index as sent -> number of the call."""
         self._has_arguments: set[int] = set()
-        self._done = False
-        self._failure: TurnoutError | None = None
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises the class of an in-stream error."""
-        return self._events(self._splitter.feed(data))
-
-    def end(self) -> list[Event]:
-        """Tell that the stream is over. Raises `StreamInterrupted` without `message-end`."""
-        try:
-            events = self._events(self._splitter.end())
-        except ProviderBadResponse:
-            events, self._failure = [], None  # half a frame: the stream was cut
-        if self._failure is None and not self._done:
-            self._failure = StreamInterrupted("the provider's stream ended before message-end")
-        if self._failure is not None and not events:
-            raise self._failure
-        return events
-
-    def _events(self, frames: list[Frame]) -> list[Event]:
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in frames:
-                if frame.data and not self._done:
-                    self._take(frame.data, events)
-        except TurnoutError as error:
-            self._failure = error
-            if all(isinstance(event, _QUIET) for event in events):
-                raise
-        return events
-
-    def _take(self, data: bytes, events: list[Event]) -> None:
+    def _read(self, frame: Frame, events: list[Event]) -> None:
+        data = frame.data
         try:
             chunk = _read(data)
         except (ValueError, RecursionError) as error:

@@ -50,6 +50,10 @@ KEEP_ALIVE = b"\n\n"
 (google-genai 3.4.0, 2026-11); all of them skip blank lines."""
 
 
+_TEXT_HEAD = b'data: {"candidates":[{"content":{"parts":[{"text":'
+_TEXT_END = b'}],"role":"model"},"index":%d}],'
+
+
 class _Open:
     """A call whose arguments are still arriving."""
 
@@ -98,7 +102,10 @@ class GeminiStream:
         """Return the frames for these events."""
         out: list[bytes] = []
         for event in events:
-            self._take(event, out)
+            if isinstance(event, TextDelta):
+                self._text(event, out)
+            else:
+                self._take(event, out)
         return b"".join(out)
 
     def end(self, usage: Usage | None, summary: Summary) -> bytes:
@@ -131,8 +138,6 @@ class GeminiStream:
 
     def _take(self, event: Event, out: list[bytes]) -> None:
         match event:
-            case TextDelta():
-                self._text(event, out)
             case ToolDelta():
                 self._tool(event)
             case ReasoningDelta():
@@ -161,7 +166,9 @@ class GeminiStream:
 
     def _text(self, event: TextDelta, out: list[bytes]) -> None:
         if not event.extra and event.logprobs is None:
-            self._content(event.choice, {"text": event.text}, out)
+            if self._calls:
+                self._close_calls(event.choice, out)
+            out.append(_TEXT_HEAD + write(event.text) + _TEXT_END % event.choice + self._shared() + b"}\n\n")
             return
         of_part = {name: value for name, value in event.extra.items() if name in PART_FIELDS}
         # Members only Gemini writes; another format's annotations have their own words and stay behind.
@@ -218,7 +225,7 @@ class GeminiStream:
         self._usage = usage
         self._tail = b""
 
-    def _frame(self, candidate: bytes, summary: Summary | None) -> bytes:
+    def _shared(self) -> bytes:
         if not self._tail:
             shared: JsonObject = {
                 "usageMetadata": usage_metadata(self._usage),
@@ -226,5 +233,8 @@ class GeminiStream:
                 "responseId": self._id,
             }
             self._tail = write(shared)[1:-1]
+        return self._tail
+
+    def _frame(self, candidate: bytes, summary: Summary | None) -> bytes:
         ours = b"" if summary is None else b',"turnout":' + write(summary_object(summary))
-        return b'data: {"candidates":[' + candidate + b"]," + self._tail + ours + b"}\n\n"
+        return b'data: {"candidates":[' + candidate + b"]," + self._shared() + ours + b"}\n\n"

@@ -15,7 +15,8 @@ Theory of operation.
 
 import re
 
-from msgspec import Raw
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
 
 from turnout.codecs.gemini import errors
 from turnout.codecs.gemini.response import (
@@ -29,6 +30,7 @@ from turnout.codecs.gemini.response import (
 )
 from turnout.codecs.gemini.wire import (
     END_MARK,
+    NO_RAW,
     UNREADABLE,
     WIRE,
     Frame,
@@ -148,6 +150,34 @@ def _data_of(frames: list[SseFrame]) -> list[bytes]:
     return [frame.data for frame in frames if frame.data and frame.data != END_MARK]
 
 
+class _Words(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    text: str
+
+
+class _Said(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    parts: tuple[_Words]
+    role: str = ""
+
+
+class _Saying(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    content: _Said
+    index: int = 0
+
+
+class _Plain(Struct, frozen=True, gc=False, rename="camel"):
+    """A frame with text and counters, and nothing else that is looked at."""
+
+    candidates: tuple[_Saying]
+    usage_metadata: Raw = NO_RAW
+    prompt_feedback: None = None
+    error: None = None
+
+
+_plain = Decoder(_Plain).decode
+MOST_MISSES = 8
+"""Frames of text that were none of the plain type, after which a stream's are no longer tried as such."""
+
+
 class _Candidate:
     """What is known of one candidate so far."""
 
@@ -161,7 +191,7 @@ class _Candidate:
 class GeminiDecoder:
     """Push parser of one upstream stream."""
 
-    __slots__ = ("_candidates", "_failure", "_reader", "_seed", "_started", "_usage")
+    __slots__ = ("_candidates", "_failure", "_is_plain", "_misses", "_reader", "_seed", "_started", "_usage")
 
     def __init__(self) -> None:
         self._reader = FrameReader()
@@ -170,6 +200,9 @@ class GeminiDecoder:
         self._seed = ""
         self._usage = b""
         self._failure: TurnoutError | None = None
+        self._is_plain = False
+        """The frame before held text and nothing else: the next one is first read as such a frame."""
+        self._misses = 0
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes, return the events they complete. Raises the class of an in-stream error."""
@@ -205,11 +238,32 @@ class GeminiDecoder:
             raise self._failure
 
     def _take(self, data: bytes, events: list[Event]) -> None:
+        if self._is_plain and self._took(data, events):
+            return
+        n_before = len(events)
         try:
             frame = read_frame(data)
             self._events(frame, data, events)
         except UNREADABLE as failure:
             raise errors.unreadable(str(failure), data) from failure
+        first = events[n_before] if len(events) > n_before else None
+        says = isinstance(first, TextDelta) and first.logprobs is None and not first.extra
+        self._is_plain = says and self._misses < MOST_MISSES
+
+    def _took(self, data: bytes, events: list[Event]) -> bool:
+        """Read a frame as one of text alone; False = it is none."""
+        try:
+            frame = _plain(data)
+        except UNREADABLE:
+            self._is_plain, self._misses = False, self._misses + 1
+            return False
+        (said,) = frame.candidates
+        text = said.content.parts[0].text
+        if not text or said.index not in self._candidates:
+            return False
+        events.append(TextDelta(text, said.index))
+        self._counted(frame.usage_metadata, events)
+        return True
 
     def _events(self, frame: Frame, data: bytes, events: list[Event]) -> None:
         refuse(frame, data)
@@ -220,10 +274,13 @@ class GeminiDecoder:
             events.append(Start(id=frame.response_id, model=frame.model_version, created=created))
         for fields in frame.candidates or ():
             self._candidate(fields, data, events)
-        counters = bytes(frame.usage_metadata)
+        self._counted(frame.usage_metadata, events)
+
+    def _counted(self, told: Raw, events: list[Event]) -> None:
+        counters = bytes(told)
         if counters and counters != self._usage:
             self._usage = counters
-            usage = usage_of(frame.usage_metadata)
+            usage = usage_of(told)
             if usage is not None:
                 events.append(UsageUpdate(usage))
 

@@ -2,10 +2,9 @@
 
 Theory of operation.
 
-1. `SseSplitter` gives the same frames for any split of the bytes; this decoder gives the same events for
-   the same frames, so any split gives the same events.
-2. An error, in-stream or of ours, is raised at once if the same read completed no event before it, else
-   at the next call: events that arrived are never lost to what came after them.
+1. How frames become events, and when a failure is raised: `push.py`.
+2. After a frame of text alone the next one is read as such a frame, by a type that allows nothing else; what
+   does not fit is read in full. Unknown members beside the choices mean nothing either way.
 3. Hosts number tool calls from 0, from 1, not at all, or all with 0. A new id at a known index, or an
    index not seen, opens a call; ours are numbered in the order of opening, per choice.
 4. The stream is complete with `[DONE]`, or, for hosts that leave it out, when a finish reason was seen.
@@ -14,6 +13,7 @@ Theory of operation.
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import Struct
 
 from turnout.codecs.openai_chat.errors import error_in_frame
 from turnout.codecs.openai_chat.finish import read_finish
@@ -21,8 +21,8 @@ from turnout.codecs.openai_chat.reasoning import read_detail, read_signature
 from turnout.codecs.openai_chat.response import call_arguments, custom_of, read_content, unreadable
 from turnout.codecs.openai_chat.usage import usage_in
 from turnout.codecs.openai_chat.wire import NO_DELTA, WIRE, Answer, ChoiceOut, Delta, ToolCallDelta, as_json
-from turnout.codecs.sse import Frame, SseSplitter
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
+from turnout.codecs.push import PushDecoder
+from turnout.codecs.sse import Frame
 from turnout.types.chat import Native, Reasoning, Text
 from turnout.types.event import (
     Event,
@@ -37,6 +37,48 @@ from turnout.types.event import (
 )
 
 _answer = msgspec.json.Decoder(Answer).decode
+
+
+MOST_MISSES = 8
+"""Frames of text that were none of the plain type, after which a stream's are no longer tried as such."""
+
+
+class _Words(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    content: str
+    role: str | None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    reasoning: None = None
+    reasoning_content: None = None
+    reasoning_details: None = None
+    annotations: None = None
+    audio: None = None
+    images: None = None
+
+
+class _Saying(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    delta: _Words
+    index: int = 0
+    finish_reason: None = None
+    logprobs: None = None
+    error: None = None
+    native_finish_reason: object = None
+    content_filter_results: object = None
+    stop_reason: object = None
+    token_ids: object = None
+
+
+class _Plain(Struct, frozen=True, gc=False):
+    """A chunk with text and nothing else that is looked at."""
+
+    choices: tuple[_Saying]
+    usage: None = None
+    x_groq: None = None
+    error: None = None
+
+
+_plain = msgspec.json.Decoder(_Plain).decode
 
 
 class _Calls:
@@ -64,57 +106,41 @@ class _Calls:
         return number, True
 
 
-class OpenAIChatDecoder:
+class OpenAIChatDecoder(PushDecoder):
     """Push parser of one stream."""
 
-    __slots__ = ("_calls", "_done", "_failure", "_finished", "_splitter", "_started")
+    __slots__ = ("_calls", "_finished", "_misses", "_plain", "_started")
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
+        super().__init__()
         self._calls: dict[int, _Calls] = {}
         self._started = False
         self._finished: set[int] = set()
-        self._done = False
-        self._failure: TurnoutError | None = None
+        self._plain = False
+        """The frame before held text and nothing else."""
+        self._misses = 0
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in self._splitter.feed(data):
-                self._read(frame, events)
-        except TurnoutError as error:
-            if not events:
-                raise
-            self._failure = error
-        return events
-
-    def end(self) -> list[Event]:
-        """Tell the decoder that the stream is over. Raises `StreamInterrupted` without a terminal event."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in self._splitter.end():
-                self._read(frame, events)
-        except ProviderBadResponse:
-            # Half a frame is what a cut leaves behind; whether it matters is decided below.
-            events.clear()
-        if not (self._done or self._finished):
-            raise StreamInterrupted("the provider's stream ended before its answer did")
-        return events
+    @property
+    def _has_ended(self) -> bool:
+        return self._done or bool(self._finished)
 
     def _read(self, frame: Frame, events: list[Event]) -> None:
         data = frame.data
-        if not data or self._done:
-            return
+        if self._plain:
+            try:
+                only = _plain(data).choices[0]
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                self._plain, self._misses = False, self._misses + 1
+            else:
+                if only.delta.content and only.index in self._calls and frame.event != "error":
+                    events.append(TextDelta(only.delta.content, only.index))
+                    return
         if data == b"[DONE]":
             self._done = True
             for at in self._calls:  # some hosts never say why they stopped
                 self._finish(at, None, events)
             return
+        n_before = len(events)
         try:
             answer = _answer(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -122,6 +148,9 @@ class OpenAIChatDecoder:
         if answer.error is not None or frame.event == "error":
             raise error_in_frame(data)
         self._read_answer(answer, events)
+        if len(events) == n_before + 1 and isinstance(events[-1], TextDelta):
+            is_plain = events[-1].logprobs is None and not events[-1].extra
+            self._plain = is_plain and self._misses < MOST_MISSES
 
     def _read_answer(self, answer: Answer, events: list[Event]) -> None:
         if not self._started and (answer.id or answer.choices):

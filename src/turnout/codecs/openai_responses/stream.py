@@ -2,11 +2,8 @@
 
 Theory of operation.
 
-1. `SseSplitter` gives the same frames for any split of the bytes; this decoder gives the same events for
-   the same frames, so any split gives the same events. Frames are known by the `type` in their data: two
-   compatible hosts leave the event line out.
-2. An error, in-stream or of ours, is raised at once if the same read completed no event before it, else
-   at the next call: events that arrived are never lost to what came after them.
+1. How frames become events, and when a failure is raised: `push.py`.
+2. Frames are known by the `type` in their data: two compatible hosts leave the event line out.
 3. Content comes in deltas, or whole in `.done` frames, or whole in the item's own `.done`: what an item has
    said already is not said again. Items that come only in the terminal response are read from there.
 4. Calls are numbered in the order in which their items opened.
@@ -25,9 +22,8 @@ from turnout.codecs.openai_responses.parts import annotations
 from turnout.codecs.openai_responses.response import words_of
 from turnout.codecs.openai_responses.usage import read_usage
 from turnout.codecs.openai_responses.wire import WIRE, Answer, Frame, objects, text_of
+from turnout.codecs.push import PushDecoder
 from turnout.codecs.sse import Frame as SseFrame
-from turnout.codecs.sse import SseSplitter
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
 from turnout.types.chat import Native, Part, Reasoning, Refusal, Text, ToolCall
 from turnout.types.event import (
     Event,
@@ -62,52 +58,21 @@ class _Item:
         """Of a thought, the frames it is read from: summary or text, where a host sends both."""
 
 
-class OpenAIResponsesDecoder:
+class OpenAIResponsesDecoder(PushDecoder):
     """Push parser of one stream."""
 
-    __slots__ = ("_calls", "_done", "_failure", "_items", "_refused", "_splitter", "_started")
+    __slots__ = ("_calls", "_items", "_refused", "_started")
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
+        super().__init__()
         self._items: dict[int, _Item] = {}
         self._calls = 0
         self._started = False
         self._refused = False
-        self._done = False
-        self._failure: TurnoutError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in self._splitter.feed(data):
-                self._read(frame, events)
-        except TurnoutError as error:
-            if not events:
-                raise
-            self._failure = error
-        return events
-
-    def end(self) -> list[Event]:
-        """Tell the decoder that the stream is over. Raises `StreamInterrupted` without a terminal event."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in self._splitter.end():
-                self._read(frame, events)
-        except ProviderBadResponse:
-            # Half a frame is what a cut leaves behind; whether it matters is decided below.
-            events.clear()
-        if not self._done:
-            raise StreamInterrupted("the provider's stream ended before its answer did")
-        return events
 
     def _read(self, raw: SseFrame, events: list[Event]) -> None:
         data = raw.data
-        if not data or self._done or data == b"[DONE]":
+        if data == b"[DONE]":
             return
         try:
             frame = _frame(data)
@@ -116,8 +81,10 @@ class OpenAIResponsesDecoder:
         kind = frame.type
         if kind == "response.output_text.delta":  # nearly every frame
             self._item(frame).said.add(frame.content_index)
-            if frame.delta or frame.logprobs:
+            if frame.logprobs:
                 events.append(TextDelta(frame.delta or "", 0, words_of(_json(frame.logprobs))))
+            elif frame.delta:
+                events.append(TextDelta(frame.delta))
             return
         read = _READERS.get(kind)
         if read is not None:

@@ -53,6 +53,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 _TEXT_HEAD = (
     b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d'
 )
+_TEXT_END = b',"logprobs":[]}\n\n'
 _NUMBER = re.compile(rb'"sequence_number": ?(\d{1,9})\b')
 """Cannot stand inside a JSON string, where quotes are escaped."""
 _NATIVE_CODES = {
@@ -192,6 +193,14 @@ class OpenAIResponsesStream:
                 assert_never(event)
 
     def _text(self, event: TextDelta, out: list[bytes]) -> None:
+        open_ = self._open
+        flows = isinstance(open_, OpenMessage) and open_.kind == "output_text"
+        if flows and event.text and event.logprobs is None and not event.extra:  # nearly every event
+            assert isinstance(open_, OpenMessage)
+            open_.texts.append(event.text)
+            out.append(_TEXT_HEAD % self._next + open_.tail + write(event.text) + _TEXT_END)
+            self._next += 1
+            return
         if not event.text and not event.extra:
             return
         self._begin(out)
