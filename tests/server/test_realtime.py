@@ -34,6 +34,7 @@ def config_text(base: str, server: str = "", extra: str = "") -> str:
     return f"""
 server: {{port: 0, keys: [{{name: speaker, secret: {KEY}}}]{server}}}
 retry: {{enabled: false}}
+ledger: {{store: memory}}
 providers:
   oai: {{vendor: openai, base_url: "{base}/v1", secret: {SECRET}}}
 models:
@@ -185,7 +186,7 @@ async def test_a_route_leaves_out_who_cannot_speak_and_goes_on_when_one_refuses(
 
 
 async def test_a_spent_budget_ends_the_session_with_a_word_and_never_overspends():
-    # An answer may take 0.096 USD (1,000 tokens in at 32 and 1,000 out at 64 per million); each takes about 0.05.
+    # An answer may take 0.096 USD (1,000 tokens in at 32 and 1,000 out at 64 per million); each takes 0.05.
     limit_nusd, worst_nusd = 300_000_000, 96_000_000
     extra = "budgets: [{id: talk, level: key, subject: speaker, usd: 0.3, per: day}]"
     async with speaking(extra) as rig:
