@@ -14,6 +14,7 @@ import msgspec
 from turnout.codecs.base import Codec, Dialect
 from turnout.compile import compile_snapshot
 from turnout.compile.guard_calls import guard_sender
+from turnout.compile.shelves import Shelves
 from turnout.config import Config
 from turnout.engine.attempt import Upstreams
 from turnout.engine.beside import Threads
@@ -95,6 +96,7 @@ class Built:
         "_sharing",
         "_threads",
         "books",
+        "caches",
         "config",
         "dialects",
         "engine",
@@ -129,6 +131,7 @@ class Built:
 
         self.books: Books | None = None
         memo = Memo()
+        self.caches = Shelves(clock, self._threads, lambda: self.engine)
 
         def running(snapshot: Snapshot) -> Running:
             gates.keep(snapshot.deployments)
@@ -145,14 +148,10 @@ class Built:
             means = Means(clock, compose(calls, upstreams.open), snapshot.deployments, send, memo)
             # Inside quotas, as it may ask models; around the rest: nothing behind it meets what it hid.
             guard = GuardLayer(snapshot, means)
-            return Running(
-                snapshot,
-                upstreams,
-                fleet,
-                [*request_ring(self.config, parts.journal, clock, on_event, pacers, meter), guard, certify],
-                calls,
-                remembered,
-            )
+            # Inside guards, which look at each answer anew; around all that decides, asks and pays.
+            cache = self.caches.follow(self.config, snapshot)
+            ring = request_ring(self.config, parts.journal, clock, on_event, pacers, meter)
+            return Running(snapshot, upstreams, fleet, [*ring, guard, cache, certify], calls, remembered)
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
         self._sharing: asyncio.Task[None] | None = None
@@ -244,6 +243,7 @@ class Built:
         await self.monitor.shadows.close()
         self._threads.close()
         await self.transport.close()
+        await self.caches.close()
         if self.books is not None:
             await self.books.close()
         if self.journal is not None:
@@ -264,6 +264,7 @@ _AT_START = (
     "responses",
     "ledger",
     "journal",
+    "cache",
     "egress.max_connections",
     "egress.proxy",
     "egress.http2",

@@ -13,6 +13,7 @@ from turnout.catalog.benchmarks import NO_SCORES
 from turnout.catalog.catalog import Catalog
 from turnout.catalog.prices import InexactPriceError
 from turnout.catalog.vendors import vendors
+from turnout.compile.caches import make_rules
 from turnout.compile.checks import problems_of
 from turnout.compile.guards import make_posting
 from turnout.compile.providers import Provider, is_complete, make_provider
@@ -60,6 +61,7 @@ def compile_snapshot(
     surfaces = make_surfaces(config, deployments, catalog.scores, problems) if config.surfaces else {}
     aliases = _aliases(config, models, routes, problems)
     guards = make_posting(config, deployments, problems)
+    caches = make_rules(config, deployments, problems)
     problems.extend(problems_of(config, {d.id: d for d in deployments}, routes))
     problems.extend(limit_problems(config.budgets, config.quotas, frozenset(routes)))
     problems.extend(desk_problems(config.desk))
@@ -85,6 +87,7 @@ def compile_snapshot(
         direct=direct_route(config, deployments, catalog.scores if config.surfaces else NO_SCORES),
         bare=_bare(models),
         guards=guards,
+        caches=caches,
         signal_deadline_s=config.signals.deadline_s,
         limits=Ceilings([each.budget for each in config.budgets], [each.quota for each in config.quotas]),
     )

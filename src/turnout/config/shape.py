@@ -6,11 +6,14 @@ from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
+from turnout.config.cache import CacheConfig, Mode, RouteCacheConfig
 from turnout.config.desk import DeskConfig
 from turnout.config.files import BatchesConfig, FilesConfig
 from turnout.config.guards import GuardsConfig
 from turnout.config.keys import KeyConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
+from turnout.config.mcp import McpConfig
+from turnout.config.passthrough import PassthroughConfig
 from turnout.config.providers import ProviderConfig
 from turnout.config.realtime import RealtimeConfig
 from turnout.config.responses import ResponsesConfig
@@ -158,6 +161,8 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Answers with a required shape: checked, and repaired. None = passed on as they come."""
     guards: tuple[str, ...] = ()
     """Guards of its requests, by name; those of a surface, a key or a team are asked beside them."""
+    cache: Mode | RouteCacheConfig | None = None
+    """Whether its answers are given again; None = `cache.default`."""
 
 
 class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -315,12 +320,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What clients upload."""
     batches: BatchesConfig = BatchesConfig()
     """Many requests in one file."""
+    passthrough: PassthroughConfig = PassthroughConfig()
+    """Endpoints of providers that the gateway does not know."""
     signals: SignalsConfig = SignalsConfig()
     """Facts about a request that strategies read."""
     responses: ResponsesConfig = ResponsesConfig()
     """Conversations that clients of `/v1/responses` go on with by id."""
     realtime: RealtimeConfig = RealtimeConfig()
     """Sessions of speech."""
+    mcp: McpConfig = McpConfig()
+    """The gateway as a tool server."""
     timeouts: TimeoutsConfig = TimeoutsConfig()
     max_retries: Annotated[int, Meta(ge=0, le=5)] = 2
     """On the same deployment, where the failure's class allows it; a route may say otherwise."""
@@ -340,6 +349,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where keys and limits are kept that change while gateways run; none = used once its file is there."""
     guards: GuardsConfig = GuardsConfig()
     """What is checked on the way in and out."""
+    cache: CacheConfig = CacheConfig()
+    """Answers that are given again."""
     journal: JournalConfig = JournalConfig()
     egress: EgressConfig = EgressConfig()
     catalog: CatalogConfig = CatalogConfig()

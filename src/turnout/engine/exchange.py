@@ -18,6 +18,7 @@ from turnout.engine.allowance import Allowance
 from turnout.engine.lot import Lot
 from turnout.plan import Reduction, Verdict
 from turnout.types.ask import Ask
+from turnout.types.cache import CacheView
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
@@ -129,6 +130,7 @@ class Exchange:
         "ask",
         "at",
         "attempts",
+        "cached",
         "certified",
         "committed_at",
         "content_of",
@@ -161,6 +163,9 @@ class Exchange:
         "warnings",
     )
 
+    _decision: Decision | None
+    _rng: Random | None
+
     def __init__(self, request: Request, ask: Ask, *, started: float, at: datetime, seed: int) -> None:
         self.request = request
         """What will be answered; a layer that rewrites it (guard, compression) replaces it."""
@@ -192,6 +197,7 @@ class Exchange:
         """Written by the engine at commit."""
         self.certified: str | None = None
         """Written by the certify layer: how a certified request ended, or why nothing is promised."""
+        self.cached: CacheView | None = None  # written by the cache layer: what it did
         self.guards: list[GuardView] = []  # written by the guard layer: what each guard said
         self.masked: Callable[[str], str] | None = None  # by the same: takes values out of stored text
         self.committed_at: float | None = None
@@ -211,8 +217,7 @@ class Exchange:
         self.dropped: tuple[str, ...] = ()
         self.warnings: list[str] = []
         self.explain_only = False
-        self._decision: Decision | None = None
-        self._rng: Random | None = None
+        self._decision = self._rng = None
 
     @property
     def rng(self) -> Random:

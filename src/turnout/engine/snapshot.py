@@ -9,6 +9,7 @@ from turnout.engine.limits import NO_LIMITS, Limits
 from turnout.guards.base import NO_POSTS, Posting
 from turnout.signals.base import Sense
 from turnout.strategies.base import Filter, Strategy, Surface
+from turnout.types.cache import CacheRule
 from turnout.types.deployment import Deployment
 
 
@@ -69,6 +70,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Who may spend and use how much."""
     guards: Posting = NO_POSTS
     """Who is checked by what."""
+    caches: Mapping[str, CacheRule] = {}
+    """By route; those whose answers are kept."""
     signal_deadline_s: float = 0.01
     """How long a decision waits for signals computed in threads."""
     default_max_tokens: int = 4096

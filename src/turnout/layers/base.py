@@ -120,6 +120,7 @@ def conclude(exchange: Exchange, error: BaseException | None, now: float) -> Out
         usage_source="none" if usage is None else "estimated" if estimated else "provider",
         cost_nusd=cost_nusd,
         cost_state=cost_state,
+        cache=None if exchange.cached is None else exchange.cached.status,
         ttft_s=None if exchange.committed_at is None else exchange.committed_at - exchange.started,
         total_s=total_s,
         overhead_s=max(0.0, total_s - exchange.upstream_s),

@@ -122,6 +122,7 @@ class JournalLayer:
             warnings=(*ask.warnings, *exchange.warnings) if exchange.warnings else ask.warnings,
             dropped_params=exchange.dropped,
             guards=tuple(exchange.guards),
+            cache=exchange.cached,
             content=None if exchange.content_of is None else exchange.content_of(),
         )
 

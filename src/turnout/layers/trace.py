@@ -39,6 +39,12 @@ class AccessEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     n_fallbacks: int = 0
     shaped: str | None = None
     """How an answer that must have a shape ended: `valid`, `repaired`, `invalid`, `unchecked`."""
+    cache: str | None = None
+    """What the cache did; None = its route has none."""
+    saved_nusd: NanoUsd | None = None
+    """What an answer that was given again had cost."""
+    near: bool = False
+    """Whether another question was near enough, and its answer was not given."""
     n_input: int | None = None
     n_output: int | None = None
     cost_nusd: NanoUsd | None = None
@@ -108,7 +114,7 @@ class _Traced:
     def _tell(self, error: BaseException | None) -> None:
         exchange = self._exchange
         outcome = conclude(exchange, error, self._clock())
-        ask, usage, routing = exchange.ask, outcome.usage, exchange.routing
+        ask, usage, routing, cached = exchange.ask, outcome.usage, exchange.routing, exchange.cached
         promise = None if routing is None else routing.certificate
         self._on_event(
             AccessEvent(
@@ -125,6 +131,9 @@ class _Traced:
                 finish=outcome.finish,
                 certificate=None if promise is None else promise.id,
                 certified=exchange.certified,
+                cache=outcome.cache,
+                saved_nusd=None if cached is None else cached.saved_nusd,
+                near=cached is not None and cached.missed_near,
                 n_attempts=outcome.n_attempts,
                 n_fallbacks=outcome.n_fallbacks,
                 shaped=outcome.shaped,

@@ -103,6 +103,8 @@ class Answer:
             headers += told.notices(exchange)
         if exchange.guards:
             headers += told.guards(exchange)
+        if exchange.cached is not None:
+            headers += told.cached(exchange.cached)
         if exchange.room is not None:
             headers += told.room(exchange.room, exchange.at, wire=self._dialect.wire)
         return headers

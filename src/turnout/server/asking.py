@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from turnout.codecs.base import Body, EmbedBody, TaskBody
+from turnout.server.cache_wishes import cache_wish
 from turnout.server.inbound import Inbound
 from turnout.types.ask import Ask, Endpoint, Preferences
 from turnout.types.principal import Principal
@@ -20,6 +21,8 @@ T = TypeVar("T")
 ROUTE_IGNORED = "route_ignored"
 """Warning: a route was named, and something that wins over it was named too (WIRE.md section 8)."""
 _ROUTE = "turnout/"
+_OF_CACHE = ("cache", "cache_ttl_s")
+"""Fields of our headers that win over a peer's member of the body."""
 
 
 def make_ask(
@@ -34,6 +37,8 @@ def make_ask(
     """Return the envelope of one request."""
     ask = _ask(request_id, inbound, body, principal, dialect, hops=hops)
     wished = body.extra if isinstance(body, Body) else None
+    if wished and "cache" in wished and "cache" not in body.ours and not inbound.ours.isdisjoint(_OF_CACHE):
+        wished = {name: value for name, value in wished.items() if name != "cache"}
     return msgspec.structs.replace(ask, extra=wished) if wished else ask
 
 
@@ -95,6 +100,7 @@ def _ask(
         tracestate=inbound.tracestate,
         hops=hops,
         warnings=warnings,
+        cache=cache_wish(inbound),
     )
 
 

@@ -8,6 +8,7 @@ from math import ceil
 from turnout.engine.exchange import Exchange, Room, Routing
 from turnout.errors import Retry, TurnoutError
 from turnout.server.http import RawHeaders
+from turnout.types.cache import CacheView
 from turnout.types.record import Outcome
 from turnout.types.usage import usd
 
@@ -58,6 +59,16 @@ def guards(exchange: Exchange) -> RawHeaders:
         if view.name not in did or did[view.name] == "pass":
             did[view.name] = view.action
     return [(b"x-turnout-guards", ",".join(f"{name}={action}" for name, action in did.items()).encode())]
+
+
+def cached(view: CacheView) -> RawHeaders:
+    """Return what the cache did: the word, the key's first digits, the age of what was given again."""
+    headers = [(b"x-turnout-cache", view.status.encode())]
+    if view.key:
+        headers.append((b"x-turnout-cache-key", view.key.encode()))
+    if view.age_s is not None:
+        headers.append((b"x-turnout-cache-age-s", b"%d" % view.age_s))
+    return headers
 
 
 def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:
@@ -118,6 +129,8 @@ def failed(error: TurnoutError, exchange: Exchange | None) -> RawHeaders:
         headers += room(exchange.room, exchange.at, wire="")
     if exchange is not None and exchange.guards:
         headers += guards(exchange)
+    if exchange is not None and exchange.cached is not None:
+        headers += cached(exchange.cached)
     if exchange is not None and exchange.routing is not None:
         headers += chosen(exchange.routing, exchange.fallback_reason or exchange.routing.reason)
         headers += effort(exchange)

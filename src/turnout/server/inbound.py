@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.errors import InvalidRequest, TurnoutError
+from turnout.server.cache_wishes import PEERS as CACHE_PEERS
 
 
 class Inbound(Struct, kw_only=True):
@@ -44,6 +45,10 @@ class Inbound(Struct, kw_only=True):
     cache: str | None = None
     """`default`, `bypass`, `refresh` or `only`; read by the cache layer where a route has one."""
     cache_ttl_s: float | None = None
+    cache_key: str | None = None
+    cache_keeps: bool = True
+    cache_asked: bool = False
+    cache_control: str = ""
     hops: str | None = None
     """`x-turnout-hop`: instance ids the request has passed through."""
     csrf: str | None = None
@@ -236,6 +241,7 @@ PEERS: dict[bytes, tuple[str, Reader]] = {
     b"cf-aig-max-attempts": ("retries", _retries),
     b"cf-aig-allowed-models": ("allow", _list),
     b"cf-aig-allowed-providers": ("allow", _list),
+    **CACHE_PEERS,
     b"x-openrouter-metadata": ("explain", _peer_explain),
     b"x-litellm-enable-message-redaction": ("log_content", _redact),
     b"cf-aig-collect-log-payload": ("log_content", _payload),

@@ -86,3 +86,9 @@ class CacheView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: str | None = None
     """Why nothing was looked for or kept: a closed word."""
     near: NearView | None = None
+
+    @property
+    def missed_near(self) -> bool:
+        """Whether another question was near enough, and its answer was not given."""
+        near = self.near
+        return near is not None and self.status != "semantic-hit" and near.similarity >= near.threshold

@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from turnout.types.cache import CacheView
 from turnout.types.deployment import BreakerState
 from turnout.types.json import Json
 from turnout.types.moment import Session
@@ -341,4 +342,6 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dropped_params: tuple[str, ...] = ()
     guards: tuple[GuardView, ...] = ()
     """In the order they were asked."""
+    cache: CacheView | None = None
+    """What the cache did; None = its route has none."""
     content: Content | None = None
