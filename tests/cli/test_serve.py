@@ -526,17 +526,36 @@ async def all_serve(served, model):
 # Metrics
 
 
-async def test_metrics_beyond_loopback_need_a_key(tmp_path, upstream, http):
-    server = f"host: 0.0.0.0, behind_proxy: true, {KEYS}"
-    (tmp_path / "turnout.yaml").write_text(config_text(upstream, server=server))
+async def test_metrics_and_administration_have_listeners_of_their_own_and_ask_who_it_is(
+    tmp_path, upstream, http
+):
+    scrape = "{name: s, secret: tn_scrape0123456789, role: scrape}"
+    server = f"host: 0.0.0.0, behind_proxy: true, {KEYS.replace('[', f'[{scrape}, ')}"
+    text = config_text(upstream, server=server)
+    (tmp_path / "turnout.yaml").write_text(text + "admin: {listen: {port: 0}}\n")
     async with serve(tmp_path, "--metrics-port", "0") as served:
         base = served.metrics.replace("0.0.0.0", "127.0.0.1").removesuffix("/metrics")
-        key = {"authorization": "Bearer tn_0123456789abcdef"}
+        call = {"authorization": "Bearer tn_0123456789abcdef"}
+        scrape = {"authorization": "Bearer tn_scrape0123456789"}
         found = {
-            path: [(await http.get(base + path, headers=headers)).status_code for headers in ({}, key)]
+            path: [(await http.get(base + path, headers=each)).status_code for each in ({}, call, scrape)]
             for path in ("/livez", "/readyz", "/metrics")
         }
-    assert found == {"/livez": [200, 200], "/readyz": [401, 200], "/metrics": [401, 200]}
+        assert found == {"/livez": [200, 200, 200], "/readyz": [401, 401, 200], "/metrics": [401, 401, 200]}
+        data = served.url.replace("0.0.0.0", "127.0.0.1")
+        apart = (await served.line(r"administration on (http://127\S+)/$"))[1]
+        found = {
+            path: [(await http.get(base + path, headers=call)).status_code for base in (data, apart)]
+            for path in ("/livez", "/v1/models", "/admin/v1/keys", "/auth/me")
+        }
+        said = (await http.get(f"{data}/admin/v1/keys", headers=call)).json()["error"]["message"]
+    assert said == "no such endpoint: GET /admin/v1/keys"
+    assert found == {
+        "/livez": [200, 200],
+        "/v1/models": [200, 404],
+        "/admin/v1/keys": [404, 404],  # there is no desk here, and the answer says so
+        "/auth/me": [404, 401],
+    }
 
 
 async def test_metrics_parse_and_agree_with_the_journal(tmp_path, emulator, upstream, http):

@@ -15,7 +15,8 @@ from turnout.engine.books import Books, Down
 from turnout.engine.limits import span_of
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.server.app import Gateway
-from turnout.server.serve import Listener, bind, settings_of
+from turnout.server.bind import bind
+from turnout.server.serve import Listener, settings_of
 from turnout.stores.base import Query
 from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Take
 from turnout.stores.postgres.migrate import migrate

@@ -10,8 +10,9 @@ from msgspec import Struct
 from turnout.build import build
 from turnout.config import parse_config
 from turnout.server.app import Gateway
+from turnout.server.bind import bind
 from turnout.server.protocol import sweep_all
-from turnout.server.serve import Listener, bind, settings_of
+from turnout.server.serve import Listener, settings_of
 from turnout.stores.memory import MemoryJournal
 from turnout.testing.emulator import Behaviour, Emulator, Fault, dialects, serving
 

@@ -64,7 +64,7 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
 
     from turnout.cli.certificates import certificate_lines
     from turnout.govern.open import has_keys, stored_secrets
-    from turnout.server.serve import check_bind, check_upstreams
+    from turnout.server.bind import check_bind, check_upstreams
     from turnout.stores.sightings import sightings_beside
 
     config, path = read_config(config_path)

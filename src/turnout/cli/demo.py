@@ -328,7 +328,7 @@ def _records(journal: Path, n: int) -> "dict[str, Record]":
 def _free_or_any(port: int) -> int:
     """Return the port if it is free, else 0."""
     from turnout.errors import ConfigError
-    from turnout.server.serve import bind
+    from turnout.server.bind import bind
 
     try:
         bind("127.0.0.1", port).close()

@@ -59,7 +59,7 @@ def proxy(to: str, port: int, out: Path, *, allow_http: bool, allow_cidr: tuple[
       turnout record proxy --to https://api.example.com/v1 --out calls.jsonl
       turnout record verify calls.jsonl
     """  # noqa: D301 (click reads the control character as "do not wrap")
-    from turnout.server.serve import bind
+    from turnout.server.bind import bind
     from turnout.transport.guard import egress_for, parse_url
     from turnout.transport.http import HttpTransport
     from turnout.transport.replay import RecordingTransport

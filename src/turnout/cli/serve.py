@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from turnout.cli.options import config_option, find_config
 
 if TYPE_CHECKING:
     from turnout.config import Config
+    from turnout.server.bind import Sockets
     from turnout.server.serve import Process
 
 
@@ -58,7 +59,8 @@ def serve(  # noqa: PLR0913, PLR0917 (a command has as many as it has options)
     import asyncio
 
     from turnout.govern.open import first_start
-    from turnout.server.serve import Process, Source, bind, check_bind, run_worker
+    from turnout.server.bind import bind_all, check_bind
+    from turnout.server.serve import Process, Source, run_worker
     from turnout.types.address import Address
 
     given = {"host": host, "port": port, "workers": workers, "metrics_port": metrics_port}
@@ -78,13 +80,11 @@ def serve(  # noqa: PLR0913, PLR0917 (a command has as many as it has options)
     )
     has_keys = asyncio.run(first_start(config, _show if sys.stderr.isatty() else None))
     check_bind(config, has_keys=has_keys)
-    sock = bind(server.host, server.port)
-    metrics_sock = None if server.metrics_port is None else bind(server.host, server.metrics_port)
+    sockets = bind_all(config)
     if server.workers == 1:
-        alone = Process(source, config, stamp, on_ready=lambda: _announce(sock, metrics_sock))
-        run_worker(alone, sock, metrics_sock)
+        alone = Process(source, config, stamp, on_ready=lambda: _announce(sockets))
+        run_worker(alone, sockets)
         return
-    sockets = [sock] if metrics_sock is None else [sock, metrics_sock]
     sys.exit(_supervise(config, sockets, lambda lifeline: Process(source, config, stamp, lifeline=lifeline)))
 
 
@@ -92,10 +92,12 @@ def _show(line: str) -> None:
     click.echo(f"turnout: {line}", err=True)
 
 
-def _announce(sock: socket.socket, metrics_sock: socket.socket | None) -> None:
-    click.echo(f"turnout: serving on {_url(sock)}/v1", err=True)
-    if metrics_sock is not None:
-        click.echo(f"turnout: metrics on {_url(metrics_sock)}/metrics", err=True)
+def _announce(sockets: "Sockets") -> None:
+    click.echo(f"turnout: serving on {_url(sockets.data)}/v1", err=True)
+    if sockets.metrics is not None:
+        click.echo(f"turnout: metrics on {_url(sockets.metrics)}/metrics", err=True)
+    if sockets.admin is not None:
+        click.echo(f"turnout: administration on {_url(sockets.admin)}/", err=True)
 
 
 def _url(sock: socket.socket) -> str:
@@ -103,9 +105,7 @@ def _url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _supervise(
-    config: "Config", sockets: Sequence[socket.socket], process: Callable[[int], "Process"]
-) -> int:
+def _supervise(config: "Config", sockets: "Sockets", process: Callable[[int], "Process"]) -> int:
     """Keep forked workers running until a signal says stop; return the exit status."""
     import asyncio
 
@@ -116,10 +116,9 @@ def _supervise(
 
     # Here, and not once in every worker: what cannot be used is told once.
     compiled(config, os.environ, asyncio.run(stored_secrets(config)))
-    sock, metrics_sock = sockets[0], sockets[1] if len(sockets) > 1 else None
     with tempfile.TemporaryDirectory(prefix="turnout-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         supervisor = Supervisor(
-            config.server.workers, lambda lifeline: run_worker(process(lifeline), sock, metrics_sock), sockets
+            config.server.workers, lambda lifeline: run_worker(process(lifeline), sockets), sockets.all
         )
-        return supervisor.run(lambda: _announce(sock, metrics_sock))
+        return supervisor.run(lambda: _announce(sockets))

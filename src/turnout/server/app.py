@@ -30,7 +30,10 @@ from turnout.server.ids import new_request_id
 from turnout.server.inbound import read
 from turnout.server.inside import Kept
 from turnout.server.listing import Listing
+from turnout.server.mcp import Mcp
+from turnout.server.mcp_tools import McpTools
 from turnout.server.openapi import Described
+from turnout.server.passthrough import Passthrough
 from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, Found, Paths, dialect_of
 from turnout.server.realtime import Realtime
 from turnout.server.recommend import Asking, recommend
@@ -85,6 +88,7 @@ class Gateway:
         self._verbs = Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
         self.bulk = BulkEndpoints(steps, self._defers)
+        self.passing = Passthrough(self._enter, self._answers[OPENAI].ids)
         self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
         self._realtime = Realtime(
             engine, self._enter, self._answers[OPENAI].head, lambda: self.settings.realtime
@@ -100,10 +104,10 @@ class Gateway:
                 lambda key_id: self._gate.named(key_id),  # noqa: PLW0108
             )
         )
-        doing = Doing(
-            self._open, self._once, self._stream, self._background.wished, lambda: self.settings.max_body_bytes
-        )
+        limit, wished = lambda: self.settings.max_body_bytes, self._background.wished
+        doing = Doing(self._open, self._once, self._stream, wished, limit)
         self._tasks = Tasks(steps, doing, self._answers[OPENAI])
+        self.mcp = Mcp(steps, McpTools(engine, dialects), lambda: self.settings.mcp)
         self._paths, self._deferrable = self._table()
         self.apply(settings)
 
@@ -144,6 +148,7 @@ class Gateway:
         self._described.mount(paths)
         self.bulk.mount(paths)
         self._realtime.mount(paths)
+        self.mcp.mount(paths)
         paths.add("POST", "/explain", self._explain, OPENAI)
         paths.add("POST", "/recommend", self._recommend, OPENAI)
         for dialect in (GEMINI, OPENAI):  # where both have a path, the headers tell them apart
@@ -173,6 +178,8 @@ class Gateway:
     async def _visit(self, visit: Visit) -> None:
         scope = visit.scope
         found = self._paths_of(visit).find(scope["method"], scope["path"])
+        if found is None and ADMIN_SIDE not in scope:
+            found = self.passing.find(scope["method"], scope["path"])
         dialect = dialect_of(scope["path"]) if found is None else found.dialect
         self._visits.add(visit)
         try:

@@ -17,10 +17,9 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
@@ -32,32 +31,29 @@ from turnout.config.stores import with_stores
 from turnout.errors import ConfigError
 from turnout.parts import open_store
 from turnout.server.admin.opening import open_admin
+from turnout.server.admin.plane import App, admin_side
 from turnout.server.app import Gateway
+from turnout.server.bind import BACKLOG, LOOPBACK, Sockets, check_bind, check_upstreams
 from turnout.server.defects import places
-from turnout.server.deferred import beside_jobs, open_deferred
 from turnout.server.desk import Room
 from turnout.server.idempotency import Replays
+from turnout.server.opened import open_beside
 from turnout.server.protocol import GatewayProtocol, WireLimits, protocol_for, sweep_all
 from turnout.server.scores import ScoresFile
 from turnout.server.settings import settings_of
 from turnout.types.address import Address
-from turnout.types.deployment import Deployment
 from turnout.types.json import Json
 
 log = logging.getLogger("turnout.server")
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared with, not bound
 RELOAD_POLL_S = 1.0
 COLLECT_AFTER = (50_000, 20, 100)
 """Net new objects before a collection, and how many of each generation make one of the next: some hundred
 requests' worth, so that a cycle made by a failing request still goes soon."""
 SETTLE_S = 5.0
 """How long cancelled requests may take to settle."""
-BACKLOG = 2048
 AT_START = ("host", "port", "metrics_port", "workers", "tls")
 """Keys of `server` that are read only when a process starts."""
-_PORTS = {"http": 80, "https": 443}
 
 
 class Source(Struct, frozen=True):
@@ -85,56 +81,6 @@ class Source(Struct, frozen=True):
         return (0, 0) if stat is None else (stat.st_mtime_ns, stat.st_size)
 
 
-def check_bind(config: Config, *, has_keys: bool = False) -> None:
-    """Refuse a bind that would serve strangers without a key or in clear (S-100).
-
-    Args:
-        config: What is to be served.
-        has_keys: Whether the desk has keys.
-
-    Raises:
-        ConfigError: It must not be served like this.
-    """
-    server = config.server
-    if server.host in LOOPBACK:
-        return
-    if not server.keys and not has_keys:
-        raise ConfigError(
-            (f"server.keys: {server.host} is not loopback; add at least one key, or bind 127.0.0.1",)
-        )
-    if server.tls is None and not server.behind_proxy:
-        problem = f"server.tls: {server.host} is not loopback; give tls.cert and tls.key"
-        raise ConfigError((f"{problem}, or set behind_proxy: true",))
-
-
-def check_upstreams(deployments: Iterable[Deployment], host: str, port: int) -> None:
-    """Refuse an upstream that is this gateway's own listener (S-18). Raises `ConfigError`."""
-    mine = {host} | (LOOPBACK if host in LOOPBACK | EVERYWHERE else set())
-    for deployment in deployments:
-        url = urlsplit(deployment.url)
-        if url.hostname in mine and (url.port or _PORTS.get(url.scheme)) == port:
-            raise ConfigError(
-                (f"{deployment.id}: its address {deployment.url} is this gateway's own; requests would loop",)
-            )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises `ConfigError` when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, because asyncio turns off Nagle's delay only where it is.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        problem = f"server.port: {host}:{port} cannot be bound: {error.strerror or error}"
-        raise ConfigError((f"{problem}; choose another address or port",)) from None
-    sock.set_inheritable(True)
-    return sock
-
-
 def limits_of(server: ServerConfig) -> WireLimits:
     """Return the limits of one connection."""
     return WireLimits(
@@ -147,15 +93,25 @@ def limits_of(server: ServerConfig) -> WireLimits:
 
 
 class Listener(uvicorn.Server):
-    """The data plane on its socket. It leaves signals to its process."""
+    """The data plane on its socket, or administration on one of its own. It leaves signals to its process."""
 
-    def __init__(self, config: Config, gateway: Gateway, on_ready: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        gateway: Gateway,
+        on_ready: Callable[[], None] | None = None,
+        *,
+        admin: bool = False,
+    ) -> None:
         self._gateway = gateway
         self._protocol = protocol_for(limits_of(config.server), gateway.refusal)
         self._on_ready = on_ready
+        self.beside: Listener | None = None
+        """That of administration, which drains with this one and takes over what is changed."""
         self.over: Callable[[Config], Config] = lambda config: config
         """Lays over the file's configuration what the desk holds."""
-        super().__init__(_uvicorn_config(config.server, gateway, self._protocol))
+        app = admin_side(gateway) if admin else gateway
+        super().__init__(_uvicorn_config(config.server, app, self._protocol))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
@@ -183,12 +139,16 @@ class Listener(uvicorn.Server):
 
     def drain(self) -> None:
         """Stop accepting, let open answers end; called again, break them off."""
+        if self.beside is not None:
+            self.beside.drain()
         self.force_exit = self.should_exit
         self.should_exit = True
         self._gateway.ready = False
 
     def apply(self, config: Config) -> None:
         """Put another configuration's limits and keys in force."""
+        if self.beside is not None:
+            self.beside.apply(config)
         self._gateway.apply(settings_of(config))
         self._protocol.wire_limits = limits_of(config.server)
         self.config.timeout_keep_alive = config.server.idle_timeout_s  # type: ignore[assignment]  # only compared
@@ -200,11 +160,9 @@ class Listener(uvicorn.Server):
         return self.server_state.connections
 
 
-def _uvicorn_config(
-    server: ServerConfig, gateway: Gateway, protocol: type[GatewayProtocol]
-) -> uvicorn.Config:
+def _uvicorn_config(server: ServerConfig, app: App, protocol: type[GatewayProtocol]) -> uvicorn.Config:
     config = uvicorn.Config(
-        gateway,
+        app,
         http=protocol,
         loop="none",
         ws="none",
@@ -259,10 +217,10 @@ class Process:
         self._lifeline = lifeline
         """Read end of a pipe whose other end the supervisor holds."""
 
-    async def run(self, sock: socket.socket, metrics_sock: socket.socket | None) -> None:
+    async def run(self, sockets: Sockets) -> None:
         """Serve until told to stop. Raises `ConfigError` when the engine cannot be built."""
-        metrics = None
-        if metrics_sock is not None:
+        metrics, sock = None, sockets.data
+        if sockets.metrics is not None:
             from turnout.server.metrics import Metrics  # noqa: PLC0415  only where scraped
 
             metrics = Metrics()
@@ -275,6 +233,7 @@ class Process:
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
             self._scores = gateway.scores = ScoresFile(built)
             opened.push_async_callback(gateway.responses.keep_in(self._config.responses))
+            gateway.mcp.tools.look_into(built.journal, lambda: built.books)
             if (store := open_store(self._config)) is not None:
                 gateway.replays = Replays(store)
                 opened.push_async_callback(store.close)
@@ -283,10 +242,11 @@ class Process:
             opened.push_async_callback(room.close)
             await room.start()
             overlay = await open_admin(built, gateway, room)
+            opened.push_async_callback(gateway.plane.close)
             listener = Listener(self._config, gateway, self._on_ready)
             listener.over = overlay.over
             calm_collector()
-            deferred = open_deferred(built, gateway)
+            beside_it = open_beside(built, gateway)
             with self._signals(listener) as reload_asked:
                 async with asyncio.TaskGroup() as tasks:
                     beside = [
@@ -295,13 +255,17 @@ class Process:
                         tasks.create_task(overlay.run()),
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]
-                    if metrics is not None and metrics_sock is not None:
+                    if metrics is not None and sockets.metrics is not None:
                         local = self._config.server.host in LOOPBACK
-                        scrapes = metrics.serve(metrics_sock, built, gateway, local=local)
+                        scrapes = metrics.serve(sockets.metrics, built, gateway, local=local)
                         beside.append(tasks.create_task(scrapes))
+                    if sockets.admin is not None:
+                        apart = listener.beside = Listener(self._config, gateway, admin=True)
+                        beside.append(tasks.create_task(apart.serve([sockets.admin])))
+                        beside.append(tasks.create_task(_sweep(apart)))
                     grace_s = built.config.server.grace_s
-                    await beside_jobs(
-                        deferred, listener.serve([sock]), lambda: 0.0 if listener.force_exit else grace_s
+                    await beside_it.serve(
+                        listener.serve([sock]), lambda: 0.0 if listener.force_exit else grace_s
                     )
                     for task in beside:
                         task.cancel()
@@ -363,6 +327,7 @@ def reload(source: Source, built: Built, listener: Listener, port: int, *, has_k
         return False
     old = built.config.server
     later = [f"server.{name}" for name in AT_START if getattr(old, name) != getattr(config.server, name)]
+    later += ["admin.listen"] if config.admin.listen != built.config.admin.listen else []
     config = _bound(config, built.config)
     later += built.reload(config, snapshot)
     listener.apply(config)
@@ -375,7 +340,9 @@ def reload(source: Source, built: Built, listener: Listener, port: int, *, has_k
 def _bound(config: Config, old: Config) -> Config:
     """Return a configuration with what of `server` a running process cannot change."""
     fixed = {name: getattr(old.server, name) for name in AT_START}
-    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **fixed))
+    admin = msgspec.structs.replace(config.admin, listen=old.admin.listen)
+    server = msgspec.structs.replace(config.server, **fixed)
+    return msgspec.structs.replace(config, server=server, admin=admin)
 
 
 @asynccontextmanager
@@ -393,8 +360,8 @@ async def _sweep(listener: Listener) -> None:
         sweep_all(listener.connections, loop.time())
 
 
-def run_worker(process: Process, sock: socket.socket, metrics_sock: socket.socket | None) -> None:
+def run_worker(process: Process, sockets: Sockets) -> None:
     """Run one gateway process on uvloop until it is told to stop."""
     import uvloop  # noqa: PLC0415  absent on Windows
 
-    uvloop.run(process.run(sock, metrics_sock))
+    uvloop.run(process.run(sockets))

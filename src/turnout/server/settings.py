@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from turnout.config import Config, KeyConfig
+from turnout.config.mcp import McpConfig
 from turnout.config.realtime import RealtimeConfig
 from turnout.govern.directory import ADMIN_ONLY
 from turnout.types.principal import Principal
@@ -30,6 +31,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     behind_proxy: bool = False
     """Client addresses are all the proxy's: nothing is counted by address."""
     realtime: RealtimeConfig = RealtimeConfig()
+    mcp: McpConfig = McpConfig()
     admin_apart: bool = False
     """Administration has a listener of its own, and is not served beside the data plane."""
     keys: tuple[GatewayKey, ...] = ()
@@ -49,7 +51,9 @@ def settings_of(config: Config) -> ServerSettings:
         keep_alive_s=server.keep_alive_s,
         max_streams_per_key=server.max_streams_per_key,
         behind_proxy=server.behind_proxy,
+        admin_apart=config.admin.listen is not None,
         realtime=config.realtime,
+        mcp=config.mcp,
         keys=tuple(keys),
     )
 

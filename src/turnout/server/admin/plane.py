@@ -55,6 +55,11 @@ class Plane:
         paths.add_under("/admin/v1/", self._administer, OPENAI, ("GET", "POST", "PATCH", "DELETE"))
         paths.add_under("/auth/", self._sign_in, OPENAI, ("GET", "POST"))
 
+    async def close(self) -> None:
+        """Let go of what sign-in holds."""
+        if self.auth is not None:
+            await self.auth.close()
+
     async def _administer(self, visit: Visit) -> None:
         if self.admin is None:
             raise NotFound("no administration is served here")
