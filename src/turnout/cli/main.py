@@ -38,6 +38,7 @@ COMMANDS = {
     "budget": "turnout.cli.owners:budget",
     "quota": "turnout.cli.owners:quota",
     "credentials": "turnout.cli.credentials:credentials",
+    "openapi": "turnout.cli.openapi:openapi",
     "audit": "turnout.cli.audit:audit",
 }
 

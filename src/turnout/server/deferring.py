@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from turnout.errors import NotFound
 from turnout.server import background
 from turnout.server.deferred import Asked, Deferred
 from turnout.server.http import respond
@@ -34,8 +33,9 @@ class Background:
         """Serve the paths."""
         paths.add("POST", "/background", self._create, OPENAI)
         paths.add("GET", "/background", self._list, OPENAI)
-        paths.add("GET", "/background/", self._show, OPENAI)
-        paths.add("DELETE", "/background/", self._cancel, OPENAI)
+        for path in ("/background/*", "/background/*/answer"):
+            paths.add("GET", path, self._show, OPENAI)
+        paths.add("DELETE", "/background/*", self._cancel, OPENAI)
 
     async def wished(self, visit: Visit, raw: bytes) -> None:
         """Take in a request whose own `turnout.background` asks for a job."""
@@ -59,13 +59,11 @@ class Background:
     async def _show(self, visit: Visit) -> None:
         self._enter(visit, "background")
         deferred = background.enabled(self._deferred())
-        job_id, slash, what = visit.path_rest.partition("/")
-        if not slash:
-            await self._tell(visit, await background.shown(deferred, job_id, visit.principal), 200)
-        elif what == "answer":
+        job_id, slash, _ = visit.path_rest.partition("/")
+        if slash:
             await respond(visit.send, *await background.collected(deferred, job_id, visit.principal))
         else:
-            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
+            await self._tell(visit, await background.shown(deferred, job_id, visit.principal), 200)
 
     async def _cancel(self, visit: Visit) -> None:
         self._enter(visit, "background")

@@ -37,6 +37,24 @@ class Found(NamedTuple, Generic[V]):
     rest: str = ""
 
 
+class _Beneath(NamedTuple, Generic[V]):
+    """What serves paths that begin alike."""
+
+    method: str
+    prefix: str
+    ending: str | None
+    """What follows the one segment that is an id; None = any segments."""
+    found: Found[V]
+
+    def serves(self, path: str) -> bool:
+        if not path.startswith(self.prefix) or len(path) == len(self.prefix):
+            return False
+        if self.ending is None:
+            return True
+        name = path[len(self.prefix) : len(path) - len(self.ending)]
+        return path.endswith(self.ending) and name != "" and "/" not in name
+
+
 class Paths(Generic[V]):
     """The routing table."""
 
@@ -44,13 +62,19 @@ class Paths(Generic[V]):
 
     def __init__(self) -> None:
         self._exact: dict[tuple[str, str], Found[V]] = {}
-        self._prefixes: list[tuple[str, str, Found[V]]] = []
+        self._prefixes: list[_Beneath[V]] = []
 
     def add(self, method: str, path: str, endpoint: Callable[[V], Awaitable[None]], dialect: str) -> None:
-        """Serve a path under every base of its dialect; one that ends in `/` is a prefix, the rest an id."""
+        """Serve a path under every base of its dialect.
+
+        One that ends in `/` is a prefix, the rest an id that may itself hold `/`. In one with a `*` that
+        stands for an id, and what the endpoint gets is the id with whatever follows it.
+        """
+        start, star, ending = path.partition("*")
         for base in _BASES[dialect]:
-            if path.endswith("/"):
-                self._prefixes.append((method, base + path, Found(endpoint, dialect)))
+            if star or path.endswith("/"):
+                beneath = _Beneath(method, base + start, ending if star else None, Found(endpoint, dialect))
+                self._prefixes.append(beneath)
             else:
                 self._exact[method, base + path] = Found(endpoint, dialect)
 
@@ -62,7 +86,7 @@ class Paths(Generic[V]):
         methods: Sequence[str] = ("POST",),
     ) -> None:
         """Serve what is under a path and nothing else is found for."""
-        self._prefixes += [(method, path, Found(endpoint, dialect)) for method in methods]
+        self._prefixes += [_Beneath(method, path, None, Found(endpoint, dialect)) for method in methods]
 
     def add_root(
         self, path: str, endpoint: Callable[[V], Awaitable[None]], methods: Sequence[str] = ("GET", "HEAD")
@@ -76,17 +100,15 @@ class Paths(Generic[V]):
         found = self._exact.get((method, path))
         if found is not None:
             return found
-        for want, prefix, each in self._prefixes:
-            if method == want and path.startswith(prefix) and len(path) > len(prefix):
-                return Found(each.endpoint, each.dialect, path[len(prefix) :])
+        for each in self._prefixes:
+            if method == each.method and each.serves(path):
+                return Found(each.found.endpoint, each.found.dialect, path[len(each.prefix) :])
         return None
 
     def methods(self, path: str) -> list[str]:
         """Return the methods that are served at a path."""
         exact = {method for method, known in self._exact if known == path}
-        return sorted(
-            exact | {m for m, prefix, _ in self._prefixes if path.startswith(prefix) and path != prefix}
-        )
+        return sorted(exact or {each.method for each in self._prefixes if each.serves(path)})
 
 
 def dialect_of(path: str) -> str:

@@ -77,9 +77,10 @@ class Responses:
         """Serve the format's paths; return the endpoint that asks models."""
         paths.add("POST", "/responses", self.create, RESPONSES)
         paths.add("POST", "/responses/input_tokens", self._count, RESPONSES)
-        paths.add("POST", "/responses/", self._cancel, RESPONSES)
-        paths.add("GET", "/responses/", self._look, RESPONSES)
-        paths.add("DELETE", "/responses/", self._delete, RESPONSES)
+        paths.add("POST", "/responses/*/cancel", self._cancel, RESPONSES)
+        for path in ("/responses/*", "/responses/*/input_items"):
+            paths.add("GET", path, self._look, RESPONSES)
+        paths.add("DELETE", "/responses/*", self._delete, RESPONSES)
         return self.create
 
     async def create(self, visit: Visit) -> None:
@@ -196,10 +197,8 @@ class Responses:
     async def _look(self, visit: Visit) -> None:
         """Show an answer, or the items that led to it."""
         self._steps.enter(visit, "chat")
-        answer_id, slash, what = visit.path_rest.partition("/")
+        answer_id, slash, _ = visit.path_rest.partition("/")
         query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
-        if slash and what != "input_items":
-            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
         if query.get("stream") == "true":
             raise UnsupportedParameter("a kept response cannot be streamed again", param="stream")
         document = await self._known(visit, answer_id)
@@ -223,9 +222,7 @@ class Responses:
 
     async def _cancel(self, visit: Visit) -> None:
         self._steps.enter(visit, "chat")
-        answer_id, _, what = visit.path_rest.partition("/")
-        if what != "cancel":
-            raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
+        answer_id = visit.path_rest.partition("/")[0]
         document = await self._known(visit, answer_id)
         if document.response.get("background") is not True:
             raise InvalidRequest("only a response made in the background can be cancelled", param="id")
