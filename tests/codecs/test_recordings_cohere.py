@@ -10,4 +10,4 @@ def test_every_recorded_call_means_the_same_after_decoding(shared):
     checks = [verify.check(record) for record in exchanges(shared, "cohere", verify.speaks)]
     compared = sum((Counter(check.compared) for check in checks), Counter())
     assert [str(mismatch) for check in checks for mismatch in check.mismatches] == []
-    assert (len(checks), compared["tool_calls"], compared["vectors"]) == (64, 57, 6)
+    assert (len(checks), compared["tool_calls"], compared["vectors"]) == (67, 57, 9)

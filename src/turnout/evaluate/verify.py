@@ -36,8 +36,8 @@ _DEFECTS = (
 )
 """What a comparison that meets a record it has never seen the like of may raise: shown, not hidden."""
 _ENVELOPED = "/invoke-with-response-stream"
-_FRAMED = ("/converse-stream", _ENVELOPED)
-"""Ends of the addresses whose answers are binary frames by nature."""
+_FRAMED = ("/converse-stream", _ENVELOPED, "/audio/speech")
+"""Ends of the addresses whose answers are binary frames, or sound, by nature."""
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 

@@ -11,10 +11,12 @@ import msgspec
 
 from turnout.codecs.cohere.dialect import CohereDialect
 from turnout.codecs.cohere.request import encode
+from turnout.codecs.cohere.rerank import decode_task, encode_task
 from turnout.codecs.cohere.response import decode, decode_embed, encode_embed, error_of
 from turnout.codecs.cohere.stream import CohereDecoder
 from turnout.codecs.cohere.wire import WIRE
 from turnout.codecs.gather import Told, of_choice, of_events
+from turnout.codecs.tasks import OPERATIONS, parse
 from turnout.codecs.verify import Checked, Comparison, Exchange, lines
 from turnout.errors import TurnoutError
 from turnout.types.deployment import Deployment, Model, Vendor
@@ -43,6 +45,8 @@ def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     path = urlsplit(url).path
     if method != "POST":
         return False
+    if path.endswith("/rerank"):
+        return "cohere" in urlsplit(url).netloc
     return (path.endswith("/v2/chat") and "messages" in request_body) or (
         path.endswith("/v2/embed") and "texts" in request_body
     )
@@ -71,6 +75,9 @@ def _check(found: Comparison, record: Exchange) -> None:
         found.equal("error", "class", word if word in allowed else sorted(allowed), word)
         return
     raw = msgspec.json.decode(record.request_body)
+    if urlsplit(record.url).path.endswith("/rerank"):
+        _ranking(found, record, raw)
+        return
     if urlsplit(record.url).path.endswith("/embed"):
         _vectors(found, record, raw)
         return
@@ -103,6 +110,20 @@ def _vectors(found: Comparison, record: Exchange, raw: JsonObject) -> None:
     got = decode_embed(HttpResponse(200, {}, record.response_body))
     found.equal("vectors", "embeddings", answer["embeddings"]["float"], [list(each) for each in got.vectors])
     found.equal("usage", "billed", answer["meta"]["billed_units"]["input_tokens"], got.usage.n_input)
+
+
+def _ranking(found: Comparison, record: Exchange, raw: JsonObject) -> None:
+    asked = parse(OPERATIONS["/rerank"], record.request_body).request
+    to = _to({"model": raw.get("model", "auto")})
+    said = {name: value for name, value in raw.items() if name != "return_documents"}
+    written = msgspec.json.decode(encode_task(asked, to).http.body)
+    found.equal("request", "body", {"model": to.upstream_model, **said}, written)
+    answer = msgspec.json.decode(record.response_body)
+    got = decode_task(HttpResponse(200, {}, record.response_body), asked, to)
+    told = msgspec.json.decode(got.body)
+    found.equal("vectors", "ranking", answer["results"], told["results"])
+    units = answer["meta"]["billed_units"]["search_units"]
+    found.equal("usage", "search_units", units, got.usage.search_units)
 
 
 def _normal(body: JsonObject) -> JsonObject:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from turnout.codecs.openai_chat import verify_tasks
 from turnout.codecs.openai_chat.codec import OpenAIChat, OpenAIChatDialect
 from turnout.codecs.openai_chat.meaning import meaning
 from turnout.codecs.openai_chat.raw import RawAnswer, RawChoice, read_complete, read_stream
@@ -31,10 +32,12 @@ _ERRORS: Mapping[int, tuple[str, ...]] = {
 
 
 def speaks(method: str, url: str, request_body: JsonObject) -> bool:
-    """Tell whether a call is a chat completion or an embeddings call of this format."""
+    """Tell whether a call is a chat completion, an embeddings call or another operation of this format."""
     path = urlsplit(url).path
     if method != "POST":
         return False
+    if verify_tasks.operation_at(url) is not None:
+        return True
     if path.endswith(("/chat/completions", "/v1/chat")):  # the latter at Writer
         return "messages" in request_body
     return path.endswith("/embeddings") and "input" in request_body and "model" in request_body
@@ -49,7 +52,11 @@ def check(record: Exchange) -> Checked:
     """Decode the exchange both ways and compare it with the raw record. Never raises."""
     comparison = Comparison()
     embeddings = urlsplit(record.url).path.endswith("/embeddings")
+    operation = verify_tasks.operation_at(record.url)
     try:
+        if operation is not None:
+            verify_tasks.compare(operation, record, comparison)
+            return comparison.done()
         (_check_embed_request if embeddings else _check_request)(record, comparison)
         if record.status >= 400:
             _check_error(record, comparison)
