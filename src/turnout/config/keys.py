@@ -45,6 +45,9 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "files",
             "batches",
             "passthrough",
+            "realtime",
+            "mcp",
+            "usage",
         ],
         ...,
     ] = ()
