@@ -42,11 +42,14 @@ MAX_CHARS: Final = 1_000
 """Of a question: what is longer carries too much that a vector does not tell."""
 EDITION: Final = 1
 """Of the rules: a threshold is calibrated with one edition."""
-_WORD: Final = re.compile(r"\d[\d.,:/%]*\d%?|\d%?|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\w\s]")
+_WORD: Final = re.compile(r"(?:(?<!\S)[-−])?\d(?:[\d.,:/%]*\d)?%?|[^\W\d_]++(?:['’][^\W\d_]++)?|[^\w\s]")
 _CODE: Final = re.compile(
-    r"`[^`]*`|https?://\S+|\b[\w.-]+@[\w.-]+|--?[A-Za-z][\w-]*\b|\b\w+\([^)]*\)|\b[A-Za-z]\w*(?:[._]\w+)+"
-    r"|(?<!\w)[/~]?(?:[\w.-]+/)+[\w.-]*|[{}\[\]<>=+*^|\\;$&#@~]+|\b[a-z]+[A-Z]\w*|\b\w*\d\w*[A-Za-z]\w*|\b[A-Za-z]+\d\w*"
+    r"`[^`]*`|https?://\S++|(?<![\w.-])[\w.-]++@[\w.-]++|(?<![\w-])--?[A-Za-z][\w-]*+|\b\w++\([^)(]*\)"
+    r"|\b[A-Za-z]\w*+(?:[._]\w++)+|(?<![\w./~-])[/~]?(?:[\w.-]++/)+[\w.-]*+|[{}\[\]<>=+*^|\\;$&#@~]++|!="
 )
+"""Every alternative begins where it could not have begun before, so that no text takes more than one look."""
+_NAME: Final = re.compile(r"\w++")
+_CAMEL: Final = re.compile(r"[a-z][A-Z]")
 _NT: Final = re.compile(r"(?i)\b(\w+)n['’]t\b")
 _CUT: Final = re.compile(r"['’](s|re|ve|ll|d|m)$")
 _PREFIXES: Final = ("un", "dis", "de", "in", "im", "il", "ir", "non", "mis", "anti", "re", "under", "over")
@@ -151,7 +154,7 @@ def reading(text: str) -> Reading:
         found.asks.add("whether")
     starts, before = True, ""
     for raw in _WORD.findall(_NT.sub(r"\1 not ", text)):
-        if not raw[0].isalnum():
+        if not (raw[0].isalnum() or raw[-1].isdigit() or raw[-1] == "%"):
             starts = starts or raw in ".?!:;\n"
             continue
         low = _CUT.sub("", raw.casefold().replace("’", "'"))
@@ -165,7 +168,7 @@ def reading(text: str) -> Reading:
         found.negations,
         found.numbers,
         frozenset(found.dates),
-        Counter(_bare(match) for match in _CODE.findall(text)),
+        _code_in(text),
         frozenset(found.names),
         frozenset(found.directions),
         frozenset(found.asks),
@@ -192,7 +195,7 @@ class _Found:
 
     def take(self, raw: str, low: str, *, starts: bool) -> None:
         """Sort one word, as it stands and in lower case; `starts`: it begins a sentence."""
-        if low[0].isdigit():
+        if not low[0].isalpha():
             self.numbers[low.replace(",", "").rstrip(".:/")] += 1
         elif low in NUMBERS:
             self.numbers[NUMBERS[low]] += 1
@@ -219,6 +222,20 @@ def _opens_with_auxiliary(text: str) -> bool:
     """Tell whether a question is answered by yes or no; asked whether there is a way, it means the way."""
     first, _, rest = text.casefold().partition(" ")
     return first in AUXILIARIES and not any(word in f" {rest} " for word in (" way ", " ways ", " possible "))
+
+
+def _code_in(text: str) -> Counter[str]:
+    """Count what only code and addresses hold: signs, paths, calls, names in which cases or digits mix."""
+    found = Counter(_bare(match) for match in _CODE.findall(text))
+    for name in _NAME.findall(text):
+        if not name.isalpha() and not name.isdigit():
+            mixed = name[0].isalpha() and any(char.isdigit() for char in name)
+            mixed = mixed or (name[0].isdigit() and name[-1].isalpha() and len(name) > 1)
+            if mixed:
+                found[name] += 1
+        elif _CAMEL.search(name):
+            found[name] += 1
+    return found
 
 
 def _bare(code: str) -> str:

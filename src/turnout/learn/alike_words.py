@@ -80,7 +80,7 @@ DATES: Final[Mapping[str, str]] = {
 }
 DIRECTIONS: Final = frozenset(
     _words("""
-after against at because before between by for from if in into of on onto over than to under versus vs
+after against at because before between by for from if in into on onto over than to under versus vs
 when who whom with
 """)
 )
