@@ -55,6 +55,8 @@ AFTERWORD = """
 - Coding agents, in the same suite: Claude Code through `/v1/messages` and Codex through `/v1/responses` edit
   a file with tool calls while another vendor answers. Codex needs `web_search = "disabled"` and, under
   `[features]`, `multi_agent = false`: both are tools that only OpenAI has.
+- Beside the table: OpenAI's own client speaks a realtime session, and the official MCP client asks every tool
+  of `/mcp`.
 - `make clients` runs all this.
 """
 
