@@ -18,7 +18,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -143,8 +143,6 @@ class Admin:
     async def _serve(self, visit: Visit, enter: Enter, read: Read) -> None:
         row, name = self._match(visit.scope["method"], visit.scope["path"])
         office = self._office()
-        if office is None:
-            raise NotFound("there is no desk at this gateway; its operator can add the section `desk`")
         actor = await self._actor(visit, enter, office, row.permit)
         call = Call(office, self._built, actor, row.permit)
         call.id = name
@@ -173,21 +171,21 @@ class Admin:
                     return row, name
         raise NotFound(f"no such endpoint: {method[:16]} {path[:200]}")
 
-    async def _actor(self, visit: Visit, enter: Enter, office: Office, permit: Permit) -> Actor:
-        """Return who acts. Raises `Unauthenticated`, `RateLimited`, `Forbidden`; each is put on record."""
+    async def _actor(self, visit: Visit, enter: Enter, office: Office | None, permit: Permit) -> Actor:
+        """Return who acts. Raises `Unauthenticated`, `RateLimited`, `Forbidden`; the desk keeps a record."""
         unknown = Actor(id=_STRANGER, role="none", address=visit.address)
         try:
             actor = await self._whoever(visit, enter)
         except (Unauthenticated, RateLimited) as error:
             with suppress(Forbidden):
-                await office.deny(unknown, permit.action, "", error.message)
+                await _deny(office, unknown, permit.action, error.message)
             raise
         if actor is None:
-            await office.deny(unknown, permit.action, "", "without keys this is for the machine itself")
+            await _deny(office, unknown, permit.action, "without keys this is for the machine itself")
         if actor.role not in permit.roles:
-            await office.deny(actor, permit.action, "", f"the role {actor.role} may not do this")
+            await _deny(office, actor, permit.action, f"the role {actor.role} may not do this")
         if permit.whole and actor.organisation is not None:
-            await office.deny(actor, permit.action, "", "this concerns the whole installation")
+            await _deny(office, actor, permit.action, "this concerns the whole installation")
         return actor
 
     async def _whoever(self, visit: Visit, enter: Enter) -> Actor | None:
@@ -233,6 +231,13 @@ class Admin:
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
         await respond(visit.send, error.row.status, [*headers, *_common(visit)], failure_body(error))
+
+
+async def _deny(office: Office | None, actor: Actor, action: str, why: str) -> NoReturn:
+    """Raise `Forbidden`, after it was put on record where there is a desk."""
+    if office is None:
+        raise Forbidden(why)
+    await office.deny(actor, action, "", why)
 
 
 def _if_match(visit: Visit) -> int | None:

@@ -27,10 +27,21 @@ _MOST_QUERY: Final = 8192
 class Call:
     """A request that was let in."""
 
-    __slots__ = ("actor", "body", "built", "content_type", "id", "office", "permit", "query", "reach", "seen")
+    __slots__ = (
+        "_office",
+        "actor",
+        "body",
+        "built",
+        "content_type",
+        "id",
+        "permit",
+        "query",
+        "reach",
+        "seen",
+    )
 
-    def __init__(self, office: Office, built: Built, actor: Actor, permit: Permit) -> None:
-        self.office = office
+    def __init__(self, office: Office | None, built: Built, actor: Actor, permit: Permit) -> None:
+        self._office = office
         self.built = built
         self.actor = actor
         self.permit = permit
@@ -42,6 +53,13 @@ class Call:
         self.content_type = ""
         self.seen: int | None = None
         """Version named by `If-Match`."""
+
+    @property
+    def office(self) -> Office:
+        """The desk's. Raises `NotFound` where there is none: what needs no desk is served without one."""
+        if self._office is None:
+            raise NotFound("there is no desk at this gateway; its operator can add the section `desk`")
+        return self._office
 
     @property
     def fields(self) -> JsonObject:

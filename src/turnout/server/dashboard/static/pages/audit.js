@@ -31,7 +31,7 @@ function state(chain) {
 function entries(chain) {
   return card('Entries', 'newest first', later(async () => {
     const { entries: n } = await get('/audit/verify', of(chain));
-    const found = await get('/audit', { ...of(chain), after: Math.max(0, n - PAGE), limit: PAGE });
+    const found = await get('/audit', { ...of(chain), after: n > PAGE ? n - PAGE : null, limit: PAGE });
     if (!found.data.length) return empty('Nothing was done yet.');
     return table([
       { name: 'seq', title: '#', num: true, sort: (row) => row.seq, cell: (row) => count(row.seq) },
