@@ -52,6 +52,7 @@ def make_provider(name: str, row: ProviderConfig, env: Env, problems: list[str])
         allow_http=row.allow_http or known.allow_http,
         embeddings=known.embeddings,
         tasks=known.tasks,
+        batches=known.batches,
         host=row.host or known.host,
         api_version=row.api_version or known.api_version,
         region=given.get("region", ""),

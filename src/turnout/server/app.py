@@ -87,7 +87,7 @@ class Gateway:
         self._described = Described(steps)
         self._verbs = Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
-        self.bulk = BulkEndpoints(steps, self._defers)
+        self.bulk = BulkEndpoints(steps, self._defers, lambda key_id: self._gate.named(key_id))  # noqa: PLW0108  after a reload too
         self.passing = Passthrough(self._enter, self._answers[OPENAI].ids)
         self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
         self._realtime = Realtime(

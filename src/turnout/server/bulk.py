@@ -10,12 +10,15 @@ from turnout.build import Built
 from turnout.config.files import BatchesConfig
 from turnout.errors import NotFound, TurnoutError
 from turnout.server.background import Came, as_job
+from turnout.server.batch_native import NativeBatches
 from turnout.server.batch_runner import BatchRunner
 from turnout.server.deferred import Deferred
 from turnout.server.ids import new_request_id
+from turnout.server.till import Till
 from turnout.server.uploads import Shelf, owner_of
 from turnout.server.visit import Visit
 from turnout.stores.files import Batch, Batches, Database, Files, Form, Line
+from turnout.types.principal import Principal
 
 WINDOW_S: Final = 86_400.0
 """Time in which a batch is to be done, unless the client says otherwise."""
@@ -100,6 +103,9 @@ class Wanted:
 class Serves(Protocol):
     """Endpoints of files and batches."""
 
+    who: Callable[[str], Principal]
+    """Whom the id of a key stands for."""
+
     def serve_from(self, shelf: Shelf | None, bulk: Bulk | None) -> None:
         """From now on keep files and batches there; None = nowhere."""
         ...
@@ -137,6 +143,8 @@ def open_bulk(built: Built, endpoints: Serves, deferred: Deferred | None) -> Ope
     if deferred is not None:
         batches = Batches(database)
         runner = BatchRunner(batches, shelf, deferred, built.dialects, lambda: built.config.batches)
+        till, who = Till(built), endpoints.who
+        runner.native = NativeBatches(batches, deferred, till, who, lambda: built.config.batches)
         bulk = Bulk(batches, shelf, runner, lambda: built.config.batches)
         runner.start()
     endpoints.serve_from(shelf, bulk)

@@ -9,18 +9,21 @@ from turnout.server.paths import Paths
 from turnout.server.uploads import Shelf, Uploads
 from turnout.server.verbs import Steps
 from turnout.server.visit import Visit
+from turnout.types.principal import Principal
 
 
 class BulkEndpoints:
     """`/v1/files`, `/v1/batches` and `/v1/messages/batches` at one gateway."""
 
-    def __init__(self, steps: Steps, defers: Callable[[str], bool]) -> None:
+    def __init__(self, steps: Steps, defers: Callable[[str], bool], who: Callable[[str], Principal]) -> None:
         """Prepare.
 
         Args:
             steps: What the gateway does for each of its endpoints.
             defers: Tells whether an endpoint can be asked in the background.
+            who: Whom the id of a key stands for.
         """
+        self.who = who
         self._uploads = Uploads(steps)
         self._batches = BatchEndpoints(steps, defers)
         self._messages = MessageBatches(steps)

@@ -135,7 +135,7 @@ class Deferred:
         """
         now = _now()
         rest = new_request_id().removeprefix("req_")
-        planned = await self._read(asked.sent, asked.owner)
+        planned = await self.read(asked.sent, asked.owner)
         if isinstance(planned.request, ChatRequest) and planned.request.stream:
             raise InvalidRequest("a background job is not streamed; leave stream out", param="body.stream")
         deadline = await self._deadline(asked.deadline, planned, now)
@@ -196,7 +196,7 @@ class Deferred:
             keep_s=config.keep_s,
         )
 
-    async def _read(self, sent: Sent, owner: str) -> Planned:
+    async def read(self, sent: Sent, owner: str) -> Planned:
         """Have the endpoint read a request. Raises what it says of it."""
         found: list[Planned] = []
 
@@ -230,7 +230,7 @@ class Deferred:
         """Return what the strategy of the request's route says, else the configured time."""
         config, snapshot = self._config(), self._engine.snapshot
         try:
-            route = snapshot.routes.get((await self._decide(planned, _now())).route)
+            route = snapshot.routes.get((await self.decide(planned, _now())).route)
         except TurnoutError:
             route = None
         strategy = None if route is None else route.strategy
@@ -245,7 +245,7 @@ class Deferred:
         refusal: TurnoutError | None = None
         for at in instants(slots, earliest, deadline):
             try:
-                options.append(self._option(await self._decide(planned, at), at))
+                options.append(self._option(await self.decide(planned, at), at))
             except TurnoutError as error:
                 refusal = refusal or error
         if not options:
@@ -258,7 +258,7 @@ class Deferred:
         wait_s = n_ahead / config.max_running * (options[0].span.p50_s or 0.0)
         return book(options, deadline, eta=config.eta, wait_s=wait_s)
 
-    async def _decide(self, planned: Planned, at: datetime) -> Decision:
+    async def decide(self, planned: Planned, at: datetime) -> Decision:
         """Return whom the route would choose at an instant. Raises a `TurnoutError` when it is nobody."""
         ask = await self._engine.sensed(planned.request, planned.ask, at=at)
         return self._engine.select(planned.request, ask, at=at)
@@ -278,7 +278,7 @@ class Deferred:
         )
 
     async def _rebook(self, claimed: Claimed, start: datetime) -> Booking:
-        planned = await self._read(claimed.sent, claimed.job.owner)
+        planned = await self.read(claimed.sent, claimed.job.owner)
         booking = await self._book(planned, start, claimed.job.deadline_at)
         return msgspec.structs.replace(booking, latest_at=max(booking.latest_at, start))
 

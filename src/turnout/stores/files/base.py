@@ -78,11 +78,12 @@ class Handover(Struct, frozen=True, kw_only=True):
     """The provider's name of the batch; "" = it may or may not have arrived."""
     input_file: str = ""
     """The provider's name of the file it was given."""
-    reserved: tuple[int, ...] = ()
-    """What was set aside, account by account."""
-    n_polls: int = 0
+    reserved: tuple[str, ...] = ()
+    """Accounts by reservation, one for each deployment: `usd,tokens`."""
+    sent: bool = False
+    """Whether it may have arrived."""
     failed: bool = False
-    """It was tried, and is our own engine's now."""
+    """It is our own engine's now: it stayed here, came back, or was answered as far as it will be."""
 
 
 class Batch(Struct, frozen=True, kw_only=True):

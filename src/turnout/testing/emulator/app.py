@@ -19,6 +19,7 @@ from turnout.codecs.base import Dialect, Summary
 from turnout.engine.reply import as_events
 from turnout.errors import TurnoutError
 from turnout.server.http import JSON_TYPE, Disconnected, HangUp, Receive, Scope, Send, read_body, respond
+from turnout.testing.emulator.batches import EmulatedBatches
 from turnout.testing.emulator.clouds import dialect_at, parse_at, place_of
 from turnout.testing.emulator.faults import (
     CUTS,
@@ -26,6 +27,7 @@ from turnout.testing.emulator.faults import (
     answer_with,
     drop,
     end_cut,
+    failure,
     refuse,
     send_cut,
     stream_start,
@@ -89,6 +91,7 @@ class Emulator:
         self.default = Behaviour()
         self.served: dict[str, Served] = {}
         self.down = False
+        self.batches = EmulatedBatches(self._line)
 
     def add(self, name: str, answer: Answerer | None = None, behaviour: Behaviour | None = None) -> None:
         """Give a model a script and a behaviour; may be called again to change either."""
@@ -118,12 +121,34 @@ class Emulator:
                 await _ok(send, self._listing())
             else:
                 body = await read_body(receive, _MAX_BODY, None, "")
-                if is_task(path, body):
+                if self.batches.at(path):
+                    told = next((v for name, v in scope["headers"] if name == b"content-type"), b"")
+                    await self.batches.serve((scope["method"], path, told.decode("latin-1")), body, send)
+                elif is_task(path, body):
                     await self._task(scope, body, receive, send)
                 else:
                     await self._visit(path, body, receive, send)
         except Disconnected:
             pass
+
+    def _line(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Answer one line of a batch."""
+        place = place_of(path)
+        dialect = self._dialects[place.wire]
+        try:
+            request = parse_at(dialect, place, body).request
+            served = self.served.setdefault(request.model, Served())
+            served.calls += 1
+            model = self._models.get(request.model) or Model(canned(request.model), self.default)
+            fault = self._fault(request, model.behaviour, served.calls)
+            if fault is not None:
+                raise failure(fault, dialect.wire)
+        except TurnoutError as error:
+            return dialect.error(error, "emulator")
+        response = model.answer(request)
+        served.input_tokens += response.usage.n_input
+        served.output_tokens += response.usage.n_output
+        return 200, dialect.render(response, request, _summary(response))
 
     def _speaks(self, name: str) -> tuple[Behaviour, Served]:
         served = self.served.setdefault(name, Served())
