@@ -40,6 +40,7 @@ POST   /customers                     -    -    -       -       o     Y      -
 GET    /customers/{id}                -    -    o       o       o     Y      -
 PATCH  /customers/{id}                -    -    -       -       o     Y      -
 DELETE /customers/{id}                -    -    -       -       o     Y      -
+GET    /standing                      -    -    o       o       o     Y      -
 GET    /budgets                       -    -    o       o       o     Y      -
 POST   /budgets                       -    -    -       -       o     Y      -
 GET    /budgets/{id}                  -    -    o       o       o     Y      -
