@@ -8,6 +8,10 @@ import mcp
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 
 
+def tell(seen: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(seen) + "\n")
+
+
 async def main(url: str, key: str, request_id: str) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     async with (
@@ -17,8 +21,8 @@ async def main(url: str, key: str, request_id: str) -> None:
     ):
         welcome = (await session.initialize()).model_dump(by_alias=True, mode="json")
         tools = (await session.list_tools()).model_dump(by_alias=True, mode="json")["tools"]
-        print(json.dumps({"welcome": [welcome["protocolVersion"], welcome["serverInfo"]["name"]]}))
-        print(json.dumps({"tools": [tool["name"] for tool in tools if tool["outputSchema"]]}))
+        tell({"welcome": [welcome["protocolVersion"], welcome["serverInfo"]["name"]]})
+        tell({"tools": [tool["name"] for tool in tools if tool["outputSchema"]]})
         calls = {
             "route": {"prompt": "Hello", "model": "turnout/assistant"},
             "recommend": {"prompt": "Hello", "top_k": 2},
@@ -30,10 +34,10 @@ async def main(url: str, key: str, request_id: str) -> None:
             try:
                 result = await session.call_tool(name, arguments)
             except mcp.MCPError as error:
-                print(json.dumps({name: error.error.code}))
+                tell({name: error.error.code})
                 continue
             found = result.model_dump(by_alias=True, mode="json")
-            print(json.dumps({name: found["structuredContent"]}))
+            tell({name: found["structuredContent"]})
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -7,6 +7,10 @@ from openai import OpenAI
 from openai.types.realtime import ResponseDoneEvent
 
 
+def tell(seen: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(seen) + "\n")
+
+
 def main(url: str, key: str) -> None:
     client = OpenAI(
         base_url=f"{url}/v1", websocket_base_url=f"{url}/v1".replace("http", "ws", 1), api_key=key
@@ -23,15 +27,15 @@ def main(url: str, key: str) -> None:
                 said += event.delta
             if isinstance(event, ResponseDoneEvent):
                 usage = event.response.usage
-                print(json.dumps({"said": said, "tokens": [usage.input_tokens, usage.output_tokens]}))
+                tell({"said": said, "tokens": [usage.input_tokens, usage.output_tokens]})
                 break
-        print(json.dumps({"kinds": list(dict.fromkeys(kinds))}))
-    refused = OpenAI(base_url=f"{url}/v1", websocket_base_url=client.websocket_base_url, api_key="tn_wrong")
+        tell({"kinds": list(dict.fromkeys(kinds))})
+    refused = OpenAI(base_url=f"{url}/v1", websocket_base_url=sockets, api_key="tn_wrong")
     try:
         with refused.realtime.connect(model="oai/talk"):
-            print(json.dumps({"refused": False}))
+            tell({"refused": False})
     except Exception as error:  # noqa: BLE001  whatever the client's library raises
-        print(json.dumps({"refused": "401" in str(error)}))
+        tell({"refused": "401" in str(error)})
 
 
 main(*sys.argv[1:])
