@@ -1,0 +1,259 @@
+"""Fill a folder with a small company's month of traffic, and the configuration to serve it.
+
+    python scripts/seed.py FOLDER --requests 6000 --emulator http://127.0.0.1:9000
+
+Every Record comes from the real engine: its decisions, retries, fallbacks and costs are what Turnout does
+with providers that behave as `Providers` says, on a clock that jumps. Only the instants of arrival are moved,
+so that the month ends now, and the names are made up. Screenshots and browser tests start from this.
+"""
+
+import argparse
+import asyncio
+import math
+import random
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from turnout.build import build
+from turnout.config import load_config, parse_config
+from turnout.errors import ProviderUnreachable, TurnoutError
+from turnout.parts import open_journal
+from turnout.stores.base import Query
+from turnout.stores.memory import MemoryJournal
+from turnout.testing import clock
+from turnout.transport.base import Authorise
+from turnout.transport.guard import Egress
+from turnout.types.ask import Ask
+from turnout.types.chat import ChatRequest, Message, Text
+from turnout.types.http import HttpRequest, Timeouts
+from turnout.types.principal import Principal
+from turnout.types.record import Record
+
+DAYS = 30
+CONFIG = """
+version: 1
+server: {{port: {port}}}
+journal: {{path: {folder}/journal.db, fsync: never}}
+desk: {{path: {folder}/desk.db}}
+ledger: {{path: {folder}/ledger.db}}
+admin: {{config: desk}}
+providers:
+  openai: {{vendor: openai, base_url: "{emulator}/v1", secret: sk-emulated-000000000000}}
+  anthropic: {{codec: openai_chat, base_url: "{emulator}/v1", auth: none}}
+  mistral: {{codec: openai_chat, base_url: "{emulator}/v1", auth: none}}
+models:
+  - {{model: openai/gpt-5.4, price: {{input: 1.25, output: 10}}}}
+  - {{model: openai/gpt-5.4-mini, price: {{input: 0.25, output: 2}}}}
+  - {{model: openai/gpt-5.4-nano, price: {{input: 0.05, output: 0.4}}}}
+  - {{model: anthropic/claude-sonnet-5, price: {{input: 3, output: 15}}}}
+  - {{model: anthropic/claude-haiku-4-5, price: {{input: 1, output: 5}}}}
+  - {{model: mistral/mistral-small-latest, price: {{input: 0.1, output: 0.3}}}}
+routes:
+  - name: assistant
+    models: [openai/gpt-5.4, anthropic/claude-sonnet-5, openai/gpt-5.4-mini, anthropic/claude-haiku-4-5]
+    strategy:
+      type: cheapest
+      q_floor: 0.7
+      quality:
+        openai/gpt-5.4: 0.9
+        anthropic/claude-sonnet-5: 0.89
+        openai/gpt-5.4-mini: 0.79
+        anthropic/claude-haiku-4-5: 0.74
+  - name: support
+    models: [anthropic/claude-haiku-4-5, openai/gpt-5.4-mini, mistral/mistral-small-latest]
+    strategy: {{type: priority}}
+  - name: search
+    models: [openai/gpt-5.4-nano, mistral/mistral-small-latest]
+    strategy: {{type: fastest}}
+  - name: reports
+    models: [openai/gpt-5.4, anthropic/claude-sonnet-5]
+    strategy: {{type: best, quality: {{openai/gpt-5.4: 0.9, anthropic/claude-sonnet-5: 0.89}}}}
+default_route: assistant
+budgets:
+  - {{id: company, level: organisation, usd: 500, per: month, thresholds: [{{at: 0.8}}]}}
+quotas:
+  - {{id: pace, level: key, of: requests, limit: 600, per: 1m}}
+"""
+TEAMS = {"web": ("assistant", "search"), "care": ("support",), "data": ("reports", "assistant")}
+CUSTOMERS = [f"customer-{n:02d}" for n in range(1, 25)]
+QUESTION = "How much wood would a woodchuck chuck if a woodchuck could chuck wood? "
+
+
+class Model(msgspec.Struct, frozen=True):
+    """How an emulated model behaves."""
+
+    first_s: float
+    """Median time to the head of an answer."""
+    words: int
+    """Median length of an answer."""
+    fails: float = 0.004
+
+
+MODELS: Mapping[str, Model] = {
+    "gpt-5.4": Model(1.1, 420),
+    "gpt-5.4-mini": Model(0.55, 260),
+    "gpt-5.4-nano": Model(0.28, 90),
+    "claude-sonnet-5": Model(0.9, 380),
+    "claude-haiku-4-5": Model(0.45, 210),
+    "mistral-small-latest": Model(0.4, 150, fails=0.02),
+}
+OUTAGE = (0.81, 0.823)
+"""Share of the month in which Anthropic's models answer 529."""
+
+
+class Providers:
+    """A transport that answers as emulated providers would, on the loop's own clock."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.at = 0.0
+        """Share of the month that has passed."""
+
+    async def send(
+        self, request: HttpRequest, timeouts: Timeouts, authorise: Authorise | None = None
+    ) -> "Reply":
+        """Answer after a while, or fail."""
+        tree = msgspec.json.decode(request.body)
+        name, rng = str(tree["model"]), self._rng
+        model = MODELS[name]
+        await asyncio.sleep(model.first_s * rng.lognormvariate(0, 0.35))
+        if name.startswith("claude") and OUTAGE[0] <= self.at <= OUTAGE[1]:
+            return Reply(529, {"error": {"message": "Overloaded", "type": "overloaded_error"}})
+        if rng.random() < model.fails:
+            if rng.random() < 0.3:
+                raise ProviderUnreachable("the connection closed without an answer")
+            return Reply(429, {"error": {"message": "Rate limit reached", "type": "rate_limit_error"}})
+        n_out = max(1, round(model.words * rng.lognormvariate(0, 0.5)))
+        await asyncio.sleep(n_out * 0.008)
+        n_in = len(request.body) // 4
+        usage = {"prompt_tokens": n_in, "completion_tokens": n_out, "total_tokens": n_in + n_out}
+        message = {"role": "assistant", "content": "Emulated."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        facts = {"id": "x", "object": "chat.completion", "created": 1, "model": name}
+        return Reply(200, {**facts, "choices": [choice], "usage": usage})
+
+    def allow(self, egress: Egress) -> None:
+        """Accept any destination: nothing is dialled."""
+
+    async def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+class Reply:
+    """One answer."""
+
+    def __init__(self, status: int, tree: Mapping[str, object]) -> None:
+        self.status = status
+        self.headers: Mapping[str, str] = {"content-type": "application/json"}
+        self._body = msgspec.json.encode(tree)
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        return self._body
+
+    async def chunk(self) -> bytes:
+        """Return the body once."""
+        body, self._body = self._body, b""
+        return body
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+def moments(n: int, rng: random.Random) -> list[float]:
+    """Return when requests arrive, as shares of the month: more by day, fewer on two days in seven."""
+    found: list[float] = []
+    while len(found) < n:
+        at = rng.random()
+        day, hour = at * DAYS % 7, at * DAYS * 24 % 24
+        if rng.random() < (0.35 if day >= 5 else 1.0) * (0.55 - 0.45 * math.cos((hour - 2) / 24 * math.tau)):
+            found.append(at)
+    return sorted(found)
+
+
+async def play(text: str, n: int, seed: int) -> list[Record]:
+    """Send requests; return their Records, in the order of arrival."""
+    rng = random.Random(seed)  # noqa: S311  made-up traffic
+    config = parse_config(text, env={})
+    journal, network = MemoryJournal(), Providers(rng)
+    config = replace(config, ledger=replace(config.ledger, store=None), budgets=(), quotas=(), desk=None)
+    built = await build(config, {}, transport=network, journal=journal, clock=asyncio.get_running_loop().time)
+    ends = datetime.now(UTC)
+    arrivals: dict[str, datetime] = {}
+    try:
+        for number, at in enumerate(moments(n, rng)):
+            network.at = at
+            team = rng.choices(list(TEAMS), (5, 3, 2))[0]
+            ask = asking(number, rng, team)
+            arrivals[ask.request_id] = ends - timedelta(days=DAYS * (1 - at), seconds=30)
+            text_in = QUESTION * max(1, round(rng.lognormvariate(2.2, 1.0)))
+            message = Message(role="user", parts=(Text(text_in),))
+            request = ChatRequest(model=f"turnout/{rng.choice(TEAMS[team])}", messages=(message,))
+            try:
+                async with built.engine.open(request, ask) as reply:
+                    await reply.response()
+            except TurnoutError:
+                pass  # it is in its Record
+            await asyncio.sleep(1.0)
+        found = (await journal.query(Query(order="oldest", limit=n))).records
+    finally:
+        await built.close()
+    return sorted((replace(each, at=arrivals[each.request_id]) for each in found), key=lambda each: each.at)
+
+
+def asking(number: int, rng: random.Random, team: str) -> Ask:
+    """Return who asks."""
+    principal = Principal(
+        key_id=f"key_{team}",
+        organisation="acme",
+        project="shop" if team != "data" else "insight",
+        team=team,
+        customer=rng.choices(CUSTOMERS, [1 / (n + 1) for n in range(len(CUSTOMERS))])[0],
+        tags=("checkout",) if rng.random() < 0.2 else (),
+    )
+    return Ask(
+        request_id=f"req_{number:026d}",
+        principal=principal,
+        surface=rng.choice(("chat", "editor", None)),
+        dialect="openai_chat",
+    )
+
+
+async def keep(folder: Path, records: list[Record]) -> None:
+    """Write Records to the journal of a folder's configuration."""
+    journal = open_journal(load_config(folder / "turnout.yaml"))
+    for at, record in enumerate(records):
+        journal.append(record)
+        if at % 500 == 0:
+            await journal.flush()
+    await journal.close()
+
+
+def main() -> int:
+    """Fill the folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--requests", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--port", type=int, default=4000)
+    parser.add_argument("--emulator", default="http://127.0.0.1:9000", help="where models are asked later")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    assert urlsplit(options.emulator).hostname == "127.0.0.1"
+    text = CONFIG.format(folder=options.folder.resolve(), port=options.port, emulator=options.emulator)
+    (options.folder / "turnout.yaml").write_text(text)
+    records = clock.run(play(text, options.requests, options.seed))
+    asyncio.run(keep(options.folder, records))
+    sys.stdout.write(f"{len(records)} requests in {options.folder}; serve them with\n")
+    sys.stdout.write(f"    turnout serve --config {options.folder}/turnout.yaml\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
