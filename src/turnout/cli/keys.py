@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from turnout.cli.office import at_the_desk, instant, json_option, tell, tell_all, words
+from turnout.cli.office import at_the_desk, instant, json_option, show_once, tell, tell_all, words
 from turnout.cli.options import config_option
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def create(config_path: Path | None, expires: str | None, as_json: bool, **given
             fields["expires"] = instant(expires, office.now())
         return await issue(office, CLI, fields)
 
-    _show_once(at_the_desk(config_path, work), as_json=as_json)
+    show_once(at_the_desk(config_path, work), as_json=as_json)
 
 
 @keys.command("list")
@@ -108,7 +108,28 @@ def rotate(key_id: str, config_path: Path | None, overlap_h: float, as_json: boo
     from turnout.govern.rules import CLI
 
     made = at_the_desk(config_path, lambda office: rotated(office, CLI, key_id, overlap_s=overlap_h * 3600))
-    _show_once(made, as_json=as_json)
+    show_once(made, as_json=as_json)
+
+
+@keys.command("expiring")
+@config_option
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=14, show_default=True, help="How far to look ahead."
+)
+@json_option
+def expiring(config_path: Path | None, days: int, as_json: bool) -> None:
+    """List keys and personal tokens that end soon."""
+    from turnout.govern.ending import soon
+    from turnout.govern.rules import CLI
+
+    found = at_the_desk(config_path, lambda office: soon(office, CLI, days * 86_400.0))
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    for each in found:
+        click.echo(
+            f"{each.id:26}  {each.prefix}…{each.last_four}  until {each.expires.isoformat()}  {each.name}"
+        )
 
 
 @keys.command("disable")
@@ -164,14 +185,3 @@ def _fields(given: dict[str, object]) -> "dict[str, Json]":
         elif isinstance(value, str):
             fields[named.get(name, name)] = value
     return fields
-
-
-def _show_once(made: "tuple[Secret, Document]", *, as_json: bool) -> None:
-    from turnout.govern.records import view
-
-    shown, document = made
-    if as_json:
-        click.echo(msgspec.json.encode({**view(document), "key": shown.reveal()}).decode())
-        return
-    click.echo(shown.reveal())
-    click.echo(f"{document.id}: shown this once; only its digest is kept", err=True)

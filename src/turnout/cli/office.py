@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from turnout.govern.office import Office
     from turnout.stores.desk.base import Document
     from turnout.types.json import Json
+    from turnout.types.secret import Secret
 
 T = TypeVar("T")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -65,6 +66,18 @@ def tell_all(documents: "tuple[Document, ...]", *, as_json: bool) -> None:
         click.echo("  ".join(part for part in _line(tree) if part))
 
 
+def show_once(made: "tuple[Secret, Document]", *, as_json: bool) -> None:
+    """Print what was just made, with its text."""
+    from turnout.govern.records import view
+
+    shown, document = made
+    if as_json:
+        click.echo(msgspec.json.encode({**view(document), "key": shown.reveal()}).decode())
+        return
+    click.echo(shown.reveal())
+    click.echo(f"{document.id}: shown this once; only its digest is kept", err=True)
+
+
 def words(values: tuple[str, ...]) -> list[str]:
     """Return the values of an option that may be repeated, or hold several between commas."""
     return [word.strip() for value in values for word in value.split(",") if word.strip()]
@@ -95,6 +108,12 @@ def _line(tree: "dict[str, Json]") -> list[str]:
         expires = tree.get("expires")
         shown += [f"{tree['prefix']}…{tree['last_four']}", str(tree["role"])]
         shown += [f"until {expires}"] if expires and not state else []
+    elif tree["object"] == "token":
+        shown += [f"{tree['prefix']}…{tree['last_four']}", str(tree["role"]), str(tree["user"])]
+        shown += [] if state else [f"until {tree['expires']}"]
+    elif tree["object"] == "user":
+        shown += [str(tree["role"]), str(tree["email"] or tree["subject"])]
+        shown += [] if tree["issuer"] else ["invited"]
     elif tree["object"] == "credential":
         shown += [str(tree["provider"]), f"…{tree['last_four']}"]
     elif "level" in tree:

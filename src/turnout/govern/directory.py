@@ -49,7 +49,7 @@ class Directory:
         now: Unix seconds.
 
     Attributes:
-        moved: Key or token id -> its digest under the newest pepper, to be written at the desk.
+        moved: Key or token id -> the newest pepper's id and the digest under it, to be written at the desk.
         has_keys: Whether any key was ever issued that may call, so that callers must show one. It stays so
             when the last of them ends: a gateway never opens because its keys were revoked.
     """
@@ -63,7 +63,7 @@ class Directory:
         self._by_id: dict[str, _Known] = {}
         self._disabled: frozenset[tuple[Kind, str]] = frozenset()
         self.has_keys = False
-        self.moved: dict[str, str] = {}
+        self.moved: dict[str, tuple[str, str]] = {}
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -86,7 +86,8 @@ class Directory:
     def _note_move(self, known: _Known, text: str) -> None:
         name = known.principal.key_id or ""
         if len(self.moved) < MOST_MOVED and name not in self.moved:
-            self.moved[name] = self._peppers.newest.digest(text).hex()
+            newest = self._peppers.newest
+            self.moved[name] = newest.id, newest.digest(text).hex()
 
     def named(self, key_id: str) -> Principal | None:
         """Return who a key's id stands for, as long as the key works."""

@@ -4,8 +4,9 @@ Theory of operation.
 
 1. A person is identified by what one issuer calls them (`issuer`, `subject`) and by nothing else. An
    invitation names an e-mail address; whoever the provider vouches to have it takes the invitation up, once.
-2. Who was invited has the role that they were given (`source: hand`). Who was not, but whose claims the
-   configuration maps to a role, is taken in with that role, and has what the claims say at every sign-in.
+2. Whose claims the configuration maps to a role is taken in with that role, and has what the claims say at
+   every sign-in (`source: claims`). Whoever is left takes up an invitation and has the role that it gives
+   (`hand`): so nobody can be drawn into an organisation by an invitation that they did not need.
 3. A session holds the `generation` of its beginning. Whatever must end sessions (another role, disabled,
    signed out everywhere) raises it in the same write, so there is no moment in between (S-08).
 4. Nobody makes, changes or ends somebody whose role they could not grant, nor themselves (S-04).
@@ -63,6 +64,8 @@ async def invite(office: Office, actor: Actor, fields: JsonObject) -> Document:
     action = "user.create"
     await office.may_write(actor, "user", action)
     await _only(office, actor, set(fields) - MAKES["user"], action)
+    if actor.organisation is not None and fields.keys() & {"issuer", "subject"}:
+        await office.deny(actor, action, "user/", "user: who an issuer means is for the installation to say")
     if "organisation" not in fields and actor.organisation is not None:
         fields = {**fields, "organisation": actor.organisation}
     organisation = await owner_named(office, actor, fields, action)
@@ -206,7 +209,7 @@ async def _known(office: Office, who: Identity, address: str) -> Document | None
     async for row, user in everybody(office):
         if (user.issuer, user.subject) == (who.issuer, who.subject):
             return row
-        if not user.issuer and who.email and user.email == who.email:
+        if who.role is None and not user.issuer and who.email and user.email == who.email:
             invited.append(row)
     if len(invited) > 1:
         await _refuse(office, who, address, f"{len(invited)} invitations name {who.email}; one must remain")

@@ -11,7 +11,10 @@ Theory of operation.
    least every `DOWN_POLL_S`.
 4. Every `CHECKPOINT_S` the heads of the audit log go to the process log, signed: whoever keeps that log
    elsewhere can prove later that nothing was cut off (S-103).
-5. Refusals by policy are put on record from here, a bounded number at a time: requests never wait for it.
+5. As often, what ends soon is told once (`govern.ending`), and sessions that ended are swept away.
+6. When the desk changed, its peppers are read again: after `turnout pepper rotate` gateways go on without a
+   restart. A key that was presented under the older one is written down under the newest.
+7. Refusals by policy are put on record from here, a bounded number at a time: requests never wait for it.
 """
 
 import asyncio
@@ -25,12 +28,14 @@ from typing import Final
 import msgspec
 
 from turnout.build import Built
-from turnout.errors import ConfigError, StoreUnavailable
+from turnout.errors import ConfigError, Conflict, StoreUnavailable
+from turnout.govern import ending, sessions
 from turnout.govern.audit import Head, checkpoint
 from turnout.govern.directory import Directory
 from turnout.govern.holdings import Holdings, read_holdings
 from turnout.govern.office import Office
 from turnout.govern.open import desk_config, is_used, open_desk, peppers_for
+from turnout.govern.rotation import write_moved
 from turnout.govern.vault import masters_of, secrets_in
 from turnout.stores.desk.base import Desk
 from turnout.types.account import Act
@@ -72,6 +77,7 @@ class Room:
         self._denials: deque[Act] = deque()
         self._n_left_out = 0
         self._heads: Mapping[str, Head] = {}
+        self._holdings = Holdings(revision=-1)
         self._checked_at = built.engine.clock()
 
     @property
@@ -100,6 +106,8 @@ class Room:
 
     async def run(self) -> None:
         """Follow the desk until cancelled."""
+        with suppress(StoreUnavailable):
+            await self.warn()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._wait_s)
@@ -154,16 +162,41 @@ class Room:
         for _ in range(min(len(self._denials), MOST_A_POLL)):
             await self._desk.note(self._denials[0])
             self._denials.popleft()
+        assert self.office is not None
+        assert self.directory is not None
+        for name in list(self.directory.moved)[:MOST_A_POLL]:
+            with suppress(Conflict):
+                await write_moved(self.office, name, *self.directory.moved[name])
+            del self.directory.moved[name]
         now = self._built.engine.clock()
-        if self.office is not None and now - self._checked_at >= CHECKPOINT_S:
+        if now - self._checked_at >= CHECKPOINT_S:
             self._checked_at = now
-            seen = await checkpoint(self._desk, self.office.peppers, datetime.now(UTC), self._heads)
-            self._heads = seen.heads
-            log.info("audit checkpoint %s", msgspec.json.encode(seen).decode())
+            await self._hourly(self.office)
+
+    async def _hourly(self, office: Office) -> None:
+        seen = await checkpoint(office.desk, office.peppers, datetime.now(UTC), self._heads)
+        self._heads = seen.heads
+        log.info("audit checkpoint %s", msgspec.json.encode(seen).decode())
+        await sessions.sweep(office, self._built.config.admin.session)
+        await self.warn()
+
+    async def warn(self) -> None:
+        """Tell what ends soon, once over all processes."""
+        if self.office is None:
+            return
+        soon = ending.ends_within(self._holdings, self.office.now(), ending.WARN_S)
+        for each in await ending.warn(self.office, soon):
+            log.warning("%s %s (%s…) ends at %s", each.kind, each.id, each.prefix, each.expires.isoformat())
 
     def _take(self, holdings: Holdings) -> None:
         assert self.directory is not None
-        self.directory.take(holdings)
+        assert self.office is not None
+        self._holdings = holdings
+        try:
+            self.office.peppers = peppers_for(desk_config(self._built.config))
+        except ConfigError as failure:  # a key that was revoked must end all the same
+            log.error("the pepper stays the one that was read last: %s", failure.problems[0])  # noqa: TRY400
+        self.directory.take(holdings, self.office.peppers)
         self._built.grant(holdings.budgets, holdings.quotas)
         row = desk_config(self._built.config)
         if row.master_key is not None:

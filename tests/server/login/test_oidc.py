@@ -88,10 +88,10 @@ class Browser:
 
 async def test_whoever_was_invited_signs_in_and_administers_as_what_they_were_invited(gateway, op) -> None:
     made = await users.invite(
-        gateway.office, CLI, {"email": "ADA@example.com", "role": "operator", "organisation": "own"}
+        gateway.office, CLI, {"email": "BOB@example.com", "role": "operator", "organisation": "own"}
     )
     async with Browser(gateway) as browser:
-        page = await browser.sign_in("ada", "/requests?a=1&b=2")
+        page = await browser.sign_in("bob", "/requests?a=1&b=2")
         assert page.status_code == 200
         assert 'url=/requests?a=1&amp;b=2"' in page.text
         kept = {c.partition("=")[0]: c for c in page.headers.get_list("set-cookie")}
@@ -100,7 +100,12 @@ async def test_whoever_was_invited_signs_in_and_administers_as_what_they_were_in
         )
         assert kept["turnout-login"].startswith("turnout-login=; Path=/; Max-Age=0;")
         me = (await browser.me()).json()
-        assert (me["user"], me["role"], me["organisation"], me["name"]) == (made.id, "operator", "own", "Ada")
+        assert (me["user"], me["role"], me["organisation"], me["name"]) == (
+            made.id,
+            "operator",
+            "own",
+            "bob@example.com",
+        )
         assert (await browser.http.get("/admin/v1/keys")).status_code == 200
         wrote = await browser.http.post("/admin/v1/teams", json={"id": "x"}, headers=await browser.csrf())
         assert wrote.status_code == 403
@@ -108,7 +113,7 @@ async def test_whoever_was_invited_signs_in_and_administers_as_what_they_were_in
     digest = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     assert (browser.asked["code_challenge"], browser.asked["code_challenge_method"]) == (digest, "S256")
     user = users.read_user(await gateway.office.desk.get("user", made.id))
-    assert (user.issuer, user.subject, user.email) == (op[0], "ada", "ada@example.com")
+    assert (user.issuer, user.subject, user.email) == (op[0], "bob", "bob@example.com")
     assert user.last_login is not None
 
 
