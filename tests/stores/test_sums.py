@@ -97,6 +97,7 @@ def test_a_file_from_before_there_were_sums_is_summed_when_it_is_opened(rows, tm
             *(f"DROP INDEX records_{name}" for name in ("customer", "project", "team", "dearest", "text")),
             "ALTER TABLE records DROP COLUMN has_text",
             "DROP TABLE records_words",
+            "DROP TABLE usage_through",
             *(f"DROP TABLE usage_{name}" for name in ("subjects", "minutes", "hours", "days")),
             "DELETE FROM turnout_schema WHERE part = 'journal.usage'",
             "DROP TABLE sum_hours",

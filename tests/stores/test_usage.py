@@ -107,6 +107,7 @@ def test_a_range_is_put_together_from_days_hours_and_minutes():
 
 def test_minutes_and_hours_go_when_they_are_old_and_days_stay(rows):
     rows.insert([encode(record(1))])
+    assert len(rows.usage(range_of(step="minute"))) == 1
     assert rows.prune_usage(AT + 40 * DAY, 1000) > 0
     assert [len(rows.usage(range_of(step=step))) for step in ("minute", "hour", "day")] == [0, 1, 1]
     rows.prune_usage(AT + 400 * DAY, 1000)

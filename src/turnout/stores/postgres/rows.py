@@ -12,8 +12,9 @@ Theory of operation.
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final
 
@@ -28,7 +29,7 @@ from turnout.stores.postgres.migrate import check_steps
 from turnout.stores.postgres.select import statement
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.sqlite import written_tags
-from turnout.stores.sums.usage import UsageQuery, Used, from_sums, of_sum, ranked
+from turnout.stores.sums.usage import FOLLOW_ROWS, FOLLOW_S, UsageQuery, Used, from_sums, of_sum, ranked
 from turnout.types.record import Record
 
 WRITE_TIMEOUT_S: Final = 10.0
@@ -63,6 +64,8 @@ class PostgresRows:
         self._reads = threading.Lock()
         self._subjects = sums.Subjects()
         self._usage = usage.UsageWriter()
+        self._unfollowed = 0
+        self._follow_at = time.monotonic() + FOLLOW_S
 
     def insert(self, payloads: Sequence[bytes]) -> Stored:
         """Commit a batch; see `Rows.insert`."""
@@ -98,7 +101,10 @@ class PostgresRows:
                 if new < len(facts):
                     added = [facts[seq - first][0] for (seq,) in cursor.execute(_NEW, (first,)).fetchall()]
                 sums.add(db, self._subjects, added)
-                self._usage.add(db, added)
+                self._unfollowed += len(added)
+                if self._unfollowed >= FOLLOW_ROWS or time.monotonic() >= self._follow_at:
+                    self._usage.follow(db, 2 * FOLLOW_ROWS)
+                    self._unfollowed, self._follow_at = 0, time.monotonic() + FOLLOW_S
             if aside:
                 cursor.executemany(_SET_ASIDE, aside)
         return Stored(new, len(aside))
@@ -126,10 +132,20 @@ class PostgresRows:
     def usage(self, query: UsageQuery) -> tuple[Used, ...]:
         """Return usage by group and over time; see `stores.sums.usage`. Raises StoreUnavailable."""
         with self._read() as db:
+            behind = usage.is_behind(db)
+        if behind:
+            with suppress(StoreUnavailable):  # without the latest, if need be
+                self.follow()
+        with self._read() as db:
             found = usage.read_usage(db, query)
             if found is None:
                 return tuple(ranked(map(of_sum, sums.read_sums(db, from_sums(query))), query))
             return found
+
+    def follow(self, most: int = FOLLOW_ROWS) -> int:
+        """Let usage follow the rows; return how many were counted. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return usage.UsageWriter().follow(db, most)
 
     def prune_usage(self, now: datetime, most: int) -> int:
         """Delete what was kept long enough; see `UsageRows.prune_usage`. Raises StoreUnavailable."""

@@ -1,20 +1,30 @@
 """Usage kept beside the journal's rows in PostgreSQL: the same tables as in SQLite. Floor 3.
 
-Histograms are read, added up here, and written back, in the transaction that adds the Records. It holds the
-row of the last number, so nobody else writes cells meanwhile.
+Histograms are read, added up here, and written back. Who does so holds the row of `usage_through`, so nobody
+else writes cells meanwhile.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from turnout.stores.columns import Columns, microseconds
+from turnout.stores.columns import Columns, microseconds, read_columns
 from turnout.stores.postgres.connect import Connection, Row
 from turnout.stores.postgres.sums import text
 from turnout.stores.sums import spread
 from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.cells import COUNTERS, Batch, Cell, Subject, added, packed_errors, unpacked_errors
+from turnout.stores.sums.cells import (
+    COUNTERS,
+    Batch,
+    Cell,
+    Cells,
+    Subject,
+    added,
+    packed_errors,
+    unpacked_errors,
+)
 from turnout.stores.sums.usage import (
+    FOLLOW_ROWS,
     HOURS_KEPT,
     MINUTE_US,
     MINUTES,
@@ -44,13 +54,12 @@ _CELLS: Final = (
     + "ttft BYTEA, total BYTEA, errors BYTEA, PRIMARY KEY (cube, at, subject)) WITH (fillfactor = 80);\n"
 )
 SCHEMA: Final = (
-    "CREATE TABLE usage_subjects (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, cube INTEGER NOT NULL, "  # noqa: S608
+    "CREATE TABLE usage_subjects (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, cube INTEGER NOT NULL, "
     + "".join(f"{name} TEXT NOT NULL, " for name in _NAMES)
     + "UNIQUE (cube, principal, customer, tag, model, route, provider, project, team, organisation));\n"
     + "".join(f"CREATE TABLE {table} ({_CELLS}" for table in _TABLE.values())
-    + """INSERT INTO usage_subjects
-    (cube, organisation, project, team, principal, customer, tag, route, model, provider)
-    SELECT DISTINCT 2, organisation, project, '', '', '', '', '', '', '' FROM sum_subjects;
+    + """CREATE TABLE usage_through (seq BIGINT NOT NULL);
+INSERT INTO usage_through VALUES (0);
 """
 )
 _KNOWN: Final = "SELECT id FROM usage_subjects WHERE cube = %s AND " + " AND ".join(  # noqa: S608
@@ -73,6 +82,10 @@ _ADD: Final[Mapping[Width, str]] = {
     + ", ttft = excluded.ttft, total = excluded.total, errors = excluded.errors"
     for width, table in _TABLE.items()
 }
+_HOLD: Final = "SELECT seq FROM usage_through FOR UPDATE"
+_BEHIND: Final = "SELECT 1 FROM journal WHERE seq > (SELECT seq FROM usage_through) LIMIT 1"
+_NEXT: Final = """SELECT seq, record FROM journal WHERE seq > (SELECT seq FROM usage_through)
+    ORDER BY seq LIMIT %s"""
 _SUMS: Final = ", ".join(f"sum({name})::bigint" for name in COUNTERS)
 _SEEK: Final = """ FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS t (at)
     CROSS JOIN unnest(%(subjects)s::bigint[]) AS wanted (id)
@@ -98,9 +111,19 @@ class UsageWriter:
         """Hold no numbers: a transaction was rolled back, and its subjects are not there."""
         self._known.clear()
 
-    def add(self, db: Connection, facts: Iterable[Columns]) -> None:
-        """Sum Records that are new in the rows, in the transaction that adds them."""
-        for width, cells in self._batch.cells(facts).items():
+    def follow(self, db: Connection, most: int = FOLLOW_ROWS) -> int:
+        """Count the rows that were not, in one transaction of the caller; say how many."""
+        db.execute(_HOLD)
+        rows = db.execute(_NEXT, (most,), binary=True).fetchall()
+        if not rows:
+            return 0
+        self.write(db, self._batch.cells(of for _, payload in rows if (of := _read(payload)) is not None))
+        db.execute("UPDATE usage_through SET seq = %s", (rows[-1][0],))
+        return len(rows)
+
+    def write(self, db: Connection, batch: Cells) -> None:
+        """Add cells to those that are there."""
+        for width, cells in batch.items():
             found = {
                 (subject[0], at, self._number(db, subject)): cell for (at, subject), cell in cells.items()
             }
@@ -124,6 +147,13 @@ class UsageWriter:
                 self._known.clear()
             number = self._known[subject] = int(row[0])
         return number
+
+
+def _read(payload: bytes) -> Columns | None:
+    try:
+        return read_columns(payload)
+    except ValueError:  # only a newer Turnout can read it
+        return None
 
 
 def _add_shapes(cell: Cell, ttft: bytes | None, total: bytes | None, errors: bytes | None) -> None:
@@ -159,7 +189,7 @@ class _Reading:
         step, n_by = self._query.step, len(self._by)
         keys = [*(("c.at",) if step else ()), *(f"s.{name}" for name in self._by)]
         found: dict[tuple[Any, ...], list[int]] = {}
-        for part in parts_of(self._query):
+        for part in parts_of(self._query, self._cube):
             tail = " GROUP BY " + ", ".join(keys) if keys else " HAVING count(*) > 0"
             for row in self._rows(part, ", ".join((*keys, _SUMS)), tail, self._subjects):
                 key, sums = tuple(row[: len(keys)]), row[len(keys) :]
@@ -177,7 +207,7 @@ class _Reading:
         groups = dict(subjects)
         shapes = {(row.at, row.group): Shape() for row in rows}
         step = self._query.step
-        for part in parts_of(self._query):
+        for part in parts_of(self._query, self._cube):
             columns = "c.at, c.subject, c.ttft, c.total, c.errors"
             for at, subject, ttft, total, errors in self._rows(part, columns, "", subjects):
                 group = groups.get(subject)
@@ -214,6 +244,11 @@ def read_usage(db: Connection, query: UsageQuery) -> tuple[Used, ...] | None:
     reading = _Reading(db, query, cube)
     rows = ranked(reading.numbers(), query)
     return tuple(reading.shaped(rows) if query.latencies else rows)
+
+
+def is_behind(db: Connection) -> bool:
+    """Say whether there are rows that were not counted."""
+    return db.execute(_BEHIND).fetchone() is not None
 
 
 def prune(db: Connection, now: datetime, most: int) -> int:

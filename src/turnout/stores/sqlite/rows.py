@@ -22,9 +22,7 @@ from msgspec import Struct
 
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stored, decode, read_columns, restore
-from turnout.stores.columns import words_of
 from turnout.stores.sqlite.schema import (
-    ADD_WORDS,
     INSERT,
     LATER,
     NEW,
@@ -39,7 +37,7 @@ from turnout.stores.sqlite.select import select, where_of
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums import sqlite as sums
 from turnout.stores.sums import usage_sqlite as usages
-from turnout.stores.sums.usage import UsageQuery, Used, from_sums, of_sum, ranked
+from turnout.stores.sums.usage import FOLLOW_ROWS, FOLLOW_S, UsageQuery, Used, from_sums, of_sum, ranked
 from turnout.types.record import Record
 
 BUSY_S = 1.0
@@ -79,6 +77,8 @@ class SqliteRows:
         self.path = path
         self._subjects = sums.Subjects()
         self._usage = usages.UsageWriter()
+        self._unfollowed = 0
+        self._follow_at = time.monotonic() + FOLLOW_S
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make_private(path)
@@ -153,9 +153,11 @@ class SqliteRows:
                 )
                 new = max(self._db.executemany(INSERT, rows).rowcount, 0)
                 added = self._added(facts, last, new)
-                sums.add(self._db, self._subjects, [columns for _, columns in added])
-                self._usage.add(self._db, [columns for _, columns in added])
-                self._db.executemany(ADD_WORDS, [(n, " ".join(words_of(of))) for n, of in added])
+                sums.add(self._db, self._subjects, added)
+                self._unfollowed += len(added)
+                if self._unfollowed >= FOLLOW_ROWS or time.monotonic() >= self._follow_at:
+                    self._usage.follow(self._db, 2 * FOLLOW_ROWS)
+                    self._unfollowed, self._follow_at = 0, time.monotonic() + FOLLOW_S
                 self._db.executemany(_SET_ASIDE, aside)
         except sqlite3.Error as failure:
             self._subjects.forget()
@@ -163,17 +165,17 @@ class SqliteRows:
             raise StoreUnavailable(f"journal {self.path}: {failure}") from failure
         return Stored(new, len(aside))
 
-    def _added(
-        self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int
-    ) -> list[tuple[int, Columns]]:
-        """Return those of a batch that are new in the rows, with their numbers; `last` is the last one."""
-        first = last - len(facts) + 1
+    def _added(self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int) -> list[Columns]:
+        """Return those of a batch that are new in the rows; `last` is the number of its last one."""
         if new == len(facts):
-            return [(seq, columns) for seq, (columns, _) in enumerate(facts, first)]
-        return [(seq, facts[seq - first][0]) for (seq,) in self._db.execute(NEW, (first,))]
+            return [columns for columns, _ in facts]
+        first = last - len(facts) + 1
+        return [facts[seq - first][0] for (seq,) in self._db.execute(NEW, (first,))]
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
+        if query.search is not None or query.tag is not None:
+            self._follow()
         with self._read() as db:
             found = select(db, query)
         entries = tuple(
@@ -201,11 +203,25 @@ class SqliteRows:
 
     def usage(self, query: UsageQuery) -> tuple[Used, ...]:
         """Return usage by group and over time; see `stores.sums.usage`. Raises StoreUnavailable."""
+        self._follow()
         with self._read() as db:
             found = usages.read_usage(db, query)
             if found is None:
                 return tuple(ranked(map(of_sum, sums.read_sums(db, from_sums(query))), query))
             return found
+
+    def follow(self, most: int = FOLLOW_ROWS) -> int:
+        """Let usage and words follow the rows; return how many were counted. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return usages.UsageWriter().follow(db, most)
+
+    def _follow(self) -> None:
+        """Follow if there is anything to follow; where somebody else is writing, do without the latest."""
+        with self._read() as db:
+            behind = usages.is_behind(db)
+        if behind:
+            with suppress(StoreUnavailable):
+                self.follow()
 
     def prune_usage(self, now: datetime, most: int) -> int:
         """Delete what was kept long enough; see `UsageRows.prune_usage`. Raises StoreUnavailable."""

@@ -46,7 +46,6 @@ INDEXES: Final = (
     # Rows of before may hold text: nobody noted it.
     "CREATE INDEX records_text ON records (at_us) WHERE has_text IS NOT 0",
 )
-WORDS: Final = "records_words"
 # Parts that came later: columns with nothing in them and tables of their own, so that an older Turnout reads
 # and writes the file as it did (docs/adr/060-sums-beside-records.md). Each part is added once.
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,17 +59,7 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         *sums.SCHEMA,
         *sums.BACKFILL,
     ),
-    "journal.usage": (
-        "ALTER TABLE records ADD COLUMN has_text INTEGER",
-        *INDEXES,
-        # Words without their places or texts: a third of the size, and whole words are all that is asked for.
-        f"CREATE VIRTUAL TABLE {WORDS} USING fts5(words, content='', detail=none, columnsize=0)",
-        *usage.SCHEMA,
-        # Whose retention is to be looked at, of rows from before.
-        """INSERT INTO usage_subjects
-            (cube, organisation, project, team, principal, customer, tag, route, model, provider)
-            SELECT DISTINCT 2, organisation, project, '', '', '', '', '', '', '' FROM sum_subjects""",
-    ),
+    "journal.usage": ("ALTER TABLE records ADD COLUMN has_text INTEGER", *INDEXES, *usage.SCHEMA),
 }
 NOTE_PART: Final = "INSERT INTO turnout_schema (part, version) VALUES (?, 1)"
 # Not OR IGNORE, which would also skip in silence a row that breaks any other constraint.
@@ -81,7 +70,7 @@ INSERT: Final = """INSERT INTO records (seq, request_id, at_us, model, provider,
     ON CONFLICT (request_id) DO NOTHING"""
 NUMBER: Final = "UPDATE last_seq SET value = value + ? RETURNING value"
 NEW: Final = "SELECT seq FROM records WHERE seq >= ?"
-ADD_WORDS: Final = f"INSERT INTO {WORDS} (rowid, words) VALUES (?, ?)"  # noqa: S608  constants
+WORDS: Final = usage.WORDS
 REMOVE_WORDS: Final = f"INSERT INTO {WORDS} ({WORDS}, rowid, words) VALUES ('delete', ?, ?)"  # noqa: S608  constants
 
 

@@ -1,12 +1,11 @@
 """How a batch of Records becomes cells to be added to those that are there. Floor 3.
 
 All counters of a cell are lanes of one integer, as are the buckets of a histogram (`spread`): adding a
-request to a cell is a few additions of integers, however many counters there are. A batch is summed by the
-minute first; hours and days are sums of those.
+request to a cell is a few additions of integers, however many counters there are. Hours and
+days are sums of what was summed by the minute or hour.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from math import isfinite
 from typing import Final, TypeAlias
 
@@ -15,7 +14,7 @@ import msgspec
 from turnout.stores.columns import Columns
 from turnout.stores.sums import spread
 from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.usage import CUBES, MINUTE_US, MINUTES, WIDTHS, Width
+from turnout.stores.sums.usage import CUBES, MINUTE_US, WITH_MINUTES, Width
 
 COUNTERS: Final = (
     *("n", "n_failed", "n_unpriced", "cost_nusd", "n_input", "n_output", "total_us", "n_cached"),
@@ -124,35 +123,33 @@ def subjects_of(of: Columns) -> Iterator[Subject]:
             yield at, (*found[:_TAG], tag, *found[_TAG + 1 :])
 
 
+Cells: TypeAlias = dict[Width, dict[tuple[int, Subject], Cell]]
+"""Cells by width, number and subject."""
+
+
 class Batch:
     """Requests on their way into cells."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], tuple[Subject, ...]] = {}
 
-    def cells(self, facts: Iterable[Columns]) -> dict[Width, dict[tuple[int, Subject], Cell]]:
+    def cells(self, facts: Iterable[Columns]) -> Cells:
         """Return the cells of a batch, by width and (number, subject)."""
         minutes: dict[tuple[int, Subject], Cell] = {}
+        hours: dict[tuple[int, Subject], Cell] = {}
         for of in facts:
             number, cell = of.at_us // MINUTE_US, one_cell(of)
             for subject in self._subjects(of):
-                key = (number, subject)
-                held = minutes.get(key)
-                if held is None:
-                    held = minutes[key] = Cell()
-                held.add(cell)
-        found: dict[Width, dict[tuple[int, Subject], Cell]] = {"minute": minutes}
-        for finer, width in pairwise(WIDTHS):
-            factor = MINUTES[width] // MINUTES[finer]
-            coarse: dict[tuple[int, Subject], Cell] = {}
-            for (number, subject), cell in found[finer].items():
-                key = (number // factor, subject)
-                held = coarse.get(key)
-                if held is None:
-                    held = coarse[key] = Cell()
-                held.add(cell)
-            found[width] = coarse
-        return found
+                if subject[0] < WITH_MINUTES:
+                    _into(minutes, (number, subject), cell)
+                else:
+                    _into(hours, (number // 60, subject), cell)
+        for (number, subject), cell in minutes.items():
+            _into(hours, (number // 60, subject), cell)
+        days: dict[tuple[int, Subject], Cell] = {}
+        for (number, subject), cell in hours.items():
+            _into(days, (number // 24, subject), cell)
+        return {"minute": minutes, "hour": hours, "day": days}
 
     def _subjects(self, of: Columns) -> tuple[Subject, ...]:
         key = (
@@ -165,6 +162,13 @@ class Batch:
                 self._known.clear()
             found = self._known[key] = tuple(subjects_of(of))
         return found
+
+
+def _into(cells: dict[tuple[int, Subject], Cell], key: tuple[int, Subject], cell: Cell) -> None:
+    held = cells.get(key)
+    if held is None:
+        held = cells[key] = Cell()
+    held.add(cell)
 
 
 MOST_KNOWN: Final = 20_000

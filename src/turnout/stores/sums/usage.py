@@ -1,12 +1,17 @@
 """What a dashboard asks of a journal: numbers over time and by group, with latencies. Floor 3.
 
 Theory of operation.
-1. Requests are summed while they are written, into cells: one for each minute, hour and day, and each cube. A
-   cube is a set of dimensions: what is asked is answered from the smallest one that has all dimensions named.
-2. Minutes are kept for `MINUTES_KEPT`, hours for `HOURS_KEPT`, days for ever (`stores.sums.cells`).
-3. A range is whole steps where steps are asked for. Otherwise it is put together from whole days, and from
+1. Requests are summed into cells: one for each minute, hour and day, and each cube. A cube is a set of
+   dimensions: what is asked is answered from the smallest one that has all dimensions named. Minutes are kept
+   of the first `WITH_MINUTES` cubes, whose groups are few.
+2. Cells follow the rows by a number, in transactions that change both: every row counts once, whoever adds it
+   and whatever crashes. The journal's writer lets them follow every `FOLLOW_S`, or `FOLLOW_ROWS`: a cell that
+   is written for many requests at once costs each of them little. Who asks lets them follow first. Rows from
+   before there were cells are counted the same way.
+3. Minutes are kept for `MINUTES_KEPT`, hours for `HOURS_KEPT`, days for ever (`stores.sums.cells`).
+4. A range is whole steps where steps are asked for. Otherwise it is put together from whole days, and from
    hours and minutes at its ends.
-4. Combinations that no cube has, such as a customer by model, are answered from the sums of spend: by hour
+5. Combinations that no cube has, such as a customer by model, are answered from the sums of spend: by hour
    and day, without latencies and what else those lack (None).
 """
 
@@ -43,6 +48,9 @@ CUBES: Final[tuple[tuple[Dimension, ...], ...]] = (
     ("organisation", "tag"),
     ("organisation", "project", "team", "route", "model", "provider"),
 )
+WITH_MINUTES: Final = 7
+FOLLOW_S: Final = 5.0
+FOLLOW_ROWS: Final = 5_000
 """From the smallest to the largest. Their places are kept in databases: only ever add behind the last."""
 
 
@@ -171,10 +179,14 @@ def filters_of(query: UsageQuery) -> dict[Dimension, str]:
     return {name: value for name in DIMENSIONS if (value := getattr(query, name)) is not None}
 
 
-def parts_of(query: UsageQuery) -> tuple[Part, ...]:
-    """Return the cells that make up the range of a query."""
+def parts_of(query: UsageQuery, cube: int = 0) -> tuple[Part, ...]:
+    """Return the cells that make up the range of a query. Raises `InvalidRequest` for minutes not kept."""
     since = microseconds(query.since) // MINUTE_US
     until = -(-microseconds(query.until) // MINUTE_US)
+    if cube >= WITH_MINUTES:
+        if query.step == "minute":
+            raise _only_hours()
+        since, until = since // 60 * 60, -(-until // 60) * 60
     if query.step is not None:
         width = MINUTES[query.step]
         return (Part(query.step, since // width, -(-until // width)),)
@@ -202,7 +214,7 @@ def begins(width: Width, number: int) -> datetime:
 def from_sums(query: UsageQuery) -> SumQuery:
     """Return the question to the sums of spend. Raises `InvalidRequest` for minutes."""
     if query.step == "minute":
-        raise InvalidRequest("step: this combination is kept by the hour; ask for hour or day", param="step")
+        raise _only_hours()
     hour = timedelta(hours=1)
     until = query.until.replace(minute=0, second=0, microsecond=0)
     return SumQuery(
@@ -212,6 +224,10 @@ def from_sums(query: UsageQuery) -> SumQuery:
         per=query.step,
         **filters_of(query),
     )
+
+
+def _only_hours() -> InvalidRequest:
+    return InvalidRequest("step: this combination is kept by the hour; ask for hour or day", param="step")
 
 
 def of_sum(of: Sum) -> Used:

@@ -9,6 +9,7 @@ from turnout.stores.sums.memory import summed
 from turnout.stores.sums.usage import (
     MINUTE_US,
     MINUTES,
+    WITH_MINUTES,
     Shape,
     UsageQuery,
     Used,
@@ -28,7 +29,7 @@ def used(facts: Iterable[Columns], query: UsageQuery) -> tuple[Used, ...]:
     cube = cube_of(query)
     if cube is None:
         return tuple(ranked(map(of_sum, summed(facts, from_sums(query))), query))
-    parts = parts_of(query)
+    parts = parts_of(query, cube)
     first = min((part.first * MINUTES[part.width] for part in parts), default=0)
     last = max((part.last * MINUTES[part.width] for part in parts), default=0)
     inside = [each for each in facts if first <= each.at_us // MINUTE_US < last]
@@ -36,7 +37,7 @@ def used(facts: Iterable[Columns], query: UsageQuery) -> tuple[Used, ...]:
     given = [
         (at, getattr(query, name)) for at, name in enumerate(DIMENSIONS) if getattr(query, name) is not None
     ]
-    width = query.step or "minute"
+    width = query.step or ("minute" if cube < WITH_MINUTES else "hour")
     cells: dict[tuple[int | None, tuple[str, ...]], Cell] = {}
     for (number, (where, names)), cell in Batch().cells(inside)[width].items():
         if where != cube or any(names[at] != value for at, value in given):

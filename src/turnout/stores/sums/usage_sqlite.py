@@ -4,7 +4,7 @@ Theory of operation.
 1. `usage_subjects` names whom cells are about; `usage_minutes`, `usage_hours` and `usage_days` hold the
    cells, in the order of cube and time: the cells of a batch lie side by side, whoever asked, so that a
    commit writes few pages.
-2. They are written in the transaction that adds the Records, and only for Records that are new.
+2. `usage_through` says up to which row cells were summed; it changes with them.
 3. Few subjects are sought out, cell by cell; for many the whole range of the cube is read. Counters are
    summed by SQLite; histograms are added up here.
 """
@@ -16,11 +16,21 @@ from typing import Any, Final
 
 import msgspec
 
-from turnout.stores.columns import Columns, microseconds
+from turnout.stores.columns import Columns, microseconds, read_columns, words_of
 from turnout.stores.sums import spread
 from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.cells import COUNTERS, Batch, Cell, Subject, added, packed_errors, unpacked_errors
+from turnout.stores.sums.cells import (
+    COUNTERS,
+    Batch,
+    Cell,
+    Cells,
+    Subject,
+    added,
+    packed_errors,
+    unpacked_errors,
+)
 from turnout.stores.sums.usage import (
+    FOLLOW_ROWS,
     HOURS_KEPT,
     MINUTE_US,
     MINUTES,
@@ -54,7 +64,16 @@ SCHEMA: Final = (
     + "".join(f"{name} TEXT NOT NULL, " for name in _NAMES)
     + "UNIQUE (cube, principal, customer, tag, model, route, provider, project, team, organisation))",
     *(f"CREATE TABLE {table} ({_CELLS}" for table in _TABLE.values()),
+    # Words without their places or texts: a third of the size, and whole words are all that is asked for.
+    "CREATE VIRTUAL TABLE records_words USING fts5(words, content='', detail=none, columnsize=0)",
+    "CREATE TABLE usage_through (seq INTEGER NOT NULL)",
+    "INSERT INTO usage_through VALUES (0)",
 )
+WORDS: Final = "records_words"
+ADD_WORDS: Final = f"INSERT INTO {WORDS} (rowid, words) VALUES (?, ?)"  # noqa: S608  constants
+_BEHIND: Final = "SELECT 1 FROM records WHERE seq > (SELECT seq FROM usage_through) LIMIT 1"
+_NEXT: Final = """SELECT seq, record FROM records WHERE seq > (SELECT seq FROM usage_through)
+    ORDER BY seq LIMIT ?"""
 _KNOWN: Final = "SELECT id FROM usage_subjects WHERE cube = ? AND " + " AND ".join(  # noqa: S608  constants
     f"{name} = ?" for name in _NAMES
 )
@@ -114,9 +133,20 @@ class UsageWriter:
         """Hold no numbers: a transaction was rolled back, and those given in it may be given again."""
         self._known.clear()
 
-    def add(self, db: sqlite3.Connection, facts: Iterable[Columns]) -> None:
-        """Sum Records that are new in the rows, in the transaction that adds them."""
-        for width, cells in self._batch.cells(facts).items():
+    def follow(self, db: sqlite3.Connection, most: int = FOLLOW_ROWS) -> int:
+        """Count the rows that were not, and note their words, in the caller's transaction; say how many."""
+        rows = db.execute(_NEXT, (most,)).fetchall()
+        if not rows:
+            return 0
+        facts = [(seq, columns) for seq, payload in rows if (columns := _read(payload)) is not None]
+        self.write(db, self._batch.cells(columns for _, columns in facts))
+        db.executemany(ADD_WORDS, [(seq, " ".join(words_of(of))) for seq, of in facts])
+        db.execute("UPDATE usage_through SET seq = ?", (rows[-1][0],))
+        return len(rows)
+
+    def write(self, db: sqlite3.Connection, batch: Cells) -> None:
+        """Add cells to those that are there."""
+        for width, cells in batch.items():
             rows = [
                 _row(self._number(db, subject), subject[0], at, cell) for (at, subject), cell in cells.items()
             ]
@@ -132,6 +162,13 @@ class UsageWriter:
                 self._known.clear()
             number = self._known[subject] = int(row[0])
         return number
+
+
+def _read(payload: bytes) -> Columns | None:
+    try:
+        return read_columns(payload)
+    except ValueError:  # only a newer Turnout can read it
+        return None
 
 
 def _row(subject: int, cube: int, at: int, cell: Cell) -> tuple[int | bytes | None, ...]:
@@ -167,7 +204,7 @@ class _Reading:
         step, n_by = self._query.step, len(self._by)
         keys = [*(("c.at",) if step else ()), *(f"s.{name}" for name in self._by)]
         found: dict[tuple[Any, ...], list[int]] = {}
-        for part in parts_of(self._query):
+        for part in parts_of(self._query, self._cube):
             columns = ", ".join((*keys, _SUMS))
             tail = " GROUP BY " + ", ".join(keys) if keys else " HAVING count(*)"
             for row in self._rows(part, columns, tail, self._subjects):
@@ -191,7 +228,7 @@ class _Reading:
         groups = dict(subjects)
         shapes = {(row.at, row.group): Shape() for row in rows}
         step = self._query.step
-        for part in parts_of(self._query):
+        for part in parts_of(self._query, self._cube):
             columns = "c.at, c.subject, c.ttft, c.total, c.errors"
             for at, subject, ttft, total, errors in self._rows(part, columns, "", subjects):
                 group = groups.get(subject)
@@ -229,6 +266,11 @@ def read_usage(db: sqlite3.Connection, query: UsageQuery) -> tuple[Used, ...] | 
     reading = _Reading(db, query, cube)
     rows = ranked(reading.numbers(), query)
     return tuple(reading.shaped(rows) if query.latencies else rows)
+
+
+def is_behind(db: sqlite3.Connection) -> bool:
+    """Say whether there are rows that were not counted."""
+    return db.execute(_BEHIND).fetchone() is not None
 
 
 def prune(db: sqlite3.Connection, now: datetime, most: int) -> int:
