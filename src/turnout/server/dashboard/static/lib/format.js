@@ -34,6 +34,7 @@ export const nusd = (nano) => (nano === null || nano === undefined ? NONE : usd(
 /** Seconds → 12 ms, 1.25 s, 2 min 5 s */
 export function seconds(value) {
   if (value === null || value === undefined) return NONE;
+  if (value === 0) return '0 s';
   if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   if (value < 120) return `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s`;

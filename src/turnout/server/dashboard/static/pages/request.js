@@ -30,7 +30,7 @@ function head(record) {
     tile('Cost', nusd(outcome.cost_nusd), outcome.cost_state === 'exact' ? 'exact' : words(outcome.cost_state)),
     tile('Dearest candidate', alternatives.length ? nusd(dearest) : '–', alternatives.length && outcome.cost_nusd ? `${(dearest / outcome.cost_nusd).toFixed(1)} × of what it cost` : 'as predicted'),
     tile('First token', seconds(outcome.ttft_s), `whole answer ${seconds(outcome.total_s)}`),
-    tile('Tokens in · out', `${count(outcome.usage?.input)} · ${count(outcome.usage?.output)}`, `ours: ${seconds(outcome.overhead_s)} of the time`));
+    tile('Tokens in · out', `${count(record.input_tokens)} · ${count(record.output_tokens)}`, `ours: ${seconds(outcome.overhead_s)} of the time`));
 }
 
 function why(record, decision) {
@@ -146,5 +146,5 @@ function feedback(record) {
   }, 'Deciding again…');
   const again = h('div', {}, h('button', { type: 'button', onclick: () => put(again, replay()) }, 'Decide again from the Record'));
   return card('Feedback and replay', h('span', { class: 'row' },
-    h('button', { type: 'button', 'aria-label': 'Good answer', onclick: () => give(1) }, '👍'), h('button', { type: 'button', 'aria-label': 'Bad answer', onclick: () => give(0) }, '👎')), box, again);
+    h('button', { type: 'button', 'aria-label': 'Good answer', onclick: () => give(1) }, 'Good'), h('button', { type: 'button', 'aria-label': 'Bad answer', onclick: () => give(0) }, 'Bad')), box, again);
 }
