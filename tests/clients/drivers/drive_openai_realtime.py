@@ -12,9 +12,8 @@ def tell(seen: dict[str, object]) -> None:
 
 
 def main(url: str, key: str) -> None:
-    client = OpenAI(
-        base_url=f"{url}/v1", websocket_base_url=f"{url}/v1".replace("http", "ws", 1), api_key=key
-    )
+    sockets = f"{url}/v1".replace("http", "ws", 1)
+    client = OpenAI(base_url=f"{url}/v1", websocket_base_url=sockets, api_key=key)
     with client.realtime.connect(model="oai/talk") as connection:
         connection.session.update(session={"type": "realtime", "output_modalities": ["text"]})
         part = {"type": "input_text", "text": "one two three"}
