@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
+import anthropic
 import openai
 import pytest
 
@@ -154,7 +155,201 @@ async def test_what_cannot_be_handed_over_is_answered_here(tmp_path):
         assert told[0]["response"]["body"]["error"]["code"] == "context_length_exceeded"
         lost = await batch_of(ai, line("a"), line("b"))
         async with asyncio.timeout(5):
-            while len(held) < 2:
+            while len(held) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         held.clear()
         assert (await ended(ai, lost)).request_counts.completed == 2
+
+
+async def test_every_endpoint_that_asks_models_takes_batches(tmp_path):
+    async with rig(tmp_path) as running, client(running) as ai:
+        asked = {
+            "/v1/embeddings": ("oai/vectors", {"input": "x"}, "list"),
+            "/v1/responses": ("ant/one", {"input": "x"}, "response"),
+            "/v1/completions": ("gem/one", {"prompt": "x"}, "text_completion"),
+        }
+        for endpoint, (model, body, kind) in asked.items():
+            batch = await batch_of(ai, line("a", model, endpoint, **body), endpoint=endpoint)
+            done = await ended(ai, batch)
+            [answer] = await lines_of(ai, done.output_file_id)
+            assert answer["response"]["body"]["object"] == kind, answer
+
+
+async def test_a_file_with_a_faulty_line_fails_whole_and_says_which(tmp_path):
+    async with rig(tmp_path) as running, client(running) as ai:
+        text = jsonl(line("a")) + b"{nope\n" + jsonl(line("a"), line("b", url="/v1/embeddings", input="x"))
+        text += b'{"custom_id": "c", "method": "GET", "url": "/v1/chat/completions", "body": {}}\n\n'
+        file = await ai.files.create(file=("in.jsonl", text), purpose="batch")
+        batch = await ai.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+        failed = await ended(ai, batch)
+        assert (failed.status, failed.output_file_id, failed.request_counts.total) == ("failed", None, 0)
+        assert [(each.line, each.code) for each in failed.errors.data] == [
+            (2, "invalid_json_line"),
+            (3, "duplicate_custom_id"),
+            (4, "mismatched_endpoint"),
+            (5, "invalid_method"),
+        ]
+        assert await running.records() == ()
+        for wrong in (
+            {"endpoint": "/v1/background"},
+            {"completion_window": "30d"},
+            {"input_file_id": "file-x"},
+            {"endpoint": "/v1/models"},
+        ):
+            with pytest.raises(openai.APIStatusError) as refused:
+                await ai.batches.create(
+                    **{"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h", **wrong}
+                )
+            assert refused.value.status_code in (400, 404)
+
+
+async def test_cancelling_keeps_what_was_answered_and_calls_back_the_rest(tmp_path):
+    async with rig(tmp_path) as running, client(running) as ai:
+        running.behave("ant-one", Fault(kind="hang"))
+        batch = await batch_of(ai, line("a"), *(line(f"b{n}", "ant/one") for n in range(6)))
+        async with asyncio.timeout(10):
+            while (await ai.batches.retrieve(batch.id)).request_counts.completed < 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        cancelling = await ai.batches.cancel(batch.id)
+        assert cancelling.status in ("cancelling", "cancelled")
+        done = await ended(ai, cancelling)
+        assert (done.status, done.request_counts.total, done.request_counts.completed) == ("cancelled", 7, 1)
+        assert [each["custom_id"] for each in await lines_of(ai, done.output_file_id)] == ["a"]
+        codes = {each["error"]["code"] for each in await lines_of(ai, done.error_file_id)}
+        assert codes == {"batch_cancelled"}
+        with pytest.raises(openai.ConflictError):
+            await ai.batches.cancel((await ended(ai, await batch_of(ai, line("a")))).id)
+
+
+async def test_lines_that_are_not_answered_within_the_window_expire(tmp_path):
+    async with rig(tmp_path) as running, client(running) as ai:
+        running.behave("ant-one", Fault(kind="hang"))
+        batch = await batch_of(ai, line("a"), line("b", "ant/one"))
+        async with asyncio.timeout(10):
+            while (await ai.batches.retrieve(batch.id)).request_counts.completed < 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        past(running, batch.id)
+        done = await ended(ai, batch)
+        assert (done.status, done.request_counts.failed) == ("expired", 1)
+        [late] = await lines_of(ai, done.error_file_id)
+        assert (late["custom_id"], late["response"], late["error"]["code"]) == ("b", None, "batch_expired")
+
+
+def past(running, batch_id):
+    """Let a batch's window be over."""
+    import msgspec
+
+    from turnout.stores.files import Batch
+
+    database = running.gateway.bulk._batches.bulk.batches._database
+    with database.transaction() as db:
+        (doc,) = db.execute("SELECT doc FROM batches WHERE id = ?", (batch_id,)).fetchone()
+        batch = msgspec.msgpack.decode(doc, type=Batch)
+        late = msgspec.structs.replace(batch, deadline_at=batch.created_at)
+        db.execute("UPDATE batches SET doc = ? WHERE id = ?", (msgspec.msgpack.encode(late), batch_id))
+
+
+async def test_what_is_a_projects_is_seen_by_its_keys_and_by_nobody_else(tmp_path):
+    async with rig(tmp_path, server=KEYS) as running:
+        ann, amy, bob = (client(running, f"sk-{name}-0123456789abc") for name in ("ann", "amy", "bob"))
+        done = await ended(ann, await batch_of(ann, line("a")))
+        assert (await amy.batches.retrieve(done.id)).id == done.id
+        assert [each.id async for each in amy.files.list()] == [done.output_file_id, done.input_file_id]
+        assert [each.id async for each in bob.files.list()] == []
+        assert [each.id async for each in bob.batches.list()] == []
+        for asked in (
+            bob.files.retrieve(done.input_file_id),
+            bob.files.content(done.output_file_id),
+            bob.files.delete(done.input_file_id),
+            bob.batches.retrieve(done.id),
+            bob.batches.cancel(done.id),
+            bob.batches.create(input_file_id=done.input_file_id, endpoint=CHAT, completion_window="24h"),
+        ):
+            with pytest.raises(openai.NotFoundError):
+                await asked
+        [record] = await running.records()
+        assert (record.principal, record.project) == ("ann", "red")
+        assert (await amy.files.delete(done.input_file_id)).deleted
+        assert len(list((tmp_path / "files" / "content").iterdir())) == 1
+        for each in (ann, amy, bob):
+            await each.close()
+
+
+async def test_files_are_bounded_listed_page_by_page_and_go_when_they_expire(tmp_path):
+    small = "max_file_mib: 0.001, max_batch_mib: 0.002, max_mib: 0.004, max_files: 3"
+    edit = lambda text: text.replace("/files}", f"/files, {small}}}")  # noqa: E731
+    async with rig(tmp_path, edit=edit) as running, client(running) as ai:
+        ids = []
+        for n in range(3):
+            age = {"anchor": "created_at", "seconds": 3600}
+            file = await ai.files.create(file=(f"../{n}", b"x" * n), purpose="user_data", expires_after=age)
+            ids.append(file.id)
+        assert (file.filename, file.bytes, file.expires_at - file.created_at) == ("../2", 2, 3600)
+        assert (await ai.files.content(file.id)).read() == b"xx"
+        assert (await ai.files.content(ids[0])).read() == b""
+        first = await ai.files.list(limit=2)
+        assert ([each.id for each in first.data], first.has_more) == ([ids[2], ids[1]], True)
+        assert [each.id async for each in ai.files.list(limit=2, order="asc")] == ids
+        assert [each.id async for each in ai.files.list(purpose="batch")] == []
+        with pytest.raises(openai.RateLimitError):
+            await ai.files.create(file=("4", b"x"), purpose="user_data")
+        await ai.files.delete(ids[0])
+        for content, purpose in ((b"x" * 1100, "user_data"), (b"x" * 5000, "batch"), (b"x", "batch_output")):
+            with pytest.raises(openai.APIStatusError) as refused:
+                await ai.files.create(file=("5", content), purpose=purpose)
+            assert refused.value.status_code in (400, 413)
+        await ai.files.create(file=("6", b"x" * 1500), purpose="batch")
+        assert sorted(each.name for each in (tmp_path / "files" / "content").iterdir()) == sorted(
+            [each.id async for each in ai.files.list()]
+        )
+
+
+async def test_message_batches_in_anthropics_shape_over_any_provider(tmp_path):
+    async with rig(tmp_path) as running, anthropic.AsyncAnthropic(base_url=running.url, api_key="x") as ai:
+        running.behave("gem-two", Fault(kind="context"))
+        params = {"max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+        models = {"a": "ant/one", "b": "oai/one", "c": "nobody/knows", "d": "gem/two"}
+        requests = [{"custom_id": name, "params": {**params, "model": m}} for name, m in models.items()]
+        batch = await ai.messages.batches.create(requests=requests)
+        assert (batch.type, batch.processing_status, batch.request_counts.processing) == (
+            "message_batch",
+            "in_progress",
+            4,
+        )
+        async with asyncio.timeout(20):
+            while batch.processing_status != "ended":
+                await asyncio.sleep(0.01)
+                batch = await ai.messages.batches.retrieve(batch.id)
+        assert batch.request_counts.model_dump() == {
+            "canceled": 0,
+            "errored": 2,
+            "expired": 0,
+            "processing": 0,
+            "succeeded": 2,
+        }
+        stream = await ai.messages.batches.results(batch.id)
+        results = {each.custom_id: each.result async for each in stream}
+        assert [result.type for result in results.values()] == [
+            "succeeded",
+            "succeeded",
+            "errored",
+            "errored",
+        ]
+        assert results["b"].message.content[0].text.startswith("This is an emulated answer of oai-one")
+        assert results["c"].error.error.type == "not_found_error"
+        assert results["d"].error.error.message.startswith("prompt is too long")
+        second = await ai.messages.batches.create(requests=requests[:1])
+        listed = await ai.messages.batches.list(limit=1)
+        assert ([each.id for each in listed.data], listed.has_more) == ([second.id], True)
+        assert [each.id async for each in ai.messages.batches.list(limit=1)] == [second.id, batch.id]
+        assert (await ai.messages.batches.delete(batch.id)).type == "message_batch_deleted"
+        with pytest.raises(anthropic.NotFoundError):
+            await ai.messages.batches.retrieve(batch.id)
+        with pytest.raises(anthropic.BadRequestError):
+            await ai.messages.batches.create(requests=[requests[0], requests[0]])
+
+
+async def test_without_a_place_to_keep_them_there_are_none(rig):
+    for path in ("/v1/files", "/v1/batches", "/v1/messages/batches"):
+        reply = await call(rig, path, method="GET")
+        assert (reply.status, "its operator can set" in reply.body.decode()) == (404, True)

@@ -38,7 +38,7 @@ from turnout.stores.queue import Job, Sent, Served
 log = logging.getLogger("turnout.batches")
 
 LEASE_S: Final = 30.0
-SHORTEST_S, LONGEST_S = 0.05, 1.0
+SHORTEST_S, LONGEST_S = 0.05, 0.4
 """Between two looks while something is under way: short after something happened, longer each time not."""
 IDLE_S: Final = 10.0
 """Between two looks for batches that another process left."""

@@ -15,9 +15,11 @@ from msgspec import Struct
 
 from turnout.errors import InvalidRequest
 
+MOST_BOUNDARY: Final = 70
+"""RFC 2046 section 5.1.1."""
 MOST_HEAD: Final = 8 * 1024
 MOST_PARTS: Final = 64
-_BOUNDARY = re.compile(r"""boundary=(?:"([^"\\]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
+_BOUNDARY = re.compile(r"""boundary=(?:"([^"\\]+)"|([^\s;"]+))""", re.IGNORECASE)
 _PARAMETER = re.compile(r""";\s*([A-Za-z*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))""")
 
 
@@ -54,8 +56,8 @@ class Multipart:
         if not content_type.lower().startswith("multipart/form-data") or found is None:
             raise InvalidRequest("content-type must be multipart/form-data", param="content-type")
         boundary = found[1] or found[2]
-        if not boundary.isascii():
-            raise InvalidRequest("the multipart boundary is not ASCII", param="content-type")
+        if not boundary.isascii() or len(boundary) > MOST_BOUNDARY:
+            raise InvalidRequest("the multipart boundary is too long, or not ASCII", param="content-type")
         self._delimiter = b"\r\n--" + boundary.encode()
         self._buffer = b"\r\n"  # so that the first boundary looks like every other
         self._state: Literal["data", "after", "head", "over"] = "after"
