@@ -23,7 +23,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("transport", "stores"), 3),
     **dict.fromkeys(("layers", "engine", "jobs"), 4),
     **dict.fromkeys(("config", "compile", "parts", "build", "importers", "govern"), 5),
-    **dict.fromkeys(("client", "sync", "server", "evaluate", "testing"), 6),
+    **dict.fromkeys(("client", "operations", "sync", "server", "evaluate", "testing"), 6),
     **dict.fromkeys(("cli", ""), 7),
 }
 
@@ -141,6 +141,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "bpe_openai": {"signals"},
     "onnxruntime": {"learn"},
     "tokenizers": {"learn"},
+    "usearch": {"learn"},
     "valkey": {"stores"},
     "websockets": {"transport"},
     "psycopg": {"stores", "testing", "cli"},

@@ -20,7 +20,7 @@ from turnout.engine.exchange import Exchange
 from turnout.engine.recommend import Wanted, described
 from turnout.engine.reply import Reply
 from turnout.errors import InvalidRequest
-from turnout.layers.base import total
+from turnout.operations import Operations, cost_of
 from turnout.server.ids import new_request_id
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, ChatResponse, Text, ToolCall
@@ -28,6 +28,7 @@ from turnout.types.embed import EmbedRequest
 from turnout.types.event import Event
 from turnout.types.recommendation import Constraints, Features, Recommendation
 from turnout.types.record import Attempt, CostState, Decision
+from turnout.types.task import TaskRequest
 from turnout.types.usage import NanoUsd, Usage
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class AsyncStream:
         return _answer(self._opened.exchange, self._reply, self._collector.response())
 
 
-class AsyncClient:
+class AsyncClient(Operations):
     """The engine in process.
 
     Args:
@@ -225,7 +226,7 @@ class AsyncClient:
             model=reply.deployment.model.id,
             vectors=response.vectors,
             usage=reply.usage,
-            cost_nusd=_cost(exchange)[0],
+            cost_nusd=cost_of(exchange)[0],
         )
 
     async def background(
@@ -319,6 +320,9 @@ class AsyncClient:
             raise RuntimeError("enter the client first: async with AsyncClient(…) as client")
         return self._built
 
+    def _open_request(self, request: TaskRequest, ask: Ask) -> Opened:
+        return self._engine.engine.open(request, ask)
+
     def _open(self, messages: Messages, model: str, params: ChatParams, *, stream: bool) -> Opened:
         request, ask = _request(messages, model, params, stream=stream)
         return self._engine.engine.open(request, ask)
@@ -370,7 +374,7 @@ def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool
 
 
 def _answer(exchange: Exchange, reply: Reply, response: ChatResponse) -> Answer:
-    cost, state = _cost(exchange)
+    cost, state = cost_of(exchange)
     return Answer(
         request_id=exchange.ask.request_id,
         model=reply.deployment.model.id,
@@ -381,11 +385,3 @@ def _answer(exchange: Exchange, reply: Reply, response: ChatResponse) -> Answer:
         decision=exchange.full_decision(),
         attempts=tuple(exchange.attempts),
     )
-
-
-def _cost(exchange: Exchange) -> tuple[NanoUsd | None, CostState]:
-    if exchange.outcome is not None:
-        return exchange.outcome.cost_nusd, exchange.outcome.cost_state
-    # Not over yet, or without a journal, which is what concludes a request.
-    _, cost_nusd, state = total(exchange.attempts)
-    return cost_nusd, state

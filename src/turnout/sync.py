@@ -10,7 +10,7 @@ Theory of operation.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +20,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
 
 from turnout.client import Answer, AsyncClient, AsyncStream, ChatParams, Messages, Vectors
 from turnout.config import Config
+from turnout.operations import (
+    Moderation,
+    PictureParams,
+    Pictures,
+    Ranking,
+    RankParams,
+    Speech,
+    SpeechParams,
+    Transcript,
+    TranscriptParams,
+)
 from turnout.types.event import Event, TextDelta
 from turnout.types.recommendation import Constraints, Features, Recommendation
 from turnout.types.record import Decision
@@ -244,6 +255,40 @@ class Client:
     def embed(self, texts: str | Sequence[str], *, model: str, dimensions: int | None = None) -> Vectors:
         """Embed texts; vectors come in input order. Raises `TurnoutError`."""
         return self._portal.call(self._client.embed(texts, model=model, dimensions=dimensions))
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str | Mapping[str, Any]],
+        *,
+        model: str,
+        **params: Unpack[RankParams],
+    ) -> Ranking:
+        """Rank documents by their relevance to a query. Raises `TurnoutError`."""
+        return self._portal.call(self._client.rerank(query, documents, model=model, **params))
+
+    def images(self, prompt: str, *, model: str, **params: Unpack[PictureParams]) -> Pictures:
+        """Make pictures of a description. Raises `TurnoutError`."""
+        return self._portal.call(self._client.images(prompt, model=model, **params))
+
+    def speech(self, text: str, *, model: str, voice: str, **params: Unpack[SpeechParams]) -> Speech:
+        """Speak a text. Raises `TurnoutError`."""
+        return self._portal.call(self._client.speech(text, model=model, voice=voice, **params))
+
+    def transcribe(
+        self,
+        sound: bytes | Path,
+        *,
+        model: str,
+        filename: str | None = None,
+        **params: Unpack[TranscriptParams],
+    ) -> Transcript:
+        """Write down what is said. The arguments are those of `AsyncClient.transcribe`."""
+        return self._portal.call(self._client.transcribe(sound, model=model, filename=filename, **params))
+
+    def moderate(self, texts: str | Sequence[str], *, model: str = "omni-moderation-latest") -> Moderation:
+        """Judge texts. Raises `TurnoutError`."""
+        return self._portal.call(self._client.moderate(texts, model=model))
 
     def background(
         self,

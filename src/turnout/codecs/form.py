@@ -1,11 +1,10 @@
 """`multipart/form-data` (RFC 7578) as a value, written sans-IO. Floor 2.
 
-Parts keep their order and are written under the boundary they came with, which is known not to stand in them:
-an upstream gets the form its client sent, but for the fields that were replaced.
+Parts keep their order, names, kinds and bytes: an upstream gets the form its client sent, but for the fields
+that were replaced. The boundary is one that nobody could know, and so put into a part.
 """
 
 from collections.abc import Mapping
-from secrets import token_hex
 
 from msgspec.structs import replace
 
@@ -24,11 +23,6 @@ def write(form: Form) -> bytes:
 def content_type(form: Form) -> bytes:
     """Return the content type of a form's body."""
     return b'multipart/form-data; boundary="%b"' % form.boundary
-
-
-def boundary() -> bytes:
-    """Return a boundary that nobody can know, and so put into a part."""
-    return f"turnout-{token_hex(16)}".encode()
 
 
 def with_field(form: Form, name: str, text: str) -> Form:

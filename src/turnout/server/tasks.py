@@ -16,7 +16,6 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from turnout.codecs import form
 from turnout.codecs.base import TaskBody
 from turnout.codecs.tasks import OPERATIONS, Operation, parse, parse_form
 from turnout.engine.engine import Opened
@@ -24,6 +23,7 @@ from turnout.engine.reply import Reply
 from turnout.errors import InvalidRequest, RequestTooLarge, TurnoutError
 from turnout.server.answer import Answer, Whole
 from turnout.server.http import STREAM_HEADERS, Disconnected, RawHeaders, Send, respond
+from turnout.server.ids import new_boundary
 from turnout.server.keepalive import KeepAlive
 from turnout.server.multipart import Begin, Data, Multipart
 from turnout.server.paths import OPENAI, Paths
@@ -150,7 +150,7 @@ async def read_form(visit: Visit, most: int) -> Form:
         for piece in parser.feed(data):
             taking.take(piece)
     parser.end()
-    return Form(form.boundary(), tuple(taking.parts))
+    return Form(new_boundary(), tuple(taking.parts))
 
 
 class _Taking:
