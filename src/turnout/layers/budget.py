@@ -13,12 +13,13 @@ Theory of operation.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final
 
 from turnout.engine.books import Books, Meter
-from turnout.engine.limits import amount_of, worst_case
+from turnout.engine.limits import Worst, amount_of, worst_case
 from turnout.engine.session import SessionReply
 from turnout.errors import (
     BudgetExceeded,
@@ -37,6 +38,7 @@ from turnout.types.usage import NanoUsd, Usage, usd
 SPARE_S: Final = 60.0
 NO_DEADLINE_S: Final = 3600.0
 SHORT_S: Final = 3600.0
+NOTHING: Final = Worst(0, 0, None)
 
 
 class BudgetLayer:
@@ -77,7 +79,19 @@ class BudgetLayer:
 
 
 class _Reserved:
-    __slots__ = ("_budgets", "_call", "_held", "_inner", "_layer", "_lease_s", "_n_taken", "_paid", "_quotas")
+    __slots__ = (
+        "_budgets",
+        "_call",
+        "_held",
+        "_inner",
+        "_layer",
+        "_lease_s",
+        "_n_taken",
+        "_paid",
+        "_place",
+        "_places",
+        "_quotas",
+    )
 
     def __init__(
         self,
@@ -89,8 +103,12 @@ class _Reserved:
     ) -> None:
         self._layer = layer
         self._call = call
+        lasts = call.request.facts.realtime
         self._budgets = budgets
-        self._quotas = quotas
+        self._places = [each for each in quotas if lasts and each[0].of == "concurrent"]
+        """Quotas of which a session takes one for as long as it lasts, not for each of its answers."""
+        self._place = ""
+        self._quotas = [each for each in quotas if each not in self._places] if self._places else quotas
         self._inner = handler(call)
         self._held: deque[str] = deque()
         """Reservations that are not settled: one, but where a session has several responses under way."""
@@ -102,8 +120,11 @@ class _Reserved:
         self._lease_s = left_s + SPARE_S
 
     async def __aenter__(self) -> Reply:
-        await self.more()
+        if self._places:
+            await self._take(place := f"{self._name}.p", [], self._places, NOTHING)
+            self._place = place
         try:
+            await self.more()
             reply = await self._inner.__aenter__()
         except BaseException:
             self._settle()
@@ -122,32 +143,40 @@ class _Reserved:
 
     async def more(self) -> None:
         """Set the worst case of one answer aside. Raises a `TurnoutError` where that is refused."""
-        call, layer = self._call, self._layer
+        call = self._call
         worst = worst_case(call.request, call.deployment)
-        if worst.cost_nusd is None and self._budgets and not layer.books.allow_unpriced:
+        if worst.cost_nusd is None and self._budgets and not self._layer.books.allow_unpriced:
             raise self._refuse(
                 PriceUnknown(f"the price of {call.deployment.model.id} is not known, and a budget applies")
             )
-        money = worst.cost_nusd or NanoUsd(0)
-        amounts = [amount_of(quota, worst.n_in, worst.n_out) for quota, _ in self._quotas]
+        name = f"{self._name}.{self._n_taken}" if self._n_taken else self._name
+        self._n_taken += 1
+        await self._take(name, self._budgets, self._quotas, worst)
+        self._held.append(name)
+
+    @property
+    def _name(self) -> str:
+        return f"{self._call.exchange.ask.request_id}:{self._call.n}"
+
+    async def _take(
+        self, name: str, budgets: list[tuple[Budget, str]], quotas: list[tuple[Quota, str]], worst: Worst
+    ) -> None:
+        """Reserve under a name. Raises a `TurnoutError` where that is refused."""
+        layer, money = self._layer, worst.cost_nusd or NanoUsd(0)
+        amounts = [amount_of(quota, worst.n_in, worst.n_out) for quota, _ in quotas]
 
         def takes(now: float) -> list[Take]:
-            found = [layer.limits.take(budget, subject, money, now) for budget, subject in self._budgets]
-            for (quota, subject), amount in zip(self._quotas, amounts, strict=True):
+            found = [layer.limits.take(budget, subject, money, now) for budget, subject in budgets]
+            for (quota, subject), amount in zip(quotas, amounts, strict=True):
                 found.append(layer.limits.take(quota, subject, amount, now))
             return found
 
-        reservation = f"{call.exchange.ask.request_id}:{call.n}"
-        if self._n_taken:
-            reservation += f".{self._n_taken}"
-        self._n_taken += 1
         try:
-            found = await layer.books.reserve(reservation, takes, self._lease_s)
+            found = await layer.books.reserve(name, takes, self._lease_s)
         except StoreUnavailable as error:
             raise self._refuse(error) from None
         if isinstance(found, Refused):
-            raise self._refuse(self._refusal(found, money))
-        self._held.append(reservation)
+            raise self._refuse(_refusal(found, money, budgets, quotas))
 
     async def pay(self, usage: Usage, cost_nusd: NanoUsd) -> None:
         """Settle one answer of a session, and set the next aside where nothing else is."""
@@ -163,25 +192,10 @@ class _Reserved:
             return error  # of a call that is under way
         return refuse(self._call, error, self._layer.clock())
 
-    def _refusal(self, refused: Refused, money: NanoUsd) -> TurnoutError:
-        if refused.index < len(self._budgets):
-            budget, _ = self._budgets[refused.index]
-            left = max(budget.limit_nusd - refused.used, 0)
-            return BudgetExceeded(
-                f"the budget of this {budget.level} has {usd(left)} of {usd(budget.limit_nusd)} USD left, "
-                f"and the call may cost up to {usd(money)}",
-                retry_after_s=refused.wait_s,
-            )
-        quota, subject = self._quotas[refused.index - len(self._budgets)]
-        what = f"{quota.limit:,} {quota.of.replace('_', ' ')}"
-        message = f"the limit of {what} for {quota.level} {subject} is reached"
-        if quota.level != "route":  # another model or provider has its own
-            return CapacityExhausted(message, retry_after_s=refused.wait_s)
-        if isinstance(quota.window, Rolling) and quota.window.seconds <= SHORT_S:
-            return RateLimited(message, retry_after_s=refused.wait_s)
-        return QuotaExceeded(message, retry_after_s=refused.wait_s)
-
     def _settle(self) -> None:
+        if self._place:
+            place, self._place = self._place, ""
+            self._layer.books.settle(place, [0] * len(self._places), self._lease_s)
         if not self._held:
             return
         call = self._call
@@ -199,3 +213,27 @@ class _Reserved:
         amounts = [cost] * len(self._budgets)
         amounts += [amount_of(quota, n_in, n_out) for quota, _ in self._quotas]
         self._layer.books.settle(self._held.popleft(), amounts, self._lease_s)
+
+
+def _refusal(
+    refused: Refused,
+    money: NanoUsd,
+    budgets: Sequence[tuple[Budget, str]],
+    quotas: Sequence[tuple[Quota, str]],
+) -> TurnoutError:
+    if refused.index < len(budgets):
+        budget, _ = budgets[refused.index]
+        left = max(budget.limit_nusd - refused.used, 0)
+        return BudgetExceeded(
+            f"the budget of this {budget.level} has {usd(left)} of {usd(budget.limit_nusd)} USD left, "
+            f"and the call may cost up to {usd(money)}",
+            retry_after_s=refused.wait_s,
+        )
+    quota, subject = quotas[refused.index - len(budgets)]
+    what = f"{quota.limit:,} {quota.of.replace('_', ' ')}"
+    message = f"the limit of {what} for {quota.level} {subject} is reached"
+    if quota.level != "route":  # another model or provider has its own
+        return CapacityExhausted(message, retry_after_s=refused.wait_s)
+    if isinstance(quota.window, Rolling) and quota.window.seconds <= SHORT_S:
+        return RateLimited(message, retry_after_s=refused.wait_s)
+    return QuotaExceeded(message, retry_after_s=refused.wait_s)

@@ -158,6 +158,7 @@ class WebSocket(asyncio.Protocol):
         self._n_queued -= len(message.data)
         if self.is_held and self._n_queued <= QUEUED_BYTES and self._transport is not None and not self.gone:
             self.is_held = False
+            self.heard_at = self._loop.time()  # it could not be heard until now
             self._transport.resume_reading()
         return message
 
