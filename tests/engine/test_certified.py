@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tests.engine.kit import Turn, config_for, request, rig
 from tests.learn.test_certificate import certificate as a_certificate
 from turnout.build import build
+from turnout.catalog.prices import UsdPrice
+from turnout.config import ModelConfig
 from turnout.errors import ConfigError
 from turnout.evaluate.replay import replay
 from turnout.jobs.monitor import TAG
@@ -237,4 +240,42 @@ async def test_an_unwell_reference_is_still_the_reference(tmp_path):
     again = router.weigh(routed.pool, unwell, routed.context, exchange)
     assert deployments(again.choice.plan)[0] == "large/m"
     assert again.choice.certificate.uncertified is None
+    await it.built.close()
+
+
+async def test_a_name_that_moved_to_another_version_of_the_model_ends_the_promise(tmp_path):
+    dated = [Turn(words=("s",), model=f"m-{day}") for day in ("05", "05", "06", "06")]
+    it = await certified_rig(tmp_path, script={"large": [LARGE], "small": dated})
+    assert [await it.text(), await it.text(), "".join(await it.stream())] == ["s", "s", "s"]
+    assert await it.text() == "from the large"
+    records = (await it.journal.query(Query())).records
+    assert [r.attempts[0].upstream_model for r in records[::-1]] == ["m-05", "m-05", "m-06", "scripted"]
+    assert records[0].decision.certificate.uncertified == "model_version"
+    assert it.built.monitor.standings.states()[0].void == "model_version"
+    await it.built.close()
+    again = await certified_rig(tmp_path)
+    assert await again.text() == "from the large"
+    await again.built.close()
+
+
+@pytest.mark.parametrize(
+    ("noted", "answers", "state"),
+    [
+        ("2026-05-01 1000000/4000000", "large", "price_change"),
+        ("2026-05-01 2000000/8000000", "small", None),
+        ("2026-05-01 2100000/8000000", "small", None),
+        ("2026-05-01", "small", None),
+    ],
+)
+async def test_a_price_that_moved_by_more_than_a_tenth_is_heeded_like_an_alarm(
+    tmp_path, noted, answers, state
+):
+    built = config(tmp_path, certificate(prices={"small/m": noted}))
+    priced = ModelConfig(model="small/m", price=UsdPrice(input=Decimal(2), output=Decimal(8)))
+    built = msgspec.structs.replace(built, models=("large/m", priced))
+    it = await rig({"large": [LARGE], "small": [SMALL]}, config=built)
+    assert await it.text() == f"from the {answers}"
+    record = (await it.journal.query(Query())).records[0]
+    assert record.decision.certificate.uncertified == state
+    assert it.built.monitor.standings.states()[0].void == state
     await it.built.close()

@@ -49,7 +49,21 @@ class Given(Struct, frozen=True, kw_only=True):
     as_json: bool
 
 
-@click.command()
+class _WithCache(click.Command):
+    """`turnout calibrate`, and `turnout calibrate cache` beneath it."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Hand over to the command beneath where it is named."""
+        if args and args[0] == "cache":
+            from turnout.cli.calibrate_cache import cache
+
+            return cache.make_context(f"{info_name} cache", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_WithCache)
 @config_option
 @click.option("--route", help="Tie the certificate to this route's strategy, versions and prices.")
 @click.option("--data", required=True, type=_FILE, help="Scored answers of both sides: pairs or outcomes.")
@@ -268,13 +282,13 @@ def _subject(
 
 
 def _route(given: Given) -> tuple[str | None, Mapping[str, str], Mapping[str, str]]:
-    """Return what the route decides by, and its models' versions and price dates, where a route is named."""
+    """Return what the route decides by, and its models' versions and prices, where a route is named."""
     if given.route is None:
         return None, {}, {}
     import os
 
     from turnout.compile import compile_snapshot
-    from turnout.compile.certificates import names_of, policy_sha256
+    from turnout.compile.certificates import names_of, policy_sha256, price_mark
     from turnout.parts import load_catalog
     from turnout.strategies.pipeline import Pipeline
 
@@ -292,6 +306,6 @@ def _route(given: Given) -> tuple[str | None, Mapping[str, str], Mapping[str, st
     known = {name for d in pool for name in (d.id, d.model.id)} | set(called.values())
     if missing := [name for name in (given.reference, *given.candidates) if name not in known]:
         raise ConfigError((f"--route: {', '.join(missing)} not in the models of route {given.route!r}",))
-    priced = {d.model.id: d.model.price.as_of for d in pool if d.model.price is not None}
+    priced = {d.model.id: price_mark(d.model.price) for d in pool if d.model.price is not None}
     versions = {d.model.id: d.upstream_model for d in pool}
     return policy_sha256(rows[given.route], "routes"), versions, priced

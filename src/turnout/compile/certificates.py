@@ -17,14 +17,16 @@ from turnout.learn.certificate import Certificate, is_intact, read
 from turnout.plan import Accept
 from turnout.strategies.base import Strategy
 from turnout.strategies.pipeline import Pipeline
-from turnout.strategies.pipeline.certified import Permit
+from turnout.strategies.pipeline.certified import PRICE, VERSION, Permit
 from turnout.strategies.rows import expand, make
 from turnout.types.deployment import Deployment
+from turnout.types.usage import Price
 
 CHANGED = "changed_document"
 POLICY = "policy_mismatch"
 ARTIFACT = "artifact_mismatch"
-VERSION = "model_version"
+PRICES_MOVED = 0.1
+"""Share by which a price may differ before the route counts as another policy."""
 
 
 def certified(
@@ -62,6 +64,7 @@ def certified(
             each.id for each in _serving(certificate.candidates if certificate else (), pool, called)
         ),
         void=None if certificate is None else _void(certificate, row, strategy, pool),
+        suspended=PRICE if certificate is not None and moved_prices(certificate, pool) else None,
         previous=_usable(previous, certificate, row, strategy, pool),
         on_expiry=config.on_expiry,
         on_drift=config.on_drift,
@@ -81,14 +84,33 @@ def policy_sha256(row: RouteConfig, path: str) -> str:
     return hashlib.sha256(msgspec.json.encode(policy, order="deterministic")).hexdigest()
 
 
+def price_mark(price: Price) -> str:
+    """Return how a certificate notes a price: its date, and pico-USD a token of input and of output."""
+    return f"{price.as_of or '-'} {price.input}/{price.output}"
+
+
+def moved_prices(certificate: Certificate, pool: Iterable[Deployment]) -> tuple[str, ...]:
+    """Return the models whose price has moved so far that the route is another policy than was tested."""
+    return tuple(sorted({each.model.id for each in pool if _has_moved(certificate, each)}))
+
+
+def _has_moved(certificate: Certificate, deployment: Deployment) -> bool:
+    price = deployment.model.price
+    _, _, noted = certificate.prices.get(deployment.model.id, "").partition(" ")
+    then = noted.split("/")
+    if price is None or len(then) != 2 or not all(each.isdigit() for each in then):
+        return False  # a certificate of before, which notes dates alone
+    pairs = zip((price.input, price.output), map(int, then), strict=True)
+    return any(abs(now - was) > PRICES_MOVED * was for now, was in pairs)
+
+
 def stale_prices(certificate: Certificate, pool: Iterable[Deployment]) -> tuple[str, ...]:
     """Return the models whose price has changed since: the savings it states are those of other prices."""
-    found = {
-        each.model.id
-        for each in pool
-        if each.model.price is not None
-        and certificate.prices.get(each.model.id, each.model.price.as_of) != each.model.price.as_of
-    }
+    found = set()
+    for each in pool:
+        price, noted = each.model.price, certificate.prices.get(each.model.id)
+        if price is not None and noted not in {None, price.as_of, price_mark(price)}:
+            found.add(each.model.id)
     return tuple(sorted(found))
 
 
@@ -148,6 +170,8 @@ def _usable(
 ) -> Certificate | None:
     """Return the certificate before this one where it is about the same models as configured."""
     if previous is None or certificate is None or _void(previous, row, strategy, pool) is not None:
+        return None
+    if moved_prices(previous, pool):
         return None
     same = previous.reference == certificate.reference and previous.candidates == certificate.candidates
     return previous if same else None

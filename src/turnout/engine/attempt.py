@@ -217,6 +217,7 @@ class _Attempt:
             reply.usage = glance.usage
             reply.finish = glance.finish
             reply.upstream_id = glance.upstream_id
+            reply.upstream_model = glance.model
             if glance.usage.output_text is None:
                 reply.n_text = len(glance.body)
         else:
@@ -332,6 +333,7 @@ class TappedReply(Reply):
         self.usage = tap.usage
         self.finish = tap.finish
         self.upstream_id = tap.upstream_id
+        self.upstream_model = tap.model
         if tap.error is not None:
             self.failure = tap.error
 

@@ -9,11 +9,14 @@ Theory of operation (ROUTING.md section 5.4).
 3. Gaps are counted by the worker that saw them and only whole windows matter, so an open window is lost with
    its process; losses and alarms are not.
 4. An alarm is told once a process: a log line, and to whoever listens. It ends with its certificate only.
+5. Providers move a name to another version of a model without a word in the configuration, but their answers
+   say it. The first name that each deployment answers by under a certificate is kept with its lines; another
+   one is an alarm.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -25,8 +28,8 @@ from turnout.learn.certificate import Certificate
 from turnout.learn.monitor import LOSS_ALARM, SHIFT_ALARM, LossWatch, ShiftWatch
 from turnout.stores.sightings import Sightings
 from turnout.strategies.pipeline import Pipeline
-from turnout.strategies.pipeline.certified import EXPIRED, NOTHING_SHOWN, UNAVAILABLE, Permit
-from turnout.types.record import CertificateView
+from turnout.strategies.pipeline.certified import EXPIRED, NOTHING_SHOWN, UNAVAILABLE, VERSION, Permit
+from turnout.types.record import Attempt, CertificateView
 
 log = logging.getLogger("turnout.certificate")
 
@@ -54,6 +57,9 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     loss: float | None = None
     shift: float | None = None
     """Population stability index of a whole window that was too far off."""
+    deployment: str | None = None
+    version: str | None = None
+    """What the deployment's upstream calls the model that answered."""
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -79,7 +85,18 @@ _DECODER = msgspec.json.Decoder(Line)
 class Standing:
     """How the certificate of one route is doing."""
 
-    __slots__ = ("_n", "_sightings", "_told", "alarm", "endings", "losses", "permit", "route", "shift")
+    __slots__ = (
+        "_n",
+        "_sightings",
+        "_told",
+        "alarm",
+        "endings",
+        "losses",
+        "permit",
+        "route",
+        "shift",
+        "versions",
+    )
 
     def __init__(self, route: str, permit: Permit, sightings: Sightings) -> None:
         self.route = route
@@ -89,6 +106,8 @@ class Standing:
         self._sightings = sightings
         self._n = 0
         self._told: set[str] = set()
+        self.versions: dict[str, str] = {}
+        """Deployment -> the name that its answers first went by under this certificate."""
         certificate = permit.certificate
         self.losses = None if certificate is None else LossWatch(certificate.epsilon)
         self.shift = None if certificate is None or not certificate.shares else _shift(certificate)
@@ -107,6 +126,9 @@ class Standing:
                     self.alarm = self.alarm or LOSS_ALARM
             if seen.shift is not None:
                 self.alarm = self.alarm or SHIFT_ALARM
+            if seen.deployment is not None and seen.version is not None:
+                first = self.versions.setdefault(seen.deployment, seen.version)
+                self.alarm = self.alarm or (VERSION if first != seen.version else None)
 
     def note(self, view: CertificateView, ending: Ending) -> None:
         """Take in a request that ended."""
@@ -121,10 +143,16 @@ class Standing:
         """Take in what a request lost against the reference."""
         self._write(Line(loss=loss))
 
+    def hear(self, deployment: str, version: str) -> None:
+        """Take in by which name a deployment's upstream answered."""
+        about = deployment in self.permit.ids or deployment in self.permit.candidates
+        if about and self.permit.id and self.versions.get(deployment) != version and self.alarm is None:
+            self._write(Line(deployment=deployment, version=version))
+
     def news(self, view: CertificateView | None = None) -> str | None:
         """Return a word that was not told before; None: there is no news."""
         certificate = self.permit.certificate
-        words = [self.permit.void, self.alarm]
+        words = [self.permit.void, self.permit.suspended, self.alarm]
         if view is not None and view.uncertified not in {UNAVAILABLE, NOTHING_SHOWN}:
             words.append(view.uncertified)
         for word in words:
@@ -140,7 +168,7 @@ class Standing:
         return State(
             route=self.route,
             certificate=self.permit.id,
-            void=self.permit.void or self.alarm,
+            void=self.permit.void or self.permit.suspended or self.alarm,
             endings=dict(self.endings),
             n_pairs=0 if losses is None else losses.n,
             mean_loss=None if losses is None or not losses.n else losses.total / losses.n,
@@ -206,6 +234,13 @@ class Standings:
         if standing is not None:
             standing.note(view, ending)
             self._tell(standing, view)
+
+    def hear(self, route: str, attempts: Sequence[Attempt]) -> None:
+        """Take in by which names the upstreams of a request answered; none: by those they were asked by."""
+        standing = self._standings.get(route)
+        for attempt in attempts if standing is not None else ():
+            if standing is not None and attempt.upstream_model is not None:
+                standing.hear(attempt.deployment, attempt.upstream_model)
 
     def lose(self, route: str, loss: float) -> None:
         """Take in what one uniformly drawn request of a route lost against the reference."""

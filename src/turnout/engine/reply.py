@@ -56,6 +56,7 @@ class Reply(ABC):
         "finish",
         "n_text",
         "upstream_id",
+        "upstream_model",
         "usage",
         "warnings",
     )
@@ -69,6 +70,7 @@ class Reply(ABC):
         self.failure: TurnoutError | None = None
         self.n_text = 0
         self.upstream_id: str | None = None
+        self.upstream_model: str | None = None
         self.warnings: tuple[str, ...] = ()
         self.cost_nusd: NanoUsd | None = None
         self.estimated = False
@@ -122,8 +124,9 @@ class Reply(ABC):
                 case Finish():
                     if event.choice == 0:
                         self.finish = event.reason
-                case Start() if event.usage is not None:
-                    self.usage = event.usage
+                case Start():
+                    self.usage = self.usage if event.usage is None else event.usage
+                    self.upstream_model = event.model or None
                 case _:
                     pass
 
@@ -173,6 +176,7 @@ class WholeReply(Reply):
         self._response = response
         self.usage = response.usage
         self.upstream_id = response.id
+        self.upstream_model = response.model or None
         if response.choices:
             self.finish = response.choices[0].finish
         if response.usage.output_text is None:

@@ -92,6 +92,7 @@ class _Certified:
         if ending is None:
             return
         exchange.certified = routing.certificate.uncertified or ending
+        layer.standings.hear(routing.route, exchange.attempts)
         layer.standings.note(routing.route, routing.certificate, ending)
         if heard is None or heard.failure is not None:
             return

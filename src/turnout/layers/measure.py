@@ -28,6 +28,7 @@ from turnout.errors import Domain, TurnoutError
 from turnout.layers.base import Call, CallHandler, Clock, Reply, blame_for
 from turnout.stores.live import ILL, Fleet
 from turnout.types.chat import ChatRequest
+from turnout.types.deployment import Deployment
 from turnout.types.record import Attempt, AttemptOutcome, CostState
 from turnout.types.task import TaskRequest, billed
 from turnout.types.usage import NanoUsd, Usage, cost
@@ -187,6 +188,7 @@ class _Measured:
             cost_state=bill[3],
             express=reply is not None and reply.express,
             upstream_id=None if reply is None else reply.upstream_id,
+            upstream_model=None if reply is None else _other_name(reply.upstream_model, deployment),
             verdict=call.verdict,
         )
 
@@ -275,3 +277,8 @@ def _was_free(call: Call, failure: TurnoutError | str | None) -> bool:
     if call.status is not None:
         return call.status >= ERROR_STATUS
     return isinstance(failure, TurnoutError) and failure.domain is not Domain.PROVIDER
+
+
+def _other_name(said: str | None, deployment: Deployment) -> str | None:
+    """Return what the upstream calls the model that answered; None where it is what was asked for."""
+    return said[:128] if said and said != deployment.upstream_model else None

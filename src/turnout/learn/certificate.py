@@ -115,7 +115,8 @@ class Certificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     versions: Mapping[str, str] = {}
     """Model id -> the name its provider knew it by."""
     prices: Mapping[str, str] = {}
-    """Model id -> date of its price. A changed price ends the statement about savings, not the promise."""
+    """Model id -> date of its price, with pico-USD a token of input and of output. A changed price ends the
+    statement about savings; one that is more than a tenth off is heeded like an alarm."""
     policy_sha256: Sha256 | None = None
     """Of the route's strategy; None: not tied to one."""
     artifact_sha256: Sha256 | None = None

@@ -35,6 +35,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     """Raised instead of an answer."""
     cut_after: int | None = None
     """The stream ends without its terminal event after so many deltas."""
+    model: str = "scripted"
+    """What the answer says that it is from."""
 
 
 class ScriptedTransport:
@@ -110,7 +112,9 @@ class ScriptedResponse:
         await asyncio.sleep(turn.gap_s * len(turn.words))
         content = [{"type": "text", "text": "".join(turn.words)}]
         usage = {"input_tokens": 10, "output_tokens": len(turn.words)}
-        return msgspec.json.encode(_message(content=content, stop_reason="end_turn", usage=usage))
+        return msgspec.json.encode(
+            _message(model=turn.model, content=content, stop_reason="end_turn", usage=usage)
+        )
 
     async def chunk(self) -> bytes:
         """Return the next frame."""
@@ -131,18 +135,12 @@ class ScriptedResponse:
 
 
 def _message(**fields: object) -> dict[str, object]:
-    return {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "scripted",
-        "stop_sequence": None,
-        **fields,
-    }
+    return {"id": "msg_1", "type": "message", "role": "assistant", "stop_sequence": None, **fields}
 
 
 def _frames(turn: Turn) -> list[bytes]:
-    start = _message(content=[], stop_reason=None, usage={"input_tokens": 10, "output_tokens": 0})
+    usage = {"input_tokens": 10, "output_tokens": 0}
+    start = _message(model=turn.model, content=[], stop_reason=None, usage=usage)
     block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     deltas: list[dict[str, object]] = [
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}

@@ -264,6 +264,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_state: CostState = "unknown"
     express: bool = False
     upstream_id: str | None = None
+    upstream_model: str | None = None
+    """The upstream's own name of the model that answered, where that is not the name it was asked by."""
     verdict: str | None = None
 
 

@@ -30,6 +30,8 @@ MAX_LAST: Final = 3
 """Uncertified candidates behind a certified plan: each costs its time to fail."""
 EXPIRED: Final = "expired"
 NOT_CALIBRATED: Final = "not_calibrated"
+VERSION: Final = "model_version"
+PRICE: Final = "price_change"
 UNAVAILABLE: Final = "reference_unavailable"
 NOTHING_SHOWN: Final = "nothing_shown"
 
@@ -48,6 +50,8 @@ class Permit(Struct, frozen=True, kw_only=True):
     """Ids of the deployments that serve its candidates."""
     void: str | None = None
     """Why it was made for something else than what is configured; None: it was made for this."""
+    suspended: str | None = None
+    """What was configured since by which it is treated as after an alarm: `price_change`. None: nothing."""
     previous: Certificate | None = None
     """The one before it, which may still hold."""
     on_expiry: OnExpiry = "reference"
@@ -78,7 +82,7 @@ class Permit(Struct, frozen=True, kw_only=True):
             if self.on_expiry == "warn":
                 return certificate, EXPIRED
             return (self._earlier(context.at) if self.on_expiry == "previous" else None), EXPIRED
-        alarm = context.certificate_void
+        alarm = context.certificate_void or self.suspended
         if alarm is not None and self.on_drift != "warn":
             return (self._earlier(context.at) if self.on_drift == "rollback" else None), alarm
         return certificate, alarm
