@@ -197,7 +197,7 @@ def _extra(tree: JsonObject, asked: _Options) -> dict[str, Json]:
         _keep(extra, "thinking", without(thinking, _THINKING) if known else thinking)
     if isinstance(output, dict):
         # `max` has no canonical word of its own, and an unknown word none at all: both stay as they are.
-        plain = output.get("effort") in {None, "low", "medium", "high", "xhigh"}
+        plain = output.get("effort") in (None, "low", "medium", "high", "xhigh")
         _keep(extra, "output_config", without(output, _FORMAT_AND_EFFORT if plain else _FORMAT))
     if isinstance(metadata, dict):
         _keep(extra, "metadata", without(metadata, _USER))

@@ -222,7 +222,7 @@ def citations_of(extra: Mapping[str, Json]) -> list[Json]:
     cited = extra.get("citations")
     if not isinstance(cited, list):
         return []
-    return [each for each in cited if isinstance(each, dict) and each.get("type") in _CITATIONS]
+    return [each for each in cited if isinstance(each, dict) and string(each, "type") in _CITATIONS]
 
 
 def _call(call: ToolCall, extra: Mapping[str, Json]) -> JsonObject:

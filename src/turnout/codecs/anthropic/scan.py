@@ -12,7 +12,8 @@ from turnout.codecs.anthropic.wire import is_sealed, string, write
 from turnout.errors import InvalidRequest
 from turnout.types.json import Json, JsonObject
 
-_ROLES = frozenset({"user", "assistant", "system"})
+_ROLES = ("user", "assistant", "system")
+"""No set: what is looked for may be anything that JSON can say."""
 _REQUIRED: Mapping[str, tuple[tuple[str, type, str], ...]] = {
     "image": (("source", dict, "an object"),),
     "document": (("source", dict, "an object"),),
@@ -144,7 +145,7 @@ def _tools(found: Scan, tools: Json) -> None:
 
 def is_function(tool: JsonObject) -> bool:
     """Tell a tool with a schema of the caller's own from one that Anthropic defines."""
-    return tool.get("type") in {None, "custom"}
+    return tool.get("type") in (None, "custom")
 
 
 def _refused(at: str, must: str) -> InvalidRequest:

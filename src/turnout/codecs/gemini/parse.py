@@ -215,7 +215,7 @@ def _output_format(fields: dict[str, Json], at: str) -> OutputFormat | None:
     mime = fields.get("responseMimeType")
     # A schema in Gemini's own language stays beside its translation: to Gemini it goes back as it came.
     own = _object(fields.get("responseSchema"), f"{at}.responseSchema")
-    if mime not in {None, "application/json"}:
+    if mime not in (None, "application/json"):
         return None
     for name in ("responseJsonSchema", "_responseJsonSchema"):
         schema = _object(fields.get(name), f"{at}.{name}")

@@ -13,7 +13,8 @@ from turnout.types.chat import MediaKind
 from turnout.types.json import Json, JsonObject
 
 MAX_ITEMS = 10_000
-_ROLES = frozenset({"user", "assistant", "system", "developer"})
+_ROLES = ("user", "assistant", "system", "developer")
+"""No set: what is looked for may be anything that JSON can say."""
 _DONE_ELSEWHERE = frozenset(
     {"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"}
     | {"mcp_list_tools", "mcp_call", "computer_call", "local_shell_call", "shell_call"}
@@ -61,6 +62,8 @@ def scan(tree: JsonObject) -> Scan:
 
 def _item(item: JsonObject, at: str, found: Scan) -> None:
     kind = item.get("type")
+    if kind is not None and not isinstance(kind, str):
+        raise InvalidRequest(f"{at}.type: expected a string", param=f"{at}.type")
     if kind is None or kind == "message":
         role = item.get("role")
         if role not in _ROLES:

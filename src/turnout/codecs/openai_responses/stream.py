@@ -150,7 +150,7 @@ class OpenAIResponsesDecoder(PushDecoder):
 
     def _open(self, frame: Frame, events: list[Event]) -> None:
         raw = frame.item or {}
-        if raw.get("type") in CALLS:
+        if text_of(cast("JsonObject", raw), "type") in CALLS:
             self._open_call(self._item(frame), cast("JsonObject", raw), events)  # JSON decoders make no else
 
     def _open_call(self, item: _Item, raw: JsonObject, events: list[Event]) -> None:
@@ -176,7 +176,7 @@ class OpenAIResponsesDecoder(PushDecoder):
     def _close(self, frame: Frame, events: list[Event]) -> None:
         """Read what an item holds when it is whole, as far as it was not said before."""
         raw = cast("JsonObject", frame.item or {})  # JSON decoders make nothing else
-        item, kind = self._item(frame), raw.get("type")
+        item, kind = self._item(frame), text_of(raw, "type")
         if kind in CALLS:
             self._open_call(item, raw, events)
             text = text_of(raw, "input" if item.custom else "arguments")
