@@ -14,7 +14,7 @@ Scope: TypeAlias = "MutableMapping[str, Any]"
 Message: TypeAlias = "MutableMapping[str, Any]"
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
 STREAM_HEADERS: RawHeaders = [
