@@ -101,6 +101,9 @@ GET    /requests/{id}/content         -    -    -       -       o     Y      -
 GET    /decisions/{id}                -    s    o       o       o     Y      -
 GET    /spend                         -    s    o       o       o     Y      -
 GET    /usage                         -    s    o       o       o     Y      -
+GET    /usage/series                  -    s    o       o       o     Y      -
+GET    /usage/totals                  -    s    o       o       o     Y      -
+GET    /usage/top                     -    s    o       o       o     Y      -
 GET    /exports/requests              -    -    o       o       o     Y      -
 GET    /exports/spend                 -    -    o       o       o     Y      -
 GET    /statements                    -    -    o       o       o     Y      -
@@ -129,12 +132,16 @@ _SPREAD = (
     "/requests",
     "/spend",
     "/usage",
+    "/usage/series",
+    "/usage/totals",
+    "/usage/top",
     "/exports/requests",
     "/exports/spend",
     "/audit",
     "/audit/verify",
     "/exports/audit",
 )
+_OF_A_KEY = ("/spend", "/usage", "/requests", "/usage/series", "/usage/totals", "/usage/top")
 _SECTIONS = {"sections": {"max_retries": 1}}
 _BODIES = {
     "/breakers/reset": {"deployment": "oai/one"},
@@ -282,7 +289,7 @@ async def test_a_role_may_what_the_table_says_and_nothing_else(gateway, method, 
     for role in roles:
         for where in ("own", "other"):
             target, body = await prepared(gateway, method, path, where)
-            if role == "call" and path in ("/spend", "/usage", "/requests") and where == "other":
+            if role == "call" and path in _OF_A_KEY and where == "other":
                 target = f"{path}?key_id={gateway.ids['other']}"
             if role == "call" and where == "own" and path in _SPREAD:
                 target = target.replace("?organisation=own", "")

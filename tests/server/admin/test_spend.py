@@ -73,6 +73,34 @@ async def test_spend_is_summed_by_whoever_is_asked_for(folder) -> None:
         assert everything[0]["requests"] == 4
 
 
+async def test_usage_is_drawn_over_time_and_ranked_within_what_the_actor_reaches(folder) -> None:
+    async with desked(folder) as gateway:
+        keep(gateway, 1, team="red", principal=gateway.ids["call"])
+        keep(gateway, 2, team="red", model="ant/one", day=1)
+        keep(gateway, 3, team="blue", cost=None)
+        keep(gateway, 4, organisation="other", cost=9 * 10**9)
+        span = "since=2026-03-01&until=2026-03-03"
+        days = await data(gateway, f"/usage/series?{span}&step=day")
+        assert [(row["at"][:10], row["requests"], row["cost_usd"]) for row in days] == [
+            ("2026-03-01", 2, "1"),
+            ("2026-03-02", 1, "1"),
+        ]
+        assert days[1]["total_s"] == {"p50": 1.951, "p95": 1.951, "p99": 1.951}
+        (top,) = await data(gateway, f"/usage/top?{span}&by=team&limit=1&rank=requests&latencies=false")
+        assert (top["team"], top["requests"], "errors" in top) == ("red", 2, False)
+        assert [row["requests"] for row in await data(gateway, f"/usage/totals?{span}", "call")] == [1]
+        assert [row["cost_usd"] for row in await data(gateway, f"/usage/totals?{span}", "owner")] == ["11"]
+        for query, said in (
+            ("step=week", "step: "),
+            ("by=a", "by: "),
+            ("since=2020-01-01&step=minute", "step: "),
+        ):
+            reply = await gateway.call("viewer", "GET", f"/usage/series?{query}")
+            assert (failure(reply)[0], failure(reply)[2].startswith(said)) == (400, True)
+        found = await data(gateway, "/requests?search=red+ant&order=dearest")
+        assert [row["request_id"] for row in found] == ["req_2"]
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

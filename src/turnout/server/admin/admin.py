@@ -45,6 +45,7 @@ from turnout.server.admin import (
     requests,
     served,
     standing,
+    usages,
 )
 from turnout.server.admin.call import Call, Endpoint, Given, failure_body, read_query, read_version
 from turnout.server.admin.openapi import description
@@ -95,6 +96,7 @@ def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[
         *configuring.endpoints(overlay),
         *requests.ENDPOINTS,
         *money.ENDPOINTS,
+        *usages.ENDPOINTS,
         *standing.ENDPOINTS,
         *audit.ENDPOINTS,
     )
@@ -141,7 +143,13 @@ class Admin:
             await self._fail(visit, error)
 
     async def _serve(self, visit: Visit, enter: Enter, read: Read) -> None:
-        row, name = self._match(visit.scope["method"], visit.scope["path"])
+        method, path = visit.scope["method"], visit.scope["path"]
+        methods = self._methods(path)
+        if methods and method not in methods:
+            allow = (b"allow", ", ".join(sorted(methods)).encode())
+            await self._fail(visit, NotFound(f"no such endpoint: {method[:16]} {path[:200]}"), 405, [allow])
+            return
+        row, name = self._match(method, path)
         office = self._office()
         actor = await self._actor(visit, enter, office, row.permit)
         call = Call(office, self._built, actor, row.permit)
@@ -158,16 +166,16 @@ class Admin:
             with suppress(ConfigError):  # told by the overlay's own look
                 await self._overlay.refresh()
 
+    def _methods(self, path: str) -> frozenset[str]:
+        """Return the methods that a path has."""
+        return frozenset(row.permit.method for row in self.rows if _named(row.permit.path, path) is not None)
+
     def _match(self, method: str, path: str) -> tuple[Row, str]:
         """Return what is asked for, and the id in its path. Raises `NotFound`."""
-        segments = path.removeprefix(BASE).split("/")
         for row in self.rows:
-            pattern = row.permit.path.split("/")
-            if row.permit.method != method or len(pattern) != len(segments):
-                continue
-            if all(want in ("{id}", got) for want, got in zip(pattern, segments, strict=True)):
-                name = segments[pattern.index("{id}")] if "{id}" in pattern else ""
-                if "{id}" not in pattern or _ID.fullmatch(name):
+            if row.permit.method == method:
+                name = _named(row.permit.path, path)
+                if name is not None:
                     return row, name
         raise NotFound(f"no such endpoint: {method[:16]} {path[:200]}")
 
@@ -225,12 +233,15 @@ class Admin:
     async def _describe(self, _: Call) -> Given:
         return Given(text=description(self._endpoints, version("turnout")))
 
-    async def _fail(self, visit: Visit, error: TurnoutError) -> None:
+    async def _fail(
+        self, visit: Visit, error: TurnoutError, status: int | None = None, more: RawHeaders | None = None
+    ) -> None:
         visit.error = error
-        headers = [JSON_TYPE]
+        headers = [JSON_TYPE, *(more or ())]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
-        await respond(visit.send, error.row.status, [*headers, *_common(visit)], failure_body(error))
+        body = b"" if visit.scope["method"] == "HEAD" else failure_body(error)
+        await respond(visit.send, status or error.row.status, [*headers, *_common(visit)], body)
 
 
 async def _deny(office: Office | None, actor: Actor, action: str, why: str) -> NoReturn:
@@ -238,6 +249,17 @@ async def _deny(office: Office | None, actor: Actor, action: str, why: str) -> N
     if office is None:
         raise Forbidden(why)
     await office.deny(actor, action, "", why)
+
+
+def _named(pattern: str, path: str) -> str | None:
+    """Return the id in a path; "" where its pattern has none, None where the two do not match."""
+    wanted, segments = pattern.split("/"), path.removeprefix(BASE).split("/")
+    if len(wanted) != len(segments):
+        return None
+    if not all(want in ("{id}", got) for want, got in zip(wanted, segments, strict=True)):
+        return None
+    name = segments[wanted.index("{id}")] if "{id}" in wanted else ""
+    return name if "{id}" not in wanted or _ID.fullmatch(name) else None
 
 
 def _if_match(visit: Visit) -> int | None:

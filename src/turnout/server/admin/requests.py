@@ -1,7 +1,7 @@
 """Endpoints of the journal: requests, decisions, and stored text for who gives a reason. Floor 6."""
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ _FILTERS: Final = (
     "provider",
     "route",
     "error",
+    "tag",
 )
 _PAGE: Final = 1000
 _COLUMNS: Final = (
@@ -68,9 +69,24 @@ def _asked(call: Call, limit: int) -> Query:
         provider=call.text("provider"),
         route=call.text("route"),
         error=call.text("error"),
+        tag=call.text("tag"),
+        search=call.text("search"),
+        order=_order(call),
         after=after,
         limit=limit,
     )
+
+
+def _order(call: Call) -> Literal["newest", "oldest", "dearest"]:
+    match call.text("order"):
+        case None | "newest":
+            return "newest"
+        case "oldest":
+            return "oldest"
+        case "dearest":
+            return "dearest"
+        case _:
+            raise InvalidRequest("order: expected newest, oldest or dearest", param="order")
 
 
 def _row(record: Record) -> dict[str, Json]:
@@ -175,8 +191,8 @@ ENDPOINTS: Final = (
         method="GET",
         path="/requests",
         serve=_list,
-        summary="Requests, newest first",
-        query=(*_RANGE, "limit", "after"),
+        summary="Requests, newest first: of a range, of somebody, with words of the metadata, the dearest",
+        query=(*_RANGE, "search", "order", "limit", "after"),
     ),
     Endpoint(method="GET", path="/requests/{id}", serve=_read, summary="One request, without any text"),
     Endpoint(
