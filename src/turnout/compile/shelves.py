@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -76,9 +77,13 @@ class Shelves:
 
     def _semantic(self, config: Config) -> "Semantic":
         from turnout.layers.cache.semantic import Semantic, Settings  # noqa: PLC0415  numpy comes with it
-        from turnout.learn.nearest import Nearest  # noqa: PLC0415
+        from turnout.learn.nearest import EXACT, Nearest  # noqa: PLC0415
 
         row = config.cache.semantic
+        if row.max_entries > EXACT and find_spec("usearch") is None:
+            raise ConfigError(
+                (f'cache.semantic.max_entries: above {EXACT:,} it needs pip install "turnout[usearch]"',)
+            )
         card = None if row.artifact is None else read_card(row.artifact)
         sense = _sense(row, card, config)
         threshold = max(row.threshold or 0.0, 0.0 if card is None else card.threshold or 0.0)

@@ -26,7 +26,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from turnout.learn.alike import EDITION
-from turnout.learn.calibrate import Floats, clopper_pearson_upper
+from turnout.learn.base import Floats
 
 SCHEMA: Final = "turnout.cache/1"
 N_THRESHOLDS: Final = 50
@@ -111,17 +111,43 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 def served(pairs: Pairs, threshold: float, delta: float) -> Shown:
     """Count what a threshold serves."""
-    hits = (pairs.cosines >= threshold) & ~pairs.objected
-    n_hits, n_false = int(hits.sum()), int((hits & ~pairs.same).sum())
+    n_hits, n_false = _counts(pairs, threshold)
     return Shown(
         threshold=threshold,
         n=pairs.n,
         n_same=int(pairs.same.sum()),
         n_hits=n_hits,
         n_false=n_false,
-        bound=clopper_pearson_upper(n_false, pairs.n, delta) if pairs.n else 1.0,
-        bound_hits=clopper_pearson_upper(n_false, n_hits, delta) if n_hits else 1.0,
+        bound=upper_bound(n_false, pairs.n, delta) if pairs.n else 1.0,
+        bound_hits=upper_bound(n_false, n_hits, delta) if n_hits else 1.0,
     )
+
+
+def _counts(pairs: Pairs, threshold: float) -> tuple[int, int]:
+    hits = (pairs.cosines >= threshold) & ~pairs.objected
+    return int(hits.sum()), int((hits & ~pairs.same).sum())
+
+
+def upper_bound(k: int, n: int, delta: float) -> float:
+    """Return the exact upper confidence bound of a rate of which `k` of `n` were seen (Clopper-Pearson).
+
+    As `calibrate.clopper_pearson_upper`, over arrays: counts here go into the thousands.
+    """
+    if k >= n:
+        return 1.0
+    at = np.arange(1, k + 1, dtype=np.float64)
+    ways = np.concatenate([[0.0], np.cumsum(np.log(n - at + 1) - np.log(at))])
+    successes = np.arange(k + 1, dtype=np.float64)
+    low, high, needed = k / n, 1.0, math.log(delta)
+    for _ in range(50):
+        middle = (low + high) / 2
+        chances = ways + successes * math.log(middle) + (n - successes) * math.log1p(-middle)
+        top = float(chances.max())
+        if top + math.log(float(np.exp(chances - top).sum())) > needed:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def thresholds(cosines: Sequence[float], n: int = N_THRESHOLDS) -> list[float]:
@@ -148,15 +174,16 @@ def calibrated(pairs: Pairs, grid: Sequence[float], epsilon: float, delta: float
         delta: Probability that the promise is wrong.
         of: What the rate is a share of.
     """
-    best: Shown | None = None
+    least = math.ceil(math.log(delta) / math.log1p(-epsilon))
+    best: float | None = None
     for threshold in grid:
-        shown = served(pairs, threshold, delta)
-        if of == "hits" and not shown.n_hits:
-            continue  # serving nothing shows nothing, and breaks nothing
-        if (shown.bound if of == "lookups" else shown.bound_hits) > epsilon:
+        n_hits, n_false = _counts(pairs, threshold)
+        if of == "hits" and n_hits < least:
+            continue  # so few show nothing, whatever they are; their labels are not read
+        if upper_bound(n_false, pairs.n if of == "lookups" else n_hits, delta) > epsilon:
             break
-        best = shown
-    return best
+        best = threshold
+    return None if best is None else served(pairs, best, delta)
 
 
 def read_card(data: bytes) -> CacheCard:
