@@ -211,6 +211,21 @@ async def test_a_spent_budget_ends_the_session_with_a_word_and_never_overspends(
         assert refused.value.response.status_code == 402
 
 
+async def test_a_session_holds_one_place_from_its_beginning_to_its_end():
+    extra = "quotas: [{id: lines, level: model, subject: oai/talk, of: concurrent, limit: 1}]"
+    async with speaking(extra) as rig:
+        async with dial(rig) as socket:
+            for _ in range(2):
+                await socket.send(create())
+                await heard(socket, "response.done")
+            with pytest.raises(InvalidStatus) as refused:
+                await dial(rig)
+            assert refused.value.response.status_code == 503
+        await until(lambda: not rig.gateway.n_open)
+        async with dial(rig) as socket:
+            await heard(socket, "session.created")
+
+
 async def test_the_model_of_a_session_stays():
     async with speaking() as rig, dial(rig) as socket:
         await heard(socket, "session.created")
