@@ -128,37 +128,6 @@ class Till:
         journal = self.built.journal
         if journal is None:
             return
-        attempt = Attempt(
-            n=1,
-            deployment=spent.deployment,
-            model=spent.model,
-            provider=spent.provider,
-            start_s=0.0,
-            ttft_s=spent.ttft_s,
-            duration_s=spent.duration_s,
-            outcome="ok" if spent.error is None else "failed",
-            error=spent.error,
-            status=spent.status,
-            committed=spent.error is None,
-            usage=spent.usage,
-            cost_nusd=spent.cost_nusd,
-            cost_state=spent.cost_state,
-            express=True,
-            upstream_id=spent.upstream_id,
-        )
-        outcome = Outcome(
-            error=spent.error,
-            finish=spent.finish,
-            model=spent.model,
-            provider=spent.provider,
-            usage=spent.usage,
-            usage_source="none" if spent.usage is None else "provider",
-            cost_nusd=spent.cost_nusd,
-            cost_state=spent.cost_state,
-            ttft_s=spent.ttft_s,
-            total_s=spent.duration_s,
-            n_attempts=1,
-        )
         journal.append(
             Record(
                 request_id=spent.request_id,
@@ -172,8 +141,8 @@ class Till:
                 customer=who.customer,
                 tags=who.tags,
                 metadata=spent.metadata,
-                attempts=(attempt,),
-                outcome=outcome,
+                attempts=(_attempt(spent),),
+                outcome=_outcome(spent),
             )
         )
 
@@ -200,6 +169,43 @@ class Till:
             if not authorise.heard(standing, response.status):
                 return response
             response.close()
+
+
+def _attempt(spent: Spent) -> Attempt:
+    return Attempt(
+        n=1,
+        deployment=spent.deployment,
+        model=spent.model,
+        provider=spent.provider,
+        start_s=0.0,
+        ttft_s=spent.ttft_s,
+        duration_s=spent.duration_s,
+        outcome="ok" if spent.error is None else "failed",
+        error=spent.error,
+        status=spent.status,
+        committed=spent.error is None,
+        usage=spent.usage,
+        cost_nusd=spent.cost_nusd,
+        cost_state=spent.cost_state,
+        express=True,
+        upstream_id=spent.upstream_id,
+    )
+
+
+def _outcome(spent: Spent) -> Outcome:
+    return Outcome(
+        error=spent.error,
+        finish=spent.finish,
+        model=spent.model,
+        provider=spent.provider,
+        usage=spent.usage,
+        usage_source="none" if spent.usage is None else "provider",
+        cost_nusd=spent.cost_nusd,
+        cost_state=spent.cost_state,
+        ttft_s=spent.ttft_s,
+        total_s=spent.duration_s,
+        n_attempts=1,
+    )
 
 
 def _amount(quota: Quota, worsts: Sequence[Worst]) -> int:
