@@ -66,3 +66,32 @@ def test_how_certified_requests_ended_is_counted_by_route() -> None:
         'turnout_certified_requests_total{ending="routed",route="r"} 2.0',
         'turnout_certified_requests_total{ending="expired",route="r"} 1.0',
     ]
+
+
+def test_what_the_cache_did_is_counted_by_route_and_word():
+    from datetime import UTC, datetime
+
+    from turnout.layers.trace import AccessEvent
+    from turnout.server.metrics import Metrics
+    from turnout.types.usage import NanoUsd
+
+    metrics = Metrics()
+    for cache, saved, near in (("hit", 3000, False), ("hit", 500, False), ("miss", None, True)):
+        metrics.observe(
+            AccessEvent(
+                request_id="req_1",
+                at=datetime(2026, 1, 1, tzinfo=UTC),
+                endpoint="chat",
+                dialect="",
+                route="faq",
+                cache=cache,
+                saved_nusd=None if saved is None else NanoUsd(saved),
+                near=near,
+                total_s=0.1,
+                overhead_s=0.0,
+            )
+        )
+    text = metrics.text().decode()
+    assert 'turnout_cache_total{result="hit",route="faq"} 2.0' in text
+    assert 'turnout_cache_total{result="near",route="faq"} 1.0' in text
+    assert 'turnout_cache_saved_nusd_total{route="faq"} 3500.0' in text

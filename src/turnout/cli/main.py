@@ -27,6 +27,7 @@ COMMANDS = {
     "background": "turnout.cli.background:background",
     "collect": "turnout.cli.collect:collect",
     "fit": "turnout.cli.fit:fit",
+    "cache": "turnout.cli.cache:cache",
     "calibrate": "turnout.cli.calibrate:calibrate",
     "eval": "turnout.cli.eval:eval_",
     "guard": "turnout.cli.guard:guard",

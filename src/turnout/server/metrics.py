@@ -50,6 +50,7 @@ class Metrics:
             registry=registry,
         )
         self._certified, self._void, self._evidence = _certificates(registry)
+        self._cache, self._cache_saved = _cache(registry)
         self._ttft = _seconds(registry, "ttft_seconds", "Time to first content.")
         self._total = _seconds(registry, "request_seconds", "Time to the last byte.")
         self._overhead = Histogram(
@@ -102,12 +103,21 @@ class Metrics:
             ttft.observe(event.ttft_s)
         total.observe(event.total_s)
         self._overhead.observe(event.overhead_s)
+        if event.cache is not None:
+            self._count_cache(event, event.cache, route)
         if event.certified is not None:
             self._certified.labels(route, event.certified).inc()
         if event.shaped is not None:
             self._shaped.labels(route, event.shaped).inc()
         if event.n_fallbacks:
             self._fallbacks.labels(route).inc(event.n_fallbacks)
+
+    def _count_cache(self, event: AccessEvent, did: str, route: str) -> None:
+        self._cache.labels(route, did).inc()
+        if event.near:
+            self._cache.labels(route, "near").inc()
+        if event.saved_nusd:
+            self._cache_saved.labels(route).inc(event.saved_nusd)
 
     def _of(self, model: str, provider: str) -> tuple[Any, ...]:
         """Return the labelled metrics of one model, looked up once."""
@@ -213,6 +223,23 @@ def _demoted(registry: CollectorRegistry) -> Gauge:
         registry=registry,
         multiprocess_mode="livemax",
     )
+
+
+def _cache(registry: CollectorRegistry) -> tuple[Counter, Counter]:
+    """Return what the cache did, and what its hits had cost."""
+    did = Counter(
+        "turnout_cache",
+        "Requests of routes that cache, by what it did; near = a like question's answer was not given.",
+        ("route", "result"),
+        registry=registry,
+    )
+    saved = Counter(
+        "turnout_cache_saved_nusd",
+        "Nano-USD that answers given again had cost.",
+        ("route",),
+        registry=registry,
+    )
+    return did, saved
 
 
 def _certificates(registry: CollectorRegistry) -> tuple[Counter, Gauge, Gauge]:

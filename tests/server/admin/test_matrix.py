@@ -85,6 +85,8 @@ GET    /models                        -    -    o       o       o     Y      -
 GET    /routes                        -    -    o       o       o     Y      -
 GET    /health                        -    -    o       o       o     Y      -
 POST   /breakers/reset                -    -    -       w       w     Y      -
+GET    /cache                         -    -    o       o       o     Y      -
+DELETE /cache                         -    -    -       o       o     Y      -
 POST   /drain                         -    -    -       w       w     Y      -
 DELETE /drain                         -    -    -       w       w     Y      -
 GET    /config                        -    -    -       Y       Y     Y      -
@@ -130,6 +132,7 @@ _CHANGED = {"budget": {"usd": 2}, "quota": {"limit": 6}}
 _names = itertools.count(1)
 _SPREAD = (
     "/requests",
+    "/cache",
     "/spend",
     "/usage",
     "/usage/series",

@@ -36,6 +36,7 @@ from turnout.govern.office import Office
 from turnout.govern.rules import Actor, actor_of
 from turnout.server.admin import (
     audit,
+    caching,
     configuring,
     credentials,
     documents,
@@ -92,6 +93,7 @@ def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[
         *credentials.ENDPOINTS,
         *prices.ENDPOINTS,
         *served.ENDPOINTS,
+        *caching.ENDPOINTS,
         *served.drains(set_ready),
         *configuring.endpoints(overlay),
         *requests.ENDPOINTS,

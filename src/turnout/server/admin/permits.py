@@ -109,6 +109,8 @@ PERMITS: Final[tuple[Permit, ...]] = (
     Permit("GET", "/routes", "route.list", _LOOK),
     Permit("GET", "/health", "health.read", _LOOK),
     Permit("POST", "/breakers/reset", "breaker.reset", _OPERATE, whole=True),
+    Permit("GET", "/cache", "cache.read", _LOOK),
+    Permit("DELETE", "/cache", "cache.clear", _OPERATE),
     Permit("POST", "/drain", "gateway.drain", _OPERATE, whole=True),
     Permit("DELETE", "/drain", "gateway.resume", _OPERATE, whole=True),
     Permit("GET", "/config", "config.read", _CONFIG),
