@@ -66,7 +66,7 @@ def answers(name: str):
 
     def answer(request):
         parts = [part for message in request.messages for part in message.parts]
-        if isinstance(parts[-1], ToolResult):
+        if parts and isinstance(parts[-1], ToolResult):
             told = parts[-1].content[0].text if parts[-1].content else parts[-1].value
             return reply_with(request, (Text(f"The tool said: {told}"),), model=name)
         media = next((part for part in parts if isinstance(part, Media)), None)

@@ -14,7 +14,7 @@ from turnout.codecs.base import Body, Carries, Dialect, EmbedBody, Embeds, TaskB
 from turnout.engine.engine import Engine, Opened
 from turnout.errors import Forbidden, GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
 from turnout.govern.directory import Directory
-from turnout.server.admin.plane import ADMIN_SIDE, Lent, Plane
+from turnout.server.admin.plane import ADMIN_SIDE, Lent, Plane, told
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.auth import Denied, Failures, Gate, check_url, check_use, pass_on
@@ -238,7 +238,7 @@ class Gateway:
             self.denied(visit.principal, visit.address, "request.refused", error.message)
         answer = self._answers.get(dialect) or self._answers[OPENAI]
         status, headers, body = answer.failure(error, visit.request_id, visit.exchange)
-        await respond(visit.send, status, headers, body)
+        await respond(visit.send, status, headers, told(visit.scope["path"], error) or body)
 
     def refusal(self, path: str, error: TurnoutError) -> tuple[RawHeaders, bytes]:
         """Write a failure of what is no request yet: headers and body, in the dialect its path hints at."""

@@ -138,7 +138,7 @@ def _operation(each: Operation, refs: Mapping[type, Json]) -> Json:
     schema: Json = {"type": "object"} if each.gives is None else refs[each.gives]
     content: dict[str, Json] = {"application/json": {"schema": schema}}
     if each.streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": {"description": "Events of the format of its path."}}
     bad: Json = {"application/json": {"schema": refs[_ERRORS[each.wire]]}}
     told: dict[str, Json] = {
         "operationId": "_".join([each.method, *filter(None, words)]),

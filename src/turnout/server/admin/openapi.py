@@ -140,7 +140,7 @@ def _parameters(each: Endpoint) -> list[Json]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string"},
+                "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$"},
                 "description": "The same call again is answered once.",
             }
         )

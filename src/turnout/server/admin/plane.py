@@ -6,8 +6,10 @@ They are served at a listener of their own where one is configured, and then now
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from turnout.errors import NotFound
+from turnout.errors import NotFound, TurnoutError
 from turnout.server.admin.admin import Admin
+from turnout.server.admin.call import failure_body
+from turnout.server.admin.permits import BASE
 from turnout.server.http import Receive, Scope, Send
 from turnout.server.login.auth import Auth
 from turnout.server.paths import OPENAI, Paths
@@ -17,6 +19,8 @@ from turnout.types.principal import Principal
 
 ADMIN_SIDE: Final = "turnout.admin"
 """In the scope of what came in at the listener of administration."""
+_METHODS: Final = ("GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS", "TRACE")
+"""The admin API itself says which of them a path has."""
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -52,7 +56,7 @@ class Plane:
     def mount(self, paths: Paths[Visit]) -> None:
         """Serve administration among these paths too."""
         paths.add_root("/admin/benchmarks", self._take_scores, ("POST",))
-        paths.add_under("/admin/v1/", self._administer, OPENAI, ("GET", "POST", "PATCH", "DELETE"))
+        paths.add_under("/admin/v1/", self._administer, OPENAI, _METHODS)
         paths.add_under("/auth/", self._sign_in, OPENAI, ("GET", "POST"))
 
     async def close(self) -> None:
@@ -76,6 +80,11 @@ class Plane:
         check_type(visit.inbound.content_type)
         scores = takes_scores(self.lent.scores())
         await self.lent.ok(visit, scores.take(await self.lent.read(visit)))
+
+
+def told(path: str, error: TurnoutError) -> bytes:
+    """Return how the admin API writes a failure of a request to it that it never saw; b"" for other paths."""
+    return failure_body(error) if path.startswith(BASE + "/") else b""
 
 
 def admin_side(app: App) -> App:
