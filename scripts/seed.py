@@ -82,6 +82,8 @@ quotas:
 """
 TEAMS = {"web": ("assistant", "search"), "care": ("support",), "data": ("reports", "assistant")}
 CUSTOMERS = [f"customer-{n:02d}" for n in range(1, 25)]
+DIRECT, NAMED = 0.06, ("anthropic/claude-sonnet-5", "mistral/mistral-small-latest")
+"""Share of requests that name a model, and therefore have nothing to fall back on."""
 QUESTION = "How much wood would a woodchuck chuck if a woodchuck could chuck wood? "
 
 
@@ -130,13 +132,17 @@ class Providers:
                 raise ProviderUnreachable("the connection closed without an answer")
             return Reply(429, {"error": {"message": "Rate limit reached", "type": "rate_limit_error"}})
         n_out = max(1, round(model.words * rng.lognormvariate(0, 0.5)))
-        await asyncio.sleep(n_out * 0.008)
         n_in = len(request.body) // 4
         usage = {"prompt_tokens": n_in, "completion_tokens": n_out, "total_tokens": n_in + n_out}
         message = {"role": "assistant", "content": "Emulated."}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        facts = {"id": "x", "object": "chat.completion", "created": 1, "model": name}
-        return Reply(200, {**facts, "choices": [choice], "usage": usage})
+        choice = {"index": 0, "finish_reason": "stop"}
+        facts = {"id": "x", "created": 1, "model": name, "usage": usage}
+        if tree.get("stream"):
+            chunk = {**facts, "object": "chat.completion.chunk", "choices": [{**choice, "delta": message}]}
+            frames = b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"
+            return Reply(200, frames, writes_s=n_out * 0.008)
+        await asyncio.sleep(n_out * 0.008)
+        return Reply(200, {**facts, "object": "chat.completion", "choices": [{**choice, "message": message}]})
 
     def allow(self, egress: Egress) -> None:
         """Accept any destination: nothing is dialled."""
@@ -146,21 +152,31 @@ class Providers:
 
 
 class Reply:
-    """One answer."""
+    """One answer: a JSON tree, or the frames of a stream of which the last comes late."""
 
-    def __init__(self, status: int, tree: Mapping[str, object]) -> None:
+    def __init__(self, status: int, body: Mapping[str, object] | bytes, *, writes_s: float = 0.0) -> None:
+        streams = isinstance(body, bytes)
         self.status = status
-        self.headers: Mapping[str, str] = {"content-type": "application/json"}
-        self._body = msgspec.json.encode(tree)
+        self.headers: Mapping[str, str] = {
+            "content-type": "text/event-stream" if streams else "application/json"
+        }
+        self._pieces = [msgspec.json.encode(body)]
+        if isinstance(body, bytes):
+            head, gap, tail = body.partition(b"\n\n")
+            self._pieces = [head + gap, tail]
+        self._writes_s = writes_s
 
     async def read(self) -> bytes:
         """Return the whole body."""
-        return self._body
+        return b"".join(self._pieces)
 
     async def chunk(self) -> bytes:
-        """Return the body once."""
-        body, self._body = self._body, b""
-        return body
+        """Return the next piece."""
+        if not self._pieces:
+            return b""
+        if len(self._pieces) == 1:
+            await asyncio.sleep(self._writes_s)
+        return self._pieces.pop(0)
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
@@ -194,7 +210,8 @@ async def play(text: str, n: int, seed: int) -> list[Record]:
             arrivals[ask.request_id] = ends - timedelta(days=DAYS * (1 - at), seconds=30)
             text_in = QUESTION * max(1, round(rng.lognormvariate(2.2, 1.0)))
             message = Message(role="user", parts=(Text(text_in),))
-            request = ChatRequest(model=f"turnout/{rng.choice(TEAMS[team])}", messages=(message,))
+            model = f"turnout/{rng.choice(TEAMS[team])}" if rng.random() > DIRECT else rng.choice(NAMED)
+            request = ChatRequest(model=model, messages=(message,), stream=rng.random() < 0.7)
             try:
                 async with built.engine.open(request, ask) as reply:
                     await reply.response()

@@ -79,7 +79,7 @@ async def _told(call: Call, query: UsageQuery) -> Given:
 
 def _asked(call: Call, step: Width | None) -> UsageQuery:
     """Read the parameters, narrowed to what the actor reaches."""
-    now = call.office.now()
+    now = datetime.now(UTC)
     until = call.instant("until") or now
     since = call.instant("since") or until - DEFAULT_RANGE
     if since >= until:

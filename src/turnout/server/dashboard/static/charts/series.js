@@ -26,7 +26,7 @@ export function series(of) {
     const svg = s('svg', { height, viewBox: `0 0 ${width} ${height}`, tabindex: '0' }, rows(marks, y, left, right, write), dates(times, of.stepMs, x, bottom, right - left));
     const base = times.map(() => 0);
     lines.forEach((line, at) => {
-      if (stacked) svg.append(area(line.values, base, times, x, y, colours[at]));
+      if (stacked) svg.append(area(line.values, base, times, x, y, colours[at]) ?? '');
       else svg.append(path(line.values, times, x, y, colours[at]));
     });
     if (of.limit) {
@@ -62,6 +62,7 @@ function path(values, times, x, y, colour) {
 }
 
 function area(values, base, times, x, y, colour) {
+  if (!values.some(Boolean)) return null; // a line of nothing would hide the one below
   const lower = base.map((value, at) => `${x(times[at]).toFixed(1)} ${y(value).toFixed(1)}`).reverse();
   values.forEach((value, at) => { base[at] += value ?? 0; });
   const upper = base.map((value, at) => `${x(times[at]).toFixed(1)} ${y(value).toFixed(1)}`);

@@ -44,7 +44,7 @@ export async function ask(method, path, body, options = {}) {
 const query = (params) => {
   const found = new URLSearchParams();
   for (const [name, value] of Object.entries(params ?? {})) {
-    if (value !== null && value !== undefined && value !== '') found.set(name, value);
+    if (value !== null && value !== undefined && value !== '') found.set(name === 'key' ? 'key_id' : name, value);
   }
   const text = found.toString();
   return text ? `?${text}` : '';

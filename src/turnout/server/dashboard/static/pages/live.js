@@ -32,7 +32,7 @@ export default async function live({ onLeave }) {
   let page = { data: [] };
 
   const load = async () => {
-    const params = { ...asked(), text: search, error, limit: PAGE, order: order === 'newest' ? null : order };
+    const params = { ...asked(), search, error, limit: PAGE, order: order === 'newest' ? null : order };
     if (range().name !== 'custom') delete params.until;
     page = await get('/requests', params);
     draw();
@@ -47,7 +47,7 @@ export default async function live({ onLeave }) {
   };
   const more = async () => {
     paused = true;
-    const next = await get('/requests', { ...asked(), text: search, error, limit: PAGE, after: page.next, order: order === 'newest' ? null : order });
+    const next = await get('/requests', { ...asked(), search, error, limit: PAGE, after: page.next, order: order === 'newest' ? null : order });
     page = { ...next, data: [...page.data, ...next.data] };
     draw();
   };
@@ -63,7 +63,7 @@ export default async function live({ onLeave }) {
       h('input', { type: 'search', name: 'text', value: search, placeholder: 'id, model, tag, customer, error …', 'aria-label': 'Search in what is known of requests', size: 36 }),
       h('button', { type: 'submit' }, 'Search'),
       h('select', { 'aria-label': 'Order', onchange: (event) => change({ text: search, error, order: event.target.value }) },
-        Object.entries({ newest: 'newest first', dearest: 'dearest first', slowest: 'slowest first', oldest: 'oldest first' }).map(([value, title]) => h('option', { value, selected: value === order }, title))),
+        Object.entries({ newest: 'newest first', dearest: 'dearest first', oldest: 'oldest first' }).map(([value, title]) => h('option', { value, selected: value === order }, title))),
       error && h('button', { type: 'button', class: 'chip bad', onclick: () => change({ text: search, order, error: null }) }, `${words(error)} ×`),
       button, note),
     list,

@@ -4,6 +4,7 @@ import { get, post } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { NONE, ago, brief, count, percent, seconds, usd, words } from '../lib/format.js';
 import { asked, link } from '../lib/place.js';
+import { usage } from '../lib/usage.js';
 import { scatter } from '../charts/scatter.js';
 import { confirm, say } from '../ui/dialog.js';
 import { card, chip, chips, empty, table, tile } from '../ui/parts.js';
@@ -13,10 +14,10 @@ const SOON_DAYS = 60;
 export default async function models({ me, reload }) {
   const [deployments, catalogue, providers, used] = await Promise.all([
     get('/deployments'), get('/models'), get('/providers'),
-    get('/usage/totals', asked({ by: 'model' })).catch(() => ({ data: [] })),
+    usage('totals', asked({ by: 'model' })).catch(() => []),
   ]);
   const known = new Map(catalogue.data.map((each) => [each.id, each]));
-  const use = new Map(used.data.map((row) => [row.group[0], row]));
+  const use = new Map(used.map((row) => [row.group, row]));
   const rows = deployments.data.map((each) => ({ ...each, about: known.get(each.model) ?? {}, use: use.get(each.model) }));
   return [
     summary(rows),
@@ -92,11 +93,11 @@ function plots(rows) {
   return h('div', { class: 'grid' },
     card('What an answer costs, how long it takes', 'in the chosen time', scatter({
       label: 'Mean cost against the median time of an answer', xName: 'mean cost per request', yName: 'median time', writeX: usd, writeY: seconds,
-      points: points.filter((row) => row.use.total?.p50).map((row) => ({ name: row.model, x: row.use.cost_nusd / 1e9 / row.use.requests, y: row.use.total.p50, high: row.use.total.p95, low: row.use.total.p50 })),
+      points: points.filter((row) => row.use.total_s?.p50).map((row) => ({ name: row.model, x: row.use.cost / row.use.requests, y: row.use.total_s.p50, high: row.use.total_s.p95, low: row.use.total_s.p50 })),
     })),
     card('Latency by model', 'of whole answers, in the chosen time', table([
       { name: 'model', title: 'Model', cell: (row) => row.model },
-      ...['p50', 'p95', 'p99'].map((name) => ({ name, title: name, num: true, sort: (row) => row.use.total?.[name] ?? 0, cell: (row) => seconds(row.use.total?.[name]) })),
+      ...['p50', 'p95', 'p99'].map((name) => ({ name, title: name, num: true, sort: (row) => row.use.total_s?.[name] ?? 0, cell: (row) => seconds(row.use.total_s?.[name]) })),
       { name: 'n', title: 'Requests', num: true, sort: (row) => row.use.requests, cell: (row) => brief(row.use.requests) },
     ], points, { caption: 'Latency by model', sort: 'p95' })));
 }

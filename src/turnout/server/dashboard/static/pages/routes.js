@@ -2,8 +2,9 @@
 
 import { all, get, post } from '../lib/api.js';
 import { h, put } from '../lib/dom.js';
-import { ago, brief, nusd, percent, seconds, when, words } from '../lib/format.js';
+import { ago, brief, nusd, percent, seconds, usd, when, words } from '../lib/format.js';
 import { asked, link, range } from '../lib/place.js';
+import { usage } from '../lib/usage.js';
 import { scatter } from '../charts/scatter.js';
 import { series } from '../charts/series.js';
 import { form, say } from '../ui/dialog.js';
@@ -31,13 +32,13 @@ async function one(route, me, reload) {
   const config = await get('/config').catch(() => null);
   const own = config?.config.routes?.find((each) => each.name === route.id);
   const [totals, byModel, steps] = await Promise.all([
-    get('/usage/totals', asked({ route: route.id })), get('/usage/totals', asked({ route: route.id, by: 'model' })),
-    get('/usage/series', asked({ route: route.id, by: 'model', step: now.step === 'minute' ? 'hour' : now.step, latencies: 'false' })).catch(() => ({ data: [] })),
+    usage('totals', asked({ route: route.id })), usage('totals', asked({ route: route.id, by: 'model' })),
+    usage('series', asked({ route: route.id, by: 'model', top: 8, step: now.step === 'minute' ? 'hour' : now.step, latencies: 'false' })).catch(() => []),
   ]);
-  const sum = totals.data[0];
+  const [sum] = totals;
   return [
     sum?.requests ? tiles(sum) : empty('No request took this route in this time.'),
-    byModel.data.length ? h('div', { class: 'grid' }, share(steps.data, now), tradeOff(route, byModel.data)) : null,
+    byModel.length ? h('div', { class: 'grid' }, share(steps, now), tradeOff(route, byModel)) : null,
     h('div', { class: 'grid' }, certificate(route), quality(route)),
     own ? editor(route, own, config, me, reload) : null,
     card('Where the last requests went', h('a', { href: link('live', '', { route: route.id }) }, 'all of them'), later(async () => {
@@ -53,15 +54,15 @@ async function one(route, me, reload) {
 
 function tiles(sum) {
   return h('div', { class: 'grid tiles' },
-    tile('Requests', brief(sum.requests)), tile('Spend', nusd(sum.cost_nusd), `${nusd(sum.cost_nusd / sum.requests)} a request`),
-    tile('Failed', percent(sum.failed / sum.requests, 2)), tile('First token p50 · p95', `${seconds(sum.ttft?.p50)} · ${seconds(sum.ttft?.p95)}`));
+    tile('Requests', brief(sum.requests)), tile('Spend', usd(sum.cost), `${usd(sum.cost / sum.requests)} a request`),
+    tile('Failed', percent(sum.failed / sum.requests, 2)), tile('First token p50 · p95', `${seconds(sum.ttft_s?.p50)} · ${seconds(sum.ttft_s?.p95)}`));
 }
 
 function share(rows, now) {
-  const names = [...new Set(rows.map((row) => row.group[0]))].slice(0, 8);
+  const names = [...new Set(rows.map((row) => row.group))].slice(0, 8);
   const step = now.step === 'minute' ? { ...now, step: 'hour' } : now;
   const lines = names.map((name) => {
-    const at = fill(rows.filter((row) => row.group[0] === name), step);
+    const at = fill(rows.filter((row) => row.group === name), step);
     return { name: name || '(none)', values: at.of((row) => row.requests), at };
   });
   if (!lines.length) return card('Share of traffic', null, empty('Nothing was asked.'));
@@ -71,9 +72,9 @@ function share(rows, now) {
 function tradeOff(route, rows) {
   const box = later(async () => {
     const catalogue = new Map((await get('/models')).data.map((each) => [each.id, each]));
-    const points = rows.filter((row) => row.requests && row.group[0]).map((row) => {
-      const scores = Object.values(catalogue.get(row.group[0])?.benchmarks ?? {}).filter((each) => typeof each === 'number');
-      return { name: row.group[0], x: row.cost_nusd / 1e9 / row.requests, y: scores.length ? scores.reduce((a, b) => a + b, 0) / scores.length : null };
+    const points = rows.filter((row) => row.requests && row.group).map((row) => {
+      const scores = Object.values(catalogue.get(row.group)?.benchmarks ?? {}).filter((each) => typeof each === 'number');
+      return { name: row.group, x: row.cost / row.requests, y: scores.length ? scores.reduce((a, b) => a + b, 0) / scores.length : null };
     }).filter((point) => point.y !== null);
     if (!points.length) return empty('No quality is known of these models: add benchmark scores, or collect outcomes.');
     return scatter({ label: 'Cost against benchmark quality', points, xName: 'mean cost per request', yName: 'mean benchmark score', writeX: (n) => `$${n.toPrecision(2)}`, writeY: (n) => n.toFixed(2) });

@@ -2,8 +2,9 @@
 
 import { all, get, post, remove } from '../lib/api.js';
 import { h, put } from '../lib/dom.js';
-import { brief, nusd, usd, when, words } from '../lib/format.js';
+import { brief, usd, when, words } from '../lib/format.js';
 import { asked, link, range } from '../lib/place.js';
+import { usage } from '../lib/usage.js';
 import { bars } from '../charts/bars.js';
 import { series } from '../charts/series.js';
 import { confirm, form, say } from '../ui/dialog.js';
@@ -16,38 +17,38 @@ export default async function spend({ me, reload }) {
   const now = range();
   const step = now.step === 'minute' ? { ...now, step: 'hour' } : now;
   const [totals, steps] = await Promise.all([
-    get('/usage/totals', asked({ latencies: 'false' })),
-    get('/usage/series', asked({ step: step.step, by: 'model', limit: 7, latencies: 'false' })),
+    usage('totals', asked({ latencies: 'false' })),
+    usage('series', asked({ step: step.step, by: 'model', top: 7, latencies: 'false' })),
   ]);
-  const sum = totals.data[0] ?? { cost_nusd: 0, requests: 0 };
+  const sum = totals[0] ?? { cost: 0, requests: 0 };
   return [
     h('div', { class: 'grid tiles' },
-      tile('Spent', nusd(sum.cost_nusd), now.name === 'custom' ? '' : `last ${now.name}`),
-      tile('A day, at this pace', nusd((sum.cost_nusd / now.span) * DAY_S)),
-      tile('A month, at this pace', nusd((sum.cost_nusd / now.span) * DAY_S * 30.44)),
-      tile('A request', nusd(sum.requests ? sum.cost_nusd / sum.requests : 0), `${brief(sum.requests)} requests`),
-      tile('Saved against always-strongest', nusd(sum.strong_nusd === null || sum.strong_nusd === undefined ? null : sum.strong_nusd - sum.routed_nusd), null, 'good'),
+      tile('Spent', usd(sum.cost), now.name === 'custom' ? '' : `last ${now.name}`),
+      tile('A day, at this pace', usd((sum.cost / now.span) * DAY_S)),
+      tile('A month, at this pace', usd((sum.cost / now.span) * DAY_S * 30.44)),
+      tile('A request', usd(sum.requests ? sum.cost / sum.requests : 0), `${brief(sum.requests)} requests`),
+      tile('Saved against always-strongest', usd(sum.saved), null, 'good'),
       tile('At an unknown price', brief(sum.unpriced ?? 0), 'requests', sum.unpriced ? 'bad' : '')),
-    h('div', { class: 'grid wide-left' }, over(steps.data, step), who()),
+    h('div', { class: 'grid wide-left' }, over(steps, step), who()),
     limits(me, reload), statement(),
   ];
 }
 
 function over(rows, step) {
-  const names = [...new Set(rows.map((row) => row.group[0]))];
-  const lines = names.map((name) => ({ name: name || '(none)', at: fill(rows.filter((row) => row.group[0] === name), step) }));
+  const names = [...new Set(rows.map((row) => row.group))];
+  const lines = names.map((name) => ({ name: name || '(none)', at: fill(rows.filter((row) => row.group === name), step) }));
   if (!lines.length) return card('Spend over time', null, empty('Nothing was spent in this time.'));
   return card('Spend over time', `per ${step.step}, the dearest models`, series({
-    label: 'Spend by model over time', times: lines[0].at.times, stepMs: lines[0].at.stepMs, write: (n) => nusd(n), stacked: true,
-    lines: lines.map((line) => ({ name: line.name, values: line.at.of((row) => row.cost_nusd) })),
+    label: 'Spend by model over time', times: lines[0].at.times, stepMs: lines[0].at.stepMs, write: usd, stacked: true,
+    lines: lines.map((line) => ({ name: line.name, values: line.at.of((row) => row.cost) })),
   }));
 }
 
 function who() {
   const box = h('div');
   const draw = (by) => put(box, card('By', segments('Group by', { team: 'team', project: 'project', customer: 'customer', key: 'key', tag: 'tag', route: 'route' }, by, draw), later(async () => {
-    const found = await get('/usage/top', asked({ by, limit: 12, latencies: 'false' }));
-    return found.data.length ? bars(`Spend by ${by}`, found.data.map((row) => ({ name: row.group[0] || '(none)', value: row.cost_nusd, note: `${brief(row.requests)} requests`, href: row.group[0] ? link('spend', '', { [by]: row.group[0] }) : undefined })), nusd) : empty('Nothing was spent.');
+    const found = await usage('top', asked({ by, limit: 12, latencies: 'false' }));
+    return found.length ? bars(`Spend by ${by}`, found.map((row) => ({ name: row.group || '(none)', value: row.cost, note: `${brief(row.requests)} requests`, href: row.group ? link('spend', '', { [by]: row.group }) : undefined })), usd) : empty('Nothing was spent.');
   })));
   draw('team');
   return box;
