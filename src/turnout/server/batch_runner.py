@@ -2,8 +2,9 @@
 
 Theory of operation.
 
-1. One process has the lease on a batch; every step it takes is in the database before the next begins. Who
-   finds a lease run out goes on with the lines as they stand. Steps may be taken twice and say the same.
+1. One process has the lease on a batch, and renews it however long a step takes; every step is in the
+   database before the next begins. Who finds a lease run out goes on with the lines as they stand. Steps may
+   be taken twice and say the same.
 2. A line is handed to the background queue under an idempotency key made of the batch and the line's number,
    so that one taken twice is one job. Its answer is first written beside the line, then collected.
 3. At most `ahead` lines of a batch are in the queue. The queue decides when and where they run, within its
@@ -37,7 +38,7 @@ from turnout.stores.queue import Job, Sent, Served
 
 log = logging.getLogger("turnout.batches")
 
-LEASE_S: Final = 30.0
+BEATS_PER_LEASE: Final = 3
 SHORTEST_S, LONGEST_S = 0.05, 0.4
 """Between two looks while something is under way: short after something happened, longer each time not."""
 IDLE_S: Final = 10.0
@@ -73,11 +74,13 @@ class BatchRunner:
         deferred: Deferred,
         dialects: Mapping[str, Dialect],
         config: Callable[[], BatchesConfig],
+        lease_s: Callable[[], float],
     ) -> None:
         self.batches = batches
         self.shelf = shelf
         self.config = config
         self.native: Native | None = None
+        self._lease_s = lease_s
         self._deferred = deferred
         self._dialects = dialects
         self._holder = new_request_id()
@@ -104,7 +107,20 @@ class BatchRunner:
             except StoreUnavailable as failure:
                 log.warning("%s", failure.message)
 
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s() / BEATS_PER_LEASE)
+            try:
+                await asyncio.to_thread(self.batches.renew, self._holder, _now(), self._lease_s())
+            except StoreUnavailable as failure:
+                log.warning("%s", failure.message)
+
     async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._beat())
+            await self._go()
+
+    async def _go(self) -> None:
         pause_s = SHORTEST_S
         while True:
             self._wake.clear()
@@ -118,7 +134,7 @@ class BatchRunner:
                 busy, moved = True, False
             pause_s = SHORTEST_S if moved else min(pause_s * 2, LONGEST_S)
             try:
-                async with asyncio.timeout(pause_s if busy else IDLE_S):
+                async with asyncio.timeout(pause_s if busy else min(IDLE_S, self._lease_s())):
                     await self._wake.wait()
                 pause_s = SHORTEST_S
             except TimeoutError:
@@ -131,7 +147,7 @@ class BatchRunner:
             self._swept_at = loop.time()
             await asyncio.to_thread(self.shelf.files.sweep, _now())
             await asyncio.to_thread(self.batches.sweep, _now(), self.config().keep_s)
-        held = await asyncio.to_thread(self.batches.claim, self._holder, _now(), LEASE_S)
+        held = await asyncio.to_thread(self.batches.claim, self._holder, _now(), self._lease_s())
         moved = False
         for batch in held:
             moved |= await self._step(batch)

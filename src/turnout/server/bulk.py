@@ -142,7 +142,8 @@ def open_bulk(built: Built, endpoints: Serves, deferred: Deferred | None) -> Ope
     bulk = None
     if deferred is not None:
         batches = Batches(database)
-        runner = BatchRunner(batches, shelf, deferred, built.dialects, lambda: built.config.batches)
+        lease_s = lambda: built.config.background.lease_s  # noqa: E731  as for the jobs it hands out
+        runner = BatchRunner(batches, shelf, deferred, built.dialects, lambda: built.config.batches, lease_s)
         till, who = Till(built), endpoints.who
         runner.native = NativeBatches(batches, deferred, till, who, lambda: built.config.batches)
         bulk = Bulk(batches, shelf, runner, lambda: built.config.batches)

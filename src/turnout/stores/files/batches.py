@@ -34,6 +34,7 @@ _LINE = "INSERT INTO lines (batch, n, custom_id, body) VALUES (?, ?, ?, ?)"
 _CLAIM = """UPDATE batches SET holder = :holder, lease_us = :until WHERE ended_us IS NULL
     AND (lease_us <= :now OR holder = :holder) RETURNING id"""
 _SAVE = "UPDATE batches SET state = ?, ended_us = ?, doc = ? WHERE id = ? AND holder = ? AND ended_us IS NULL"
+_RENEW = "UPDATE batches SET lease_us = ? WHERE holder = ? AND ended_us IS NULL"
 _RELEASE = "UPDATE batches SET lease_us = 0 WHERE holder = ? AND ended_us IS NULL"
 _CANCEL = "UPDATE batches SET cancel_us = COALESCE(cancel_us, ?) WHERE id = ? AND ended_us IS NULL"
 _WAITING = """SELECT n, custom_id, body FROM lines WHERE batch = ? AND kind IS NULL AND job IS NULL
@@ -102,6 +103,11 @@ class Batches:
         with self._database.transaction() as db:
             ids = sorted(row[0] for row in db.execute(_CLAIM, given).fetchall())
             return [_read(db.execute(_BY_ID, (each,)).fetchone()) for each in ids]
+
+    def renew(self, holder: str, now: datetime, lease_s: float) -> None:
+        """Keep what a holder has."""
+        with self._database.transaction() as db:
+            db.execute(_RENEW, (microseconds(now + timedelta(seconds=lease_s)), holder))
 
     def release(self, holder: str) -> None:
         """Let others take what a holder had."""
