@@ -197,15 +197,14 @@ def _held_out(folded: Folded, precision: Floats, weights: Floats | None) -> Floa
     for at in range(len(folded.grams)):
         held = folded.folds == at
         features = folded.features[~held]
+        narrow = features.astype(np.float32)
         start = folded.solve(precision, at)
         center = start.mean(axis=0)
         p = predictor.sigmoid(features @ start.T)
         slope = (worth[~held] * (p - targets[~held])).T @ features + precision * (start - center)
         bend = worth[~held] * p * (1 - p)
         for m in range(start.shape[0]):
-            curvature = (features * bend[:, m, None]).T @ features
-            curvature[np.diag_indices_from(curvature)] += precision
-            start[m] -= np.linalg.solve(curvature, slope[m])
+            start[m] -= np.linalg.solve(predictor.bent(narrow, bend[:, m], precision), slope[m])
         found[held] = predictor.sigmoid(folded.features[held] @ start.T)
     return found
 

@@ -108,11 +108,12 @@ def fit(
     found = centers.copy() if start is None else start.copy()
     curvatures = np.empty((len(models), precision.size, precision.size))
     coefficients = centers[:1]
+    narrow = features.astype(np.float32)
     for turn in range(ROUNDS):
         for m, mask in enumerate(known):
-            found[m], curvatures[m] = _newton(
-                _Data(features[mask], scores[mask, m], worth[mask, m]), precision, centers[m], found[m]
-            )
+            rows: NDArray[np.bool_] | slice = slice(None) if mask.all() else mask  # a slice copies nothing
+            data = _Data(features[rows], narrow[rows], scores[rows, m], worth[rows, m])
+            found[m], curvatures[m] = _newton(data, precision, centers[m], found[m])
         if turn < ROUNDS - 1:
             coefficients = _common(found, curvatures, precision, facts)
             centers = _design(len(models), facts) @ coefficients
@@ -129,13 +130,16 @@ def _pooled(
     rows = total > 0
     mean = (counts * np.nan_to_num(scores)).sum(axis=1)[rows] / total[rows]
     begin = np.zeros_like(precision) if start is None else start.mean(axis=0)
-    return _newton(_Data(features[rows], mean, total[rows]), precision, np.zeros_like(precision), begin)[0]
+    data = _Data(features[rows], features[rows].astype(np.float32), mean, total[rows])
+    return _newton(data, precision, np.zeros_like(precision), begin)[0]
 
 
 class _Data(Struct, frozen=True, eq=False):
     """Labels of one model."""
 
     features: Floats
+    narrow: NDArray[np.float32]
+    """The same, for curvatures."""
     scores: Floats
     worth: Floats
 
@@ -169,7 +173,17 @@ def _objective(data: _Data, precision: Floats, center: Floats, weights: Floats) 
 
 
 def _curvature(data: _Data, p: Floats, precision: Floats) -> Floats:
-    curvature: Floats = (data.features * (data.worth * p * (1 - p))[:, None]).T @ data.features
+    return bent(data.narrow, data.worth * p * (1 - p), precision)
+
+
+def bent(narrow: NDArray[np.float32], bend: Floats, precision: Floats) -> Floats:
+    """Return Φᵀ diag(bend) Φ + diag(precision).
+
+    Nearly all of a fit's time is spent here. As a matrix times its own transpose, in half the digits, it takes
+    under a third of it. Steps are a millionth off then, and end where the gradient, in all digits, is 0.
+    """
+    rows = narrow * np.sqrt(bend).astype(np.float32)[:, None]
+    curvature: Floats = (rows.T @ rows).astype(np.float64)
     curvature[np.diag_indices_from(curvature)] += precision
     return curvature
 
