@@ -146,6 +146,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "websockets": {"transport"},
     "psycopg": {"stores", "testing", "cli"},
     "cryptography": {"govern", "transport"},
+    "joserfc": {"server"},
     "resvg_py": {"evaluate"},
 }
 """Third-party package -> where it may be imported. One edge, one owner (ARCHITECTURE.md law 3, S-11)."""

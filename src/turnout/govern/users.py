@@ -54,6 +54,18 @@ class Standing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None = the whole installation."""
 
 
+class _Old(Struct, frozen=True):
+    """What a user was before a change."""
+
+    document: Document | None = None
+    """None = nobody knew them."""
+    version: int | None = None
+    """The one that the actor named."""
+
+
+_NEW: Final = _Old()
+
+
 async def invite(office: Office, actor: Actor, fields: JsonObject) -> Document:
     """Know somebody before they sign in for the first time.
 
@@ -100,7 +112,7 @@ async def change(
         after, email=after.email.strip().lower(), generation=before.generation + ends
     )
     facts: dict[str, Json] = {"fields": sorted(fields)}
-    return await _written(office, actor, action, after, old, version=version, facts=facts)
+    return await _written(office, actor, action, after, _Old(old, version), facts)
 
 
 async def set_role(
@@ -120,7 +132,7 @@ async def set_role(
         before, role=to.role, organisation=organisation, source="hand", generation=before.generation + 1
     )
     facts: dict[str, Json] = {"role": to.role, "was": before.role}
-    return await _written(office, actor, action, after, old, version=version, facts=facts)
+    return await _written(office, actor, action, after, _Old(old, version), facts)
 
 
 async def sign_out(office: Office, actor: Actor, name: str) -> Document:
@@ -133,7 +145,7 @@ async def sign_out(office: Office, actor: Actor, name: str) -> Document:
     if actor.user != name:
         await _theirs(office, actor, before, action)
     after = msgspec.structs.replace(before, generation=before.generation + 1)
-    return await _written(office, actor, action, after, old)
+    return await _written(office, actor, action, after, _Old(old))
 
 
 async def remove(office: Office, actor: Actor, name: str, *, version: int | None = None) -> None:
@@ -172,7 +184,7 @@ async def signed_in(office: Office, who: Identity, address: str) -> Document:
     after = _as_vouched(before, who, office)
     if after.role == "none":
         if old is not None and after != before:  # their claims gave a role once: whatever is open ends
-            await _written(office, _self(before, address), "user.role", after, old)
+            await _written(office, _self(before, address), "user.role", after, _Old(old))
         await _refuse(office, who, address, f"{before.id} has no role any more")
     if after.organisation is not None and not await is_open(office, after.organisation):
         await _refuse(
@@ -180,7 +192,7 @@ async def signed_in(office: Office, who: Identity, address: str) -> Document:
         )
     after = msgspec.structs.replace(after, last_login=office.now())
     facts: dict[str, Json] = {"issuer": who.issuer, "role": after.role}
-    return await _written(office, _self(after, address), "login", after, old, facts=facts)
+    return await _written(office, _self(after, address), "login", after, _Old(old), facts)
 
 
 async def is_open(office: Office, organisation: str) -> bool:
@@ -269,18 +281,12 @@ async def _only(office: Office, actor: Actor, extra: set[str], action: str) -> N
         await office.deny(actor, action, "user/", why)
 
 
-async def _written(  # noqa: PLR0913  a change, what it was before, and what is told of it
-    office: Office,
-    actor: Actor,
-    action: str,
-    user: User,
-    old: Document | None = None,
-    *,
-    version: int | None = None,
-    facts: JsonObject | None = None,
+async def _written(
+    office: Office, actor: Actor, action: str, user: User, old: _Old = _NEW, facts: JsonObject | None = None
 ) -> Document:
-    seen = 0 if old is None else old.version if version is None else version
+    before, version = old.document, old.version
+    seen = 0 if before is None else before.version if version is None else version
     new = Document(kind="user", id=user.id, organisation=user.organisation, body=encode(user), version=seen)
-    act = office.act(actor, action, new, old, facts or {})
+    act = office.act(actor, action, new, before, facts or {})
     (written,) = await office.write([Change(document=new)], act, version)
     return written
