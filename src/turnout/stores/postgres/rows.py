@@ -23,10 +23,11 @@ import psycopg
 from turnout.errors import StoreUnavailable
 from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stored, read_columns, restore
 from turnout.stores.columns import words_of
-from turnout.stores.postgres import sums, usage
+from turnout.stores.postgres import private, sums, usage
 from turnout.stores.postgres.connect import Connection, check_url, connect, unavailable
 from turnout.stores.postgres.migrate import check_steps
 from turnout.stores.postgres.select import statement
+from turnout.stores.private.base import Whose
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.sqlite import written_tags
 from turnout.stores.sums.usage import FOLLOW_ROWS, FOLLOW_S, UsageQuery, Used, from_sums, of_sum, ranked
@@ -151,6 +152,26 @@ class PostgresRows:
         """Delete what was kept long enough; see `UsageRows.prune_usage`. Raises StoreUnavailable."""
         with self._beside() as db:
             return usage.prune(db, now, most)
+
+    def owners(self) -> tuple[Whose, ...]:
+        """Return everybody who has Records, or had; see `stores.private`. Raises StoreUnavailable."""
+        with self._read() as db:
+            return private.owners(db)
+
+    def expire(self, whose: Whose, before: datetime, most: int) -> int:
+        """Delete old Records; see `stores.private`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return private.expire(db, whose, before, most)
+
+    def strip(self, whose: Whose, before: datetime, most: int) -> int:
+        """Remove the text of old Records; see `stores.private`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return private.strip(db, whose, before, most)
+
+    def anonymise(self, customer: str, organisation: str | None, name: str, most: int) -> int:
+        """Make Records nobody's; see `stores.private`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return private.anonymise(db, (customer, organisation), name, most)
 
     @contextmanager
     def _beside(self) -> Iterator[Connection]:

@@ -85,7 +85,7 @@ CREATE INDEX journal_team ON journal (team, at_us);
 CREATE INDEX journal_dearest ON journal ((at_us / 86400000000), cost_nusd DESC) WHERE cost_nusd IS NOT NULL;
 CREATE INDEX journal_words ON journal USING gin (words);
 -- Rows of before may hold text: nobody noted it.
-CREATE INDEX journal_text ON journal (at_us) WHERE has_text IS NOT FALSE;
+CREATE INDEX journal_text ON journal (project, at_us) WHERE has_text IS NOT FALSE;
 """
 
 STEPS: Final = (

@@ -30,6 +30,7 @@ from typing import Literal
 
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import Page, Query, Rows, Stats, Stored, encode
+from turnout.stores.private.base import PrivateRows, Whose
 from turnout.stores.spool.segments import SEGMENT_BYTES, Adopted, Spool, adopt
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.base import SumRows
@@ -142,6 +143,27 @@ class SpooledJournal:
     async def prune_usage(self, now: datetime, most: int) -> int:
         """Delete from the rows, from a thread."""
         return await asyncio.to_thread(self._usages().prune_usage, now, most)
+
+    async def owners(self) -> tuple[Whose, ...]:
+        """Ask the rows, from a thread."""
+        return await asyncio.to_thread(self._private().owners)
+
+    async def expire(self, whose: Whose, before: datetime, most: int) -> int:
+        """Delete from the rows, from a thread."""
+        return await asyncio.to_thread(self._private().expire, whose, before, most)
+
+    async def strip(self, whose: Whose, before: datetime, most: int) -> int:
+        """Remove from the rows, from a thread."""
+        return await asyncio.to_thread(self._private().strip, whose, before, most)
+
+    async def anonymise(self, customer: str, organisation: str | None, name: str, most: int) -> int:
+        """Change the rows, from a thread."""
+        return await asyncio.to_thread(self._private().anonymise, customer, organisation, name, most)
+
+    def _private(self) -> PrivateRows:
+        if not isinstance(self._rows, PrivateRows):
+            raise StoreUnavailable("this journal cannot forget")
+        return self._rows
 
     def _usages(self) -> UsageRows:
         if not isinstance(self._rows, UsageRows):

@@ -22,6 +22,8 @@ from msgspec import Struct
 
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stored, decode, read_columns, restore
+from turnout.stores.private.base import Whose
+from turnout.stores.sqlite import private
 from turnout.stores.sqlite.schema import (
     INSERT,
     LATER,
@@ -261,6 +263,26 @@ class SqliteRows:
     def close(self) -> None:
         """Close the writing connection; the last one to close folds the log into the file."""
         self._db.close()
+
+    def owners(self) -> tuple[Whose, ...]:
+        """Return everybody who has Records, or had; see `stores.private`. Raises StoreUnavailable."""
+        with self._read() as db:
+            return private.owners(db)
+
+    def expire(self, whose: Whose, before: datetime, most: int) -> int:
+        """Delete old Records; see `stores.private`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return private.expire(db, whose, before, most)
+
+    def strip(self, whose: Whose, before: datetime, most: int) -> int:
+        """Remove the text of old Records; see `stores.private`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return private.strip(db, whose, before, most)
+
+    def anonymise(self, customer: str, organisation: str | None, name: str, most: int) -> int:
+        """Make Records nobody's; see `stores.private`. Raises StoreUnavailable."""
+        with self._beside() as db:
+            return private.anonymise(db, (customer, organisation), name, most)
 
     @contextmanager
     def _beside(self) -> Iterator[sqlite3.Connection]:

@@ -44,7 +44,7 @@ INDEXES: Final = (
     """CREATE INDEX records_dearest ON records (at_us / 86400000000, cost_nusd)
         WHERE cost_nusd IS NOT NULL""",
     # Rows of before may hold text: nobody noted it.
-    "CREATE INDEX records_text ON records (at_us) WHERE has_text IS NOT 0",
+    "CREATE INDEX records_text ON records (project, at_us) WHERE has_text IS NOT 0",
 )
 # Parts that came later: columns with nothing in them and tables of their own, so that an older Turnout reads
 # and writes the file as it did (docs/adr/060-sums-beside-records.md). Each part is added once.

@@ -1,0 +1,1 @@
+"""What makes a journal forget. Floor 3."""
