@@ -11,7 +11,7 @@ from turnout.catalog.prices import UsdPrice
 from turnout.catalog.vendors import vendors
 from turnout.errors import ConfigError
 from turnout.types.deployment import Model
-from turnout.types.usage import Price
+from turnout.types.usage import Price, Usage, cost
 
 DATA = b"""{"as_of":"2026-01-02","sources":{"map":"a map 1.0"},"models":{
 "openai/gpt-x":{"context_window":1000,"price":{"input":2,"output":3,"source":"map"},"source":"map"},
@@ -194,10 +194,18 @@ def test_every_bundled_model_has_a_source_and_a_date(bundled):
     ]
 
 
+ONE_OF_EACH = Usage(
+    **dict.fromkeys(("input_uncached", "image_out", "audio_out", "images", "search_units"), 10**9),
+    **dict.fromkeys(("characters", "audio_s"), 10**9),
+)
+
+
 def test_no_bundled_price_is_zero_but_of_own_servers_and_of_what_an_embedding_puts_out(bundled):
     priced = [model for model in bundled if model.price and not model.id.startswith("ollama/")]
-    assert not [model.id for model in priced if not model.price.input]
-    assert not [model.id for model in priced if not model.price.output and model.kind != "embedding"]
+    talking = [model for model in priced if model.kind in ("chat", "other")]
+    assert not [model.id for model in talking if not (model.price.input and model.price.output)]
+    assert not [model.id for model in priced if model.kind == "embedding" and not model.price.input]
+    assert not [model.id for model in priced if cost(ONE_OF_EACH, model.price) == 0]
 
 
 def test_bundled_prices_confirmed_by_a_second_source_are_many(bundled):

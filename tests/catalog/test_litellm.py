@@ -119,9 +119,58 @@ def test_a_model_that_chat_completions_does_not_serve_is_of_another_kind(row, ki
     assert model("gpt-x", **row).kind == kind
 
 
-@pytest.mark.parametrize("mode", ["image_generation", "audio_speech", "rerank", "moderation", None])
+@pytest.mark.parametrize("mode", ["video_generation", "ocr", "search", None])
 def test_other_kinds_of_models_are_left_out(mode):
     assert model("gpt-x", mode=mode) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "price"),
+    [
+        (
+            {"mode": "rerank", "input_cost_per_query": 0.002, "input_cost_per_token": 0},
+            "rerank",
+            {"per_search": 2 * 10**9},
+        ),
+        ({"mode": "image_edit", "output_cost_per_image": 0.04}, "image", {"per_image": 4 * 10**10}),
+        (
+            {"mode": "image_generation", "input_cost_per_token": 5e-6, "output_cost_per_image_token": 4e-5},
+            "image",
+            {"input": 5_000_000, "image_out": 40_000_000},
+        ),
+        (
+            {"mode": "audio_speech", "input_cost_per_character": 1.5e-5},
+            "speech",
+            {"per_character": 15_000_000},
+        ),
+        (
+            {"mode": "audio_transcription", "input_cost_per_second": 1e-4},
+            "transcription",
+            {"per_second": 10**8},
+        ),
+        (
+            {"mode": "audio_transcription", "input_cost_per_second": 1e-4, "input_cost_per_token": 2.5e-6}
+            | {"output_cost_per_token": 1e-5},
+            "transcription",
+            {"input": 2_500_000, "output": 10_000_000},
+        ),
+    ],
+)
+def test_a_model_for_one_operation_is_sold_by_the_token_or_else_by_its_unit(row, kind, price):
+    found = model("gpt-x", **row)
+    assert (found.kind, found.capabilities) == (kind, frozenset({kind}))
+    assert found.price == Price(**{"input": 0, "output": 0, **price}, source="litellm")
+
+
+def test_a_moderation_without_a_price_and_pictures_by_quality_are_told_apart():
+    assert model("gpt-x", mode="moderation", input_cost_per_token=0).price is None
+    assert name("hd/1024-x-1024/dall-e-3", "openai") is None
+
+
+def test_a_model_that_talks_and_draws_is_a_chat_model_that_makes_pictures():
+    both = ["/v1/chat/completions", "/v1/images/generations"]
+    found = model("gpt-x", mode="image_generation", supported_endpoints=both)
+    assert (found.kind, found.modalities_out) == ("chat", frozenset({"text", "image"}))
 
 
 def test_limits_that_add_up_to_the_window_are_an_input_limit_and_a_window():

@@ -55,7 +55,7 @@ def test_show_lists_the_models_of_a_provider_by_any_of_its_names():
 
 def test_show_prints_the_models_of_a_provider_as_json():
     shown = json.loads(run("show", "--provider", "voyage", "--json").output)
-    assert {model["kind"] for model in shown} == {"embedding"}
+    assert {model["kind"] for model in shown} == {"embedding", "rerank"}
 
 
 def test_show_without_a_name_lists_the_providers():

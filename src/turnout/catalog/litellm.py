@@ -4,8 +4,8 @@ Theory of operation. The map is one JSON object: a key per model, a flat row of 
 flags. It becomes `Model`s by these rules, in this order:
 
 1. The vendor is the row's `litellm_provider`, by name or alias in vendors.toml, or one of `WITHOUT_VENDOR`.
-   Rows of other providers, of other kinds than chat and embedding, and keys that name no single model
-   (fine-tuning bases, size classes, commitments) are left out.
+   Rows of other providers, of kinds that are not served here, and keys that name no single model
+   (fine-tuning bases, size and quality classes, commitments) are left out.
 2. The id is `vendor/model`; a region in the key moves behind an `@` (`azure/eu/gpt-4o` -> `azure/gpt-4o@eu`).
 3. Prices are converted exactly or the row is refused. *Zero is not a price*: the map writes 0 for "free
    tier", "unknown" and "not applicable" alike, so a zero is "not known", save on one's own machine.
@@ -18,7 +18,7 @@ flags. It becomes `Model`s by these rules, in this order:
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -26,7 +26,8 @@ from msgspec import Struct
 from turnout.catalog.prices import InexactPriceError, pico
 from turnout.catalog.vendors import find_vendor, is_free
 from turnout.errors import ConfigError
-from turnout.types.deployment import Model
+from turnout.types.deployment import Model, ModelKind
+from turnout.types.task import KINDS, TaskKind
 from turnout.types.usage import PicoUsd, Price, Tier
 
 Row = Mapping[str, object]
@@ -47,6 +48,22 @@ _NOT_A_MODEL: Final = re.compile(
 )
 _SHORTHAND: Final = re.compile(r"fireworks_ai/[^/]+")
 """Names of litellm's own making; the host knows only `accounts/…`."""
+_CLASS: Final = re.compile(r"(?:.*/)?(?:\d+-x-\d+|max-x-max|\d+-steps|low|medium|high|hd|standard)/.*")
+"""Prices of one model by the size or quality of a picture: none of them is the model's."""
+_TASKS: Final[Mapping[str, TaskKind]] = {
+    "rerank": "rerank",
+    "image_generation": "image",
+    "image_edit": "image",
+    "audio_speech": "speech",
+    "audio_transcription": "transcription",
+    "moderation": "moderation",
+}
+"""The map's word -> ours."""
+_HEARS: Final = frozenset({"audio"})
+_MAKES: Final[Mapping[TaskKind, frozenset[str]]] = {
+    "image": frozenset({"image"}),
+    "speech": frozenset({"audio"}),
+}
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TIER: Final = re.compile(
     r"(input_cost_per_token|output_cost_per_token|cache_read_input_token_cost"
@@ -115,7 +132,9 @@ def convert(rows: Mapping[str, Row]) -> Converted:
 
 def _ident(key: str, row: Row) -> str | None:
     provider = row.get("litellm_provider")
-    if not isinstance(provider, str) or _NOT_A_MODEL.match(key) or _SHORTHAND.fullmatch(key):
+    if not isinstance(provider, str) or any(each.fullmatch(key) for each in (_CLASS, _SHORTHAND)):
+        return None
+    if _NOT_A_MODEL.match(key):
         return None
     vendor = _vendor_name(provider)
     if vendor is None:
@@ -138,19 +157,28 @@ def _vendor_name(provider: str) -> str | None:
     return None
 
 
-def _kind(row: Row) -> Literal["chat", "embedding", "other"] | None:
+def _kind(row: Row) -> ModelKind | None:
     mode = row.get("mode")
     if mode == "embedding":
         return "embedding"
+    if isinstance(mode, str) and mode in _TASKS:
+        return "chat" if "/v1/chat/completions" in _endpoints(row) else _TASKS[mode]
     if mode not in {"chat", "responses"}:
         return None
-    endpoints = row.get("supported_endpoints")
-    if isinstance(endpoints, list) and endpoints:
+    endpoints = _endpoints(row)
+    if endpoints:
         return "chat" if "/v1/chat/completions" in endpoints else "other"
     return "chat" if mode == "chat" else "other"
 
 
-def _model(ident: str, kind: Literal["chat", "embedding", "other"], row: Row) -> Model:
+def _endpoints(row: Row) -> list[object]:
+    found = row.get("supported_endpoints")
+    return found if isinstance(found, list) else []
+
+
+def _model(ident: str, kind: ModelKind, row: Row) -> Model:
+    if kind in KINDS:
+        return _performer(ident, kind, row)
     max_input, max_output = _count(row, "max_input_tokens"), _count(row, "max_output_tokens")
     window = SPLIT_WINDOWS.get((max_input or 0, max_output or 0))
     retires = row.get("deprecation_date")
@@ -171,6 +199,61 @@ def _model(ident: str, kind: Literal["chat", "embedding", "other"], row: Row) ->
     )
 
 
+def _performer(ident: str, kind: ModelKind, row: Row) -> Model:
+    """Return a model that is made for one operation."""
+    task = _TASKS[str(row["mode"])]
+    heard = _HEARS if task == "transcription" else frozenset()
+    return Model(
+        id=ident,
+        max_input=None if task == "transcription" else _count(row, "max_input_tokens"),
+        price=_task_price(ident, task, row),
+        modalities_in=heard or _modalities(row, "supported_modalities", _INPUTS),
+        modalities_out=_MAKES.get(task, frozenset({"text"})),
+        capabilities=frozenset({task}),
+        kind=kind,
+        source=SOURCE,
+    )
+
+
+def _task_price(ident: str, task: TaskKind, row: Row) -> Price | None:
+    """Return the price of an operation: by the token where there is one, else by its unit.
+
+    The map gives a price by the second or the piece beside one by the token as an equivalent: charged for
+    twice, it would be wrong.
+    """
+    free = PicoUsd(0)
+    if is_free(ident):
+        return Price(input=free, output=free, source=SOURCE)
+    by_token = Price(
+        input=_usd(row, "input_cost_per_token") or free,
+        output=_usd(row, "output_cost_per_token") or free,
+        audio_in=_usd(row, "input_cost_per_audio_token"),
+        audio_out=_usd(row, "output_cost_per_audio_token"),
+        image_in=_usd(row, "input_cost_per_image_token"),
+        image_out=_usd(row, "output_cost_per_image_token"),
+        source=SOURCE,
+    )
+    if by_token.image_out or (by_token.input and (task in {"rerank", "moderation"} or by_token.output)):
+        return by_token
+    if by_token.input and by_token.audio_out:
+        return by_token
+    by_unit = Price(
+        input=free,
+        output=free,
+        per_search=_usd(row, "input_cost_per_query") if task == "rerank" else None,
+        per_image=(_usd(row, "output_cost_per_image") or _usd(row, "input_cost_per_image"))
+        if task == "image"
+        else None,
+        per_character=_usd(row, "input_cost_per_character") if task == "speech" else None,
+        per_second=(_usd(row, "input_cost_per_second") or _usd(row, "output_cost_per_second"))
+        if task == "transcription"
+        else None,
+        source=SOURCE,
+    )
+    units = (by_unit.per_search, by_unit.per_image, by_unit.per_character, by_unit.per_second)
+    return by_unit if any(units) else None
+
+
 def _price(ident: str, row: Row, *, is_embedding: bool) -> Price | None:
     if is_free(ident):
         return Price(input=PicoUsd(0), output=PicoUsd(0), source=SOURCE)
@@ -189,7 +272,8 @@ def _price(ident: str, row: Row, *, is_embedding: bool) -> Price | None:
         reasoning=_usd(base, "output_cost_per_reasoning_token"),
         audio_in=_usd(row, "input_cost_per_audio_token"),
         audio_out=_usd(row, "output_cost_per_audio_token"),
-        per_image=_usd(row, "output_cost_per_image"),
+        image_out=_usd(row, "output_cost_per_image_token"),
+        per_image=None if _usd(row, "output_cost_per_image_token") else _usd(row, "output_cost_per_image"),
         per_request=_usd(row, "input_cost_per_request"),
         per_search=_usd(_nested(row, "search_context_cost_per_query"), "search_context_size_medium"),
         batch_share=_batch_share(row),
@@ -249,7 +333,8 @@ def _modalities(row: Row, listed: str, flags: Mapping[str, str]) -> frozenset[st
 
 
 def _outputs(row: Row) -> frozenset[str]:
-    return _modalities(row, "supported_output_modalities", {"supports_audio_output": "audio"})
+    listed = _modalities(row, "supported_output_modalities", {"supports_audio_output": "audio"})
+    return listed | {"image"} if row.get("mode") == "image_generation" else listed
 
 
 def _capabilities(row: Row) -> frozenset[str] | None:

@@ -51,7 +51,7 @@ def make_provider(name: str, row: ProviderConfig, env: Env, problems: list[str])
         quirks=_quirks(known.quirks, row),
         allow_http=row.allow_http or known.allow_http,
         embeddings=known.embeddings,
-        tasks=known.tasks,
+        tasks=known.tasks if row.base_url is None else None,
         batches=known.batches,
         host=row.host or known.host,
         api_version=row.api_version or known.api_version,

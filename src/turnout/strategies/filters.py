@@ -107,10 +107,10 @@ def _only_performs(model: Model) -> bool:
 
 def _without_task(kind: TaskKind, deployment: Deployment) -> str | None:
     model, vendor = deployment.model, deployment.vendor
-    if model.kind == kind or (model.capabilities is not None and kind in model.capabilities):
-        return None
     if vendor.tasks is not None and kind not in vendor.tasks:
         return f"no_{kind}"
+    if model.kind == kind or (model.capabilities is not None and kind in model.capabilities):
+        return None
     if kind in model.modalities_out:  # models that talk and draw
         return None
     is_known = model.kind != "chat" or bool(model.source) or model.capabilities is not None
