@@ -27,6 +27,7 @@ def problems_of(
     yield from _surfaces(config, deployments.values())
     yield from _keys(config, routes)
     yield from _shapes(config)
+    yield from _beside(config, deployments.values())
 
 
 def _names(config: Config, deployments: Iterable[str]) -> Iterator[str]:
@@ -66,6 +67,20 @@ def _surfaces(config: Config, deployments: Iterable[Deployment]) -> Iterator[str
         if row.allow and not any(fnmatchcase(each, glob) for each in names for glob in row.allow):
             listed = ", ".join(map(repr, row.allow))
             yield f"surfaces.{name}.allow: {listed} leaves no configured model; name a model or a provider"
+
+
+def _beside(config: Config, deployments: Iterable[Deployment]) -> Iterator[str]:
+    """Yield what is asked of files, batches and passthrough and cannot be."""
+    files, background = config.files.path, config.background.path
+    if config.batches.native == "auto" and (files is None or background is None):
+        yield "batches.native: there are no batches without files.path and background.path; give both"
+    known = {deployment.vendor.name for deployment in deployments}
+    for at, name in enumerate(config.passthrough.vendors):
+        if name not in known:
+            hint = did_you_mean(name, known)
+            yield f"passthrough.vendors[{at}]: no model of {name!r} is configured{hint}"
+    if config.passthrough.vendors and not config.passthrough.paths:
+        yield "passthrough.paths: nothing is let through; name globs, such as 'assistants*'"
 
 
 def _shapes(config: Config) -> Iterator[str]:

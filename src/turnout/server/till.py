@@ -26,6 +26,8 @@ from turnout.types.record import Attempt, CostState, Outcome, Record
 from turnout.types.usage import NanoUsd, Usage, usd
 
 MONEY = "usd"
+HEEDED = ("block", "downgrade")
+"""Thresholds of a budget that end this: here is no other route to send a call to."""
 
 
 class Reserved(Struct, frozen=True):
@@ -105,7 +107,14 @@ class Till:
         found = await books.reserve(name, takes, lease_s)
         if isinstance(found, Refused):
             raise _refusal(found, [budget.level for budget, _ in budgets], [quota for quota, _ in quotas])
-        return Reserved(name, (*(MONEY for _ in budgets), *(quota.of for quota, _ in quotas)), lease_s)
+        reserved = Reserved(name, (*(MONEY for _ in budgets), *(quota.of for quota, _ in quotas)), lease_s)
+        for (budget, _), used in zip(budgets, found.used, strict=False):
+            if any(
+                t.action in HEEDED and used - money >= t.at * budget.limit_nusd for t in budget.thresholds
+            ):
+                self.settle(reserved, ())
+                raise BudgetExceeded("so much of the budget is spent that this is not served any more")
+        return reserved
 
     def settle(self, reserved: Reserved, spent: Sequence[Spent]) -> None:
         """Replace what was set aside by what was used. Never raises."""

@@ -24,7 +24,7 @@ from turnout.server.ids import new_request_id
 from turnout.server.multipart import Begin, Data, End, Multipart
 from turnout.server.paths import OPENAI, Paths
 from turnout.server.verbs import Steps
-from turnout.server.visit import Visit
+from turnout.server.visit import StreamPlace, Visit
 from turnout.stores.files import PURPOSES, Draft, File, Files, Purpose, Room
 from turnout.stores.files.files import MIB, expiry
 from turnout.types.json import Json
@@ -32,6 +32,8 @@ from turnout.types.principal import Principal
 
 MOST_LISTED: Final = 10_000
 PIECE: Final = 256 * 1024
+MOST_AT_ONCE: Final = 4
+"""Uploads of one owner: what is under way fills the disk too."""
 MOST_FIELD: Final = 1024
 MOST_NAME: Final = 512
 LEAST_AGE_S, MOST_AGE_S = 3_600, 2_592_000
@@ -65,6 +67,7 @@ class Uploads:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
+        self._open: dict[str, int] = {}
         self.shelf: Shelf | None = None
 
     def mount(self, paths: Paths[Visit]) -> None:
@@ -87,6 +90,11 @@ class Uploads:
         if inbound.content_length is not None and inbound.content_length > most + MIB:
             raise RequestTooLarge(f"the file is larger than {most // MIB} MiB")
         form = Multipart(inbound.content_type)
+        with StreamPlace(self._open, owner_of(visit.principal), MOST_AT_ONCE):
+            await self._take(visit, shelf, form, most)
+
+    async def _take(self, visit: Visit, shelf: Shelf, form: Multipart, most: int) -> None:
+        config = shelf.config()
         draft = await asyncio.to_thread(shelf.files.draft)
         try:
             upload = _Upload(draft, most)
