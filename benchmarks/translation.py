@@ -1,14 +1,15 @@
 """What translation costs: each client format to each upstream format, in µs per request and per chunk.
 
-Run: `python benchmarks/translation.py [rounds]`. One core; the best of many rounds, so that a busy machine
-does not show. A request is an agent's turn with two tools (about 4 KB); reading it and writing the call is
-counted, on the diagonal as the express track does it. A chunk is one word of a streamed answer, read from
-the upstream's bytes and written for the client.
+Run: `python benchmarks/translation.py [rounds]`; the tables also go to `benchmarks/results/translation.json`.
+One core; the best of many rounds, so that a busy machine does not show. A request is an agent's turn with
+two tools (about 4 KB); reading it and writing the call is counted, on the diagonal as the express track does
+it. A chunk is one word of a streamed answer, read from the upstream's bytes and written for the client.
 """
 
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -21,6 +22,7 @@ from turnout.types.event import Finish, Start, TextDelta, UsageUpdate
 from turnout.types.usage import Usage
 
 FORMATS = ("openai_chat", "openai_responses", "anthropic", "gemini")
+RESULTS = Path(__file__).parent / "results" / "translation.json"
 N_CHUNKS = 200
 WORDS = "A turnout lets a train change from one track to another, as the people in the signal box decide. "
 SCHEMA = {
@@ -53,14 +55,17 @@ def main(n_rounds: int) -> None:
     dialects = {name: cast("Callable[[], Dialect]", load("turnout.dialects", name))() for name in FORMATS}
     bodies = {name: codecs[name].encode(ASKED, _to(name)).http.body for name in FORMATS}
     streams = {name: _stream(dialects[name]) for name in FORMATS}
+    found: dict[str, dict[str, dict[str, float]]] = {}
     for title, cost in (
         ("µs per request", lambda a, b: _request(dialects[a], codecs[b], bodies[a], n_rounds)),
         ("µs per chunk", lambda a, b: _chunk(dialects[a], codecs[b], streams[b], n_rounds) / N_CHUNKS),
     ):
         print(f"\n{title:<18}" + "".join(f"{'→ ' + name:>20}" for name in FORMATS))
+        table = found[title] = {}
         for client in FORMATS:
-            costs = [cost(client, upstream) for upstream in FORMATS]
-            print(f"{client:<18}" + "".join(f"{each:>20.1f}" for each in costs))
+            costs = table[client] = {upstream: round(cost(client, upstream), 2) for upstream in FORMATS}
+            print(f"{client:<18}" + "".join(f"{each:>20.1f}" for each in costs.values()))
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
 
 
 def _to(name: str) -> Deployment:
@@ -68,18 +73,20 @@ def _to(name: str) -> Deployment:
     return Deployment(id="acme/m", vendor=vendor, model=Model(id="acme/m"), upstream_model="m")
 
 
-def _parse(dialect: Dialect, raw: bytes) -> Body:
+def _reader(dialect: Dialect) -> Callable[[bytes], Body]:
+    """Return what reads a request: which of the two it is, a gateway knows from the path."""
     if isinstance(dialect, Addressed):
-        return dialect.parse_call(raw, model="m", stream=True)
-    return dialect.parse(raw)
+        by_address = dialect.parse_call
+        return lambda raw: by_address(raw, model="m", stream=True)
+    return dialect.parse
 
 
 def _request(dialect: Dialect, codec: Codec, raw: bytes, n_rounds: int) -> float:
-    to = _to(codec.wire)
+    to, read = _to(codec.wire), _reader(dialect)
     same = dialect.wire == codec.wire
 
     def serve() -> None:
-        body = _parse(dialect, raw)
+        body = read(raw)
         if same:
             codec.forward(body.wire, to, stream=True)
         else:
