@@ -38,6 +38,8 @@ async def issue(office: Office, actor: Actor, fields: JsonObject) -> tuple[Secre
     if extra:
         await office.deny(actor, action, "key/", f"key: the field {min(extra)[:64]!r} is not yours to write")
     role = fields.get("role", "call")
+    if not isinstance(role, str):
+        raise InvalidRequest("role: expected a string", param="role")
     if role not in GRANTS.get(actor.role, frozenset()):
         await office.deny(actor, action, "key/", "nobody grants a role above their own")
     if "organisation" not in fields and role not in _INSTALLATION_ROLES:

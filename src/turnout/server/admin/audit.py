@@ -41,8 +41,15 @@ async def verified(desk: Desk, organisation: str) -> tuple[int, int | None]:
     return seq, None
 
 
+class Listed(Act, frozen=True, kw_only=True):
+    """An act with its number and its hash in the chain; `object` is what was acted on."""
+
+    seq: int
+    hash: str
+
+
 def _shown(entry: AuditEntry) -> Json:
-    return {"object": "audit.entry", "seq": entry.seq, **msgspec.to_builtins(entry.act), "hash": entry.hash}
+    return {"seq": entry.seq, **msgspec.to_builtins(entry.act), "hash": entry.hash}
 
 
 async def _list(call: Call) -> Given:
@@ -79,7 +86,7 @@ ENDPOINTS: Final = (
         path="/audit",
         serve=_list,
         summary=f"The audit log {_CHAIN}",
-        gives=AuditEntry,
+        gives=Listed,
         many=True,
         query=("organisation", "limit", "after"),
     ),

@@ -14,7 +14,7 @@ from turnout.server.admin.call import Call, Endpoint, Given
 from turnout.stores.cache.base import Held, Selector
 from turnout.types.json import Json
 
-QUERY: Final = ("route", "organisation", "project", "key", "prefix")
+QUERY: Final = ("route", "organisation", "project", "key_id", "prefix")
 NOTHING: Final = Held(0, 0)
 _PREFIX: Final = re.compile(r"[0-9a-f]{1,64}")
 
@@ -27,7 +27,7 @@ def _selector(call: Call) -> Selector:
         route=call.text("route"),
         organisation=call.organisation(),
         project=call.text("project"),
-        key_id=call.text("key"),
+        key_id=call.text("key_id"),
         prefix=prefix,
     )
 

@@ -27,6 +27,8 @@ _MEANT: Final[Mapping[str, str]] = {
     "days": "Look ahead so many days; 14 where it is not given.",
     "error": "Class of failure, or `any`.",
 }
+_TABLES: Final = ("text/csv", "application/jsonl")
+"""Forms in which rows are handed out beside JSON."""
 _STATUSES: Final[Mapping[str, str]] = {
     "400": "The call cannot be understood; `details.param` names the field",
     "401": "No valid key",
@@ -36,6 +38,18 @@ _STATUSES: Final[Mapping[str, str]] = {
     "412": "Changed since the version of `If-Match`",
     "429": "Too many failed authentications",
     "503": "The store cannot be reached; nothing was done",
+}
+
+
+_SCHEMES: Final[Mapping[str, Json]] = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A Turnout key, or a personal token."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-turnout-session",
+        "description": "Of a browser that signed in; writes carry `x-turnout-csrf` from `/auth/me`. "
+        "Without TLS its name has no `__Host-`.",
+    },
 }
 
 
@@ -79,12 +93,9 @@ def description(endpoints: Sequence[Endpoint], version: str) -> bytes:
     told = {
         "openapi": "3.1.0",
         "info": {"title": "Turnout admin API", "version": version},
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"session": []}],
         "paths": paths,
-        "components": {
-            "schemas": parts,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "A Turnout key."}},
-        },
+        "components": {"schemas": parts, "securitySchemes": _SCHEMES},
     }
     return msgspec.json.encode(told)
 
@@ -140,7 +151,7 @@ def _parameters(each: Endpoint) -> list[Json]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$"},
+                "schema": {"type": "string", "minLength": 1, "maxLength": 256},
                 "description": "The same call again is answered once.",
             }
         )
@@ -160,7 +171,10 @@ def _responses(each: Endpoint, refs: Mapping[type, Json]) -> Json:
                 "next": {"type": ["string", "null"]},
             },
         }
-    ok: Json = {"description": "Done", "content": {"application/json": {"schema": schema}}}
+    content: dict[str, Json] = {"application/json": {"schema": schema}}
+    if each.path.startswith("/exports/") or "format" in each.query:
+        content |= {kind: {"schema": {"type": "string"}} for kind in _TABLES}
+    ok: Json = {"description": "Done", "content": content}
     bad: Json = {"application/json": {"schema": refs[Error]}}
     return {
         "2XX": ok,
