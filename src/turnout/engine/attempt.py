@@ -102,11 +102,15 @@ class Upstreams:
         if hops is not None:
             http = HttpRequest(http.method, http.url, (*http.headers, (b"x-turnout-hop", hops)), http.body)
         authorise = self._authorise.get(name)
-        if isinstance(authorise, Rotation):
-            _, authorise = authorise.turn()
-        if isinstance(authorise, Prepared):
-            await authorise.prepare(transport)
-        return await transport.upgrade(http, call.timeouts, authorise, max_message)
+        while True:
+            standing, one = authorise.turn() if isinstance(authorise, Rotation) else (None, authorise)
+            if isinstance(one, Prepared):
+                await one.prepare(transport)
+            found = await transport.upgrade(http, call.timeouts, one, max_message)
+            if not isinstance(authorise, Rotation) or standing is None:
+                return found
+            if not authorise.heard(standing, found.response.status):
+                return found
 
     def failure(self, call: Call, response: HttpResponse) -> TurnoutError:
         """Return what an upstream's refusal to open a session means."""
