@@ -7,6 +7,9 @@ was looked at while methods were compared (the layer against cosines, one common
 split here is untouched, so read the figures as a development set's. Rows that contradict each other are left
 out, and counted.
 
+Mark 12 of docs/design/ROUTING.md: of CLINC150's utterances of none >= 0.80 turned away, with >= 0.90 of the others
+routed rightly. The floor was compared with energy, share and margin on `dev`, at equal AUROC or worse.
+
 The marks, with MiniLM: CLINC150 accuracy >= 0.93 and AUROC of none >= 0.94 with 10-100 utterances a label;
 BANKING77 with ten a label >= 0.83 (mean over seeds).
 """
@@ -43,13 +46,20 @@ RUNS = (
 """Data set, utterances a label, seeds. With 100 a label CLINC150 and BANKING77 give nearly all they have."""
 METHODS = ("logistic", "top")
 MEASURED = ("accuracy", "accuracy_routed", "none_recall", "none_auroc", "macro_f1")
-MARKS = {("clinc150", "accuracy"): 0.93, ("clinc150", "none_auroc"): 0.94, ("banking77", "accuracy"): 0.83}
+MARKS = {
+    ("clinc150", "accuracy_routed"): 0.90,
+    ("clinc150", "none_recall"): 0.80,
+    ("clinc150", "accuracy"): 0.93,
+    ("clinc150", "none_auroc"): 0.94,
+    ("banking77", "accuracy"): 0.83,
+}
 
 
 NOTES = (
     "`accuracy`: of the highest score, before thresholds. `accuracy_routed`: after them; turned away",
     "counts as wrong. `none_recall`: utterances of none that are turned away. Thresholds maximise mean F1",
-    "over labels and none, in which none is one class of many; a margin turns more away.",
+    "over labels and none, above a floor that turns 85 % of none away in cross-validation, as far as that",
+    "costs at most 5 % of what was routed rightly.",
     "",
     "Fitted on `train` alone. `dev` was looked at while methods were compared (the layer against cosines,",
     "one common threshold to start from): these are figures of a development set, not of an untouched test.",

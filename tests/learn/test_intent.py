@@ -9,7 +9,16 @@ import pytest
 from turnout.errors import ConfigError
 from turnout.learn.artifact import CardEncoder
 from turnout.learn.intent import Card, CardHead, Head, IntentModel, decode, encode, highest
-from turnout.learn.intent_fit import Examples, auroc, fit_head, fit_layer, fit_thresholds, method_for, report
+from turnout.learn.intent_fit import (
+    Examples,
+    auroc,
+    fit_head,
+    fit_layer,
+    fit_thresholds,
+    method_for,
+    raised,
+    report,
+)
 
 INF = float("inf")
 
@@ -75,6 +84,21 @@ def test_thresholds_are_the_best_of_all_that_can_be_tried() -> None:
 def test_a_label_that_met_no_stranger_keeps_the_common_threshold() -> None:
     scores = np.array([[0.9, 0.0], [0.8, 0.0], [0.0, 0.9], [0.0, 0.7], [0.0, 0.5]])
     assert fit_thresholds(scores, np.array([0, 0, 1, 1, -1])) == pytest.approx([0.7, 0.6])
+
+
+def test_a_floor_turns_strangers_away_as_far_as_it_costs_few_others() -> None:
+    own, none = np.linspace(0.5, 1.0, 101), np.linspace(0.3, 0.6, 10)
+    labels = np.concatenate((np.zeros(101), np.full(10, -1))).astype(np.int64)
+    scores = np.stack((np.concatenate((own, none)), np.zeros(111)), axis=1)
+    loose = np.full(2, 0.4)
+    assert raised(loose, scores, labels, 0.6) == pytest.approx([none[5]] * 2)
+    assert raised(loose, scores, labels, 0.9) == pytest.approx([own[5]] * 2)
+    assert (
+        raised(loose, scores, labels, 0.3).tolist()
+        == raised(loose, scores, labels, 0.0).tolist()
+        == [0.4, 0.4]
+    )
+    assert raised(loose, scores[:101], labels[:101]).tolist() == [0.4, 0.4]
 
 
 def test_a_narrow_lead_is_turned_away() -> None:

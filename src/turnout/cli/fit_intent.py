@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
+import msgspec
 
 from turnout.errors import ConfigError
 from turnout.types.json import Json
@@ -56,17 +57,16 @@ _METHODS = ("top", "max", "centroid", "logistic")
     help="Lead over the runner-up that an intent needs.",
 )
 @click.option(
+    "--none-recall",
+    default=0.85,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of utterances of none to turn away, as far as it costs few others. 0 = what F1 alone gives.",
+)
+@click.option(
     "--drop-conflicts", is_flag=True, help="Leave out rows that contradict each other, and tell which."
 )
-def intent(
-    *,
-    paths: tuple[Path, ...],
-    out: Path,
-    encoders: tuple[str, ...],
-    method: Literal["top", "max", "centroid", "logistic"] | None,
-    margin: float,
-    drop_conflicts: bool,
-) -> None:
+def intent(*, paths: tuple[Path, ...], out: Path, drop_conflicts: bool, **scoring: Any) -> None:
     """Fit intents on labelled utterances, and report how they do.
 
     Rows whose split is `train`, or which have none, are fitted; the others are only measured.
@@ -78,10 +78,10 @@ def intent(
         raise ConfigError((f"turnout fit needs {error.name}; run: pip install 'turnout[learn]'",)) from None
     if out.suffix != ".npz":
         raise ConfigError((f"--out {out}: expected a name that ends in .npz",))
-    if len(set(encoders)) < len(encoders):
-        raise ConfigError((f"--encoder {' '.join(encoders)}: one is named twice",))
+    settings = msgspec.convert(scoring, Settings)
+    if len(set(settings.encoders)) < len(settings.encoders):
+        raise ConfigError((f"--encoder {' '.join(settings.encoders)}: one is named twice",))
     found = read_utterances(paths, yaml=_yaml, drop=drop_conflicts)
-    settings = Settings(encoders=encoders, method=method, margin=margin)
     model = fit_intents(found, settings, datetime.now(UTC).replace(microsecond=0))
     arrays, card = encode(model)
     out.write_bytes(arrays)

@@ -27,7 +27,7 @@ from turnout.learn.artifact import CardData, CardEncoder
 from turnout.learn.base import Encoder, Floats
 from turnout.learn.encoders.vectors import embedded
 from turnout.learn.intent import NONE, Card, CardHead, Head, IntentModel, Method, Report
-from turnout.learn.intent_fit import MIN_UTTERANCES, Examples, fit_head, method_for, report
+from turnout.learn.intent_fit import MIN_UTTERANCES, NONE_RECALL, Examples, fit_head, method_for, report
 from turnout.signals.base import canonical_of
 from turnout.signals.canonical import CANONICAL
 from turnout.signals.canonical.wrappers import EDITION
@@ -89,6 +89,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """None = a linear layer where every intent has enough utterances, else the nearest."""
     k: int = 5
     margin: float = 0.0
+    none_recall: float = NONE_RECALL
+    """Share of utterances of none to turn away, where that costs few others."""
 
 
 def read_utterances(paths: Sequence[Path], *, yaml: ReadYaml | None = None, drop: bool = False) -> Utterances:
@@ -139,7 +141,8 @@ def fit_intents(found: Utterances, settings: Settings, now: datetime) -> IntentM
     heads: list[Head] = []
     cards: list[CardHead] = []
     for name, encoder in encoders.items():
-        head, fitted = fit_head(_examples(train, found.labels, encoder), method, settings.k, settings.margin)
+        examples = _examples(train, found.labels, encoder)
+        head, fitted = fit_head(examples, method, settings.k, settings.margin, settings.none_recall)
         heads.append(head)
         cards.append(
             CardHead(

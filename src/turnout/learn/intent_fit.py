@@ -10,10 +10,14 @@ Theory of operation.
    all labels share. So labels take turns until nothing changes, at most ten times: the macro-F1 never falls.
    A label moves away from the common threshold only for utterances that are not its own: where it met none,
    nothing tells what to turn away, and the least score of its own few would let everything pass.
-3. The linear layer is a softmax regression with a ridge. Each step divides the gradient by the bound on the
+3. In that macro-F1 `none` is one class of many, so that with a hundred labels many strangers pass. Therefore
+   a floor under all thresholds is raised until `none_recall` of the strangers are turned away, or `MOST_LOST`
+   of what was routed rightly is: a poor encoder must not pay with its good answers.
+4. The linear layer is a softmax regression with a ridge. Each step divides the gradient by the bound on the
    curvature that holds everywhere (Böhning 1992), which needs one inverse; momentum does the rest.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -32,6 +36,10 @@ PRIOR: Final = 2.0
 STEPS: Final = 60
 FOLDS: Final = 5
 MAX_SWEEPS: Final = 10
+NONE_RECALL: Final = 0.85
+"""Share of utterances of none to turn away, cross-validated, so that .8 of new ones are."""
+MOST_LOST: Final = 0.05
+"""Share of rightly routed utterances that turning strangers away may cost."""
 
 
 class Examples(Struct, frozen=True, eq=False):
@@ -53,11 +61,14 @@ def method_for(counts: Sequence[int]) -> Method:
     return "logistic" if min(counts) >= LOGISTIC_FROM else "top"
 
 
-def fit_head(found: Examples, method: Method, k: int = 5, margin: float = 0.0) -> tuple[Head, Report]:
+def fit_head(
+    found: Examples, method: Method, k: int = 5, margin: float = 0.0, none_recall: float = NONE_RECALL
+) -> tuple[Head, Report]:
     """Return the head fitted on utterances of labels and of none, and how it does on them cross-validated."""
     own = found.of(found.labels >= 0)
     scores = _left_out(found, method, k)
-    head = _head(own, method, k, fit_thresholds(scores, found.labels))
+    thresholds = raised(fit_thresholds(scores, found.labels), scores, found.labels, none_recall)
+    head = _head(own, method, k, thresholds)
     return head, report(head, scores, found.labels, margin)
 
 
@@ -118,6 +129,32 @@ def fit_thresholds(scores: Floats, labels: NDArray[np.int64]) -> Floats:
         group.threshold(cut) if group.is_mixed else common for group, cut in zip(groups, cuts, strict=True)
     ]
     return np.array(own)
+
+
+def raised(
+    thresholds: Floats, scores: Floats, labels: NDArray[np.int64], none_recall: float = NONE_RECALL
+) -> Floats:
+    """Return the thresholds, none below a floor at which so many utterances of none are turned away.
+
+    The floor stays where it would cost more than `MOST_LOST` of the utterances that were routed rightly.
+
+    Args:
+        thresholds: One a label.
+        scores: One row an utterance that took no part in its score.
+        labels: Column of each; -1: none.
+        none_recall: Share of utterances of none to turn away; 0: as the thresholds do.
+    """
+    best = scores.argmax(axis=1)
+    top = scores[np.arange(len(scores)), best]
+    strangers = np.sort(top[labels < 0])
+    n_away = len(strangers) - math.floor((1 - none_recall) * len(strangers))
+    right = np.sort(top[(top >= thresholds[best]) & (best == labels)])
+    if n_away <= 0 or not len(right):
+        return thresholds
+    # Of all strangers, not of those that pass: a label's own threshold was fitted around the few it met.
+    floor = float(np.nextafter(strangers[n_away - 1], np.inf))
+    found: Floats = np.maximum(thresholds, min(floor, float(right[int(MOST_LOST * len(right))])))
+    return found
 
 
 def _common(groups: Sequence["_Group"], top: Floats, n_none: int) -> float:

@@ -179,7 +179,7 @@ def _curvature(data: _Data, p: Floats, precision: Floats) -> Floats:
 def bent(narrow: NDArray[np.float32], bend: Floats, precision: Floats) -> Floats:
     """Return Φᵀ diag(bend) Φ + diag(precision).
 
-    Nearly all of a fit's time is spent here. As a matrix times its own transpose, in half the digits, it takes
+    Most of a fit is spent here. As a matrix times its own transpose, in half the digits, it takes
     under a third of it. Steps are a millionth off then, and end where the gradient, in all digits, is 0.
     """
     rows = narrow * np.sqrt(bend).astype(np.float32)[:, None]
