@@ -186,3 +186,15 @@ def test_a_secret_is_masked_however_it_is_cut():
         masked = Masked((b"sk-secret-1234",))
         out = masked.feed(data[:at]) + masked.feed(data[at:]) + masked.end()
         assert out == b'{"a": "***", "b": "sk-sec"}', at
+
+
+async def test_a_budget_that_is_set_to_block_blocks_here_too():
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    body = json.dumps({"id": "c", "choices": [], "usage": usage}).encode()
+    budget = "budgets: [{id: b, level: key, usd: 0.0001, thresholds: [{at: 0.1, action: block}]}]"
+    async with passing(server=KEYS, more=f"{budget}\nledger: {{store: memory}}") as running:
+        running.vendor.answer = (200, [(b"content-type", b"application/json")], [body])
+        asked = {"model": "oai-one", "max_tokens": 20}
+        replies = [await call(running, "/oai/things", asked, key("ann")) for _ in range(2)]
+        assert [reply.status for reply in replies] == [200, 402]
+        assert len(running.vendor.seen) == 1

@@ -93,7 +93,7 @@ def test_a_batch_has_one_holder_and_a_line_one_result(database):
     batches.create(batch("b1"), [], 1)
     with pytest.raises(CapacityExhausted):
         batches.create(batch("b2"), [], 1)
-    [held] = batches.claim("one", NOW, 30)
+    assert [each.id for each in batches.claim("one", NOW, 30)] == ["b1"]
     assert batches.claim("two", NOW, 30) == []
     lines = [Line(n, f"c{n}", b"{}") for n in (1, 2, 3)]
     running = batch("b1", state="in_progress", in_progress_at=NOW)

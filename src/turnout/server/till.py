@@ -109,9 +109,8 @@ class Till:
             raise _refusal(found, [budget.level for budget, _ in budgets], [quota for quota, _ in quotas])
         reserved = Reserved(name, (*(MONEY for _ in budgets), *(quota.of for quota, _ in quotas)), lease_s)
         for (budget, _), used in zip(budgets, found.used, strict=False):
-            if any(
-                t.action in HEEDED and used - money >= t.at * budget.limit_nusd for t in budget.thresholds
-            ):
+            before = used - money
+            if any(t.action in HEEDED and before >= t.at * budget.limit_nusd for t in budget.thresholds):
                 self.settle(reserved, ())
                 raise BudgetExceeded("so much of the budget is spent that this is not served any more")
         return reserved

@@ -10,7 +10,9 @@ Theory of operation.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
@@ -18,13 +20,13 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from turnout.config.files import FilesConfig
-from turnout.errors import InvalidRequest, NotFound, RequestTooLarge
+from turnout.errors import GatewayOverloaded, InvalidRequest, NotFound, RequestTooLarge
 from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, respond
 from turnout.server.ids import new_request_id
 from turnout.server.multipart import Begin, Data, End, Multipart
 from turnout.server.paths import OPENAI, Paths
 from turnout.server.verbs import Steps
-from turnout.server.visit import StreamPlace, Visit
+from turnout.server.visit import Visit
 from turnout.stores.files import PURPOSES, Draft, File, Files, Purpose, Room
 from turnout.stores.files.files import MIB, expiry
 from turnout.types.json import Json
@@ -67,7 +69,7 @@ class Uploads:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
-        self._open: dict[str, int] = {}
+        self._open: Counter[str] = Counter()
         self.shelf: Shelf | None = None
 
     def mount(self, paths: Paths[Visit]) -> None:
@@ -90,8 +92,21 @@ class Uploads:
         if inbound.content_length is not None and inbound.content_length > most + MIB:
             raise RequestTooLarge(f"the file is larger than {most // MIB} MiB")
         form = Multipart(inbound.content_type)
-        with StreamPlace(self._open, owner_of(visit.principal), MOST_AT_ONCE):
+        with self._place(owner_of(visit.principal)):
             await self._take(visit, shelf, form, most)
+
+    @contextmanager
+    def _place(self, owner: str) -> Iterator[None]:
+        """Take one of the owner's places for uploads. Raises `GatewayOverloaded`."""
+        if self._open[owner] >= MOST_AT_ONCE:
+            raise GatewayOverloaded(f"{MOST_AT_ONCE} uploads are under way already", retry_after_s=1)
+        self._open[owner] += 1
+        try:
+            yield
+        finally:
+            self._open[owner] -= 1
+            if not self._open[owner]:
+                del self._open[owner]
 
     async def _take(self, visit: Visit, shelf: Shelf, form: Multipart, most: int) -> None:
         config = shelf.config()
