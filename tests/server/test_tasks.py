@@ -1,5 +1,6 @@
 """Rankings, pictures, speech, transcriptions and moderations, by official clients over real sockets."""
 
+import asyncio
 import base64
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ import openai
 import pytest
 
 from tests.server.kit import Behaviour, Fault, gateway
+from turnout.server.deferred import open_deferred
 from turnout.testing.emulator import Emulator, dialects, serving
 from turnout.testing.emulator.tasks import PICTURE
 
@@ -351,3 +353,45 @@ async def test_a_key_a_guard_and_a_repeated_call_are_heeded():
         ]
         assert [each.json()["text"] for each in again] == ["50 bytes of a.mp3"] * 2
         assert emulator.served["hear"].calls == 1
+
+
+async def test_an_operation_can_wait_for_its_hour(tmp_path):
+    emulator = Emulator(dialects())
+    extra = f"background: {{path: {tmp_path / 'jobs.db'}, lease_s: 1}}"
+    async with serving(emulator) as base, gateway(config_text(base, extra)) as running:
+        deferred = open_deferred(running.built, running.gateway)
+        async with httpx.AsyncClient(base_url=running.url) as http:
+            body = {**ASKED, "model": "co/rerank", "turnout": {"background": {"deadline": 60}}}
+            job = await http.post("/v1/rerank", json=body)
+            assert (job.status_code, job.json()["state"]) == (202, "queued")
+            answer = await http.get(f"/v1/background/{job.json()['id']}/answer")
+            while answer.status_code == 404:
+                await asyncio.sleep(0.01)
+                answer = await http.get(f"/v1/background/{job.json()['id']}/answer")
+            assert [row["index"] for row in answer.json()["results"]] == [1, 0]
+            spoken = {"model": "oai/tts", "voice": "a", "input": "x", "turnout": {"background": {}}}
+            refused = await http.post("/v1/audio/speech", json=spoken)
+            assert refused.json()["error"]["param"] == "turnout.background"
+        await deferred.close()
+
+
+async def test_budgets_hold_in_the_unit_of_the_price_and_refuse_what_has_none():
+    extra = """
+budgets: [{id: spring, level: model, usd: 0.05}]
+"""
+    emulator = Emulator(dialects())
+    unpriced = "  - {model: oai/moderate, capabilities: [moderation]}\n"
+    edited = MODELS.replace("routes:", unpriced + "routes:")
+    async with (
+        serving(emulator) as base,
+        gateway(config_text(base, extra).replace(MODELS, edited)) as running,
+        httpx.AsyncClient(base_url=running.url) as http,
+    ):
+        drawn = {"model": "oai/flux", "prompt": "a cat"}
+        codes = [(await http.post("/v1/images/generations", json=drawn)).status_code for _ in range(2)]
+        judged = await http.post("/v1/moderations", json={"model": "oai/moderate", "input": "x"})
+        listed = (await http.get("/v1/models/oai/flux")).json()["turnout"]["features"]
+    assert codes == [200, 402]
+    assert judged.json()["error"]["code"] == "price_unknown"
+    assert listed == ["image"]
+    assert emulator.served["flux"].calls == 1
