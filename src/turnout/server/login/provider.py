@@ -163,7 +163,10 @@ class Provider:
         request = HttpRequest("POST", document.token_endpoint, tuple(headers), urlencode(form).encode())
         status, body = await self._ask(request)
         if status != 200:
-            log.warning("the provider refused a code with status %d %s", status, _word(body))
+            word = _word(body)
+            log.warning("the provider refused a code with status %d %s", status, word)
+            if word in ("invalid_client", "unauthorized_client"):
+                raise ProviderFailed("the provider does not know this gateway; its log says more")
             if status >= _SERVER_ERROR:
                 raise ProviderFailed("the provider failed; try again later")
             raise Unauthenticated("the provider does not take this sign-in any more; begin again")
