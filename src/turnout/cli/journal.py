@@ -15,18 +15,36 @@ from turnout.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:
     from turnout.stores.base import Query
+    from turnout.stores.postgres.rows import PostgresRows
     from turnout.stores.sqlite import SqliteRows
+    from turnout.types.address import Address
     from turnout.types.record import Record
 
 _POLL_S: Final = 0.5
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+
+class _Journal(click.ParamType):  # type: ignore[type-arg]  # generic in some releases of click only
+    """A file, or the address of a database."""
+
+    name = "file or url"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """Read an option."""
+        from turnout.types.address import Address
+
+        if not isinstance(value, str):
+            return value
+        return Address(value) if "://" in value else Path(value)
+
+
+JOURNAL: Final = _Journal()
 _DB: Final = click.option(
     "--db",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=JOURNAL,
     default=Path(".turnout/journal.db"),
     show_default=True,
-    help="The journal's file: journal.path of the configuration.",
+    help="The journal: its file (journal.path), or postgres://… (journal.store).",
 )
 
 
@@ -70,7 +88,7 @@ def journal() -> None:
 @click.option("--error", metavar="WORD", help="Only failures of this class, such as timeout_ttft; any: all.")
 @click.option("--json", "machine", is_flag=True, help="Print whole Records, one JSON object per line.")
 def tail(  # noqa: PLR0913 (a command has as many as it has options)
-    db: Path,
+    db: "Path | Address",
     count: int,
     *,
     follows: bool,
@@ -98,7 +116,9 @@ def tail(  # noqa: PLR0913 (a command has as many as it has options)
             click.echo(as_json(record) if machine else line_of(record))
 
 
-def _latest_then_new(rows: "SqliteRows", query: "Query", *, follows: bool) -> Iterator["Record"]:
+def _latest_then_new(
+    rows: "SqliteRows | PostgresRows", query: "Query", *, follows: bool
+) -> Iterator["Record"]:
     latest = rows.query(query).entries
     for entry in reversed(latest):
         yield entry.record
@@ -109,7 +129,7 @@ def _latest_then_new(rows: "SqliteRows", query: "Query", *, follows: bool) -> It
 
 
 def follow(
-    rows: "SqliteRows", query: "Query", seq: int, sleep: Callable[[float], None]
+    rows: "SqliteRows | PostgresRows", query: "Query", seq: int, sleep: Callable[[float], None]
 ) -> Iterator["Record"]:
     """Yield what is stored after row `seq` and matches, until interrupted while waiting."""
     from msgspec.structs import replace
@@ -135,7 +155,7 @@ def follow(
 @click.argument("request_id", metavar="[ID]", required=False)
 @_DB
 @click.option("--json", "machine", is_flag=True, help="Print the Record as JSON.")
-def show(request_id: str | None, db: Path, *, machine: bool) -> None:
+def show(request_id: str | None, db: "Path | Address", *, machine: bool) -> None:
     """Tell the story of one request: what was asked, who could have answered, what was tried, how it ended.
 
     ID is the value of the answer's x-turnout-request-id header. Default: the latest request.
@@ -180,7 +200,11 @@ def show(request_id: str | None, db: Path, *, machine: bool) -> None:
 )
 @click.option("--until", metavar="WHEN", callback=instant, help="Only requests that arrived before.")
 def export(
-    db: Path, form: Literal["parquet", "jsonl"], out: Path, since: datetime | None, until: datetime | None
+    db: "Path | Address",
+    form: Literal["parquet", "jsonl"],
+    out: Path,
+    since: datetime | None,
+    until: datetime | None,
 ) -> None:
     """Write Records to a file, in order of arrival.
 
@@ -203,7 +227,7 @@ def export(
 
 @journal.command("check")
 @_DB
-def check(db: Path) -> None:
+def check(db: "Path | Address") -> None:
     """Verify the file and its spool; exit with status 1 when something is broken.
 
     Reads every Record: seconds per million. Takes nothing over and changes nothing.
@@ -211,7 +235,9 @@ def check(db: Path) -> None:
     from turnout.stores.spool.segments import survey
     from turnout.stores.sqlite import spool_beside
 
-    with opened(db, adopts=False) as rows:
+    if not isinstance(db, Path):
+        raise JournalError("a database is checked by `turnout db check`")
+    with opened_file(db, adopts=False) as rows:
         # The spool first: what the gateway carries over meanwhile is then found in the rows.
         spool = survey(spool_beside(db))
         ids, foreign = _ids(spool.payloads)
@@ -242,8 +268,30 @@ def _ids(payloads: tuple[bytes, ...]) -> tuple[list[str], int]:
 
 
 @contextmanager
-def opened(db: Path, *, adopts: bool = True) -> Iterator["SqliteRows"]:
+def opened(db: "Path | Address") -> Iterator["SqliteRows | PostgresRows"]:
     """Open a journal that is there; failures become one line."""
+    if isinstance(db, Path):
+        with opened_file(db) as rows:
+            yield rows
+        return
+    from turnout.config import JournalConfig
+    from turnout.parts import open_rows
+    from turnout.stores.postgres.rows import PostgresRows
+
+    try:
+        found = open_rows(JournalConfig(store=db))
+        assert isinstance(found, PostgresRows)
+        try:
+            yield found
+        finally:
+            found.close()
+    except (ConfigError, StoreUnavailable) as failure:
+        raise JournalError(str(failure)) from failure
+
+
+@contextmanager
+def opened_file(db: Path, *, adopts: bool = True) -> Iterator["SqliteRows"]:
+    """Open a file that is there; failures become one line."""
     from turnout.stores.spool.segments import adopt
     from turnout.stores.sqlite import SqliteRows, spool_beside
 

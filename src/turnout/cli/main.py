@@ -44,6 +44,7 @@ COMMANDS = {
     "credentials": "turnout.cli.credentials:credentials",
     "openapi": "turnout.cli.openapi:openapi",
     "audit": "turnout.cli.audit:audit",
+    "privacy": "turnout.cli.privacy:privacy",
 }
 
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from turnout.cli.journal import JOURNAL, opened
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from turnout.evaluate.replay import Replay
+    from turnout.types.address import Address
     from turnout.types.record import Record
 
 PAGE = 1000
@@ -18,9 +21,9 @@ PAGE = 1000
 @click.command()
 @click.option(
     "--db",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=JOURNAL,
     required=True,
-    help="The journal's file: journal.path of the configuration.",
+    help="The journal: its file (journal.path), or postgres://… (journal.store).",
 )
 @click.option(
     "--config",
@@ -35,7 +38,7 @@ PAGE = 1000
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
-def replay(context: click.Context, db: Path, path: Path, limit: int, *, as_json: bool) -> None:
+def replay(context: click.Context, db: "Path | Address", path: Path, limit: int, *, as_json: bool) -> None:
     """Decide again from Records alone; nothing is sent. Exit code 1 when a decision came out otherwise."""
     from turnout.compile import compile_snapshot
     from turnout.config import load_config
@@ -52,12 +55,10 @@ def replay(context: click.Context, db: Path, path: Path, limit: int, *, as_json:
     context.exit(1 if found.n_different else 0)
 
 
-def _records(db: Path, limit: int) -> "Iterator[Record]":
+def _records(db: "Path | Address", limit: int) -> "Iterator[Record]":
     from turnout.stores.base import Query
-    from turnout.stores.sqlite import SqliteRows
 
-    rows = SqliteRows(db)
-    try:
+    with opened(db) as rows:
         query = Query(order="newest", limit=min(PAGE, limit))
         while limit > 0:
             page = rows.query(query)
@@ -68,8 +69,6 @@ def _records(db: Path, limit: int) -> "Iterator[Record]":
             query = msgspec.structs.replace(
                 query, after=page.entries[-1].cursor, limit=min(PAGE, max(limit, 1))
             )
-    finally:
-        rows.close()
 
 
 def show(found: "Replay") -> None:

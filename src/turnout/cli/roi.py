@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from turnout.cli.journal import instant
+from turnout.cli.journal import JOURNAL, instant, opened
 from turnout.cli.options import config_option, read_config
 from turnout.errors import ConfigError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from turnout.catalog.catalog import Catalog
     from turnout.config import Config
     from turnout.evaluate.roi import Mix, Report
+    from turnout.types.address import Address
     from turnout.types.record import Record
     from turnout.types.usage import Price
 
@@ -43,9 +44,7 @@ def _example(context: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.option(
     "--mix", type=click.Path(dir_okay=False, path_type=Path), help="A described mix (YAML). See --example."
 )
-@click.option(
-    "--db", type=click.Path(dir_okay=False, path_type=Path), help="The journal's file instead of a mix."
-)
+@click.option("--db", type=JOURNAL, help="A journal instead of a mix: its file, or postgres://….")
 @config_option
 @click.option("--since", callback=instant, help="With --db: only Records from here on (2026-01-31, 7d, …).")
 @click.option("--strong", help="The model to compare with. Default: the dearest.")
@@ -60,7 +59,7 @@ def _example(context: click.Context, _: click.Parameter, asked: bool) -> None:
 )
 def roi(
     mix: Path | None,
-    db: Path | None,
+    db: "Path | Address | None",
     config_path: Path | None,
     since: datetime | None,
     strong: str | None,
@@ -121,14 +120,10 @@ def read_mix(path: Path) -> "Mix":
         raise ConfigError((f"{path}: {error}",)) from None
 
 
-def _records(db: Path, since: datetime | None) -> Iterator["Record"]:
+def _records(db: "Path | Address", since: datetime | None) -> Iterator["Record"]:
     from turnout.stores.base import Query
-    from turnout.stores.sqlite import SqliteRows
 
-    if not db.is_file():
-        raise ConfigError((f"{db}: no such journal",))
-    rows = SqliteRows(db)
-    try:
+    with opened(db) as rows:
         query = Query(since=since, order="oldest", limit=1000)
         while True:
             page = rows.query(query)
@@ -136,8 +131,6 @@ def _records(db: Path, since: datetime | None) -> Iterator["Record"]:
             if not page.more:
                 return
             query = msgspec.structs.replace(query, after=page.entries[-1].cursor)
-    finally:
-        rows.close()
 
 
 def show(report: "Report") -> None:

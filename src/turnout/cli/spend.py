@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from turnout.cli.journal import instant, opened
+from turnout.cli.journal import JOURNAL, instant, opened
 
 if TYPE_CHECKING:
+    from turnout.stores.postgres.rows import PostgresRows
     from turnout.stores.sqlite import SqliteRows
     from turnout.stores.sums import Sum, SumQuery
+    from turnout.types.address import Address
     from turnout.types.json import Json
 
 _Command = Callable[..., None]
@@ -26,7 +28,7 @@ _LEVELS: Final = ("customer", "team", "project", "organisation", "key")
 class _Kept:
     """The rows of a file as the functions behind the admin API read them."""
 
-    def __init__(self, rows: "SqliteRows") -> None:
+    def __init__(self, rows: "SqliteRows | PostgresRows") -> None:
         self._rows = rows
 
     async def sums(self, query: "SumQuery") -> "tuple[Sum, ...]":
@@ -35,7 +37,7 @@ class _Kept:
 
 
 @contextmanager
-def _journal(db: Path) -> Iterator[_Kept]:
+def _journal(db: "Path | Address") -> Iterator[_Kept]:
     with opened(db) as rows:
         yield _Kept(rows)
 
@@ -46,10 +48,10 @@ def _options(command: _Command) -> _Command:
     options = (
         click.option(
             "--db",
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=JOURNAL,
             default=Path(".turnout/journal.db"),
             show_default=True,
-            help="The journal's file.",
+            help="The journal: its file, or postgres://….",
         ),
         click.option("--by", default="", metavar="LIST", help="Group by up to three of them: team,model."),
         click.option("--per", type=click.Choice(["hour", "day"]), help="Also by hour or day, in UTC."),
@@ -65,7 +67,7 @@ def _options(command: _Command) -> _Command:
 
 @click.command()
 @_options
-def spend(db: Path, **given: object) -> None:
+def spend(db: "Path | Address", **given: object) -> None:
     """Sum what was spent, by whoever asked and whatever answered.
 
     \b
@@ -78,12 +80,12 @@ def spend(db: Path, **given: object) -> None:
 
 @click.command()
 @_options
-def usage(db: Path, **given: object) -> None:
+def usage(db: "Path | Address", **given: object) -> None:
     """Sum requests and tokens, by whoever asked and whatever answered."""
     _print_sums(db, given, money=False)
 
 
-def _print_sums(db: Path, given: Mapping[str, object], *, money: bool) -> None:
+def _print_sums(db: "Path | Address", given: Mapping[str, object], *, money: bool) -> None:
     from turnout.server.admin import spend as told
     from turnout.server.admin.cells import json_lines
 
@@ -125,13 +127,13 @@ def _table(rows: "Sequence[Mapping[str, Json]]") -> None:
 @click.option("--month", required=True, metavar="YYYY-MM", help="In UTC.")
 @click.option(
     "--db",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=JOURNAL,
     default=Path(".turnout/journal.db"),
     show_default=True,
-    help="The journal's file.",
+    help="The journal: its file, or postgres://….",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of JSON.")
-def statement(level: str, subject: str, month: str, db: Path, *, as_csv: bool) -> None:
+def statement(level: str, subject: str, month: str, db: "Path | Address", *, as_csv: bool) -> None:
     """Say what one customer, team, project, organisation or key spent in a month, model by model.
 
     \b

@@ -17,6 +17,7 @@ from turnout.config.passthrough import PassthroughConfig
 from turnout.config.providers import ProviderConfig
 from turnout.config.realtime import RealtimeConfig
 from turnout.config.responses import ResponsesConfig
+from turnout.config.retention import RetentionConfig
 from turnout.config.stores import SQLITE, check_journal_store
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
@@ -347,6 +348,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: AdminConfig = AdminConfig()
     desk: DeskConfig | None = None
     """Where keys and limits are kept that change while gateways run; none = used once its file is there."""
+    retention: RetentionConfig = RetentionConfig()
+    """How long Records and their text are kept; without, for ever."""
     guards: GuardsConfig = GuardsConfig()
     """What is checked on the way in and out."""
     cache: CacheConfig = CacheConfig()

@@ -52,8 +52,8 @@ RANKS: Final[Sequence[RoleName]] = ("none", "call", "scrape", "viewer", "operato
 """Roles by what they may, least first; those between which a person's token can choose are ordered."""
 
 CHANGES: Final[Mapping[Kind, frozenset[str]]] = {
-    "organisation": frozenset(("name", "disabled")),
-    "project": frozenset(("name", "retention_days", "content", "disabled")),
+    "organisation": frozenset(("name", "retention_days", "content_days", "disabled")),
+    "project": frozenset(("name", "retention_days", "content_days", "content", "disabled")),
     "team": frozenset(("name", "disabled")),
     "customer": frozenset(("name", "disabled")),
     "key": frozenset(

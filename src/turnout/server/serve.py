@@ -36,6 +36,7 @@ from turnout.server.app import Gateway
 from turnout.server.bind import BACKLOG, LOOPBACK, Sockets, check_bind, check_upstreams
 from turnout.server.defects import places
 from turnout.server.desk import Room
+from turnout.server.house import keep_retention
 from turnout.server.idempotency import Replays
 from turnout.server.opened import open_beside
 from turnout.server.protocol import GatewayProtocol, WireLimits, protocol_for, sweep_all
@@ -252,6 +253,7 @@ class Process:
                     beside = [
                         tasks.create_task(_sweep(listener)),
                         tasks.create_task(room.run()),
+                        tasks.create_task(keep_retention(built, lambda: room.office)),
                         tasks.create_task(overlay.run()),
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]
@@ -260,15 +262,22 @@ class Process:
                         scrapes = metrics.serve(sockets.metrics, built, gateway, local=local)
                         beside.append(tasks.create_task(scrapes))
                     if sockets.admin is not None:
-                        apart = listener.beside = Listener(self._config, gateway, admin=True)
-                        beside.append(tasks.create_task(apart.serve([sockets.admin])))
-                        beside.append(tasks.create_task(_sweep(apart)))
+                        beside.append(tasks.create_task(self._serve_apart(listener, gateway, sockets.admin)))
                     grace_s = built.config.server.grace_s
                     await beside_it.serve(
                         listener.serve([sock]), lambda: 0.0 if listener.force_exit else grace_s
                     )
                     for task in beside:
                         task.cancel()
+
+    async def _serve_apart(self, listener: Listener, gateway: Gateway, sock: socket.socket) -> None:
+        """Serve administration on its own socket until the data plane drains."""
+        apart = listener.beside = Listener(self._config, gateway, admin=True)
+        sweeping = asyncio.create_task(_sweep(apart))
+        try:
+            await apart.serve([sock])
+        finally:
+            sweeping.cancel()
 
     @contextmanager
     def _signals(self, listener: Listener) -> Iterator[asyncio.Event]:

@@ -10,8 +10,11 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stats, columns_of, found_by, terms_of
+from turnout.stores.columns import microseconds
+from turnout.stores.private.base import Whose, nobodys
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.memory import summed
 from turnout.stores.sums.usage import UsageQuery, Used
@@ -88,6 +91,44 @@ class MemoryJournal:
     async def prune_usage(self, now: datetime, most: int) -> int:
         """Return 0: nothing is kept beside the Records."""
         return 0
+
+    async def owners(self) -> tuple[Whose, ...]:
+        """Return everybody who has Records."""
+        facts = [kept.columns for kept in self._kept.values()]
+        return tuple(dict.fromkeys(Whose(of.organisation, of.project) for of in facts))
+
+    async def expire(self, whose: Whose, before: datetime, most: int) -> int:
+        """Delete old Records; see `stores.private`."""
+        found = self._of(whose, before)[:most]
+        for kept in found:
+            del self._kept[kept.columns.request_id]
+        return len(found)
+
+    async def strip(self, whose: Whose, before: datetime, most: int) -> int:
+        """Remove the text of old Records; see `stores.private`."""
+        found = [kept for kept in self._of(whose, before) if kept.columns.has_text][:most]
+        for kept in found:
+            self._change(kept, replace(kept.record, content=None))
+        return len(found)
+
+    async def anonymise(self, customer: str, organisation: str | None, name: str, most: int) -> int:
+        """Make Records nobody's; see `stores.private`."""
+        found = [
+            kept
+            for kept in self._kept.values()
+            if kept.columns.customer == customer and organisation in {None, kept.columns.organisation}
+        ][:most]
+        for kept in found:
+            self._change(kept, nobodys(kept.record, name))
+        return len(found)
+
+    def _of(self, whose: Whose, before: datetime) -> list[_Kept]:
+        limit = microseconds(before)
+        found = [kept for kept in self._kept.values() if kept.columns.at_us < limit]
+        return [each for each in found if Whose(each.columns.organisation, each.columns.project) == whose]
+
+    def _change(self, kept: _Kept, record: Record) -> None:
+        self._kept[record.request_id] = _Kept(kept.seq, columns_of(record), record)
 
     async def get(self, request_id: str) -> Record | None:
         """Return one Record, or None."""

@@ -45,6 +45,10 @@ class Organisation(Struct, frozen=True, kw_only=True):
 
     id: Id
     name: str = ""
+    retention_days: Annotated[int, Meta(ge=0, le=36_500)] | None = None
+    """How long Records are kept; None = as the installation says."""
+    content_days: Annotated[int, Meta(ge=0, le=36_500)] | None = None
+    """How long stored text is kept; None likewise."""
     disabled: bool = False
 
 
@@ -55,7 +59,9 @@ class Project(Struct, frozen=True, kw_only=True):
     organisation: Id
     name: str = ""
     retention_days: Annotated[int, Meta(ge=0, le=36_500)] | None = None
-    """How long Records are kept; None = as the installation says."""
+    """How long Records are kept; None = as the organisation says."""
+    content_days: Annotated[int, Meta(ge=0, le=36_500)] | None = None
+    """How long stored text is kept; None likewise."""
     content: bool = False
     """Whether text may be stored for it at all."""
     disabled: bool = False

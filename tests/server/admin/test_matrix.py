@@ -106,6 +106,8 @@ GET    /usage                         -    s    o       o       o     Y      -
 GET    /usage/series                  -    s    o       o       o     Y      -
 GET    /usage/totals                  -    s    o       o       o     Y      -
 GET    /usage/top                     -    s    o       o       o     Y      -
+GET    /customers/{id}/data           -    -    -       -       o     Y      -
+DELETE /customers/{id}/data           -    -    -       -       o     Y      -
 GET    /exports/requests              -    -    o       o       o     Y      -
 GET    /exports/spend                 -    -    o       o       o     Y      -
 GET    /statements                    -    -    o       o       o     Y      -

@@ -40,6 +40,7 @@ from turnout.server.admin import (
     configuring,
     credentials,
     documents,
+    erasing,
     money,
     people,
     prices,
@@ -99,6 +100,7 @@ def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[
         *requests.ENDPOINTS,
         *money.ENDPOINTS,
         *usages.ENDPOINTS,
+        *erasing.ENDPOINTS,
         *standing.ENDPOINTS,
         *audit.ENDPOINTS,
     )

@@ -130,6 +130,8 @@ PERMITS: Final[tuple[Permit, ...]] = (
     Permit("GET", "/usage/series", "usage.read", _METADATA),
     Permit("GET", "/usage/totals", "usage.read", _METADATA),
     Permit("GET", "/usage/top", "usage.read", _METADATA),
+    Permit("GET", "/customers/{id}/data", "customer.export", _ADMINISTER),
+    Permit("DELETE", "/customers/{id}/data", "customer.erase", _ADMINISTER),
     Permit("GET", "/exports/requests", "request.export", _LOOK),
     Permit("GET", "/exports/spend", "spend.export", _LOOK),
     Permit("GET", "/statements", "statement.read", _LOOK),

@@ -105,6 +105,10 @@ class SqliteConversations:
         """Let go of an answer; see `Conversations.forget`."""
         return await asyncio.to_thread(self._forget, owner, answer_id)
 
+    async def erase(self, owner: str) -> int:
+        """Let go of all answers of an owner; return how many."""
+        return await asyncio.to_thread(self._erase, owner)
+
     async def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -134,6 +138,10 @@ class SqliteConversations:
             known = db.execute(_GET, (owner, answer_id, self._clock())).fetchone() is not None
             db.execute(_FORGET, (owner, answer_id))
         return known
+
+    def _erase(self, owner: str) -> int:
+        with self._transaction() as db:
+            return db.execute("DELETE FROM answers WHERE owner = ?", (owner,)).rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

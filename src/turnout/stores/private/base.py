@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from turnout.stores.base import encode, restore
+from turnout.types.record import Record
 
 
 class Whose(Struct, frozen=True):
@@ -81,20 +82,21 @@ def stripped(payload: bytes) -> bytes:
 
 
 def anonymised(payload: bytes, name: str) -> bytes:
-    """Return a payload that is nobody's: what was asked, of which model, when and for how much."""
-    record = restore(payload)
-    decision = None if record.decision is None else replace(record.decision, session=None)
-    return encode(
-        replace(
-            record,
-            customer=name,
-            client_request_id=None,
-            end_user_hash=None,
-            session_hash=None,
-            query_hash=None,
-            trace_id=None,
-            metadata={},
-            decision=decision,
-            content=None,
-        )
+    """Return a payload that is nobody's."""
+    return encode(nobodys(restore(payload), name))
+
+
+def nobodys(record: Record, name: str) -> Record:
+    """Return a Record that is nobody's: what was asked, of which model, when and for how much."""
+    return replace(
+        record,
+        customer=name,
+        client_request_id=None,
+        end_user_hash=None,
+        session_hash=None,
+        query_hash=None,
+        trace_id=None,
+        metadata={},
+        decision=None if record.decision is None else replace(record.decision, session=None),
+        content=None,
     )

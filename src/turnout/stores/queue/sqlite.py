@@ -272,6 +272,11 @@ class SqliteQueue:
             db.execute(_EXPIRE, {"now": microseconds(now)})
             return max(db.execute(_SWEEP, times).rowcount, 0)
 
+    def erase(self, owner: str) -> int:
+        """Delete all jobs of an owner, whatever their state; return how many."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM jobs WHERE owner = ?", (owner,)).rowcount
+
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""
         with self._lock:
