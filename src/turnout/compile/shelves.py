@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -77,10 +76,10 @@ class Shelves:
 
     def _semantic(self, config: Config) -> "Semantic":
         from turnout.layers.cache.semantic import Semantic, Settings  # noqa: PLC0415  numpy comes with it
-        from turnout.learn.nearest import EXACT, Nearest  # noqa: PLC0415
+        from turnout.learn.nearest import EXACT, Nearest, has_graphs  # noqa: PLC0415
 
         row = config.cache.semantic
-        if row.max_entries > EXACT and find_spec("usearch") is None:
+        if row.max_entries > EXACT and not has_graphs():
             raise ConfigError(
                 (f'cache.semantic.max_entries: above {EXACT:,} it needs pip install "turnout[usearch]"',)
             )

@@ -163,6 +163,8 @@ class Exchange:
         "warnings",
     )
 
+    cached: CacheView | None
+    masked: Callable[[str], str] | None
     _decision: Decision | None
     _rng: Random | None
 
@@ -197,9 +199,8 @@ class Exchange:
         """Written by the engine at commit."""
         self.certified: str | None = None
         """Written by the certify layer: how a certified request ended, or why nothing is promised."""
-        self.cached: CacheView | None = None  # written by the cache layer: what it did
         self.guards: list[GuardView] = []  # written by the guard layer: what each guard said
-        self.masked: Callable[[str], str] | None = None  # by the same: takes values out of stored text
+        self.cached = self.masked = None  # by the cache: what it did; by the guards: masks stored text
         self.committed_at: float | None = None
         """Written by the layer that records the request: clock reading when the reply was in hand."""
         self.outcome: Outcome | None = None  # written once, by whoever records the request first

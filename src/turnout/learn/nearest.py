@@ -28,6 +28,15 @@ HALF_LIFE_S: Final = 86_400.0
 _FIRST: Final = 16
 
 
+def has_graphs() -> bool:
+    """Tell whether parts may grow beyond `EXACT`."""
+    try:
+        import usearch.index  # noqa: F401, PLC0415  an extra
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 class Question(Struct, frozen=True):
     """What was asked, and where its answer lies."""
 

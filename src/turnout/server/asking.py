@@ -39,7 +39,10 @@ def make_ask(
     wished = body.extra if isinstance(body, Body) else None
     if wished and "cache" in wished and "cache" not in body.ours and not inbound.ours.isdisjoint(_OF_CACHE):
         wished = {name: value for name, value in wished.items() if name != "cache"}
-    return msgspec.structs.replace(ask, extra=wished) if wished else ask
+    cache = cache_wish(inbound) if inbound.asks else None
+    if cache is None and not wished:
+        return ask
+    return msgspec.structs.replace(ask, cache=cache, extra=wished or ask.extra)
 
 
 def _ask(
@@ -74,8 +77,7 @@ def _ask(
     if inbound.route or prefer.route:
         prefer, ignored = _routed(body, inbound)
         warnings = (*warnings, ROUTE_IGNORED) if ignored else warnings
-    if inbound.allow or inbound.max_cost_nusd is not None or inbound.min_quality is not None:
-        prefer = _narrowed(prefer, inbound)
+    prefer = _narrowed(prefer, inbound)
     ours, headers = body.ours, inbound.ours
     return Ask(
         request_id=request_id,
@@ -100,7 +102,6 @@ def _ask(
         tracestate=inbound.tracestate,
         hops=hops,
         warnings=warnings,
-        cache=cache_wish(inbound),
     )
 
 
@@ -138,6 +139,8 @@ def _routed(body: Asked, inbound: Inbound) -> tuple[Preferences, bool]:
 
 
 def _narrowed(prefer: Preferences, inbound: Inbound) -> Preferences:
+    if not inbound.allow and inbound.max_cost_nusd is None and inbound.min_quality is None:
+        return prefer
     return msgspec.structs.replace(
         prefer,
         allow=prefer.allow or inbound.allow,

@@ -74,15 +74,7 @@ class Metrics:
             ("deployment", "change"),
             registry=registry,
         )
-        self._probes = Counter(
-            "turnout_probes",
-            "Probes by how they ended; outcome is ok or an error class. They are no requests.",
-            ("deployment", "provider", "outcome"),
-            registry=registry,
-        )
-        self._probe_cost = Counter(
-            "turnout_probe_cost_usd", "What probes cost.", ("deployment", "provider"), registry=registry
-        )
+        self._probes, self._probe_cost = _probes(registry)
         self._open = _gauge(registry, "open_requests", "Requests being served.")
         self._spool = _gauge(registry, "journal_spool_bytes", "Records not yet in the database.")
         self._children: dict[tuple[str, str], tuple[Any, ...]] = {}
@@ -223,6 +215,20 @@ def _demoted(registry: CollectorRegistry) -> Gauge:
         registry=registry,
         multiprocess_mode="livemax",
     )
+
+
+def _probes(registry: CollectorRegistry) -> tuple[Counter, Counter]:
+    """Return how probes ended, and what they cost."""
+    probes = Counter(
+        "turnout_probes",
+        "Probes by how they ended; outcome is ok or an error class. They are no requests.",
+        ("deployment", "provider", "outcome"),
+        registry=registry,
+    )
+    cost = Counter(
+        "turnout_probe_cost_usd", "What probes cost.", ("deployment", "provider"), registry=registry
+    )
+    return probes, cost
 
 
 def _cache(registry: CollectorRegistry) -> tuple[Counter, Counter]:
