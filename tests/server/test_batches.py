@@ -353,3 +353,27 @@ async def test_without_a_place_to_keep_them_there_are_none(rig):
     for path in ("/v1/files", "/v1/batches", "/v1/messages/batches"):
         reply = await call(rig, path, method="GET")
         assert (reply.status, "its operator can set" in reply.body.decode()) == (404, True)
+
+
+async def test_what_is_with_a_provider_is_called_off_there_and_kept_as_far_as_it_came(tmp_path):
+    async with rig(tmp_path, more=NATIVE, edit=cheaper) as running:
+        running.emulator.batches.polls = 10_000
+        ai = anthropic.AsyncAnthropic(base_url=running.url, api_key="x")
+        params = {"model": "oai/one", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+        batch = await ai.messages.batches.create(requests=[{"custom_id": "a", "params": params}])
+        held = running.emulator.batches.held
+        async with asyncio.timeout(10):
+            while not held or not next(iter(held.values())).n_polls:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        batch = await ai.messages.batches.cancel(batch.id)
+        assert batch.processing_status == "canceling"
+        async with asyncio.timeout(10):
+            while batch.processing_status != "ended":
+                await asyncio.sleep(0.02)
+                batch = await ai.messages.batches.retrieve(batch.id)
+        [result] = [each.result async for each in await ai.messages.batches.results(batch.id)]
+        assert (result.type, result.message.type, result.message.model) == ("succeeded", "message", "oai/one")
+        assert [each.cancelled for each in held.values()] == [True]
+        [record] = await running.records()
+        assert (record.dialect, record.metadata) == ("anthropic", {"batch": batch.id})
+        await ai.close()
