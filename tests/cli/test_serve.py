@@ -553,7 +553,7 @@ async def test_metrics_and_administration_have_listeners_of_their_own_and_ask_wh
     assert found == {
         "/livez": [200, 200],
         "/v1/models": [200, 404],
-        "/admin/v1/keys": [404, 404],  # there is no desk here, and the answer says so
+        "/admin/v1/keys": [404, 403],  # not there, and not for a key that calls models
         "/auth/me": [404, 401],
     }
 
