@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import json
 
+import msgspec
+
 from tests.server.kit import call as send
 from tests.server.kit import chat, message
 from tests.server.kit import rig as start
@@ -208,3 +210,50 @@ async def test_vectors_are_given_again():
         other = await call(running, "/v1/embeddings", {**body, "input": ["one"]})
     assert [each.header("x-turnout-cache") for each in (first, second, other)] == ["miss", "hit", "miss"]
     assert first.json()["data"] == second.json()["data"]
+
+
+async def test_a_question_that_means_the_same_is_answered_alike_under_an_artifact(tmp_path):
+    from turnout.learn.cache_card import CacheCard, DataCard
+    from turnout.signals.embed import encoder_of
+
+    card = CacheCard(
+        encoder=encoder_of("hash").id,
+        kind="hash",
+        threshold=0.5,
+        max_false_hits=0.01,
+        confidence=0.95,
+        n=1000,
+        n_hits=10,
+        n_false=0,
+        bound=0.003,
+        bound_hits=0.26,
+        recall=0.1,
+        data=DataCard(name="pairs.csv", sha256="0" * 64, n=1000, n_same=400),
+        created="2026-01-01",
+    )
+    (tmp_path / "card.json").write_bytes(msgspec.json.encode(card))
+    cache = f"cache: {{semantic: {{artifact: {tmp_path}/card.json}}}}"
+    routes = "  - {name: faq, models: [oai/one], cache: semantic}\n"
+    async with start(cache, routes=routes) as running:
+        seen = counted(running, "oai-one")
+        said = [
+            await send(running, *openai("faq", text))
+            for text in (
+                "How do I reset my password?",
+                "How can I reset my password?",
+                "How do I reset my router?",
+                "how do i reset my password",
+            )
+        ]
+        streamed = await send(running, *openai("faq", "How could I reset my password?", stream=True))
+        records = await running.records()
+    words = [each.header("x-turnout-cache") for each in (*said, streamed)]
+    assert words == ["miss", "semantic-hit", "miss", "semantic-hit", "semantic-hit"]
+    assert (len(seen), said[1].json()["choices"], b"[DONE]" in streamed.body) == (
+        2,
+        said[0].json()["choices"],
+        True,
+    )
+    near = records[1].cache.near
+    assert (near.key, near.threshold) == (said[0].header("x-turnout-cache-key"), 0.5)
+    assert records[2].cache.near.veto == "word"
