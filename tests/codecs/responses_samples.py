@@ -16,12 +16,12 @@ from turnout.types.usage import Usage
 
 COUNTS: dict[str, Json] = {
     "input_tokens": 12,
-    "input_tokens_details": {"cached_tokens": 4},
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
     "output_tokens": 9,
     "output_tokens_details": {"reasoning_tokens": 3},
     "total_tokens": 21,
 }
-USAGE = Usage(input_uncached=8, cache_read=4, output_text=6, reasoning=3)
+USAGE = Usage(input_uncached=8, cache_read=4, cache_write_5m=0, output_text=6, reasoning=3)
 SUMMARY = Summary(request_id="req_7", model="acme/m", created=5)
 
 

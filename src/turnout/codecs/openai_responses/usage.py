@@ -35,10 +35,8 @@ def read_usage(raw: UsageOut | None) -> Usage:
 
 def write_usage(usage: Usage) -> dict[str, Json]:
     """Write counts as OpenAI does."""
-    inside: dict[str, Json] = {"cached_tokens": usage.cache_read or 0}
     written = (usage.cache_write_5m or 0) + (usage.cache_write_1h or 0)
-    if written:
-        inside["cache_write_tokens"] = written
+    inside: dict[str, Json] = {"cached_tokens": usage.cache_read or 0, "cache_write_tokens": written}
     return {
         "input_tokens": usage.n_input,
         "input_tokens_details": inside,
