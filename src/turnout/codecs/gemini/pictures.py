@@ -187,20 +187,15 @@ def _predicted(response: HttpResponse) -> tuple[list[_Picture], Usage, None]:
 
 
 def _usage(usage: Usage, body: bytes) -> Usage:
-    """Tell the tokens of pictures apart, which are priced by themselves."""
+    """Tell the tokens of pictures that were given apart: they are priced by themselves."""
     try:
         counted = _read_counted(body).usage_metadata or UsageMetadata()
     except UNREADABLE as failure:
         raise ProviderBadResponse("the provider's counters cannot be read") from failure
-    drawn = sum(each.token_count for each in counted.candidates_tokens_details if each.modality == "IMAGE")
     seen = sum(each.token_count for each in counted.prompt_tokens_details if each.modality == "IMAGE")
-    n_in, n_out = usage.input_uncached, usage.output_text
+    n_in = usage.input_uncached
     return msgspec.structs.replace(
-        usage,
-        input_uncached=None if n_in is None else max(0, n_in - seen),
-        image_in=seen or None,
-        output_text=None if n_out is None else max(0, n_out - drawn),
-        image_out=drawn or None,
+        usage, input_uncached=None if n_in is None else max(0, n_in - seen), image_in=seen or None
     )
 
 

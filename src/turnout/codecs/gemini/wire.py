@@ -188,7 +188,7 @@ def usage_of(raw: Raw) -> Usage | None:
     out = counted.candidates_token_count
     if prompt is None and out is None and counted.thoughts_token_count is None:
         return None
-    audio_in = audio_out = None
+    audio_in = audio_out = image_out = None
     total_in = None if prompt is None else prompt + (counted.tool_use_prompt_token_count or 0) - (cached or 0)
     if counted.prompt_tokens_details and total_in is not None:
         heard = _audio(counted.prompt_tokens_details) + _audio(counted.tool_use_prompt_tokens_details)
@@ -200,6 +200,8 @@ def usage_of(raw: Raw) -> Usage | None:
     if counted.candidates_tokens_details and out:
         audio_out = min(_audio(counted.candidates_tokens_details), out) or None
         out -= audio_out or 0
+        image_out = min(_drawn(counted.candidates_tokens_details), out) or None
+        out -= image_out or 0
     return Usage(
         input_uncached=total_in,
         cache_read=cached,
@@ -207,7 +209,12 @@ def usage_of(raw: Raw) -> Usage | None:
         reasoning=counted.thoughts_token_count,
         audio_in=audio_in,
         audio_out=audio_out,
+        image_out=image_out,
     )
+
+
+def _drawn(counts: tuple[ModalityCount, ...]) -> int:
+    return sum(count.token_count for count in counts if count.modality in {"IMAGE", 2})
 
 
 def _audio(counts: tuple[ModalityCount, ...]) -> int:
@@ -226,7 +233,8 @@ def usage_metadata(usage: Usage) -> JsonObject:
     if usage.cache_read:
         out["cachedContentTokenCount"] = usage.cache_read
     if usage.output_text is not None or usage.audio_out:
-        out["candidatesTokenCount"] = (usage.output_text or 0) + (usage.audio_out or 0)
+        drawn = usage.image_out or 0
+        out["candidatesTokenCount"] = (usage.output_text or 0) + (usage.audio_out or 0) + drawn
     if usage.reasoning:
         out["thoughtsTokenCount"] = usage.reasoning
     if out:
