@@ -18,7 +18,8 @@ from turnout.stores.base import Query, as_json, columns_of
 from turnout.types.record import Record
 
 if TYPE_CHECKING:
-    from turnout.stores.base import Rows
+    from turnout.stores.postgres.rows import PostgresRows
+    from turnout.stores.sqlite import SqliteRows
 
 _PAGE: Final = 1000
 _PATIENCE_S: Final = 1.0
@@ -62,7 +63,9 @@ class Writer(Protocol):
         ...
 
 
-def export_records(rows: "Rows", query: Query, form: Literal["parquet", "jsonl"], out: Path) -> int:
+def export_records(
+    rows: "SqliteRows | PostgresRows", query: Query, form: Literal["parquet", "jsonl"], out: Path
+) -> int:
     """Write what matches, oldest first; return how many."""
     writer: Writer = _jsonl if form == "jsonl" else _parquet()
     with _target(out) as file, writer(file) as write, _progress(rows.count(query)) as advance:
@@ -74,7 +77,7 @@ def export_records(rows: "Rows", query: Query, form: Literal["parquet", "jsonl"]
     return n
 
 
-def _pages(rows: "Rows", query: Query) -> Iterator[tuple[Record, ...]]:
+def _pages(rows: "SqliteRows | PostgresRows", query: Query) -> Iterator[tuple[Record, ...]]:
     while True:
         page = rows.query(query)
         if page.entries:

@@ -26,7 +26,7 @@ from turnout.stores.columns import words_of
 from turnout.stores.postgres import private, sums, usage
 from turnout.stores.postgres.connect import Connection, check_url, connect, unavailable
 from turnout.stores.postgres.migrate import check_steps
-from turnout.stores.postgres.select import statement
+from turnout.stores.postgres.select import counting, statement
 from turnout.stores.private.base import Whose
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.sqlite import written_tags
@@ -119,6 +119,13 @@ class PostgresRows:
             Entry(Cursor(place, seq), restore(bytes(payload))) for place, seq, payload in found[: query.limit]
         )
         return Page(entries, more=len(found) > query.limit)
+
+    def count(self, query: Query) -> int:
+        """Return how many Records match, whatever the order, place and limit. Raises StoreUnavailable."""
+        text, values = counting(query)
+        with self._read() as db:
+            row = db.execute(text.encode(), values).fetchone()
+        return int(row[0]) if row else 0
 
     def get(self, request_id: str) -> Record | None:
         """Return one Record, or None; see `Rows.get`."""

@@ -9,6 +9,7 @@ from typing import Final
 from turnout.stores.base import ANY_ERROR, Query, conditions, terms_of
 
 _SELECT: Final = "SELECT at_us, seq, record FROM journal"
+_COUNT: Final = "SELECT count(*) FROM journal"
 _NEWEST: Final = ("(at_us, seq) < (%s, %s)", " ORDER BY at_us DESC, seq DESC LIMIT %s")
 _OLDEST: Final = ("(at_us, seq) > (%s, %s)", " ORDER BY at_us, seq LIMIT %s")
 _TESTS: Final = {
@@ -54,6 +55,12 @@ def statement(query: Query) -> tuple[str, tuple[object, ...]]:
                 values += [after.at_us, after.seq]
     where = " WHERE " + " AND ".join(tests) if tests else ""
     return _SELECT + where + sort, (*values, query.limit + 1)
+
+
+def counting(query: Query) -> tuple[str, tuple[object, ...]]:
+    """Return the statement that counts what matches, whatever the order, place and limit."""
+    tests, values = _tests(query)
+    return _COUNT + (" WHERE " + " AND ".join(tests) if tests else ""), tuple(values)
 
 
 def _tests(query: Query) -> tuple[list[str], list[object]]:
