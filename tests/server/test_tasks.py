@@ -378,6 +378,7 @@ async def test_an_operation_can_wait_for_its_hour(tmp_path):
 async def test_budgets_hold_in_the_unit_of_the_price_and_refuse_what_has_none():
     extra = """
 budgets: [{id: spring, level: model, usd: 0.05}]
+ledger: {store: memory}
 """
     emulator = Emulator(dialects())
     unpriced = "  - {model: oai/moderate, capabilities: [moderation]}\n"

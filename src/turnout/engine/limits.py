@@ -163,11 +163,8 @@ def worst_case(request: Request, deployment: Deployment | None) -> Worst:
 def _worst_task(request: TaskRequest, price: Price | None) -> Worst:
     """Return the most an operation can use: tokens at one for each character, and its units."""
     used = reckoned(request, price)
-    n_in = max(request.facts.n_chars, used.n_input)
-    if price is None:
-        return Worst(n_in, used.n_output, None)
-    used = replace(used, input_uncached=n_in)
-    return Worst(n_in, used.n_output, cost(used, price))
+    used = replace(used, input_uncached=max(request.facts.n_chars, used.input_uncached or 0))
+    return Worst(used.n_input, used.n_output, None if price is None else cost(used, price))
 
 
 def amount_of(quota: Quota, n_in: int, n_out: int) -> int:
