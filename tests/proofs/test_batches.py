@@ -33,10 +33,21 @@ batches: {{native: auto, poll_s: 0.1}}
 """
 
 
+@pytest.fixture
+def started():
+    """Processes that were started; what a failing test leaves is killed."""
+    found = []
+    yield found
+    for each in found:
+        if each.process.poll() is None:
+            each.end(signal.SIGKILL)
+
+
 class Process:
     """`turnout serve`, to be killed."""
 
-    def __init__(self, config):
+    def __init__(self, config, started):
+        started.append(self)
         command = "from turnout.cli.main import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", command, "serve", "-c", str(config)],
@@ -62,7 +73,7 @@ def line(n):
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["own engine", "the provider's own"])
-async def test_every_line_is_answered_once_however_often_the_gateway_is_killed(tmp_path, native):
+async def test_every_line_is_answered_once_however_often_the_gateway_is_killed(tmp_path, native, started):
     emulator = Emulator(dialects())
     emulator.add("one", behaviour=Behaviour(ttft_s=0.02))
     emulator.batches.polls = 8
@@ -70,7 +81,7 @@ async def test_every_line_is_answered_once_however_often_the_gateway_is_killed(t
         config = tmp_path / "turnout.yaml"
         share = ", batch_share: 0.5" if native else ""
         config.write_text(CONFIG.format(port=0, base=base, folder=tmp_path, share=share))
-        running = Process(config)
+        running = Process(config, started)
         ai = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{running.port}/v1", api_key="x", max_retries=0)
         text = "\n".join(map(line, range(N))).encode()
         file = await ai.files.create(file=("in.jsonl", text), purpose="batch")
@@ -80,7 +91,7 @@ async def test_every_line_is_answered_once_however_often_the_gateway_is_killed(t
         for kill in range(KILLS):
             await asyncio.sleep(0.25 + 0.1 * kill)
             await asyncio.to_thread(running.end, signal.SIGKILL)
-            running = await asyncio.to_thread(Process, config)
+            running = await asyncio.to_thread(Process, config, started)
             ai = ai.with_options(base_url=f"http://127.0.0.1:{running.port}/v1")
         async with asyncio.timeout(60):
             while (batch := await ai.batches.retrieve(batch.id)).status != "completed":  # noqa: ASYNC110
