@@ -1,4 +1,4 @@
-"""Sign-in: `/auth/login`, `/auth/callback`, `/auth/session`, `/auth/me`, `/auth/logout`. Floor 6.
+"""Sign-in: `/auth/{login,callback,session,me,ways,logout}`. Floor 6.
 
 Theory of operation.
 
@@ -82,6 +82,7 @@ class Auth:
             ("GET", "callback"): self._callback,
             ("POST", "session"): self._begin,
             ("GET", "me"): self._me,
+            ("GET", "ways"): self._ways,
             ("POST", "logout"): self._end,
         }
 
@@ -213,6 +214,11 @@ class Auth:
             name = "" if user is None else user.name or user.email
         csrf, expires = sessions.csrf_token(signed.cookie), signed.session.expires.isoformat()
         await self._ok(visit, {**_who(signed.actor), **ways, "name": name, "expires": expires, "csrf": csrf})
+
+    async def _ways(self, visit: Visit) -> None:
+        """Tell who is not signed in how that is done here."""
+        provider = None if self._oidc is None else self._oidc.name
+        await self._ok(visit, {"object": "ways", "provider": provider, "key": True})
 
     async def _end(self, visit: Visit) -> None:
         signed = await self.sessions.signed_in(visit)
