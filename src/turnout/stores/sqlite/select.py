@@ -112,7 +112,8 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
         tests.append("error IS NOT NULL")
     if not words:  # an id alone, which has an index of its own
         text = _SELECT + (" WHERE " + " AND ".join(tests) if tests else "")
-        return db.execute(text + _NEWEST[1], (*values, query.limit + 1)).fetchall()
+        text += _NEWEST[1]
+        return db.execute(text, (*values, query.limit + 1)).fetchall()
     for bound, edge, text in ((query.since, ">=", _BEGINS), (query.until, "<=", _ENDS)):
         if bound is not None:
             (number,) = db.execute(text, (microseconds(bound), NEAR)).fetchone()
@@ -138,11 +139,13 @@ def _dearest(db: sqlite3.Connection, query: Query) -> list[Found]:
         values = (*values, query.after.at_us, query.after.seq)
     most = query.limit + 1
     if query.customer is not None or query.principal is not None:
-        found = db.execute(_DEAREST_OF + tests + _BY_COST, (*values, most)).fetchall()
+        text = _DEAREST_OF + tests + _BY_COST
+        found = db.execute(text, (*values, most)).fetchall()
     else:
         found = []
+        text = _DEAREST + tests + _BY_COST
         for day in _days(db, query):
-            found += db.execute(_DEAREST + tests + _BY_COST, (day, *values, most)).fetchall()
+            found += db.execute(text, (day, *values, most)).fetchall()
         found = heapq.nlargest(most, found)
     numbers = msgspec.json.encode([seq for _, seq in found]).decode()
     return db.execute(_GET, (numbers,)).fetchall()

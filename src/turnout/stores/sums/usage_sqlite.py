@@ -277,12 +277,13 @@ def prune(db: sqlite3.Connection, now: datetime, most: int) -> int:
     """Delete minutes and hours that were kept long enough; at most about so many."""
     deleted = 0
     for width, kept in _KEPT:
+        oldest, delete = (text.format(table=_TABLE[width]) for text in (_OLDEST, _PRUNE))
         end = microseconds(now - kept) // MINUTE_US // MINUTES[width]
         for (cube,) in db.execute("SELECT DISTINCT cube FROM usage_subjects").fetchall():
             while deleted < most:
-                row = db.execute(_OLDEST.format(table=_TABLE[width]), (cube,)).fetchone()
+                row = db.execute(oldest, (cube,)).fetchone()
                 if row is None or row[0] >= end:
                     break
-                done = db.execute(_PRUNE.format(table=_TABLE[width]), (cube, row[0], row[0] + 1))
+                done = db.execute(delete, (cube, row[0], row[0] + 1))
                 deleted += done.rowcount
     return deleted
