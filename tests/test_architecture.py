@@ -286,6 +286,10 @@ VENDOR_WORDS_ALLOWED: dict[str, tuple[set[str], str]] = {
         (DIALECT_WORDS, "assembly names wire formats"),
     ),
     "turnout.importers": (DIALECT_WORDS, "a header that the imported file means by one of its keys"),
+    "turnout.importers.openrouter": (
+        {"openrouter", "moonshot", "mistral", "vertex_ai", "xai", "zai", "bedrock", "gemini"},
+        "the imported product's own name, and its names of makers and hosts",
+    ),
     "turnout.server": (DIALECT_WORDS, "the dialects clients speak"),
     "turnout.testing": (DIALECT_WORDS, "the emulator speaks these formats"),
 }

@@ -3,13 +3,13 @@
 Each problem is one line: path, what is wrong, what to do.
 """
 
-import importlib.util
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from turnout.config import Config, ModelConfig
 from turnout.registry import did_you_mean
+from turnout.strategies.accept.schema import can_check
 from turnout.types.deployment import Deployment
 
 MIN_SECRET = 16
@@ -84,10 +84,8 @@ def _beside(config: Config, deployments: Iterable[Deployment]) -> Iterator[str]:
 
 
 def _shapes(config: Config) -> Iterator[str]:
-    if importlib.util.find_spec("jsonschema_rs") is not None:
-        return
     for at, route in enumerate(config.routes):
-        if route.structured is not None and route.structured.validate:
+        if route.structured is not None and route.structured.validate and not can_check():
             yield f"routes[{at}].structured: checking answers needs the extra; pip install 'turnout[schema]'"
 
 

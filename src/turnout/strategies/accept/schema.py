@@ -67,6 +67,15 @@ def schema_faults(value: Json, schema: JsonObject) -> tuple[Fault, ...]:
     return tuple(Fault(_path(error.instance_path), error.message[:MOST_DETAIL]) for error in found)
 
 
+def can_check() -> bool:
+    """Tell whether the extra `schema` is installed."""
+    try:
+        import jsonschema_rs  # noqa: F401, PLC0415  an extra
+    except ImportError:
+        return False
+    return True
+
+
 def schema_fault(value: Json, schema: JsonObject) -> str | None:
     """Return the path at which a value departs from a JSON Schema, or None. Raises as `schema_faults`."""
     faults = schema_faults(value, schema)
