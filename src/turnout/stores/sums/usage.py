@@ -187,6 +187,8 @@ def parts_of(query: UsageQuery, cube: int = 0) -> tuple[Part, ...]:
         if query.step == "minute":
             raise _only_hours()
         since, until = since // 60 * 60, -(-until // 60) * 60
+    if since >= until:
+        return ()
     if query.step is not None:
         width = MINUTES[query.step]
         return (Part(query.step, since // width, -(-until // width)),)
