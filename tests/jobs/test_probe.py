@@ -72,7 +72,7 @@ def test_a_busy_deployment_is_not_asked():
 
 def test_a_probe_is_tiny_and_says_what_it_is_in_the_journal():
     async def main(made):
-        while not made.transport.sent:  # when the first comes is drawn
+        while not made.transport.sent:  # noqa: ASYNC110  when the first comes is drawn
             await asyncio.sleep(0.25)
         await asyncio.sleep(1)
         (sent,) = made.transport.sent
@@ -179,7 +179,7 @@ def test_every_probe_is_told():
 
 def test_a_path_is_asked_with_get_and_costs_nothing():
     async def main(made):
-        while not made.transport.sent:  # when the first comes is drawn
+        while not made.transport.sent:  # noqa: ASYNC110  when the first comes is drawn
             await asyncio.sleep(0.25)
         await asyncio.sleep(1)
         (sent,) = made.transport.sent
