@@ -88,10 +88,23 @@ CREATE INDEX journal_words ON journal USING gin (words);
 CREATE INDEX journal_text ON journal (project, at_us) WHERE has_text IS NOT FALSE;
 """
 
+FEEDBACK: Final = """
+CREATE TABLE feedback (
+    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id TEXT NOT NULL UNIQUE, request_id TEXT NOT NULL,
+    at_us BIGINT NOT NULL, asked_us BIGINT NOT NULL, kind TEXT NOT NULL, score DOUBLE PRECISION,
+    chance DOUBLE PRECISION NOT NULL, route TEXT, organisation TEXT, project TEXT, customer TEXT,
+    has_text BOOLEAN NOT NULL, body BYTEA NOT NULL);
+CREATE INDEX feedback_at ON feedback (at_us, seq);
+CREATE INDEX feedback_request ON feedback (request_id);
+CREATE INDEX feedback_route ON feedback (route, asked_us);
+CREATE INDEX feedback_customer ON feedback (customer) WHERE customer IS NOT NULL;
+"""
+
 STEPS: Final = (
     Step(1, "journal", JOURNAL),
     Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
     Step(3, "desk", DESK),
     Step(4, "owners", OWNERS),
     Step(5, "usage", SUMS + USAGE + SEARCHED),
+    Step(6, "feedback", FEEDBACK),
 )
