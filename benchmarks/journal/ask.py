@@ -62,7 +62,7 @@ def listings() -> Iterator[tuple[str, Callable[[Random], Query]]]:
 
 
 def usages() -> Iterator[tuple[str, UsageQuery]]:
-    day, week, month = (dict(since=ENDS - n * DAY, until=ENDS) for n in (1, 7, 31))
+    day, week, month = ({"since": ENDS - n * DAY, "until": ENDS} for n in (1, 7, 31))
     yield "series: 1 day by minute", UsageQuery(**day, step="minute")
     yield "series: 1 day by minute, a model", UsageQuery(**day, step="minute", model=MODELS[0])
     yield (

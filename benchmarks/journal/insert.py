@@ -20,12 +20,12 @@ def report(postgres: str | None) -> None:
 
 def _measure(name: str, rows: SqliteRows | PostgresRows) -> None:
     payloads = records(20_000)
-    rows._follow_at = float("inf")  # usage follows when asked to, below
+    rows._follow_at = float("inf")  # noqa: SLF001  usage follows when asked to, below
     at = 0
     for size, n in ((10, 100), (100, 30), (1_000, 4)):
         began, cpu = time.perf_counter(), time.process_time()
         for _ in range(n):
-            rows._unfollowed = 0
+            rows._unfollowed = 0  # noqa: SLF001
             rows.insert(payloads[at : at + size])
             at += size
         took, cpu = time.perf_counter() - began, time.process_time() - cpu

@@ -1,8 +1,8 @@
 """Loads ten million Records: two hours of them, written as a gateway does, laid down again and again.
 
 The slice of `SLICE` different Records goes through the store's own writer, which makes rows, sums, usage and
-words of it. The database then copies all of that, shifted in time and with request ids of their own. A copy of a
-Record says what its original says, and so differs from its columns in id and time alone.
+words of it. The database then copies all of that, shifted in time and with request ids of their own. A copy
+of a Record says what its original says, and so differs from its columns in id and time alone.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.journal.records import BEGINS, DAYS, records
-from turnout.stores.columns import microseconds
+from turnout.stores.columns import microseconds, read_columns, words_of
 from turnout.stores.postgres.connect import Connection, connect
 from turnout.stores.postgres.migrate import migrate
 from turnout.stores.postgres.rows import PostgresRows
@@ -58,7 +58,8 @@ def grow_days(db: sqlite3.Connection | Connection, mark: str) -> None:
         ttft, total = (spread.packed(spread.unpacked(each) * A_DAY) for each in shapes[:2])
         errors = packed_errors({word: n * A_DAY for word, n in unpacked_errors(shapes[2]).items()})
         run(
-            f"UPDATE usage_days SET ttft = {mark}, total = {mark}, errors = {mark} WHERE cube = {mark} AND subject = {mark}",
+            f"UPDATE usage_days SET ttft = {mark}, total = {mark}, errors = {mark} "
+            f"WHERE cube = {mark} AND subject = {mark}",
             (ttft, total, errors, cube, subject),
         )
     run(f"UPDATE sum_days SET {_GROWN}")
@@ -123,8 +124,6 @@ def sqlite(path: Path) -> float:
 
 
 def _words() -> list[str]:
-    from turnout.stores.columns import read_columns, words_of
-
     return [" ".join(words_of(read_columns(payload))) for payload in records(SLICE)]
 
 

@@ -130,5 +130,6 @@ def _tell(found: "Calibration") -> None:
         else:
             click.echo(
                 f"{name}: threshold {shown.threshold:.4f}, recall {shown.recall:.1%}, {shown.n_false:,}"
-                f" of {shown.n_hits:,} false, bound {shown.bound:.2%} of look-ups, {shown.bound_hits:.2%} of hits"
+                f" of {shown.n_hits:,} false, bound {shown.bound:.2%} of look-ups,"
+                f" {shown.bound_hits:.2%} of hits"
             )

@@ -31,7 +31,7 @@ _SETTINGS: Final[Mapping[str, tuple[Fate, str]]] = {
     "modify_params": ("mapped", "requests are always adapted to the upstream"),
     "turn_off_message_logging": ("mapped", "text is stored only where journal.content asks"),
     "cache": ("ignored", "say `cache: exact` on the routes that may answer again: docs/how-to/cache.md"),
-    "cache_params": ("ignored", "say `cache: exact` on the routes that may answer again: docs/how-to/cache.md"),
+    "cache_params": ("ignored", "say `cache: exact` on routes that may answer again: docs/how-to/cache.md"),
     "set_verbose": ("ignored", "log.level"),
     "json_logs": ("ignored", "the log is for people; requests are in the journal"),
     "retry_policy": ("ignored", "the class of a failure says whether it is retried"),

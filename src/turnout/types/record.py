@@ -114,7 +114,7 @@ class CandidateView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     in_flight: int = 0
     live: LiveView | None = None
     n_tokens_out: int | None = None
-    """Output tokens expected of it: predicted from the prompt, or the mean of its own answers on the route."""
+    """Output tokens expected of it: predicted from the prompt, or the mean of its answers on the route."""
     n_tokens_in: int | None = None
     """Input tokens as this candidate counts them, where that is known better than the request's estimate."""
 
