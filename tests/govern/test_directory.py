@@ -58,8 +58,19 @@ async def test_a_key_stands_for_its_principal(office, directory) -> None:
         endpoints=("chat",),
         networks=("10.0.0.0/8",),
         default_route="assistant",
+        stores_text=False,
     )
     assert directory.named(document.id) == directory.find(shown.reveal())
+
+
+async def test_text_of_a_project_is_stored_only_where_the_project_says_so(office, directory) -> None:
+    ours, _ = await issue(office, admin(), {"organisation": "acme", "project": "chatbot"})
+    bare, _ = await issue(office, admin(), {"organisation": "acme"})
+    for stores in (False, True, False):
+        await change(office, CLI, "project", "chatbot", {"content": stores})
+        await look(directory, office)
+        found = [directory.find(key.reveal()) for key in (ours, bare)]
+        assert [each.stores_text for each in found] == [stores, True]
 
 
 async def test_a_key_that_administers_calls_nothing(office, directory) -> None:

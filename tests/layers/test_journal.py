@@ -442,6 +442,14 @@ async def test_the_caller_may_forbid_storing_text():
     assert drawer.records[0].content is None
 
 
+async def test_a_project_may_forbid_storing_text():
+    drawer, exchange = Drawer(), storing()
+    silent = Principal(stores_text=False)
+    exchange.ask = msgspec.structs.replace(exchange.ask, principal=silent)
+    await serve(ring(drawer, Scripted(Turn(Streamed()))), exchange, read_events)
+    assert drawer.records[0].content is None
+
+
 async def test_text_is_redacted_before_it_is_stored():
     drawer = Drawer()
     handler = ring(drawer, Scripted(), redact=lambda text: text.replace("two", "###").replace("four", "#"))

@@ -102,7 +102,7 @@ class Directory:
         """Hold another revision of the desk from now on; under other peppers, where they are given."""
         if peppers is not None:
             self._peppers = peppers
-        found = [_known(key) for key in holdings.keys if _works(key, holdings)]
+        found = [_known(key, holdings.texts) for key in holdings.keys if _works(key, holdings)]
         users = {user.id: user for user in holdings.users if not user.disabled}
         found += [held for token in holdings.tokens if (held := _held(token, users, holdings)) is not None]
         self._by_digest = {known.digest: known for known in found}
@@ -139,8 +139,9 @@ def _owners(of: Key | Principal) -> Iterable[tuple[Kind, str]]:
     return [(kind, name) for kind, name in named if name is not None]
 
 
-def _known(key: Key) -> _Known:
+def _known(key: Key, texts: frozenset[str]) -> _Known:
     principal = Principal(
+        stores_text=key.project is None or key.project in texts,
         role=key.role,
         key_id=key.id,
         organisation=key.organisation,

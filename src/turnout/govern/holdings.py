@@ -26,6 +26,7 @@ class _Owner(Struct):
     """What matters here of an organisation, a project, a team or a customer."""
 
     disabled: bool = False
+    content: bool = False
 
 
 _owner: Final = msgspec.json.Decoder(_Owner).decode
@@ -44,6 +45,8 @@ class Holdings(Struct, frozen=True, kw_only=True):
     """Organisations, projects, teams and customers that are there and not disabled."""
     disabled: frozenset[tuple[Kind, str]] = frozenset()
     """Those that are there and disabled."""
+    texts: frozenset[str] = frozenset()
+    """Projects whose text may be stored."""
     budgets: tuple[Budget, ...] = ()
     quotas: tuple[Quota, ...] = ()
     credentials: tuple[Document, ...] = ()
@@ -59,9 +62,13 @@ async def read_holdings(desk: Desk) -> Holdings:
     revision = await desk.revision()
     active: set[tuple[Kind, str]] = set()
     disabled: set[tuple[Kind, str]] = set()
+    texts: set[str] = set()
     for kind in _OWNERS:
         async for row in _all(desk, kind):
-            (disabled if _owner(row.body).disabled else active).add((kind, row.id))
+            owner = _owner(row.body)
+            (disabled if owner.disabled else active).add((kind, row.id))
+            if kind == "project" and owner.content:
+                texts.add(row.id)
     return Holdings(
         revision=revision,
         keys=tuple([_key(row.body) async for row in _all(desk, "key")]),
@@ -69,6 +76,7 @@ async def read_holdings(desk: Desk) -> Holdings:
         users=tuple([_user(row.body) async for row in _all(desk, "user")]),
         active=frozenset(active),
         disabled=frozenset(disabled),
+        texts=frozenset(texts),
         budgets=tuple([_budget(row.body).budget async for row in _all(desk, "budget")]),
         quotas=tuple([_quota(row.body).quota async for row in _all(desk, "quota")]),
         credentials=tuple([row async for row in _all(desk, "credential")]),

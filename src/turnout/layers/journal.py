@@ -76,7 +76,7 @@ class JournalLayer:
         exchange.finish = self._finish
         if exchange.reply is None:
             exchange.reply = reply
-        if exchange.policy.store_content and exchange.ask.log_content:
+        if exchange.policy.store_content and exchange.ask.log_content and exchange.ask.principal.stores_text:
             kept = Kept(reply)
             exchange.content_of = partial(_content, exchange, kept, self._redact)
             return kept

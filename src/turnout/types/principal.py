@@ -26,6 +26,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     """Of the key; those in a request select no budget."""
     allow: tuple[str, ...] = ()
     """Globs over model and provider names; empty = all."""
+    stores_text: bool = True
+    """Whether text of its requests may be stored, where a route asks for it: its project says so."""
     default_route: str | None = None
     routes: tuple[str, ...] = ()
     """Names of routes it may use; empty = all."""
