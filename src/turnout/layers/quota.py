@@ -22,7 +22,7 @@ from turnout.engine.exchange import Room
 from turnout.engine.limits import Worst, amount_of, worst_case
 from turnout.errors import BudgetExceeded, QuotaExceeded, RateLimited, TurnoutError
 from turnout.layers.base import Clock, Exchange, Handler, Inner, Reply, total
-from turnout.stores.ledger.base import Granted, Refused, Take, forgotten_at
+from turnout.stores.ledger.base import Granted, Refused, Take, cells_of
 from turnout.types.limits import Budget, Quota, Rolling, Threshold
 from turnout.types.usage import NanoUsd
 
@@ -157,7 +157,7 @@ class _Counted:
                 continue
             left = max(quota.limit - used, 0)
             if kind not in room or left < room[kind][1]:
-                room[kind] = (quota.limit, left, forgotten_at(take.span, now) - now)
+                room[kind] = (quota.limit, left, cells_of(take.span, now)[2] - now)
         left_nusd: NanoUsd | None = None
         for (budget, _), used in zip(self._budgets, granted.used[len(self._quotas) :], strict=True):
             self._heed(budget, used)

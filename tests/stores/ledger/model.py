@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from turnout.stores.ledger.base import Fixed, Granted, Held, Refused, Sliding, Take, cell_of, first_cell
+from turnout.stores.ledger.base import Fixed, Granted, Held, Refused, Sliding, Take, cells_of
 from turnout.stores.ledger.memory import MemoryLedger
 from turnout.testing.ledger import START, Time
 
@@ -44,7 +44,7 @@ class Model(RuleBasedStateMachine):
             amount
             for entries in self.written.values()
             for account, cell, amount in entries
-            if account == name and first_cell(span, now) <= cell <= cell_of(span, now)
+            if account == name and cells_of(span, now)[0] <= cell <= cells_of(span, now)[1]
         )
 
     @rule(
@@ -67,7 +67,9 @@ class Model(RuleBasedStateMachine):
             assert (found.index, found.used) == (misfits[0], before[misfits[0]])
             return
         assert found == Granted(tuple(used + t.amount for used, t in zip(before, takes, strict=True)))
-        self.written[f"r{self.n}"] = [(t.account, cell_of(t.span, self.time.now), t.amount) for t in takes]
+        self.written[f"r{self.n}"] = [
+            (t.account, cells_of(t.span, self.time.now)[1], t.amount) for t in takes
+        ]
         self.leases = {**getattr(self, "leases", {}), f"r{self.n}": self.time.now + lease}
 
     @precondition(lambda self: self.written)

@@ -131,31 +131,15 @@ class Ledger(Protocol):
         ...
 
 
-def cell_of(span: Span, now: float) -> int:
-    """Return the number of the cell that is written now."""
-    match span:
-        case Fixed(begins=begins):
-            return int(begins)
-        case Sliding(seconds=seconds):
-            return int(now / seconds * CELLS)
-        case Held():
-            return 0
-
-
-def first_cell(span: Span, now: float) -> int:
-    """Return the oldest cell that counts now."""
-    return cell_of(span, now) - CELLS if isinstance(span, Sliding) else cell_of(span, now)
-
-
-def forgotten_at(span: Span, now: float) -> float:
-    """Return when the cell that is written now counts no more, in Unix seconds."""
-    match span:
-        case Fixed(ends=ends):
-            return ends
-        case Sliding(seconds=seconds):
-            return (cell_of(span, now) + CELLS + 1) * seconds / CELLS
-        case Held():
-            return FOREVER
+def cells_of(span: Span, now: float) -> tuple[int, int, float]:
+    """Return the oldest cell that counts now, the one that is written now, and when that counts no more."""
+    if isinstance(span, Fixed):
+        only = int(span.begins)
+        return only, only, span.ends
+    if isinstance(span, Sliding):
+        latest = int(now / span.seconds * CELLS)
+        return latest - CELLS, latest, (latest + CELLS + 1) * span.seconds / CELLS
+    return 0, 0, FOREVER
 
 
 def is_outside(span: Span, now: float) -> bool:

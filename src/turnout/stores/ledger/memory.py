@@ -16,9 +16,7 @@ from turnout.stores.ledger.base import (
     Skewed,
     Span,
     Take,
-    cell_of,
-    first_cell,
-    forgotten_at,
+    cells_of,
     is_outside,
     wait_for,
 )
@@ -76,7 +74,7 @@ class MemoryLedger:
             return Granted(tuple(before))
         for index, (take, used) in enumerate(zip(takes, before, strict=True)):
             if take.limit is not None and used + take.amount > take.limit:
-                first = first_cell(take.span, now)
+                first, _, _ = cells_of(take.span, now)
                 cells = sorted((n, a) for n, a in accounts[index].cells.items() if n >= first)
                 return Refused(index, used, wait_for(take, cells, now))
         written = [_write(account, take, now) for account, take in zip(accounts, takes, strict=True)]
@@ -160,7 +158,7 @@ class MemoryLedger:
 
 
 def _sum(account: _Account, span: Span, now: float) -> int:
-    first, last = first_cell(span, now), cell_of(span, now)
+    first, last, _ = cells_of(span, now)
     cells = account.cells
     if first == last:
         return cells.get(last, 0)
@@ -170,9 +168,9 @@ def _sum(account: _Account, span: Span, now: float) -> int:
 
 
 def _write(account: _Account, take: Take, now: float) -> tuple[_Account, int]:
-    cell = cell_of(take.span, now)
+    _, cell, ends = cells_of(take.span, now)
     account.cells[cell] = account.cells.get(cell, 0) + take.amount
-    account.ends = max(account.ends, forgotten_at(take.span, now))
+    account.ends = max(account.ends, ends)
     return account, cell
 
 
