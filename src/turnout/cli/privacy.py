@@ -58,6 +58,7 @@ def delete(customer: str, organisation: str | None, config_path: Path | None) ->
     found = asyncio.run(_erased(config, customer, organisation))
     click.echo(f"{found.records:,} records made nobody's")
     click.echo(f"{found.conversations:,} conversations and {found.jobs:,} background jobs deleted")
+    click.echo(f"{found.files:,} files and batches deleted")
 
 
 async def _erased(config: "Config", customer: str, organisation: str | None) -> "Erased":

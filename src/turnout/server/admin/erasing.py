@@ -6,7 +6,7 @@ Theory of operation.
    (`stores.private`). What still waits in this process's spool is carried over first; other processes' follow
    within seconds, so that it is looked for Records once more after a pause.
 2. Conversations and background jobs are kept by key, in files that processes share: those of keys that belong
-   to the customer are deleted. What is kept in memory or in a cache ends by itself.
+   to the customer are deleted, and its files and batches. What is in memory or in a cache ends by itself.
 """
 
 import asyncio
@@ -44,6 +44,8 @@ class Erased(Struct, frozen=True, kw_only=True):
     conversations: int
     jobs: int
     """Background jobs, deleted with their requests and answers."""
+    files: int = 0
+    """Files and batches, deleted."""
 
 
 async def _forget(config: Config, keys: Sequence[str]) -> tuple[int, int]:
@@ -65,6 +67,21 @@ async def _forget(config: Config, keys: Sequence[str]) -> tuple[int, int]:
     return conversations, jobs
 
 
+def _forget_files(config: Config, customer: str, organisation: str | None) -> int:
+    """Delete the files and batches of a customer; return how many."""
+    path = config.files.path
+    if path is None or not _is_there(path):
+        return 0
+    from turnout.stores.files import Batches, Database, Files  # noqa: PLC0415  loads sqlite3
+
+    database = Database(Path(path))
+    try:
+        n_batches = Batches(database).forget_customer(customer, organisation)
+        return n_batches + Files(database).forget_customer(customer, organisation)
+    finally:
+        database.close()
+
+
 async def erase(
     journal: object, config: Config, customer: str, organisation: str | None, keys: Sequence[str]
 ) -> Erased:
@@ -80,7 +97,12 @@ async def erase(
         await asyncio.sleep(pause_s)
     conversations, jobs = await _forget(config, keys)
     return Erased(
-        customer=customer, organisation=organisation, records=records, conversations=conversations, jobs=jobs
+        customer=customer,
+        organisation=organisation,
+        records=records,
+        conversations=conversations,
+        jobs=jobs,
+        files=await asyncio.to_thread(_forget_files, config, customer, organisation),
     )
 
 
@@ -131,7 +153,12 @@ async def _remove(call: Call) -> Given:
 
 def counts(of: Erased) -> dict[str, Json]:
     """Return what is put on record."""
-    return {"records": of.records, "conversations": of.conversations, "jobs": of.jobs}
+    return {
+        "records": of.records,
+        "conversations": of.conversations,
+        "jobs": of.jobs,
+        "files": of.files,
+    }
 
 
 async def _export(call: Call) -> Given:
