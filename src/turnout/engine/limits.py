@@ -8,7 +8,8 @@ Theory of operation.
    looked at before anything is decided, and those of routes, models and providers with each call.
 3. Calendar windows are worked out here, in their zone, and kept until they end; the ledger has the last word
    on what time it is.
-4. The worst case of a call is what can be billed at most: a token for every character of its text, every
+4. Few callers make many requests, so what applies to whom is worked out once and kept.
+5. The worst case of a call is what can be billed at most: a token for every character of its text, every
    output token it may use, at the dearest price that can apply. Text of which a character makes more than
    one token is corrected when it is settled, as a debt.
 """
@@ -27,6 +28,7 @@ from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.limits import EACH, Budget, Calendar, Level, Lifetime, Quota, Unit, Window
+from turnout.types.principal import Principal
 from turnout.types.task import TaskRequest, reckoned
 from turnout.types.usage import NanoUsd, Price, Usage, cost
 
@@ -35,14 +37,24 @@ Limit = TypeVar("Limit", Budget, Quota)
 CALLER: Final[frozenset[Level]] = frozenset(
     ("organisation", "project", "team", "key", "customer", "tag", "surface")
 )
+CALLEE: Final[frozenset[Level]] = frozenset(("provider", "model", "route"))
 MESSAGE_TOKENS: Final = 8
 """Most tokens that a message's role and marks take."""
 MEDIA_TOKENS: Final = 4_000
 """Most tokens reckoned for a picture, a sound or a document whose size nobody knows."""
 DEFAULT_OUTPUT: Final = 4_096
 """Output reserved where neither the client nor the catalogue knows a limit."""
+MOST_KEPT: Final = 20_000
+"""Callers, and pairs of caller and callee, for whom is kept what applies to them."""
 SESSION_WINDOW: Final = 32_768
 """Input reserved for a response of a realtime session whose model's window nobody knows."""
+
+
+class Applied(Struct, frozen=True):
+    """The limits that something falls under, each with the subject whose account it is."""
+
+    budgets: tuple[tuple[Budget, str], ...]
+    quotas: tuple[tuple[Quota, str], ...]
 
 
 class Limits:
@@ -53,7 +65,17 @@ class Limits:
         quotas: Requests and tokens.
     """
 
-    __slots__ = ("_budgets", "_levels", "_quotas", "_spans", "budgets", "is_empty", "quotas")
+    __slots__ = (
+        "_applied",
+        "_budgets",
+        "_callers",
+        "_levels",
+        "_quotas",
+        "_spans",
+        "budgets",
+        "is_empty",
+        "quotas",
+    )
 
     def __init__(self, budgets: Sequence[Budget] = (), quotas: Sequence[Quota] = ()) -> None:
         self._budgets = _by_subject(budgets)
@@ -63,38 +85,75 @@ class Limits:
         self.budgets: Mapping[str, Budget] = {budget.id: budget for budget in budgets}
         self.quotas: Mapping[str, Quota] = {quota.id: quota for quota in quotas}
         self.is_empty = not self._levels
+        self._callers: dict[tuple[object, ...], tuple[Subject, ...]] = {}
+        self._applied: dict[tuple[tuple[Subject, ...], tuple[Subject, ...] | None], Applied] = {}
 
     def all(self) -> tuple[Budget | Quota, ...]:
         """Return every limit: budgets, then quotas."""
         return (*self.budgets.values(), *self.quotas.values())
 
-    def callers(self, ask: Ask) -> list[Subject]:
+    def callers(self, ask: Ask) -> tuple[Subject, ...]:
         """Return whom a request is asked by, at every level that any limit is about."""
-        principal, levels = ask.principal, self._levels
+        by, surface = ask.principal, ask.surface
+        customer = by.customer or (ask.end_user if by.names_customers else None)
+        key = (by.key_id, by.team, by.project, by.organisation, customer, surface, by.tags)
+        found = self._callers.get(key)
+        if found is None:
+            if len(self._callers) >= MOST_KEPT:
+                self._callers.clear()
+            found = self._callers[key] = self._named(by, customer, surface)
+        return found
+
+    def _named(self, by: Principal, customer: str | None, surface: str | None) -> tuple[Subject, ...]:
+        levels = self._levels
         named: tuple[tuple[Level, str | None], ...] = (
-            ("key", principal.key_id),
-            ("team", principal.team),
-            ("project", principal.project),
-            ("organisation", principal.organisation),
-            ("customer", principal.customer or (ask.end_user if principal.names_customers else None)),
-            ("surface", ask.surface),
+            ("key", by.key_id),
+            ("team", by.team),
+            ("project", by.project),
+            ("organisation", by.organisation),
+            ("customer", customer),
+            ("surface", surface),
         )
         found: list[Subject] = [
             (level, name) for level, name in named if name is not None and level in levels
         ]
         if "tag" in levels:
-            found += [("tag", tag) for tag in principal.tags]
-        return found
+            found += [("tag", tag) for tag in by.tags]
+        return tuple(found)
 
-    def callees(self, deployment: Deployment, route: str | None) -> list[Subject]:
+    def callees(self, deployment: Deployment, route: str | None) -> tuple[Subject, ...]:
         """Return whom a call goes to, at every level that any limit is about."""
         levels = self._levels
+        if levels.isdisjoint(CALLEE):
+            return ()
         named: tuple[tuple[Level, str | None], ...] = (
             ("provider", deployment.vendor.name),
             ("model", deployment.model.id),
             ("route", route),
         )
-        return [(level, name) for level, name in named if name is not None and level in levels]
+        return tuple([(level, name) for level, name in named if name is not None and level in levels])
+
+    def of_request(self, callers: tuple[Subject, ...]) -> Applied:
+        """Return the limits of those who ask."""
+        found = self._applied.get((callers, None))
+        if found is None:
+            both = tuple(self.budgets_of(callers)), tuple(self.quotas_of(callers))
+            found = self._keep((callers, None), Applied(*both))
+        return found
+
+    def of_call(self, callers: tuple[Subject, ...], callees: tuple[Subject, ...]) -> Applied:
+        """Return the limits of one call: budgets of either side, and the quotas of whom it goes to."""
+        found = self._applied.get((callers, callees))
+        if found is None:
+            both = tuple(self.budgets_of((*callers, *callees))), tuple(self.quotas_of(callees))
+            found = self._keep((callers, callees), Applied(*both))
+        return found
+
+    def _keep(self, key: tuple[tuple[Subject, ...], tuple[Subject, ...] | None], found: Applied) -> Applied:
+        if len(self._applied) >= MOST_KEPT:
+            self._applied.clear()
+        self._applied[key] = found
+        return found
 
     def budgets_of(self, subjects: Iterable[Subject]) -> list[tuple[Budget, str]]:
         """Return the budgets of some subjects, each with the subject whose account it is."""
@@ -110,6 +169,10 @@ class Limits:
         if span is None or (isinstance(span, Fixed) and not span.begins <= now < span.ends):
             span = self._spans[window] = span_of(window, now)
         return span
+
+    def look(self, budget: Budget, subject: str, now: float) -> Take:
+        """Return what reads a budget's account and takes nothing from it."""
+        return Take(f"usd:{budget.id}:{subject}", self.span(budget.window, now), 0, None)
 
     def take(self, limit: Budget | Quota, subject: str, amount: int, now: float) -> Take:
         """Return what a limit takes for a request.

@@ -13,13 +13,12 @@ Theory of operation.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeAlias
 
 from turnout.engine.books import Books, Meter
-from turnout.engine.limits import Worst, amount_of, worst_case
+from turnout.engine.limits import Applied, Worst, amount_of, worst_case
 from turnout.engine.session import SessionReply
 from turnout.errors import (
     BudgetExceeded,
@@ -39,6 +38,8 @@ SPARE_S: Final = 60.0
 NO_DEADLINE_S: Final = 3600.0
 SHORT_S: Final = 3600.0
 NOTHING: Final = Worst(0, 0, None)
+_Budgets: TypeAlias = tuple[tuple[Budget, str], ...]
+_Quotas: TypeAlias = tuple[tuple[Quota, str], ...]
 
 
 class BudgetLayer:
@@ -71,9 +72,8 @@ class BudgetLayer:
             limits, exchange = self.limits, call.exchange
             route = None if exchange.routing is None else exchange.routing.route
             callees = limits.callees(call.deployment, route)
-            budgets = limits.budgets_of([*limits.callers(exchange.ask), *callees])
-            quotas = limits.quotas_of(callees)
-            return _Reserved(self, inner, call, budgets, quotas) if budgets or quotas else inner(call)
+            found = limits.of_call(limits.callers(exchange.ask), callees)
+            return _Reserved(self, inner, call, found) if found.budgets or found.quotas else inner(call)
 
         return handler
 
@@ -93,22 +93,16 @@ class _Reserved:
         "_quotas",
     )
 
-    def __init__(
-        self,
-        layer: BudgetLayer,
-        handler: CallHandler,
-        call: Call,
-        budgets: list[tuple[Budget, str]],
-        quotas: list[tuple[Quota, str]],
-    ) -> None:
+    def __init__(self, layer: BudgetLayer, handler: CallHandler, call: Call, applied: Applied) -> None:
         self._layer = layer
         self._call = call
-        lasts = call.request.facts.realtime
-        self._budgets = budgets
-        self._places = [each for each in quotas if lasts and each[0].of == "concurrent"]
+        self._budgets, self._quotas = applied.budgets, applied.quotas
+        self._places: _Quotas = ()
         """Quotas of which a session takes one for as long as it lasts, not for each of its answers."""
         self._place = ""
-        self._quotas = [each for each in quotas if each not in self._places] if self._places else quotas
+        if call.request.facts.realtime:
+            self._places = tuple(each for each in self._quotas if each[0].of == "concurrent")
+            self._quotas = tuple(each for each in self._quotas if each[0].of != "concurrent")
         self._inner = handler(call)
         self._held: deque[str] = deque()
         """Reservations that are not settled: one, but where a session has several responses under way."""
@@ -121,7 +115,7 @@ class _Reserved:
 
     async def __aenter__(self) -> Reply:
         if self._places:
-            await self._take(place := f"{self._name}.p", [], self._places, NOTHING)
+            await self._take(place := f"{self._name}.p", (), self._places, NOTHING)
             self._place = place
         try:
             await self.more()
@@ -158,9 +152,7 @@ class _Reserved:
     def _name(self) -> str:
         return f"{self._call.exchange.ask.request_id}:{self._call.n}"
 
-    async def _take(
-        self, name: str, budgets: list[tuple[Budget, str]], quotas: list[tuple[Quota, str]], worst: Worst
-    ) -> None:
+    async def _take(self, name: str, budgets: _Budgets, quotas: _Quotas, worst: Worst) -> None:
         """Reserve under a name. Raises a `TurnoutError` where that is refused."""
         layer, money = self._layer, worst.cost_nusd or NanoUsd(0)
         amounts = [amount_of(quota, worst.n_in, worst.n_out) for quota, _ in quotas]
@@ -200,7 +192,10 @@ class _Reserved:
             return
         call = self._call
         # Written by the measure layer further in, just now; calls that ran beside it may follow.
-        written = next((a for a in reversed(call.exchange.attempts) if a.n == call.n), None)
+        attempts = call.exchange.attempts
+        written = attempts[-1] if attempts else None
+        if written is not None and written.n != call.n:
+            written = next((a for a in reversed(attempts) if a.n == call.n), None)
         cost = 0 if written is None else written.cost_nusd or 0
         usage = None if written is None else written.usage
         n_in, n_out = (0, 0) if usage is None else (usage.n_input, usage.n_output)
@@ -215,12 +210,7 @@ class _Reserved:
         self._layer.books.settle(self._held.popleft(), amounts, self._lease_s)
 
 
-def _refusal(
-    refused: Refused,
-    money: NanoUsd,
-    budgets: Sequence[tuple[Budget, str]],
-    quotas: Sequence[tuple[Quota, str]],
-) -> TurnoutError:
+def _refusal(refused: Refused, money: NanoUsd, budgets: _Budgets, quotas: _Quotas) -> TurnoutError:
     if refused.index < len(budgets):
         budget, _ = budgets[refused.index]
         left = max(budget.limit_nusd - refused.used, 0)

@@ -70,13 +70,12 @@ class _Counted:
     )
 
     def __init__(self, layer: QuotaLayer, handler: Handler, exchange: Exchange) -> None:
-        subjects = layer.limits.callers(exchange.ask)
+        applied = layer.limits.of_request(layer.limits.callers(exchange.ask))
         self._layer = layer
         self._exchange = exchange
         self._handler = handler
         self._inner: Inner | None = None
-        self._quotas = layer.limits.quotas_of(subjects)
-        self._budgets = layer.limits.budgets_of(subjects)
+        self._quotas, self._budgets = applied.quotas, applied.budgets
         self._reservation = ""
         self._lease_s = NO_DEADLINE_S
 
@@ -112,9 +111,7 @@ class _Counted:
                 limits.take(q, subject, amount_of(q, worst.n_in, worst.n_out), now)
                 for q, subject in self._quotas
             ]
-            for budget, subject in self._budgets:
-                take = limits.take(budget, subject, 0, now)
-                found.append(Take(take.account, take.span, 0, None))
+            found += [limits.look(budget, subject, now) for budget, subject in self._budgets]
             return found
 
         reservation = f"{exchange.ask.request_id}:q"
@@ -122,7 +119,7 @@ class _Counted:
         if isinstance(found, Refused):
             raise self._refusal(found, worst)
         self._reservation = reservation
-        self._look(found, takes(layer.books.now()))
+        self._look(found)
 
     def _refusal(self, refused: Refused, worst: Worst) -> TurnoutError:
         quota, _ = self._quotas[refused.index]
@@ -146,18 +143,18 @@ class _Counted:
             return RateLimited(message, retry_after_s=wait_s)
         return QuotaExceeded(message, retry_after_s=wait_s)
 
-    def _look(self, granted: Granted, takes: list[Take]) -> None:
+    def _look(self, granted: Granted) -> None:
         """Act on what the ledger said."""
-        exchange = self._exchange
+        exchange, limits = self._exchange, self._layer.limits
         room: dict[Kind, tuple[int, int, float]] = {}
         now = self._layer.books.now()
-        for (quota, _), used, take in zip(self._quotas, granted.used, takes, strict=False):
+        for (quota, _), used in zip(self._quotas, granted.used, strict=False):
             kind: Kind = "requests" if quota.of == "requests" else "tokens"
             if quota.of == "concurrent":
                 continue
             left = max(quota.limit - used, 0)
             if kind not in room or left < room[kind][1]:
-                room[kind] = (quota.limit, left, cells_of(take.span, now)[2] - now)
+                room[kind] = (quota.limit, left, cells_of(limits.span(quota.window, now), now)[2] - now)
         left_nusd: NanoUsd | None = None
         for (budget, _), used in zip(self._budgets, granted.used[len(self._quotas) :], strict=True):
             self._heed(budget, used)
@@ -173,6 +170,8 @@ class _Counted:
 
     def _heed(self, budget: Budget, used: int) -> None:
         """Do what the highest threshold that was passed says."""
+        if not budget.thresholds:
+            return
         passed = [t for t in budget.thresholds if used >= t.at * budget.limit_nusd]
         exchange = self._exchange
         for threshold in sorted(passed, key=_at):
