@@ -12,10 +12,10 @@ DONE := $(VENV)/done
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs clients lint types bench docs lock clean install
+.PHONY: help demo test proofs clients browser screenshots lint types bench docs lock clean install
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: $(DONE)/demo ## run the gateway on a real small model and an emulator, and show what it decides
 	@$(BIN)/turnout demo $(ARGS)
@@ -29,6 +29,12 @@ proofs: $(DONE)/dev ## run what takes long: many processes, killed and frozen se
 clients: $(DONE)/dev $(DONE)/lock ## run official clients and coding agents against the gateway (4 minutes, 1 GB of packages)
 	@$(BIN)/python scripts/clients.py
 	@$(BIN)/python -m pytest -rs tests/clients $(ARGS)
+
+browser: $(DONE)/dev $(DONE)/browser ## drive the dashboard with a real browser (3 minutes; needs Chromium)
+	@$(BIN)/python -m pytest -rs tests/browser $(ARGS)
+
+screenshots: $(DONE)/dev $(DONE)/browser ## draw docs/images/dashboard again, from seeded traffic
+	@$(BIN)/python scripts/screenshots.py $(ARGS)
 
 lint: $(DONE)/dev ## check style and format
 	@$(BIN)/ruff check --quiet .
@@ -75,6 +81,11 @@ $(DONE)/core $(DONE)/demo $(DONE)/dev $(DONE)/lock: $(DONE)/%: requirements/%.tx
 # The proxy that the bench compares with. Where there is none for the platform, the bench runs without.
 $(DONE)/bench: requirements/bench.txt $(DONE)/build
 	@$(INSTALL) -r $< || echo "· no Envoy for this platform: there will be no ratios"
+	@touch $@
+
+# What drives a browser. Where there is none for the platform, the browser suite skips and says so.
+$(DONE)/browser: requirements/browser.txt $(DONE)/build
+	@$(INSTALL) -r $< || echo "· no Playwright for this platform: the browser suite will be skipped"
 	@touch $@
 
 # The package itself, from this checkout: edits in src/ need no new installation.

@@ -65,6 +65,7 @@ def main() -> None:
     compile_lock([str(FOLDER / "build.in")], FOLDER / "build.txt", *under_dev)
     compile_lock([str(FOLDER / "lock.in")], FOLDER / "lock.txt")
     compile_lock([str(FOLDER / "bench.in")], FOLDER / "bench.txt")
+    compile_lock([str(FOLDER / "browser.in")], FOLDER / "browser.txt", *under_dev)
     append(demo, weights)
     append(dev, weights)
     append(dev, models)

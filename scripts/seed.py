@@ -59,7 +59,7 @@ routes:
     models: [openai/gpt-5.4, anthropic/claude-sonnet-5, openai/gpt-5.4-mini, anthropic/claude-haiku-4-5]
     strategy:
       type: cheapest
-      q_floor: 0.7
+      q_floor: 0.8
       quality:
         openai/gpt-5.4: 0.9
         anthropic/claude-sonnet-5: 0.89
@@ -71,6 +71,7 @@ routes:
   - name: search
     models: [openai/gpt-5.4-nano, mistral/mistral-small-latest]
     strategy: {{type: fastest}}
+    cache: {{mode: exact, sampled: true}}
   - name: reports
     models: [openai/gpt-5.4, anthropic/claude-sonnet-5]
     strategy: {{type: best, quality: {{openai/gpt-5.4: 0.9, anthropic/claude-sonnet-5: 0.89}}}}

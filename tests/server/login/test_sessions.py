@@ -32,7 +32,12 @@ async def test_a_key_that_administers_begins_a_session_which_ends_with_it(tmp_pa
         await revoke(found.office, CLI, found.ids["admin"])
         await found.room.refresh()
         assert (await http.get("/auth/me")).status_code == 401
-        assert (await http.get("/auth/ways")).json() == {"object": "ways", "provider": None, "key": True}
+        assert (await http.get("/auth/ways")).json() == {
+            "object": "ways",
+            "provider": None,
+            "key": True,
+            "known": True,
+        }
 
 
 async def test_whoever_guesses_keys_at_sign_in_is_told_to_wait_and_other_sites_sign_nobody_in(

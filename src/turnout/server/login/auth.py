@@ -23,14 +23,14 @@ from turnout.build import Built
 from turnout.codecs.strict import convert, parse
 from turnout.config.oidc import OidcConfig
 from turnout.errors import ConfigError, Forbidden, InvalidRequest, NotFound, TurnoutError, Unauthenticated
-from turnout.govern import sessions, users
+from turnout.govern import keys, sessions, users
 from turnout.govern.office import Office
 from turnout.govern.rules import Actor
 from turnout.server.admin.call import failure_body
 from turnout.server.http import JSON_TYPE, RawHeaders, respond
 from turnout.server.login import claims, cookies, pages, pending
 from turnout.server.login.provider import Provider, open_provider
-from turnout.server.login.signed import Sessions, is_same_origin, local_owner, may_sign_in
+from turnout.server.login.signed import Sessions, SignedIn, is_same_origin, local_owner, may_sign_in
 from turnout.server.visit import Visit
 from turnout.transport.base import Transport
 from turnout.types.account import Act
@@ -207,18 +207,25 @@ class Auth:
             await self._ok(visit, {**_who(owner), **ways, "name": "", "expires": None, "csrf": None})
             return
         signed = await self.sessions.signed_in(visit)
-        name = ""
-        if signed.actor.user is not None:
-            document = await self._desk().desk.get("user", signed.actor.user)
-            user = None if document is None else users.read_user(document)
-            name = "" if user is None else user.name or user.email
+        name = await self._name(signed)
         csrf, expires = sessions.csrf_token(signed.cookie), signed.session.expires.isoformat()
         await self._ok(visit, {**_who(signed.actor), **ways, "name": name, "expires": expires, "csrf": csrf})
 
+    async def _name(self, signed: SignedIn) -> str:
+        """Return what whoever signed in is called; "" = nothing says."""
+        desk, user = self._desk().desk, signed.actor.user
+        if user is None:
+            document = await desk.get("key", signed.session.key or "")
+            return "" if document is None else keys.read_key(document).name
+        document = await desk.get("user", user)
+        found = None if document is None else users.read_user(document)
+        return "" if found is None else found.name or found.email
+
     async def _ways(self, visit: Visit) -> None:
-        """Tell who is not signed in how that is done here."""
+        """Tell how one signs in here, and whether it is worth asking who one is already."""
         provider = None if self._oidc is None else self._oidc.name
-        await self._ok(visit, {"object": "ways", "provider": provider, "key": True})
+        known = self.sessions.has_cookie(visit) or (self._gates.keyless() and local_owner(visit) is not None)
+        await self._ok(visit, {"object": "ways", "provider": provider, "key": True, "known": known})
 
     async def _end(self, visit: Visit) -> None:
         signed = await self.sessions.signed_in(visit)

@@ -2,7 +2,7 @@
 
 import { ask, setProof, whenSignedOut } from './lib/api.js';
 import { h, put } from './lib/dom.js';
-import { FILTERS, RANGES, change, here, link, range } from './lib/place.js';
+import { FILTERS, RANGES, YESTERDAY, change, here, link, range } from './lib/place.js';
 import { chip, problem } from './ui/parts.js';
 import { login } from './ui/login.js';
 
@@ -19,12 +19,14 @@ let me = null;
 let leave = null; // what the page that is shown wants done when it goes
 
 whenSignedOut(() => { if (me) signIn(); });
-window.addEventListener('hashchange', show);
+window.addEventListener('hashchange', () => show(true));
 theme(localStorage.getItem('theme'));
 begin();
 
 async function begin() {
   try {
+    const { known } = await ask('GET', '/auth/ways', undefined, { quiet: true });
+    if (!known) return signIn();
     me = await ask('GET', '/auth/me', undefined, { quiet: true });
     setProof(me.csrf ?? null);
     await show();
@@ -42,28 +44,46 @@ function signIn() {
   put(app, login(begin));
 }
 
-async function show() {
+async function show(moved = false) {
   if (!me) return;
+  const held = document.activeElement?.getAttribute('aria-label');
   const { page, id } = here();
   const title = TITLES[page];
   leave?.();
   leave = null;
   document.title = `${title ?? 'Not found'} · Turnout`;
-  const main = h('main', { id: 'main', tabindex: '-1' }, h('p', { class: 'wait', role: 'status' }, 'Loading…'));
-  const heading = h('h1', {}, page === 'request' ? id : title ?? 'Not found');
+  const main = h('main', { id: 'main', tabindex: '-1', 'aria-labelledby': 'title' }, h('p', { class: 'wait', role: 'status' }, 'Loading…'));
+  const heading = h('h1', { id: 'title' }, page === 'request' ? id : title ?? 'Not found');
   put(app, h('div', { class: 'frame' }, rail(page), h('div', { class: 'stage' }, bar(page, heading), main)));
+  const back = refocus(held);
+  if (moved && !back) main.focus();
   try {
     if (!title) throw Object.assign(new Error(`There is no page “${page}”.`), { status: 404 });
     const found = await import(`./pages/${page}.js`);
-    const shown = await found.default({ id, me, onLeave: (call) => { leave = call; }, reload: show });
-    if (here().page === page && here().id === id) put(main, shown);
+    const shown = await found.default({ id, me, onLeave: (call) => { leave = call; }, reload: () => show() });
+    if (here().page === page && here().id === id) {
+      put(main, shown);
+      if (!back) refocus(held);
+    }
   } catch (error) {
     put(main, problem(error));
   }
 }
 
+/** What had the keyboard was drawn again: give it back. */
+function refocus(label) {
+  const again = label && document.querySelector(`:is(button, select, input)[aria-label="${CSS.escape(label)}"]`);
+  again?.focus();
+  return Boolean(again);
+}
+
 function rail(page) {
-  const menu = h('nav', { class: 'rail', id: 'rail', 'aria-label': 'Pages' },
+  const close = (event) => {
+    if (event.key !== 'Escape' || !menu.classList.contains('open')) return;
+    menu.classList.remove('open');
+    document.querySelector('.menu-button').focus();
+  };
+  const menu = h('nav', { class: 'rail', id: 'rail', 'aria-label': 'Pages', onkeydown: close },
     h('a', { class: 'brand', href: link('overview') }, h('img', { src: '/ui/icon.svg', alt: '' }), 'Turnout'),
     Object.entries(PLACES).map(([group, places]) => [h('h2', {}, group), Object.entries(places).map(([name, title]) =>
       h('a', { class: 'place', href: link(name), 'aria-current': name === page || (page === 'request' && name === 'live') ? 'page' : null, onclick: () => menu.classList.remove('open') }, title))]),
@@ -81,7 +101,7 @@ function bar(page, heading) {
     menu.classList.toggle('open');
     menu.querySelector('a.place')?.focus();
   };
-  return h('div', { class: 'bar' },
+  return h('header', { class: 'bar' },
     h('button', { class: 'menu-button', type: 'button', 'aria-controls': 'rail', onclick: open }, 'Menu'),
     heading, RANGED.has(page) ? controls() : null);
 }
@@ -94,7 +114,8 @@ function controls() {
     chosen.length < FILTERS.length ? filterForm(now) : null,
     h('select', { 'aria-label': 'Time range', onchange: (event) => change({ range: event.target.value, since: null, until: null }) },
       now.name === 'custom' && h('option', { selected: true }, 'as linked'),
-      Object.keys(RANGES).map((name) => h('option', { value: name, selected: name === now.name }, `last ${name}`))));
+      Object.keys(RANGES).map((name) => h('option', { value: name, selected: name === now.name }, `last ${name}`)),
+      h('option', { value: YESTERDAY, selected: now.name === YESTERDAY }, 'yesterday')));
 }
 
 function filterForm(now) {

@@ -31,16 +31,28 @@ export function change(changes) {
   location.hash = link(page, id, { ...other, ...changes });
 }
 
+export const YESTERDAY = 'yesterday';
+
+/** Midnight before an instant, so many days earlier, where the reader is. */
+function midnight(now, days = 0) {
+  const at = new Date(now);
+  return new Date(at.getFullYear(), at.getMonth(), at.getDate() - days);
+}
+
 /** The chosen time: instants, the step that gives some hundred points, and the filters. */
 export function range(now = Date.now()) {
   const { query } = here();
-  const name = RANGES[query.get('range')] ? query.get('range') : '24h';
+  const filters = Object.fromEntries(FILTERS.map((each) => [each, query.get(each)]).filter(([, value]) => value));
   const own = query.get('since');
+  if (query.get('range') === YESTERDAY && !own) {
+    const [since, until] = [midnight(now, 1), midnight(now)];
+    return { name: YESTERDAY, since, until, span: (until - since) / 1000, step: 'hour', filters };
+  }
+  const name = RANGES[query.get('range')] ? query.get('range') : '24h';
   const until = query.get('until') ? new Date(query.get('until')) : new Date(Math.ceil(now / 60000) * 60000);
   const since = own ? new Date(own) : new Date(until.getTime() - RANGES[name] * 1000);
   const span = (until - since) / 1000;
   const step = span <= 21600 ? 'minute' : span <= 1209600 ? 'hour' : 'day';
-  const filters = Object.fromEntries(FILTERS.map((each) => [each, query.get(each)]).filter(([, value]) => value));
   return { name: own ? 'custom' : name, since, until, span, step, filters };
 }
 

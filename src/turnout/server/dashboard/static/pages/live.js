@@ -3,7 +3,7 @@
 import { get } from '../lib/api.js';
 import { h, put } from '../lib/dom.js';
 import { clock, count, seconds, usd, when, words } from '../lib/format.js';
-import { asked, change, here, link, range } from '../lib/place.js';
+import { RANGES, asked, change, here, link, range } from '../lib/place.js';
 import { chip, empty, problem, table } from '../ui/parts.js';
 
 const EVERY_MS = 2000;
@@ -27,13 +27,13 @@ export default async function live({ onLeave }) {
   const search = here().query.get('text') ?? '';
   const order = here().query.get('order') ?? 'newest';
   const error = here().query.get('error') ?? '';
-  let paused = order !== 'newest' || Boolean(here().query.get('until'));
+  let paused = order !== 'newest' || !(range().name in RANGES);
   let timer = null;
   let page = { data: [] };
 
   const load = async () => {
     const params = { ...asked(), search, error, limit: PAGE, order: order === 'newest' ? null : order };
-    if (range().name !== 'custom') delete params.until;
+    if (range().name in RANGES) delete params.until;
     page = await get('/requests', params);
     draw();
   };

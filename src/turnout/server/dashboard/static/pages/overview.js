@@ -18,7 +18,7 @@ export default async function overview() {
   ]);
   const [sum] = totals;
   if (!sum?.requests) {
-    return [empty('No request arrived in this time.', h('p', {}, 'Point a client at this gateway, or choose a longer time.'))];
+    return [empty('No request arrived in this time.', 'Point a client at this gateway, or choose a longer time.')];
   }
   return [tiles(sum, before[0]), charts(fill(steps, now), now), groups(sum)];
 }

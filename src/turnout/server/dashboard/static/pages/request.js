@@ -40,7 +40,7 @@ function why(record, decision) {
     + (decision.rule ? ` (${decision.rule})` : '') + (decision.abstained ? `; the router abstained: ${words(decision.abstained)}` : '');
   const binding = decision.objective?.binding ?? [];
   return h('div', { class: 'grid wide-left' },
-    card('Why this model', h('span', {}, 'route ', h('a', { href: link('routes', decision.route) }, decision.route), ` · ${decision.strategy} · version ${decision.policy_version ?? 0}`),
+    card('Why this model', h('span', {}, decision.asked.source === 'model' || decision.route === 'direct' ? 'named by the client' : ['route ', h('a', { href: link('routes', decision.route) }, decision.route)], ` · ${decision.strategy} · version ${decision.policy_version ?? 0}`),
       h('div', { class: 'stack' }, h('p', {}, story),
         chips(binding.map((each) => chip(`held by ${words(each)}`, 'warn')), (decision.objective?.relaxed ?? []).map((each) => chip(`let go: ${words(each)}`, 'warn')),
           decision.certificate && chip(decision.certificate.uncertified ? `no promise: ${words(decision.certificate.uncertified)}` : `within certificate ${decision.certificate.id}`, decision.certificate.uncertified ? 'warn' : 'good')),

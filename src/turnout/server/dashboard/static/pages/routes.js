@@ -85,7 +85,7 @@ function tradeOff(route, rows) {
 function certificate(route) {
   return card('Certificate', null, later(async () => {
     const found = await get(`/routes/${encodeURIComponent(route.id)}/certificate`);
-    if (!found.id) return empty('Nothing is promised of this route.', h('p', {}, '`turnout calibrate` measures what can be.'));
+    if (!found.id) return empty('Nothing is promised of this route.', '`turnout calibrate` measures what can be.');
     return facts([['Promise', `loses at most ${percent(found.max_loss)} against ${found.reference}, with ${percent(found.confidence)} confidence`],
       ['State', chip(found.void ? `void: ${words(found.void)}` : 'in force', found.void ? 'bad' : 'good')], ['Threshold', found.tau], ['Until', when(found.expires)], ['Measured on', `${brief(found.n)} prompts`]]);
   }));
@@ -94,7 +94,7 @@ function certificate(route) {
 function quality(route) {
   return card('Quality of live answers', 'judged samples, with 95 % intervals', later(async () => {
     const found = (await get('/quality', { route: route.id, ...asked() })).data;
-    if (!found.length) return empty('No answers were judged.', h('p', {}, 'The section `quality` of the configuration samples live traffic.'));
+    if (!found.length) return empty('No answers were judged.', 'The section `quality` of the configuration samples live traffic.');
     const times = found.map((each) => new Date(each.at).getTime());
     return series({ label: 'Judged quality over time', times, stepMs: 86400000, write: (n) => n.toFixed(2), lines: [{ name: 'mean', values: found.map((each) => each.mean) }, { name: 'low', values: found.map((each) => each.low), colour: 'var(--c8)' }, { name: 'high', values: found.map((each) => each.high), colour: 'var(--c8)' }] });
   }));

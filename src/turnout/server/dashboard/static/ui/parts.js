@@ -20,8 +20,11 @@ export function tile(label, value, note, tone) {
 export const chip = (text, tone) => h('span', { class: `chip ${tone ?? ''}`, title: text }, text);
 export const chips = (...each) => h('span', { class: 'chips' }, ...each);
 
+/** A text in which what stands between backticks is code. */
+export const prose = (text) => text.split('`').map((part, at) => (at % 2 ? h('code', {}, part) : part));
+
 /** What stands where there is nothing yet; say what to do. */
-export const empty = (text, ...more) => h('div', { class: 'empty' }, h('p', {}, text), ...more);
+export const empty = (text, ...more) => h('div', { class: 'empty' }, [text, ...more].map((each) => (typeof each === 'string' ? h('p', {}, prose(each)) : each)));
 
 /** A failure, in the gateway's words. */
 export function problem(error) {
