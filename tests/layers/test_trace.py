@@ -77,6 +77,10 @@ async def test_an_ended_request_is_reported_once():
             ttft_s=2.25,
             total_s=2.25,
             overhead_s=0.25,
+            usage=exchange.outcome.usage,
+            stream=exchange.original.stream,
+            max_tokens=exchange.original.max_tokens,
+            attempts=tuple(exchange.attempts),
         )
     ]
 

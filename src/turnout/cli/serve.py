@@ -113,11 +113,12 @@ def _supervise(config: "Config", sockets: "Sockets", process: Callable[[int], "P
     from turnout.govern.open import stored_secrets
     from turnout.parts import compiled
     from turnout.server.serve import run_worker
+    from turnout.server.tally import FOLDER
 
     # Here, and not once in every worker: what cannot be used is told once.
     compiled(config, os.environ, asyncio.run(stored_secrets(config)))
     with tempfile.TemporaryDirectory(prefix="turnout-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ[FOLDER] = folder
         supervisor = Supervisor(
             config.server.workers, lambda lifeline: run_worker(process(lifeline), sockets), sockets.all
         )

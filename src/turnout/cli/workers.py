@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -120,7 +121,7 @@ class Supervisor:
             os.kill(pid, sig)
 
     def _forget_metrics(self, pid: int) -> None:
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            from prometheus_client import multiprocess
+        from turnout.server.tally import FOLDER, forget
 
-            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no annotations
+        if (folder := os.environ.get(FOLDER)) is not None:
+            forget(Path(folder), pid)

@@ -56,6 +56,7 @@ def make_provider(name: str, row: ProviderConfig, env: Env, problems: list[str])
         host=row.host or known.host,
         api_version=row.api_version or known.api_version,
         region=given.get("region", ""),
+        telemetry=known.telemetry or known.name,
     )
     found = _misfits(path, row, vendor)
     problems.extend(found)

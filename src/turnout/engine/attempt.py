@@ -43,7 +43,7 @@ COMMITS = (TextDelta, ToolDelta, ReasoningDelta, RefusalDelta, NativeDelta, Fini
 class Upstreams:
     """Everything an attempt needs from outside: codecs by name, the network, credentials, the clock."""
 
-    __slots__ = ("_authorise", "_codecs", "_hosted", "_prepared", "_transport", "clock")
+    __slots__ = ("_authorise", "_codecs", "_hosted", "_prepared", "_traced", "_transport", "clock")
 
     def __init__(
         self,
@@ -51,8 +51,9 @@ class Upstreams:
         transport: Transport,
         authorise: Mapping[str, Authorise],
         clock: Clock,
+        traced: frozenset[str] = frozenset(),
     ) -> None:
-        self._codecs = codecs
+        self._codecs, self._traced = codecs, traced  # providers that are told the trace; "*" = all
         self._transport = transport
         self._authorise = authorise
         """Deployment id -> credential headers; absent = none."""
@@ -72,16 +73,20 @@ class Upstreams:
 
     async def send(self, encoded: Encoded, call: Call) -> Response:
         """Send with the deployment's credential; wait for the head of the answer."""
-        http, hops = encoded.http, call.exchange.ask.hops
-        if hops is not None:
-            http = HttpRequest(http.method, http.url, (*http.headers, (b"x-turnout-hop", hops)), http.body)
-        name = call.deployment.id
+        http, name = self._told(encoded.http, call), call.deployment.id
         if self._prepared and (prepared := self._prepared.get(name)) is not None:
             await prepared.prepare(self._transport)
         authorise = self._authorise.get(name)
         if isinstance(authorise, Rotation):
             return await self._in_turn(http, call, authorise)
         return await self._transport.send(http, call.timeouts, authorise)
+
+    def _told(self, http: HttpRequest, call: Call) -> HttpRequest:
+        hops, trace = call.exchange.ask.hops, call.exchange.trace
+        more: tuple[tuple[bytes, bytes], ...] = () if hops is None else ((b"x-turnout-hop", hops),)
+        if trace is not None and not self._traced.isdisjoint((call.deployment.vendor.name, "*")):
+            more += trace.headers(call.n)
+        return HttpRequest(http.method, http.url, (*http.headers, *more), http.body) if more else http
 
     async def _in_turn(self, http: HttpRequest, call: Call, rotation: Rotation) -> Response:
         """Send with the credential whose turn it is, and with the next where the vendor refuses it."""
@@ -96,12 +101,10 @@ class Upstreams:
 
     async def upgrade(self, http: HttpRequest, call: Call, max_message: int) -> "Upgraded":
         """Ask for a WebSocket with the deployment's credential, or the one whose turn it is."""
-        transport, name, hops = self._transport, call.deployment.id, call.exchange.ask.hops
+        transport, name = self._transport, call.deployment.id
         if not isinstance(transport, Upgrades):
             raise UnsupportedParameter("sessions cannot be opened through egress.proxy or egress.http2")
-        if hops is not None:
-            http = HttpRequest(http.method, http.url, (*http.headers, (b"x-turnout-hop", hops)), http.body)
-        authorise = self._authorise.get(name)
+        http, authorise = self._told(http, call), self._authorise.get(name)
         while True:
             standing, one = authorise.turn() if isinstance(authorise, Rotation) else (None, authorise)
             if isinstance(one, Prepared):

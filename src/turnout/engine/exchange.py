@@ -35,6 +35,7 @@ from turnout.types.record import (
 )
 from turnout.types.structured import Structured
 from turnout.types.task import TaskRequest
+from turnout.types.trace import Trace
 
 if TYPE_CHECKING:
     from turnout.engine.reply import Reply
@@ -156,6 +157,7 @@ class Exchange:
         "seed",
         "shaped",
         "started",
+        "trace",
         "trace_id",
         "under_way",
         "upstream_s",
@@ -181,7 +183,8 @@ class Exchange:
         self.room: Room | None = None  # written by the quota layer
         self.deadline: Deadline | None = None
         """Written by the deadline layer; the route station tells it the route's own limit."""
-        self.trace_id: str | None = None  # written by the trace layer: 32 hex digits of the client's trace
+        self.trace_id: str | None = None  # written by the trace layer: 32 hex digits, the client's or our own
+        self.trace: Trace | None = None  # by it, too, where spans are recorded or passed on
         self.policy = DEFAULT_POLICY
         """Written by the route station: the rules of the route that serves the request."""
         self.allowance: Allowance | None = None

@@ -1,160 +1,215 @@
 """Prometheus metrics on a listener of their own. Floor 6.
 
-Labels are closed sets or configured names: no key, user, prompt or free model text (S-65). With several
-workers every process writes its numbers to shared files in `PROMETHEUS_MULTIPROC_DIR`, and whichever worker
-is scraped adds them up.
+Labels are closed sets or configured names: no key, user, prompt or free model text (S-65). What is counted is
+the table of `families`; how several workers count together is told in `tally`.
 """
 
 import asyncio
 import os
 import socket
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
 
 import uvicorn
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from msgspec import Struct
 
 from turnout.build import Built
 from turnout.layers.trace import AccessEvent
 from turnout.server.app import Gateway
+from turnout.server.families import COUNTS, FAMILIES, OVERHEAD, SECONDS, TOKENS, WAITS
 from turnout.server.http import JSON_TYPE, Receive, Scope, Send, respond
+from turnout.server.tally import FOLDER, Tally
 from turnout.stores.live import Change
+from turnout.types.deployment import Deployment
 from turnout.types.record import Attempt
 
-MULTIPROC = "PROMETHEUS_MULTIPROC_DIR"
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
 _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
+_BEAT_S = 5.0
+"""Between looks at the gauges: as old as they may be when another worker is scraped."""
+Gauges = Callable[[], Mapping[tuple[str, ...], float]]
+"""Numbers that somebody else keeps: family and labels -> value."""
+_Key = tuple[str | None, ...]
+_Row = TypeVar("_Row")
+
+
+class _Ended(Struct):
+    """Where requests of one route that ended alike are counted."""
+
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    cost: int
+    ttft: int
+    total: int
+    overhead: int
+    fallbacks: int
+
+
+class _Called(Struct):
+    """Where calls to one deployment that ended alike are counted."""
+
+    attempts: int
+    cost: int
+    duration: int
+    first: int
+    tokens_in: int
+    tokens_out: int
 
 
 class Metrics:
     """Counts what requests did."""
 
     def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "turnout_requests",
-            "Requests by how they ended; outcome is ok or an error class.",
-            ("route", "model", "provider", "outcome"),
-            registry=registry,
-        )
-        self._tokens = _counter(registry, "tokens", "Tokens by direction.", "direction")
-        self._cost = _counter(registry, "cost_usd", "What upstream calls cost.")
-        self._fallbacks = Counter(
-            "turnout_fallbacks", "Moves to the next node of a plan.", ("route",), registry=registry
-        )
-        self._shaped = Counter(
-            "turnout_structured_outputs",
-            "Answers that had to have a shape; result is valid, repaired, invalid or unchecked.",
-            ("route", "result"),
-            registry=registry,
-        )
-        self._certified, self._void, self._evidence = _certificates(registry)
-        self._cache, self._cache_saved = _cache(registry)
-        self._ttft = _seconds(registry, "ttft_seconds", "Time to first content.")
-        self._total = _seconds(registry, "request_seconds", "Time to the last byte.")
-        self._overhead = Histogram(
-            "turnout_overhead_seconds",
-            "Total minus time spent waiting for upstreams.",
-            buckets=_OVERHEAD,
-            registry=registry,
-        )
-        self._in_flight = _gauge(registry, "in_flight", "Attempts under way.", "deployment")
-        self._breaker = Gauge(
-            "turnout_breaker_state",
-            "0 closed, 1 half open, 2 open.",
-            ("deployment",),
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self._demoted = _demoted(registry)
-        self._changes = Counter(
-            "turnout_health_changes",
-            "Deployments demoted, restored, shut out by their breaker and let in again.",
-            ("deployment", "change"),
-            registry=registry,
-        )
-        self._probes, self._probe_cost = _probes(registry)
-        self._open = _gauge(registry, "open_requests", "Requests being served.")
-        self._spool = _gauge(registry, "journal_spool_bytes", "Records not yet in the database.")
-        self._children: dict[tuple[str, str], tuple[Any, ...]] = {}
+        folder = os.environ.get(FOLDER)
+        self.tally = Tally(FAMILIES, None if folder is None else Path(folder))
+        self._ended: dict[_Key, _Ended] = {}
+        self._called: dict[_Key, _Called] = {}
+        self.deployment: Callable[[str], Deployment | None] = lambda _: None
+        """What a deployment's name stands for; wired to the engine where there is one."""
+        self.gauges: list[Gauges] = []
 
     def observe(self, event: AccessEvent) -> None:
         """Count one request that ended."""
-        model, provider = event.model or "", event.provider or ""
-        route = event.route or ""
-        self._requests.labels(route, model, provider, event.error or "ok").inc()
-        tokens_in, tokens_out, cost, ttft, total = self._of(model, provider)
+        numbers = self.tally.numbers
+        key = (event.route, event.model, event.provider, event.error)
+        row = self._ended.get(key) or self._end(key)
+        numbers[row.requests] += 1
         if event.n_input:
-            tokens_in.inc(event.n_input)
+            numbers[row.tokens_in] += event.n_input
         if event.n_output:
-            tokens_out.inc(event.n_output)
+            numbers[row.tokens_out] += event.n_output
         if event.cost_nusd:
-            cost.inc(event.cost_nusd * 1e-9)
+            numbers[row.cost] += event.cost_nusd * 1e-9
         if event.ttft_s is not None:
-            ttft.observe(event.ttft_s)
-        total.observe(event.total_s)
-        self._overhead.observe(event.overhead_s)
-        if event.cache is not None:
-            self._count_cache(event, event.cache, route)
-        if event.certified is not None:
-            self._certified.labels(route, event.certified).inc()
-        if event.shaped is not None:
-            self._shaped.labels(route, event.shaped).inc()
+            numbers[row.ttft + bisect_left(SECONDS, event.ttft_s)] += 1
+            numbers[row.ttft + len(SECONDS) + 1] += event.ttft_s
+        numbers[row.total + bisect_left(SECONDS, event.total_s)] += 1
+        numbers[row.total + len(SECONDS) + 1] += event.total_s
+        numbers[row.overhead + bisect_left(OVERHEAD, event.overhead_s)] += 1
+        numbers[row.overhead + len(OVERHEAD) + 1] += event.overhead_s
         if event.n_fallbacks:
-            self._fallbacks.labels(route).inc(event.n_fallbacks)
+            numbers[row.fallbacks] += event.n_fallbacks
+        for attempt in event.attempts:
+            self._count_call(event, attempt)
+        if event.cache is not None or event.certified is not None or event.shaped or event.guards:
+            self._count_rest(event, event.route or "")
 
-    def _count_cache(self, event: AccessEvent, did: str, route: str) -> None:
-        self._cache.labels(route, did).inc()
-        if event.near:
-            self._cache.labels(route, "near").inc()
-        if event.saved_nusd:
-            self._cache_saved.labels(route).inc(event.saved_nusd)
+    def _count_call(self, event: AccessEvent, attempt: Attempt) -> None:
+        numbers = self.tally.numbers
+        key = (attempt.deployment, event.endpoint, attempt.error or attempt.outcome)
+        row = self._called.get(key) or self._call(key, attempt)
+        numbers[row.attempts] += 1
+        if attempt.cost_nusd:
+            numbers[row.cost] += attempt.cost_nusd * 1e-9
+        numbers[row.duration + bisect_left(WAITS, attempt.duration_s)] += 1
+        numbers[row.duration + len(WAITS) + 1] += attempt.duration_s
+        if attempt.retry_of is not None:
+            numbers[self.tally.at("turnout_retries", attempt.deployment)] += 1
+        if attempt.ttft_s is not None and event.stream:
+            numbers[row.first + bisect_left(WAITS, attempt.ttft_s)] += 1
+            numbers[row.first + len(WAITS) + 1] += attempt.ttft_s
+        usage = attempt.usage
+        if usage is not None and not attempt.usage_estimated:
+            for at, n in ((row.tokens_in, usage.n_input), (row.tokens_out, usage.n_output)):
+                if n:
+                    numbers[at + bisect_left(TOKENS, n)] += 1
+                    numbers[at + len(TOKENS) + 1] += n
 
-    def _of(self, model: str, provider: str) -> tuple[Any, ...]:
-        """Return the labelled metrics of one model, looked up once."""
-        found = self._children.get((model, provider))
-        if found is None:
-            found = self._children[model, provider] = (
-                self._tokens.labels(model, provider, "input"),
-                self._tokens.labels(model, provider, "output"),
-                self._cost.labels(model, provider),
-                self._ttft.labels(model, provider),
-                self._total.labels(model, provider),
-            )
+    def _count_rest(self, event: AccessEvent, route: str) -> None:
+        at, numbers = self.tally.at, self.tally.numbers
+        if event.cache is not None:
+            numbers[at("turnout_cache", route, event.cache)] += 1
+            if event.near:
+                numbers[at("turnout_cache", route, "near")] += 1
+            if event.saved_nusd:
+                numbers[at("turnout_cache_saved_nusd", route)] += event.saved_nusd
+        if event.certified is not None:
+            numbers[at("turnout_certified_requests", route, event.certified)] += 1
+        if event.shaped is not None:
+            numbers[at("turnout_structured_outputs", route, event.shaped)] += 1
+        for guard in event.guards:
+            numbers[at("turnout_guard_checks", guard.name, guard.stage, guard.action)] += 1
+
+    def _end(self, key: _Key) -> _Ended:
+        route, model, provider, error = (each or "" for each in key)
+        at = self.tally.at
+        found = _Ended(
+            requests=at("turnout_requests", route, model, provider, error or "ok"),
+            tokens_in=at("turnout_tokens", model, provider, "input"),
+            tokens_out=at("turnout_tokens", model, provider, "output"),
+            cost=at("turnout_cost_usd", model, provider),
+            ttft=at("turnout_ttft_seconds", model, provider),
+            total=at("turnout_request_seconds", model, provider),
+            overhead=at("turnout_overhead_seconds"),
+            fallbacks=at("turnout_fallbacks", route),
+        )
+        _room(self._ended)[key] = found
+        return found
+
+    def _call(self, key: _Key, attempt: Attempt) -> _Called:
+        _, endpoint, outcome = (each or "" for each in key)
+        at, place = self.tally.at, self.deployment(attempt.deployment)
+        provider = attempt.provider if place is None else place.vendor.telemetry or attempt.provider
+        model = attempt.model if place is None else place.upstream_model
+        what = (endpoint, provider, model)
+        failure = attempt.error or ("" if attempt.outcome == "ok" else attempt.outcome)
+        found = _Called(
+            attempts=at("turnout_attempts", attempt.deployment, attempt.provider, outcome),
+            cost=at("turnout_attempt_cost_usd", attempt.deployment, attempt.provider),
+            duration=at("gen_ai_client_operation_duration_seconds", *what, failure),
+            first=at("gen_ai_client_operation_time_to_first_chunk_seconds", *what),
+            tokens_in=at("gen_ai_client_token_usage", *what, "input"),
+            tokens_out=at("gen_ai_client_token_usage", *what, "output"),
+        )
+        _room(self._called)[key] = found
         return found
 
     def changed(self, deployment: str, change: Change) -> None:
         """Count a change of health."""
-        self._changes.labels(deployment, change).inc()
+        self.tally.numbers[self.tally.at("turnout_health_changes", deployment, change)] += 1
 
     def probed(self, attempt: Attempt) -> None:
         """Count a probe that ended."""
-        self._probes.labels(attempt.deployment, attempt.provider, attempt.error or attempt.outcome).inc()
+        at, numbers = self.tally.at, self.tally.numbers
+        outcome = attempt.error or attempt.outcome
+        numbers[at("turnout_probes", attempt.deployment, attempt.provider, outcome)] += 1
         if attempt.cost_nusd:
-            self._probe_cost.labels(attempt.deployment, attempt.provider).inc(attempt.cost_nusd * 1e-9)
+            cost = at("turnout_probe_cost_usd", attempt.deployment, attempt.provider)
+            numbers[cost] += attempt.cost_nusd * 1e-9
+
+    def count(self, family: str, *labels: str) -> None:
+        """Count one of what happens beside requests, such as feedback that was given."""
+        assert family in COUNTS, family
+        self.tally.numbers[self.tally.at(family, *labels)] += 1
 
     def refresh(self, built: Built, gateway: Gateway) -> None:
         """Read the gauges as they are now."""
+        put = self.tally.set
         vendors = {d.id: d.vendor.name for d in built.engine.registry()}
         for name, stats in built.engine.health().items():
-            self._demoted.labels(name, vendors.get(name, "")).set(stats.demoted)
-            self._in_flight.labels(name).set(stats.in_flight)
-            self._breaker.labels(name).set(_STATES[stats.state])
+            put("turnout_provider_demoted", name, vendors.get(name, ""), to=stats.demoted)
+            put("turnout_in_flight", name, to=stats.in_flight)
+            put("turnout_breaker_state", name, to=_STATES[stats.state])
         for state in built.monitor.standings.states():
-            self._void.labels(state.route).set(state.void is not None)
-            self._evidence.labels(state.route).set(state.evidence)
-        self._open.set(gateway.n_open)
+            put("turnout_certificate_void", state.route, to=state.void is not None)
+            put("turnout_certificate_evidence", state.route, to=state.evidence)
+        put("turnout_open_requests", to=gateway.n_open)
         if built.journal is not None:
-            self._spool.set(built.journal.stats().spooled_bytes)
+            put("turnout_journal_spool_bytes", to=built.journal.stats().spooled_bytes)
+        if (books := built.books) is not None:
+            put("turnout_ledger_down", to=books.is_down)
+            put("turnout_ledger_unsettled", to=books.n_unsettled)
+        put("turnout_metrics_series_refused", to=self.tally.n_other)
+        for told in self.gauges:
+            for (family, *labels), value in told().items():
+                put(family, *labels, to=value)
 
     def text(self) -> bytes:
         """Return the exposition of all workers."""
-        if MULTIPROC in os.environ:
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has none
-            return generate_latest(registry)
-        return generate_latest(self._registry)
+        return self.tally.text()
 
     async def serve(self, sock: socket.socket, built: Built, gateway: Gateway, *, local: bool) -> None:
         """Answer scrapes on a listener of its own until cancelled.
@@ -189,92 +244,24 @@ class Metrics:
             log_config=None,
             log_level="warning",
         )
-        server = _Quiet(config)
-        beat = asyncio.create_task(self._beat(built, gateway))
-        try:
-            await server._serve([sock])  # noqa: SLF001  `serve` would take the signals of the data plane's server
-        finally:
-            beat.cancel()
+        await _Quiet(config)._serve([sock])  # noqa: SLF001  `serve` would take the data plane's signals
 
-    async def _beat(self, built: Built, gateway: Gateway) -> None:
-        """Keep this worker's gauges fresh for a scrape that another worker answers."""
+    async def beat(self, built: Built, gateway: Gateway) -> None:
+        """Keep this worker's gauges fresh for a scrape that another worker answers, or an export."""
         while True:
             self.refresh(built, gateway)
-            await asyncio.sleep(5)
+            await asyncio.sleep(_BEAT_S)
 
 
 class _Quiet(uvicorn.Server):
     """Leaves signals alone: the data plane's server handles them."""
 
 
-def _demoted(registry: CollectorRegistry) -> Gauge:
-    return Gauge(
-        "turnout_provider_demoted",
-        "1 while a deployment is unwell and asked last.",
-        ("deployment", "provider"),
-        registry=registry,
-        multiprocess_mode="livemax",
-    )
+_MOST_ROWS = 10_000
 
 
-def _probes(registry: CollectorRegistry) -> tuple[Counter, Counter]:
-    """Return how probes ended, and what they cost."""
-    probes = Counter(
-        "turnout_probes",
-        "Probes by how they ended; outcome is ok or an error class. They are no requests.",
-        ("deployment", "provider", "outcome"),
-        registry=registry,
-    )
-    cost = Counter(
-        "turnout_probe_cost_usd", "What probes cost.", ("deployment", "provider"), registry=registry
-    )
-    return probes, cost
-
-
-def _cache(registry: CollectorRegistry) -> tuple[Counter, Counter]:
-    """Return what the cache did, and what its hits had cost."""
-    did = Counter(
-        "turnout_cache",
-        "Requests of routes that cache, by what it did; near = a like question's answer was not given.",
-        ("route", "result"),
-        registry=registry,
-    )
-    saved = Counter(
-        "turnout_cache_saved_nusd",
-        "Nano-USD that answers given again had cost.",
-        ("route",),
-        registry=registry,
-    )
-    return did, saved
-
-
-def _certificates(registry: CollectorRegistry) -> tuple[Counter, Gauge, Gauge]:
-    """Return how certified requests ended, which certificates do not hold, and what speaks against."""
-    endings = Counter(
-        "turnout_certified_requests",
-        "Requests of routes under a certificate, by how they ended or why nothing is promised.",
-        ("route", "ending"),
-        registry=registry,
-    )
-    void, evidence = (
-        Gauge(
-            f"turnout_certificate_{name}", about, ("route",), registry=registry, multiprocess_mode="livemax"
-        )
-        for name, about in (
-            ("void", "1 while a route's certificate does not hold."),
-            ("evidence", "Log evidence that the promised loss is exceeded; an alarm at log(100)."),
-        )
-    )
-    return endings, void, evidence
-
-
-def _counter(registry: CollectorRegistry, name: str, about: str, *labels: str) -> Counter:
-    return Counter(f"turnout_{name}", about, ("model", "provider", *labels), registry=registry)
-
-
-def _seconds(registry: CollectorRegistry, name: str, about: str) -> Histogram:
-    return Histogram(f"turnout_{name}", about, ("model", "provider"), buckets=_SECONDS, registry=registry)
-
-
-def _gauge(registry: CollectorRegistry, name: str, about: str, *labels: str) -> Gauge:
-    return Gauge(f"turnout_{name}", about, labels, registry=registry, multiprocess_mode="livesum")
+def _room(rows: dict[_Key, _Row]) -> dict[_Key, _Row]:
+    """Return rows that have room: what they point at is kept by the tally."""
+    if len(rows) >= _MOST_ROWS:
+        rows.clear()
+    return rows

@@ -32,6 +32,7 @@ from turnout.errors import ConfigError
 from turnout.parts import open_store
 from turnout.server.admin.opening import open_admin
 from turnout.server.admin.plane import App, admin_side
+from turnout.server.alerting import Alerting
 from turnout.server.app import Gateway
 from turnout.server.bind import BACKLOG, LOOPBACK, Sockets, check_bind, check_upstreams
 from turnout.server.defects import places
@@ -229,6 +230,7 @@ class Process:
         if metrics is not None:
             built.engine.fleet.listen(metrics.changed)
             built.probes.listen(metrics.probed)
+            metrics.deployment = lambda name: built.engine.snapshot.deployments.get(name)  # noqa: PLW0108  replaced
         async with _closing(built), AsyncExitStack() as opened:
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
@@ -238,12 +240,15 @@ class Process:
             if (store := open_store(self._config)) is not None:
                 gateway.replays = Replays(store)
                 opened.push_async_callback(store.close)
+            gateway.feedback.open(built, store)
             room = self._room = Room(built, gateway.follow)
             gateway.denied = room.denied
             opened.push_async_callback(room.close)
             await room.start()
             overlay = await open_admin(built, gateway, room)
             opened.push_async_callback(gateway.plane.close)
+            alerting = Alerting(built, lambda: room.office)
+            opened.push_async_callback(alerting.close)
             listener = Listener(self._config, gateway, self._on_ready)
             listener.over = overlay.over
             calm_collector()
@@ -255,12 +260,14 @@ class Process:
                         tasks.create_task(room.run()),
                         tasks.create_task(keep_retention(built, lambda: room.office)),
                         tasks.create_task(overlay.run()),
+                        tasks.create_task(alerting.run()),
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]
                     if metrics is not None and sockets.metrics is not None:
                         local = self._config.server.host in LOOPBACK
                         scrapes = metrics.serve(sockets.metrics, built, gateway, local=local)
                         beside.append(tasks.create_task(scrapes))
+                        beside.append(tasks.create_task(metrics.beat(built, gateway)))
                     if sockets.admin is not None:
                         beside.append(tasks.create_task(self._serve_apart(listener, gateway, sockets.admin)))
                     grace_s = built.config.server.grace_s

@@ -91,6 +91,8 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Region requests are signed for; "" = as the address says."""
     parameter_env: Mapping[str, tuple[str, ...]] = {}
     """Placeholder of the address -> environment variables in which users keep it, in order."""
+    telemetry: str = ""
+    """Its name in OpenTelemetry's conventions for generative AI; "" = its own."""
 
 
 class Model(Struct, frozen=True, kw_only=True):
