@@ -144,7 +144,18 @@ def children(plan: Plan) -> tuple[Plan, ...]:
 
 def deployments(plan: Plan) -> tuple[str, ...]:
     """Return the deployment ids a plan names, each once, in the order of first mention."""
-    return tuple(dict.fromkeys(node.deployment for node in walk(plan) if isinstance(node, Try)))
+    if isinstance(plan, Try):
+        return (plan.deployment,)
+    found: dict[str, None] = {}
+    nodes = list(children(plan))  # a stack, as generators that call each other cost more than all the rest
+    nodes.reverse()
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, Try):
+            found[node.deployment] = None
+        else:
+            nodes += reversed(children(node))
+    return tuple(found)
 
 
 def kind(plan: Plan) -> Literal["single", "sequence", "cascade", "hedge", "fanout"]:

@@ -1,6 +1,7 @@
 """What was decided, kept as it is, and written out as a `Decision` only when somebody reads it. Floor 4."""
 
 from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +13,7 @@ from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
 from turnout.strategies.accept.shape import has_shape
 from turnout.strategies.base import Choice, Context, expected_nusd, in_tool_loop, worst_nusd
+from turnout.strategies.pipeline.lazy import Lazy as Later
 from turnout.types.ask import Ask, Preferences
 from turnout.types.chat import ChatRequest, Lazy
 from turnout.types.deployment import Candidate, Deployment, Stats
@@ -34,8 +36,10 @@ from turnout.types.record import (
 )
 from turnout.types.structured import Structured
 
+T = TypeVar("T")
 NO_WISHES = Preferences()
 NOTHING_SEEN = LiveView()
+NO_TERMS: Mapping[str, float] = {}
 KEY_ALLOW = "key_allow"
 """Constraint that comes from the key and not from the request."""
 
@@ -92,7 +96,7 @@ class Routed(Struct, frozen=True):
                 constraints=_constraints(ask),
             ),
             input=_input(self.context),
-            candidates=tuple(self._view(candidate, chosen, context) for candidate in self.candidates),
+            candidates=self._views(chosen, context),
             plan=plans.to_json(self.choice.plan),
             kind=plans.kind(self.choice.plan),
             chosen=chosen,
@@ -109,7 +113,7 @@ class Routed(Struct, frozen=True):
             abstained=self.choice.abstained,
             rule=self.choice.rule,
             certificate=self.choice.certificate,
-            neighbours=dict(self.choice.neighbours),
+            neighbours=_plain(self.choice.neighbours),
             rng_seed=exchange.seed,
             sequence=self.context.sequence,
             session=self.context.session,
@@ -127,19 +131,29 @@ class Routed(Struct, frozen=True):
             return self.context
         return msgspec.structs.replace(self.context, tokens_out={**self.context.tokens_out, **lengths})
 
-    def _view(self, candidate: Candidate, chosen: tuple[str, ...], context: Context) -> CandidateView:
-        drops = self.dropped.get(candidate.id, ())
-        stats = candidate.stats
+    def _views(self, chosen: tuple[str, ...], context: Context) -> tuple[CandidateView, ...]:
+        choice = self.choice
+        said = _Said(
+            _plain(choice.scores), _plain(choice.utilities), _plain(choice.quality), _plain(choice.sd)
+        )
+        return tuple([self._view(candidate, chosen, context, said) for candidate in self.candidates])
+
+    def _view(
+        self, candidate: Candidate, chosen: tuple[str, ...], context: Context, said: "_Said"
+    ) -> CandidateView:
+        deployment, stats = candidate.deployment, candidate.stats
+        name = deployment.id
+        drops = self.dropped.get(name, ())
         return CandidateView(
-            id=candidate.id,
-            model=candidate.deployment.model.id,
-            status=_status(candidate, drops, chosen),
+            id=name,
+            model=deployment.model.id,
+            status=_status(name, drops, chosen),
             filters=drops,
-            scores=self.choice.scores.get(candidate.id, {}),
-            utility=self.choice.utilities.get(candidate.id),
-            q=self.choice.quality.get(candidate.id),
-            sd=self.choice.sd.get(candidate.id),
-            cost_nusd=expected_cost(candidate.deployment, context),
+            scores=said.scores.get(name, NO_TERMS),
+            utility=said.utilities.get(name),
+            q=said.quality.get(name),
+            sd=said.sd.get(name),
+            cost_nusd=expected_cost(deployment, context),
             ttft_s=Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
             total_s=Quantiles(stats.total_p50_s, stats.total_p95_s)
             if stats.total_p50_s is not None
@@ -147,9 +161,22 @@ class Routed(Struct, frozen=True):
             health=_health(stats),
             in_flight=stats.in_flight,
             live=_live(stats),
-            n_tokens_in=context.tokens_in.get(candidate.id),
-            n_tokens_out=context.tokens_out.get(candidate.id),
+            n_tokens_in=context.tokens_in.get(name),
+            n_tokens_out=context.tokens_out.get(name),
         )
+
+
+class _Said(NamedTuple):
+    """What the strategy said of candidates, by id."""
+
+    scores: Mapping[str, Mapping[str, float]]
+    utilities: Mapping[str, float]
+    quality: Mapping[str, float]
+    sd: Mapping[str, float]
+
+
+def _plain(found: Mapping[str, T]) -> Mapping[str, T]:
+    return found.plain() if isinstance(found, Later) else found
 
 
 def _constraints(ask: Ask) -> dict[str, Json]:
@@ -181,12 +208,12 @@ def _health(stats: Stats) -> HealthView:
     return HealthView(stats.state, stats.error_ratio, stats.cooldown_s, stats.demoted, share)
 
 
-def _status(candidate: Candidate, drops: tuple[Dropped, ...], chosen: tuple[str, ...]) -> Status:
+def _status(name: str, drops: tuple[Dropped, ...], chosen: tuple[str, ...]) -> Status:
     if drops:
         return "cooling" if drops[0].filter == "healthy" else "filtered"
-    if chosen and candidate.id == chosen[0]:
+    if chosen and name == chosen[0]:
         return "chosen"
-    return "eligible" if candidate.id in chosen else "lost"
+    return "eligible" if name in chosen else "lost"
 
 
 def expected_cost(deployment: Deployment, context: Context) -> CostView:

@@ -36,7 +36,7 @@ from turnout.types.moment import Session as Session  # noqa: PLC0414  part of th
 from turnout.types.record import CertificateView, Objective, Reason
 from turnout.types.signal import Signals
 from turnout.types.task import TaskRequest, reckoned
-from turnout.types.usage import NanoUsd, Usage, cost
+from turnout.types.usage import NanoUsd, cost, text_cost
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Z_90 = 1.2816
@@ -376,11 +376,7 @@ def expected_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     if isinstance(context.request, TaskRequest):
         return cost(reckoned(context.request, price), price)
     n_in, n_out = n_tokens_in(context, deployment), n_tokens_out(context, deployment)
-    if not price.tiers:
-        # The plain case without building a Usage: this runs for every candidate of every decision.
-        total = n_in * price.input + n_out * price.output
-        return NanoUsd(-(-(total + (price.per_request or 0)) // 1000))
-    return cost(Usage(input_uncached=n_in, output_text=n_out), price)
+    return text_cost(price, n_in, n_out)
 
 
 def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
@@ -393,4 +389,5 @@ def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     n_in, n_out = n_tokens_in(context, deployment), context.max_tokens_out
     flat = n_in * max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
     flat += n_out * max(price.output, price.reasoning or 0) + (price.per_request or 0)
-    return max(cost(Usage(input_uncached=n_in, output_text=n_out), price), NanoUsd(-(-flat // 1000)))
+    dearest = NanoUsd(-(-flat // 1000))
+    return max(text_cost(price, n_in, n_out), dearest) if price.tiers else dearest

@@ -15,7 +15,7 @@ from turnout.types.ask import Preferences
 from turnout.types.chat import ChatRequest, Facts
 from turnout.types.deployment import Candidate, Deployment, Model
 from turnout.types.task import KINDS, TaskKind, TaskRequest, reckoned
-from turnout.types.usage import Usage, cost
+from turnout.types.usage import cost, text_cost
 
 
 class Allowed(Struct, frozen=True, tag="allowed"):
@@ -84,9 +84,10 @@ class Capable(Struct, frozen=True, tag="capable"):
 
 def _without_ability(facts: Facts, deployment: Deployment) -> str | None:
     model = deployment.model
-    for kind in facts.modalities:
-        if kind not in model.modalities_in and model.capabilities is not None:
-            return f"no_{kind}"
+    if facts.modalities:
+        for kind in facts.modalities:
+            if kind not in model.modalities_in and model.capabilities is not None:
+                return f"no_{kind}"
     if facts.native_wire and deployment.vendor.codec != facts.native_wire:
         return "no_server_tools"
     can = model.capabilities
@@ -175,7 +176,8 @@ class Priced(Struct, frozen=True, tag="priced"):
     def drop(self, context: Context, candidate: Candidate) -> str | None:
         """Return why the price rules the candidate out, or None."""
         prefer, left = context.ask.prefer, context.ask.left_nusd
-        caps = [c for c in (self.max_cost_usd, _usd(prefer.max_cost_nusd)) if c is not None]
+        wished = prefer.max_cost_nusd
+        caps = [c for c in (self.max_cost_usd, None if wished is None else wished * 1e-9) if c is not None]
         unit = (prefer.max_price_input_nusd_per_mtok, prefer.max_price_output_nusd_per_mtok)
         capped = bool(caps) or self.max_cost_per_1k is not None or unit != (None, None) or left is not None
         price = candidate.deployment.model.price
@@ -187,14 +189,14 @@ class Priced(Struct, frozen=True, tag="priced"):
         if isinstance(context.request, TaskRequest):
             worst = cost(reckoned(context.request, price), price)
         else:
-            worst = cost(Usage(input_uncached=n_in, output_text=context.max_tokens_out), price)
+            worst = text_cost(price, n_in, context.max_tokens_out)
         if caps and worst > min(caps) * 1e9:
             return "too_expensive"
         if left is not None and worst > left:
             return "over_budget"
         if self.max_cost_per_1k is not None:
             n_out = n_tokens_out(context, candidate.deployment)
-            mean = cost(Usage(input_uncached=n_in, output_text=n_out), price)
+            mean = text_cost(price, n_in, n_out)
             if mean * 1e-9 * 1000 / max(1, n_in + n_out) > self.max_cost_per_1k:
                 return "too_expensive_per_1k"
         # One pico-USD per token is 1,000 nano-USD per million tokens.
@@ -225,10 +227,6 @@ class Safe(Struct, frozen=True, tag="safe"):
         if share is None:
             return "safety_unknown"
         return "below_safety_floor" if share < self.floor else None
-
-
-def _usd(nano: int | None) -> float | None:
-    return None if nano is None else nano * 1e-9
 
 
 Filter = Allowed | Capable | Fits | Healthy | Priced | Safe

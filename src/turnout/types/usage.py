@@ -53,9 +53,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     @property
     def n_output(self) -> int:
         """All output tokens: text, reasoning, audio and pictures."""
-        return (
-            (self.output_text or 0) + (self.reasoning or 0) + (self.audio_out or 0) + (self.image_out or 0)
-        )
+        return (self.output_text or 0) + (self.reasoning or 0) + (self.audio_out or 0) + (self.image_out or 0)
 
 
 class Tier(Struct, frozen=True):
@@ -128,6 +126,13 @@ def cost(usage: Usage, price: Price) -> NanoUsd:
         + (p.per_request or 0)
     )
     return NanoUsd(-(-total // 1000))
+
+
+def text_cost(price: Price, n_in: int, n_out: int) -> NanoUsd:
+    """Price tokens of text, nothing cached: `cost` of the plain case, which each candidate asks for."""
+    if price.tiers:
+        return cost(Usage(input_uncached=n_in, output_text=n_out), price)
+    return NanoUsd(-(-(n_in * price.input + n_out * price.output + (price.per_request or 0)) // 1000))
 
 
 def usd(nano: int) -> str:

@@ -23,6 +23,10 @@ class Lazy(Mapping[str, P]):
     def __getitem__(self, key: str) -> P:
         return self._all()[key]
 
+    def plain(self) -> dict[str, P]:
+        """Return the mapping itself, for whoever reads much of it."""
+        return self._all()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
 
