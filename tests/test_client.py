@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+import msgspec
 import pytest
 
 import turnout
@@ -230,7 +231,6 @@ async def test_many_calls_at_once_share_a_client(config):
 
 
 async def test_the_journal_and_the_answer_agree(config, tmp_path):
-    import msgspec
 
     from turnout.stores.sqlite import SqliteRows
 
@@ -246,6 +246,19 @@ async def test_the_journal_and_the_answer_agree(config, tmp_path):
 
 
 # Synchronous
+
+
+def test_feedback_on_an_answer_is_kept_beside_the_journal(config, tmp_path):
+    path = str(tmp_path / "journal.db")
+    with Client(msgspec.structs.replace(config, journal=JournalConfig(path=path))) as client:
+        answer = client.chat("hello")
+        heard = client.feedback(answer.request_id, "thumb", "up", source="mobile")
+        assert (heard.score, heard.is_new, heard.request_id) == (1.0, True, answer.request_id)
+        assert client.feedback(answer.request_id, "thumb", "down", source="mobile").is_new is False
+        with pytest.raises(InvalidRequest, match="expected up, down"):
+            client.feedback(answer.request_id, "thumb", "sideways")
+        with pytest.raises(InvalidRequest, match="mood"):
+            client.feedback(answer.request_id, "mood", 1)
 
 
 def test_the_same_without_await(config):

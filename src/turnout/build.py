@@ -32,6 +32,7 @@ from turnout.govern.open import stored_secrets
 from turnout.govern.vault import Lent
 from turnout.jobs.monitor import Monitor
 from turnout.jobs.probe import Prober, asking
+from turnout.jobs.quality import Quality
 from turnout.layers.breaker import BreakerLayer
 from turnout.layers.budget import BudgetLayer
 from turnout.layers.concurrency import ConcurrencyLayer, Gates
@@ -45,6 +46,7 @@ from turnout.layers.spend import SpendLayer
 from turnout.layers.timeouts import TimeoutsLayer
 from turnout.layers.trace import OnEvent, TraceLayer
 from turnout.parts import (
+    Parts,
     Upstream,
     compiled,
     credentials,
@@ -54,7 +56,7 @@ from turnout.parts import (
     load_codec,
     load_dialect,
     open_books,
-    open_journal,
+    open_records,
     open_transport,
 )
 from turnout.stores.base import Journal
@@ -84,8 +86,10 @@ class Built:
         pacers: How fast the budgets of routes are spent.
         monitor: Watches the routes' certificates.
         probes: Asks after deployments that nobody asks.
+        quality: What is said of answers, and judges.
         transport: The network.
         wallet: How credentials stand that take turns.
+        alerts: What is wrong, and who is told; None until a gateway watches.
         dialects: What clients may speak, by wire format.
     """
 
@@ -95,6 +99,7 @@ class Built:
         "_granted",
         "_sharing",
         "_threads",
+        "alerts",
         "books",
         "caches",
         "config",
@@ -105,12 +110,16 @@ class Built:
         "monitor",
         "pacers",
         "probes",
+        "quality",
         "transport",
         "wallet",
     )
 
+    alerts: Board | None
+    books: Books | None
+
     def __init__(
-        self, config: Config, env: Mapping[str, str], parts: "Parts", on_event: OnEvent | None = None
+        self, config: Config, env: Mapping[str, str], parts: Parts, on_event: OnEvent | None = None
     ) -> None:
         self.config = config
         self._env = env
@@ -129,8 +138,9 @@ class Built:
         monitor = self.monitor = Monitor(seen, lambda: self.engine)
         remembered = Remembered(Sessions(clock), pacers, self._threads, monitor.standings)
 
-        self.books: Books | None = None
+        self.books = self.alerts = None
         memo = Memo()
+        quality = self.quality = Quality(parts.feedback, lambda: self.engine, clock)
         self.caches = Shelves(clock, self._threads, lambda: self.engine)
 
         def running(snapshot: Snapshot) -> Running:
@@ -140,7 +150,8 @@ class Built:
             _complete(codecs, snapshot)
             limits = {d.id: s for d in snapshot.deployments.values() if (s := d.ttft_slo_s) is not None}
             fleet.watch(self.config.health, limits)
-            upstreams = Upstreams(codecs, parts.transport, credentials(snapshot, wallet), clock)
+            told = self.config.telemetry.traces.propagate
+            upstreams = Upstreams(codecs, parts.transport, credentials(snapshot, wallet), clock, told)
             meter = Meter(self._opened(snapshot), snapshot.limits)
             calls = call_ring(self.config, fleet, gates, clock, meter)
             probes.follow(snapshot, compose(calls, asking(upstreams)), JournalLayer(parts.journal, clock))
@@ -148,9 +159,11 @@ class Built:
             means = Means(clock, compose(calls, upstreams.open), snapshot.deployments, send, memo)
             # Inside quotas, as it may ask models; around the rest: nothing behind it meets what it hid.
             guard = GuardLayer(snapshot, means)
+            # Around guards: what users see is judged, and what they ask is heard.
+            hear = quality.follow(snapshot.listening)
             # Inside guards, which look at each answer anew; around all that decides, asks and pays.
             cache = self.caches.follow(self.config, snapshot)
-            ring = request_ring(self.config, parts.journal, clock, on_event, pacers, meter)
+            ring = [*request_ring(self.config, parts.journal, clock, on_event, pacers, meter), hear]
             return Running(snapshot, upstreams, fleet, [*ring, guard, cache, certify], calls, remembered)
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
@@ -241,6 +254,7 @@ class Built:
             await asyncio.wait((self._sharing,))
         await self.probes.close()
         await self.monitor.shadows.close()
+        await self.quality.close()
         self._threads.close()
         await self.transport.close()
         await self.caches.close()
@@ -269,6 +283,9 @@ _AT_START = (
     "egress.proxy",
     "egress.http2",
     "log",
+    "telemetry.otlp",
+    "telemetry.metrics",
+    "telemetry.queue",
 )
 """Keys that are read only when a process starts."""
 
@@ -278,20 +295,6 @@ def _value(config: Config, key: str) -> object:
     for name in key.split("."):
         found = getattr(found, name)
     return found
-
-
-class Parts:
-    """What `Built` is put together from."""
-
-    __slots__ = ("clock", "journal", "snapshot", "transport")
-
-    def __init__(
-        self, snapshot: Snapshot, transport: Upstream, journal: Journal | None, clock: Clock
-    ) -> None:
-        self.snapshot = snapshot
-        self.transport = transport
-        self.journal = journal
-        self.clock = clock
 
 
 async def build(
@@ -322,9 +325,8 @@ async def build(
     credentials(snapshot)
     if transport is None:
         transport = open_transport(config, egress(config, snapshot))
-    if journal is None and config.journal.enabled:
-        journal = open_journal(config)
-    built = Built(config, env, Parts(snapshot, transport, journal, clock), on_event)
+    journal, feedback = open_records(config, journal)
+    built = Built(config, env, Parts(snapshot, transport, journal, feedback, clock), on_event)
     built.lent = lent
     if journal is not None:
         await built.pacers.resume(journal, datetime.now(UTC))
@@ -346,7 +348,7 @@ def request_ring(
         # Around everything: what is spent is settled when it looks.
         SpendLayer(pacers, clock),
         # So far out that what it reports includes everything below.
-        TraceLayer(clock, on_event),
+        TraceLayer(clock, on_event, config.telemetry.tracing),
         # Around the deadline: a request that ran out of time is recorded too.
         JournalLayer(journal, clock, key=None if key is None else key.reveal().encode()[:64]),
         # Around every attempt, wait and fallback.

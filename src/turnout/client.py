@@ -320,6 +320,9 @@ class AsyncClient(Operations):
             raise RuntimeError("enter the client first: async with AsyncClient(…) as client")
         return self._built
 
+    def _entered(self) -> "Built":
+        return self._engine
+
     def _open_request(self, request: TaskRequest, ask: Ask) -> Opened:
         return self._engine.engine.open(request, ask)
 

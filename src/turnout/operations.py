@@ -1,4 +1,4 @@
-"""Rankings, pictures, speech, transcriptions and moderations in process. Floor 6.
+"""Rankings, pictures, speech, transcriptions, moderations and feedback in process. Floor 6.
 
 What the gateway's endpoints of these do, without the server: parameters are named as in OpenAI's API and
 checked by the same reader as a request that arrives at the gateway.
@@ -9,7 +9,7 @@ from abc import abstractmethod
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import msgspec
 from msgspec import Struct
@@ -20,9 +20,15 @@ from turnout.errors import InvalidRequest
 from turnout.layers.base import total
 from turnout.server.ids import new_boundary, new_request_id
 from turnout.types.ask import Ask
+from turnout.types.feedback import FeedbackParams, Signal
+from turnout.types.json import Json
 from turnout.types.record import CostState
 from turnout.types.task import Form, FormPart, Ranked, TaskRequest
 from turnout.types.usage import NanoUsd, Usage
+
+if TYPE_CHECKING:
+    from turnout.build import Built
+    from turnout.server.hearing import Heard
 
 
 class Performed(Struct, frozen=True, kw_only=True):
@@ -137,6 +143,26 @@ class TranscriptParams(TypedDict, total=False):
 class Operations:
     """What a client does beside conversations and vectors."""
 
+    async def feedback(
+        self, request_id: str, signal: Signal, value: Json = None, **more: Unpack[FeedbackParams]
+    ) -> "Heard":
+        """Say how the answer to a request was; the same word again replaces the one before.
+
+        Args:
+            request_id: Of the answer, as in `Answer.request_id`.
+            signal: thumb, score, correction, preference, outcome or label.
+            value: up or down; a number from 0 to 1; this, other or tie; whether the task was done; a label.
+            **more: `scale` of a score, `comment`, `source`, `weight`, `other` of a preference.
+
+        Raises:
+            TurnoutError: There is no such request, or the value is no such signal's.
+        """
+        from turnout.server.hearing import hear_own  # noqa: PLC0415  brings the stores of feedback
+
+        return await hear_own(
+            self._entered(), {"request_id": request_id, "signal": signal, "value": value, **more}
+        )
+
     async def rerank(
         self,
         query: str,
@@ -189,6 +215,10 @@ class Operations:
         """Judge texts. Raises `TurnoutError`."""
         given = texts if isinstance(texts, str) else list(texts)
         return await self._perform(Moderation, "/moderations", {"model": model, "input": given})
+
+    @abstractmethod
+    def _entered(self) -> "Built":
+        """Return what a client runs. Raises RuntimeError before it is entered."""
 
     @abstractmethod
     def _open_request(self, request: TaskRequest, ask: Ask) -> Opened:

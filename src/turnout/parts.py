@@ -27,6 +27,7 @@ from turnout.govern.vault import Lent, lending
 from turnout.registry import load
 from turnout.stores.base import Journal, Rows, Store
 from turnout.stores.desk.base import Desk
+from turnout.stores.feedback.base import FeedbackStore
 from turnout.stores.ledger.base import Ledger
 from turnout.transport.base import Authorise, Transport
 from turnout.transport.guard import Egress, egress_for
@@ -50,6 +51,16 @@ class SharedStore(Store, Protocol):
     async def close(self) -> None:
         """Let go of every resource."""
         ...
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What `Built` is put together from."""
+
+    snapshot: Snapshot
+    transport: Upstream
+    journal: Journal | None
+    feedback: FeedbackStore | None
+    clock: Clock
 
 
 def load_codec(name: str) -> Codec:
@@ -279,6 +290,32 @@ def open_rows(row: JournalConfig) -> Rows:
         from turnout.stores.postgres.rows import PostgresRows  # noqa: PLC0415
 
         return PostgresRows(row.where.reveal())
+
+
+def open_records(config: Config, given: Journal | None = None) -> tuple[Journal | None, FeedbackStore | None]:
+    """Open what is kept of requests and of what is said of them, beside a journal that was given.
+
+    Raises `ConfigError`.
+    """
+    if given is not None:
+        from turnout.stores.feedback.memory import MemoryFeedback  # noqa: PLC0415
+
+        return given, MemoryFeedback()
+    if not config.journal.enabled:
+        return None, None
+    return open_journal(config), open_feedback(config.journal)
+
+
+def open_feedback(row: JournalConfig) -> FeedbackStore:
+    """Open what is kept beside a journal of what was said of answers. Raises `ConfigError`."""
+    if not row.where.is_url:
+        from turnout.stores.feedback.sqlite import SqliteFeedback  # noqa: PLC0415
+
+        return SqliteFeedback(Path(row.path))
+    with _extra(row.where):
+        from turnout.stores.postgres.feedback import PostgresFeedback  # noqa: PLC0415
+
+        return PostgresFeedback(row.where.reveal())
 
 
 def open_shared_desk(where: Address) -> Desk:

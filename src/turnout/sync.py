@@ -32,10 +32,13 @@ from turnout.operations import (
     TranscriptParams,
 )
 from turnout.types.event import Event, TextDelta
+from turnout.types.feedback import FeedbackParams, Signal
+from turnout.types.json import Json
 from turnout.types.recommendation import Constraints, Features, Recommendation
 from turnout.types.record import Decision
 
 if TYPE_CHECKING:
+    from turnout.server.hearing import Heard
     from turnout.server.local import BackgroundJob as AsyncBackgroundJob
     from turnout.stores.queue import Job
 
@@ -304,6 +307,12 @@ class Client:
             messages, model=model, deadline=deadline, idempotency_key=idempotency_key, **params
         )
         return BackgroundJob(self._portal, self._portal.call(work))
+
+    def feedback(
+        self, request_id: str, signal: Signal, value: Json = None, **more: Unpack[FeedbackParams]
+    ) -> "Heard":
+        """Say how the answer to a request was; see `AsyncClient.feedback`. Raises `TurnoutError`."""
+        return self._portal.call(self._client.feedback(request_id, signal, value, **more))
 
     def job(self, job_id: str) -> "BackgroundJob":
         """Return a background job by its id, also after a restart."""

@@ -7,12 +7,17 @@ from msgspec.structs import replace
 from turnout.config import Config
 from turnout.config.retention import Keep, RetentionConfig
 from turnout.jobs.retention import Removed, Term, enforce
+from turnout.jobs.together import Together
 from turnout.server.house import terms_of
 from turnout.stores.base import Query, encode
+from turnout.stores.feedback import FeedbackQuery
+from turnout.stores.feedback.memory import MemoryFeedback
+from turnout.stores.memory import MemoryJournal
 from turnout.stores.private.base import Whose
 from turnout.stores.spool.journal import SpooledJournal
 from turnout.stores.sqlite import SqliteRows
 from turnout.testing.store import example_record
+from turnout.types.feedback import Feedback
 from turnout.types.record import Content
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
@@ -67,3 +72,18 @@ async def test_the_nearest_rule_holds_and_what_it_leaves_open_the_next():
     assert term(Whose("acme", "mail")) == Term(90, 0)
     assert term(Whose("other", "mail")) == Term(365, 0)
     assert term(Whose(None, None)) == Term(365, 30)
+
+
+async def test_what_is_said_of_requests_goes_with_them_and_with_their_customer() -> None:
+    words, whose = MemoryFeedback(), Whose("acme", None)
+    for n, days in enumerate((40, 20, 1)):
+        at = NOW - timedelta(days=days)
+        about = {"organisation": "acme", "customer": "cus" if n == 2 else None, "text": "no"}
+        await words.put(Feedback(id=str(n), request_id=f"r{n}", at=at, kind="thumb", asked_at=at, **about))
+    both = Together(MemoryJournal(), words)
+    assert await both.expire(whose, NOW - timedelta(days=30), 500) == 0
+    assert await both.strip(whose, NOW - timedelta(days=10), 500) == 0
+    found = [told.feedback for told in await words.query(FeedbackQuery())]
+    assert [(each.id, each.text) for each in found] == [("2", "no"), ("1", None)]
+    await both.anonymise("cus", None, "gone", 0)
+    assert [told.feedback.id for told in await words.query(FeedbackQuery())] == ["1"]

@@ -67,17 +67,17 @@ async def _erased(config: "Config", customer: str, organisation: str | None) -> 
     from msgspec.structs import replace
 
     from turnout.govern.open import desk_config, is_made, open_desk
-    from turnout.parts import open_journal
+    from turnout.parts import open_feedback, open_journal
     from turnout.server.admin.erasing import counts, erase, keys_of
     from turnout.types.account import Act
 
     row = desk_config(config)
     desk = open_desk(row) if is_made(row) else None
-    journal = open_journal(config)
+    journal, words = open_journal(config), open_feedback(config.journal)
     try:
         await journal.flush()
         keys = [] if desk is None else await keys_of(desk, customer, organisation)
-        found = await erase(journal, config, customer, organisation, keys)
+        found = await erase(journal, config, customer, organisation, keys, words)
         if desk is not None:
             about = f"customer/{customer}"
             act = Act(at=datetime.now(UTC), actor="cli", role="owner", action="customer.erase", object=about)
@@ -85,5 +85,6 @@ async def _erased(config: "Config", customer: str, organisation: str | None) -> 
         return found
     finally:
         await journal.close()
+        await words.close()
         if desk is not None:
             await desk.close()

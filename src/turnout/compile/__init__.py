@@ -17,10 +17,12 @@ from turnout.compile.caches import make_rules
 from turnout.compile.checks import problems_of
 from turnout.compile.guards import make_posting
 from turnout.compile.providers import Provider, is_complete, make_provider
+from turnout.compile.quality import make_listening
 from turnout.compile.retire import make_retiring
 from turnout.compile.routes import direct_route, make_route, make_surfaces
 from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
 from turnout.config.admin import problems as admin_problems
+from turnout.config.alerts import problems as alerts_problems
 from turnout.config.desk import problems as desk_problems
 from turnout.config.limits import problems as limit_problems
 from turnout.engine.limits import Limits as Ceilings
@@ -62,10 +64,12 @@ def compile_snapshot(
     aliases = _aliases(config, models, routes, problems)
     guards = make_posting(config, deployments, problems)
     caches = make_rules(config, deployments, problems)
+    listening = make_listening(config, deployments, routes, problems)
     problems.extend(problems_of(config, {d.id: d for d in deployments}, routes))
     problems.extend(limit_problems(config.budgets, config.quotas, frozenset(routes)))
     problems.extend(desk_problems(config.desk))
     problems.extend(admin_problems(config.admin, has_desk=config.desk is not None))
+    problems.extend(alerts_problems(config.alerts, config.egress.allow_cidrs, config.egress.allow_http))
     if config.default_route is not None and config.default_route not in routes:
         hint = did_you_mean(config.default_route, routes)
         problems.append(f"default_route: no route {config.default_route!r}{hint}")
@@ -88,6 +92,7 @@ def compile_snapshot(
         bare=_bare(models),
         guards=guards,
         caches=caches,
+        listening=listening,
         signal_deadline_s=config.signals.deadline_s,
         limits=Ceilings([each.budget for each in config.budgets], [each.quota for each in config.quotas]),
     )

@@ -41,6 +41,7 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "models",
             "explain",
             "recommend",
+            "feedback",
             "background",
             "files",
             "batches",

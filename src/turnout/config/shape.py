@@ -6,19 +6,24 @@ from msgspec import Meta, Struct, field
 
 from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
+from turnout.config.alerts import AlertsConfig
 from turnout.config.cache import CacheConfig, Mode, RouteCacheConfig
 from turnout.config.desk import DeskConfig
+from turnout.config.feedback import FeedbackConfig
 from turnout.config.files import BatchesConfig, FilesConfig
 from turnout.config.guards import GuardsConfig
 from turnout.config.keys import KeyConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
+from turnout.config.log import LogConfig
 from turnout.config.mcp import McpConfig
 from turnout.config.passthrough import PassthroughConfig
 from turnout.config.providers import ProviderConfig
+from turnout.config.quality import QualityConfig
 from turnout.config.realtime import RealtimeConfig
 from turnout.config.responses import ResponsesConfig
 from turnout.config.retention import RetentionConfig
 from turnout.config.stores import SQLITE, check_journal_store
+from turnout.config.telemetry import TelemetryConfig
 from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
@@ -295,12 +300,6 @@ class SignalsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     strength: StrengthConfig | None = None
 
 
-class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The process log on stderr."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything one file can say."""
 
@@ -346,6 +345,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     """Where budgets and quotas are counted."""
     admin: AdminConfig = AdminConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    """What is watched, and who is told."""
     desk: DeskConfig | None = None
     """Where keys and limits are kept that change while gateways run; none = used once its file is there."""
     retention: RetentionConfig = RetentionConfig()
@@ -354,7 +355,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is checked on the way in and out."""
     cache: CacheConfig = CacheConfig()
     """Answers that are given again."""
+    feedback: FeedbackConfig = FeedbackConfig()
+    """What is said of answers."""
+    quality: QualityConfig = QualityConfig()
+    """Answers that another model judges."""
     journal: JournalConfig = JournalConfig()
     egress: EgressConfig = EgressConfig()
     catalog: CatalogConfig = CatalogConfig()
     log: LogConfig = LogConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    """What leaves for an OpenTelemetry collector."""

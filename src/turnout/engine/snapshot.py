@@ -11,6 +11,7 @@ from turnout.signals.base import Sense
 from turnout.strategies.base import Filter, Strategy, Surface
 from turnout.types.cache import CacheRule
 from turnout.types.deployment import Deployment
+from turnout.types.quality import NOTHING_HEARD, Listening
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -72,6 +73,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Who is checked by what."""
     caches: Mapping[str, CacheRule] = {}
     """By route; those whose answers are kept."""
+    listening: Listening = NOTHING_HEARD
+    """What of live traffic is judged."""
     signal_deadline_s: float = 0.01
     """How long a decision waits for signals computed in threads."""
     default_max_tokens: int = 4096

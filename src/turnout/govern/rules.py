@@ -84,7 +84,7 @@ MAKES: Final[Mapping[Kind, frozenset[str]]] = {
 """Fields that may be given when a document is made."""
 ENDPOINTS: Final = (
     *("chat", "embeddings", "rerank", "images", "audio", "moderations"),
-    *("models", "explain", "recommend", "background", "admin"),
+    *("models", "explain", "recommend", "feedback", "background", "admin"),
 )
 """What a key may be limited to. `chat` is every endpoint that asks chat models, in any dialect."""
 

@@ -9,6 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 from turnout.errors import StoreUnavailable
+from turnout.jobs.together import Together
+from turnout.stores.feedback.base import FeedbackStore
 from turnout.stores.private.base import Private, Whose
 from turnout.stores.sums.usage import Usages
 
@@ -70,7 +72,12 @@ async def enforce(
 
 
 async def keep_house(
-    journal: object, terms: Terms, now: Callable[[], datetime], tell: Tell, sleep: Sleep = asyncio.sleep
+    journal: object,
+    terms: Terms,
+    now: Callable[[], datetime],
+    tell: Tell,
+    sleep: Sleep = asyncio.sleep,
+    words: FeedbackStore | None = None,
 ) -> None:
     """Enforce retention until cancelled; a store that refuses is tried again at the next pass."""
     while True:
@@ -79,7 +86,8 @@ async def keep_house(
                 while await journal.prune_usage(now(), MOST_CELLS) >= MOST_CELLS:
                     await sleep(PAUSE_S)
             if isinstance(journal, Private):
-                await enforce(journal, await terms(), now(), tell, sleep)
+                both = journal if words is None else Together(journal, words)
+                await enforce(both, await terms(), now(), tell, sleep)
         except StoreUnavailable as failure:
             log.warning("retention waits: %s", failure.message)
         await sleep(PASS_S)

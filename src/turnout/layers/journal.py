@@ -185,6 +185,13 @@ def _digest(key: bytes | None, what: bytes, value: str | None) -> str | None:
     ).hexdigest()
 
 
+def session_digest(key: bytes, session: str) -> str:
+    """Return what a Record holds of a session."""
+    found = _digest(key, b"session", session)
+    assert found is not None  # there is a key
+    return found
+
+
 def _content(exchange: Exchange, kept: "Kept", redact: Redact | None) -> Content:
     request = exchange.original if exchange.masked is None else exchange.request
     question = msgspec.json.encode(_asked(request)).decode()[:MOST_CONTENT]

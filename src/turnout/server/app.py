@@ -24,6 +24,7 @@ from turnout.server.defects import note_defect
 from turnout.server.deferred import Deferred, Opens
 from turnout.server.deferring import Background
 from turnout.server.explain import explain
+from turnout.server.feedback import Feedbacks
 from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, Receive, Scope, Send, read_body, respond
 from turnout.server.idempotency import Replays
 from turnout.server.ids import new_request_id
@@ -85,7 +86,7 @@ class Gateway:
         """What takes in benchmark scores, where that is configured."""
         steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
         self._described = Described(steps)
-        self._verbs = Verbs(engine, dialects, steps)
+        self.feedback, self._verbs = Feedbacks(steps), Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
         self.bulk = BulkEndpoints(steps, self._defers, lambda key_id: self._gate.named(key_id))  # noqa: PLW0108  after a reload too
         self.passing = Passthrough(self._enter, self._answers[OPENAI].ids)
@@ -149,6 +150,7 @@ class Gateway:
         self.bulk.mount(paths)
         self._realtime.mount(paths)
         self.mcp.mount(paths)
+        self.feedback.mount(paths)
         paths.add("POST", "/explain", self._explain, OPENAI)
         paths.add("POST", "/recommend", self._recommend, OPENAI)
         for dialect in (GEMINI, OPENAI):  # where both have a path, the headers tell them apart

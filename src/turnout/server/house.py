@@ -1,5 +1,6 @@
-"""Retention of one gateway: what the configuration and the desk say, enforced. Floor 6."""
+"""What one gateway does by itself: retention, as configuration and desk say, and alerts. Floor 6."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -10,6 +11,7 @@ from turnout.build import Built
 from turnout.config.retention import Keep
 from turnout.govern.office import Office
 from turnout.jobs.retention import Removed, Term, keep_house
+from turnout.server.alerting import watch_alerts
 from turnout.stores.desk.base import Desk, Document
 from turnout.stores.private.base import Whose
 from turnout.types.account import Act, Kind, Organisation, Project
@@ -18,6 +20,13 @@ _NONE: Final = Keep()
 _PAGE: Final = 1000
 _ORGANISATION: Final = msgspec.json.Decoder(Organisation).decode
 _PROJECT: Final = msgspec.json.Decoder(Project).decode
+
+
+async def keep_house_of(built: Built, office: Callable[[], Office | None]) -> None:
+    """Enforce retention and watch for alerts, until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep_retention(built, office))
+        tasks.create_task(watch_alerts(built, office))
 
 
 async def keep_retention(built: Built, office: Callable[[], Office | None]) -> None:
@@ -32,7 +41,7 @@ async def keep_retention(built: Built, office: Callable[[], Office | None]) -> N
         if found is not None:
             await found.desk.note(_act(removed))
 
-    await keep_house(built.journal, terms, _now, tell)
+    await keep_house(built.journal, terms, _now, tell, words=built.quality.store)
 
 
 async def terms_of(built: Built, desk: Desk | None) -> Callable[[Whose], Term]:

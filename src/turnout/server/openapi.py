@@ -14,6 +14,7 @@ from msgspec import Struct
 from turnout.codecs.openai_chat.wire import RequestIn as ChatRequest
 from turnout.codecs.openai_responses.wire import RequestIn as ResponsesRequest
 from turnout.server import described as d
+from turnout.server.hearing import Heard, Said
 from turnout.server.http import JSON_TYPE, respond
 from turnout.server.paths import Paths
 from turnout.server.verbs import Steps
@@ -87,6 +88,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _get("/v1/models", "What the key may use", "openai", d.Models),
     _get("/v1/models/{model}", "One of them", "openai", d.ModelRow),
     _post("/v1/recommend", "Rank models, send nothing", "turnout", d.RecommendRequest, d.Recommended),
+    _post("/v1/feedback", "Say how an answer was", "turnout", Said, Heard, status="202"),
     _post("/v1/explain", "Say what a request would lead to", "turnout", d.ExplainRequest, None),
     _post("/v1/background", "Have a request served later", "turnout", d.JobRequest, d.Job, status="202"),
     _get("/v1/background", "Jobs of the key", "turnout", d.Page, query=("limit", "after")),

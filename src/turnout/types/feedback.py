@@ -1,7 +1,7 @@
 """What is known of an answer afterwards: somebody's word, a judge's, or what the user did next. Floor 0."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypedDict
 
 from msgspec import Struct
 
@@ -61,3 +61,18 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     route: str | None = None
     model: str | None = None
     """Who answered."""
+
+
+class FeedbackParams(TypedDict, total=False):
+    """What may be said beside a word on an answer."""
+
+    scale: tuple[float, float]
+    """Worst and best of a `score`; 0 and 1 unless said."""
+    comment: str
+    """The corrected or preferred answer, or why; kept only where the request's text is."""
+    source: str
+    """Where in the product it was said."""
+    weight: float
+    """How sure it is, 0-1."""
+    other: str
+    """Of a `preference`: the request whose answer it is compared with."""

@@ -21,10 +21,12 @@ from msgspec.structs import replace
 
 from turnout.config import Config
 from turnout.errors import NotFound, StoreUnavailable
+from turnout.jobs.together import Together
 from turnout.server.admin.audit import noted
 from turnout.server.admin.call import LINES, Call, Endpoint, Given
 from turnout.stores.base import Journal, Query, as_json
 from turnout.stores.desk.base import Desk
+from turnout.stores.feedback.base import FeedbackStore
 from turnout.stores.private.base import Private
 from turnout.types.account import Key
 from turnout.types.json import Json
@@ -83,17 +85,23 @@ def _forget_files(config: Config, customer: str, organisation: str | None) -> in
 
 
 async def erase(
-    journal: object, config: Config, customer: str, organisation: str | None, keys: Sequence[str]
+    journal: object,
+    config: Config,
+    customer: str,
+    organisation: str | None,
+    keys: Sequence[str],
+    words: FeedbackStore | None = None,
 ) -> Erased:
     """Forget a customer. Raises `StoreUnavailable`: what was done stays done, and it can be repeated."""
     if not isinstance(journal, Private):
         raise StoreUnavailable("no journal is kept here, or one that cannot forget")
+    both = journal if words is None else Together(journal, words)
     name = f"gone-{secrets.token_hex(8)}"
     records = 0
     for pause_s in (PAUSE_S, 0.0):
-        while n := await journal.anonymise(customer, organisation, name, BATCH):
+        while n := await both.anonymise(customer, organisation, name, BATCH):
             records += n
-        await journal.anonymise(customer, organisation, name, 0)
+        await both.anonymise(customer, organisation, name, 0)
         await asyncio.sleep(pause_s)
     conversations, jobs = await _forget(config, keys)
     return Erased(
@@ -146,19 +154,15 @@ async def _remove(call: Call) -> Given:
     if journal is not None:
         await journal.flush()
     keys = await keys_of(call.office.desk, call.id, organisation)
-    found = await erase(journal, call.built.config, call.id, organisation, keys)
+    words = call.built.quality.store
+    found = await erase(journal, call.built.config, call.id, organisation, keys, words)
     await noted(call, f"customer/{call.id}", counts(found))
     return Given(body={"object": "customer.erasure", **msgspec.to_builtins(found)})
 
 
 def counts(of: Erased) -> dict[str, Json]:
     """Return what is put on record."""
-    return {
-        "records": of.records,
-        "conversations": of.conversations,
-        "jobs": of.jobs,
-        "files": of.files,
-    }
+    return {"records": of.records, "conversations": of.conversations, "jobs": of.jobs, "files": of.files}
 
 
 async def _export(call: Call) -> Given:
