@@ -20,6 +20,10 @@ let leave = null; // what the page that is shown wants done when it goes
 
 whenSignedOut(() => { if (me) signIn(); });
 window.addEventListener('hashchange', () => show(true));
+document.querySelector('.skip').addEventListener('click', (event) => { // the address is of pages, not of places in them
+  event.preventDefault();
+  document.getElementById('main')?.focus();
+});
 theme(localStorage.getItem('theme'));
 begin();
 

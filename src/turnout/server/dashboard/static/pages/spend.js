@@ -59,6 +59,7 @@ function limits(me, reload) {
   const add = may ? h('span', { class: 'row' }, h('button', { type: 'button', onclick: () => newBudget(me, reload) }, 'New budget'), h('button', { type: 'button', onclick: () => newQuota(me, reload) }, 'New quota')) : null;
   return card('Budgets and quotas', add, later(async () => {
     const [standing, budgets, quotas] = await Promise.all([get('/standing'), all('/budgets').catch(() => []), all('/quotas').catch(() => [])]);
+    const names = new Map(standing.data.some((each) => each.level === 'key') ? (await all('/keys').catch(() => [])).map((each) => [each.id, each.name]) : []);
     const own = new Map([...budgets.map((each) => [each.id, each]), ...quotas.map((each) => [each.id, each])]);
     const show = (row, value) => (row.of === 'usd' ? usd(value) : brief(value));
     const drop = (row) => confirm(`Remove ${row.id}?`, 'What was counted under it is no longer limited.', 'Remove', async () => {
@@ -69,7 +70,7 @@ function limits(me, reload) {
     });
     return table([
       { name: 'id', title: 'Limit', sort: (row) => row.id, cell: (row) => [row.id, h('div', { class: 'soft' }, row.of === 'usd' ? (row.hard ? 'budget, refuses' : 'budget, only alerts') : `quota of ${words(row.of)}`)] },
-      { name: 'subject', title: 'For', sort: (row) => `${row.level} ${row.subject}`, cell: (row) => `${row.level} ${row.subject}` },
+      { name: 'subject', title: 'For', sort: (row) => `${row.level} ${row.subject}`, cell: (row) => `${row.level} ${names.get(row.subject) || row.subject}` },
       { name: 'used', title: 'Used', num: true, sort: (row) => Number(row.used), cell: (row) => show(row, row.used) },
       { name: 'limit', title: 'of', num: true, sort: (row) => Number(row.limit), cell: (row) => show(row, row.limit) },
       { name: 'share', title: 'Share', sort: (row) => row.share ?? 0, cell: (row) => meter(row.share ?? 1, `${row.id} of ${row.subject}: ${Math.round((row.share ?? 1) * 100)} % used`) },
