@@ -72,6 +72,8 @@ BROAD_ALLOWED: dict[str, str] = {
     "turnout.server.cycle.Cycle.run_asgi": "the connection's boundary, for what the application let through",
     "turnout.sync._Pump._run": "hands what ended a stream to the thread that reads it",
     "turnout.server.stream.Stream.run": "the server boundary, once a stream has begun",
+    "turnout.jobs.alerts.ask.Asker._one": "one defective rule must not end the others; logged, told",
+    "turnout.server.alerting.Alerting.run": "alerts outlive their defects; logged",
     "turnout.server.batch_runner.BatchRunner._go": "the batches' boundary: it outlives its defects; logged",
     "turnout.server.deferred.Deferred._work": "the jobs' boundary: the queue outlives its defects; logged",
     "turnout.server.serve.reload": "a defect in reading a file must not end a gateway that serves; logged",

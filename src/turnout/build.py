@@ -30,6 +30,7 @@ from turnout.engine.snapshot import Snapshot
 from turnout.errors import ConfigError
 from turnout.govern.open import stored_secrets
 from turnout.govern.vault import Lent
+from turnout.jobs.alerts.board import Board
 from turnout.jobs.monitor import Monitor
 from turnout.jobs.probe import Prober, asking
 from turnout.jobs.quality import Quality

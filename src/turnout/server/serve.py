@@ -17,8 +17,8 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -32,17 +32,17 @@ from turnout.errors import ConfigError
 from turnout.parts import open_store
 from turnout.server.admin.opening import open_admin
 from turnout.server.admin.plane import App, admin_side
-from turnout.server.alerting import Alerting
 from turnout.server.app import Gateway
 from turnout.server.bind import BACKLOG, LOOPBACK, Sockets, check_bind, check_upstreams
 from turnout.server.defects import places
 from turnout.server.desk import Room
-from turnout.server.house import keep_retention
+from turnout.server.house import keep_house_of
 from turnout.server.idempotency import Replays
 from turnout.server.opened import open_beside
 from turnout.server.protocol import GatewayProtocol, WireLimits, protocol_for, sweep_all
 from turnout.server.scores import ScoresFile
 from turnout.server.settings import settings_of
+from turnout.server.telemetry.opened import Telemetry
 from turnout.types.address import Address
 from turnout.types.json import Json
 
@@ -104,6 +104,7 @@ class Listener(uvicorn.Server):
         on_ready: Callable[[], None] | None = None,
         *,
         admin: bool = False,
+        around: Callable[[App], App] = lambda app: app,
     ) -> None:
         self._gateway = gateway
         self._protocol = protocol_for(limits_of(config.server), gateway.refusal)
@@ -113,7 +114,7 @@ class Listener(uvicorn.Server):
         self.over: Callable[[Config], Config] = lambda config: config
         """Lays over the file's configuration what the desk holds."""
         app = admin_side(gateway) if admin else gateway
-        super().__init__(_uvicorn_config(config.server, app, self._protocol))
+        super().__init__(_uvicorn_config(config.server, around(app), self._protocol))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
@@ -221,19 +222,16 @@ class Process:
 
     async def run(self, sockets: Sockets) -> None:
         """Serve until told to stop. Raises `ConfigError` when the engine cannot be built."""
-        metrics, sock = None, sockets.data
-        if sockets.metrics is not None:
-            from turnout.server.metrics import Metrics  # noqa: PLC0415  only where scraped
-
-            metrics = Metrics()
-        built = await build(self._config, on_event=metrics.observe if metrics else None)
-        if metrics is not None:
-            built.engine.fleet.listen(metrics.changed)
-            built.probes.listen(metrics.probed)
-            metrics.deployment = lambda name: built.engine.snapshot.deployments.get(name)  # noqa: PLW0108  replaced
-        async with _closing(built), AsyncExitStack() as opened:
+        sock = sockets.data
+        telemetry = Telemetry(self._config, scraped=sockets.metrics is not None)
+        metrics = telemetry.metrics
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(telemetry.close)
+            built = await build(self._config, on_event=telemetry.on_event)
+            opened.push_async_callback(built.close)
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
+            telemetry.begin(built, gateway)
             self._scores = gateway.scores = ScoresFile(built)
             opened.push_async_callback(gateway.responses.keep_in(self._config.responses))
             gateway.mcp.tools.look_into(built.journal, lambda: built.books)
@@ -247,9 +245,8 @@ class Process:
             await room.start()
             overlay = await open_admin(built, gateway, room)
             opened.push_async_callback(gateway.plane.close)
-            alerting = Alerting(built, lambda: room.office)
-            opened.push_async_callback(alerting.close)
-            listener = Listener(self._config, gateway, self._on_ready)
+            self._around = telemetry.app
+            listener = Listener(self._config, gateway, self._on_ready, around=self._around)
             listener.over = overlay.over
             calm_collector()
             beside_it = open_beside(built, gateway)
@@ -258,16 +255,14 @@ class Process:
                     beside = [
                         tasks.create_task(_sweep(listener)),
                         tasks.create_task(room.run()),
-                        tasks.create_task(keep_retention(built, lambda: room.office)),
+                        tasks.create_task(keep_house_of(built, lambda: room.office)),
                         tasks.create_task(overlay.run()),
-                        tasks.create_task(alerting.run()),
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]
                     if metrics is not None and sockets.metrics is not None:
                         local = self._config.server.host in LOOPBACK
                         scrapes = metrics.serve(sockets.metrics, built, gateway, local=local)
                         beside.append(tasks.create_task(scrapes))
-                        beside.append(tasks.create_task(metrics.beat(built, gateway)))
                     if sockets.admin is not None:
                         beside.append(tasks.create_task(self._serve_apart(listener, gateway, sockets.admin)))
                     grace_s = built.config.server.grace_s
@@ -279,7 +274,7 @@ class Process:
 
     async def _serve_apart(self, listener: Listener, gateway: Gateway, sock: socket.socket) -> None:
         """Serve administration on its own socket until the data plane drains."""
-        apart = listener.beside = Listener(self._config, gateway, admin=True)
+        apart = listener.beside = Listener(self._config, gateway, admin=True, around=self._around)
         sweeping = asyncio.create_task(_sweep(apart))
         try:
             await apart.serve([sock])
@@ -359,14 +354,6 @@ def _bound(config: Config, old: Config) -> Config:
     admin = msgspec.structs.replace(config.admin, listen=old.admin.listen)
     server = msgspec.structs.replace(config.server, **fixed)
     return msgspec.structs.replace(config, server=server, admin=admin)
-
-
-@asynccontextmanager
-async def _closing(built: Built) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await built.close()
 
 
 async def _sweep(listener: Listener) -> None:

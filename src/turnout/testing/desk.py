@@ -98,6 +98,12 @@ async def _passing(desk: Desk) -> None:
     assert [(row.id, row.body) for row in kept] == [("s1", b"2"), ("s2", b"3")], "what passes is written over"
     await desk.forget("session", ["s1", "nothing"])
     assert [row.id for row in await desk.list("session")] == ["s2"], "and removed without a version"
+    assert await desk.swap("alerts", "a", 0, b"1"), "what is not there is at version 0"
+    assert not await desk.swap("alerts", "a", 0, b"2"), "and only once"
+    assert await desk.swap("alerts", "a", 1, b"3"), "each swap raises the version"
+    assert not await desk.swap("alerts", "a", 1, b"4"), "what was swapped since is left alone"
+    kept = await desk.list("alerts")
+    assert [(row.body, row.version) for row in kept] == [(b"3", 2)], "and is as the last one wrote it"
     assert (await desk.revision(), await desk.audit()) == before, "without an act and without a revision"
 
 

@@ -11,9 +11,11 @@ from tests.server.admin.kit import desked
 from turnout.errors import ConfigError
 from turnout.govern import tokens, users
 from turnout.govern.rules import CLI
+from turnout.jobs.alerts.base import Alert, State
 from turnout.server.admin.admin import rows_of
 from turnout.server.admin.permits import PERMITS, ROLES
 from turnout.server.admin.versions import propose
+from turnout.server.alerting import Alerting
 from turnout.testing.store import example_record
 from turnout.types.record import Content
 
@@ -112,6 +114,9 @@ GET    /exports/requests              -    -    o       o       o     Y      -
 GET    /exports/spend                 -    -    o       o       o     Y      -
 GET    /statements                    -    -    o       o       o     Y      -
 POST   /reconciliation                -    -    -       w       w     Y      -
+GET    /alerts                        -    -    w       w       w     Y      -
+POST   /alerts/{id}/silence           -    -    -       w       w     Y      -
+POST   /alerts/test                   -    -    -       w       w     Y      -
 GET    /audit                         -    -    -       -       o     Y      -
 GET    /audit/verify                  -    -    -       -       o     Y      -
 GET    /exports/audit                 -    -    -       -       o     Y      -
@@ -148,11 +153,25 @@ _SPREAD = (
 )
 _OF_A_KEY = ("/spend", "/usage", "/requests", "/usage/series", "/usage/totals", "/usage/top")
 _SECTIONS = {"sections": {"max_retries": 1}}
+FIRING = Alert(
+    id="0123456789abcdef",
+    rule="stores",
+    type="stores",
+    severity="critical",
+    text="the journal refuses",
+    state="firing",
+    since=datetime(2026, 1, 2, tzinfo=UTC),
+    known_at=datetime(2026, 1, 2, tzinfo=UTC),
+)
+NOBODY = "{type: slack, url: 'http://127.0.0.1:9/nobody'}"
+"""A receiver that is not there: that it could not be told is an answer too."""
 _BODIES = {
     "/breakers/reset": {"deployment": "oai/one"},
     "/config/validate": _SECTIONS,
     "/config/versions": _SECTIONS,
     "/reconciliation": b"provider,model,day,cost_usd\r\n",
+    "/alerts/test": {"receiver": "ops"},
+    "/alerts/{id}/silence": {"for_s": 60},
 }
 
 
@@ -160,7 +179,12 @@ _BODIES = {
 async def gateway(tmp_path_factory):
     """One gateway for all cells."""
     # Behind a proxy, addresses that show no key again and again are not made to wait.
-    async with desked(tmp_path_factory.mktemp("matrix"), server="behind_proxy: true") as found:
+    folder = tmp_path_factory.mktemp("matrix")
+    watched = f"alerts: {{path: '{folder}/alerts.db', receivers: {{ops: {NOBODY}}}}}\n"
+    async with desked(folder, server="behind_proxy: true", extra=watched) as found:
+        alerting = Alerting(found.rig.built, lambda: found.office)
+        assert alerting.open()
+        await alerting.kept.swap(0, State(alerts=(FIRING,)))
         await found.issue("other", role="call", organisation="other")
         for where, key in (("own", "call"), ("other", "other")):
             found.rig.journal.append(
@@ -175,6 +199,7 @@ async def gateway(tmp_path_factory):
             )
         await propose(found.office, CLI, {"max_retries": 1}, "")
         yield found
+        await alerting.close()
 
 
 async def prepared(gateway, method, path, where):
@@ -197,6 +222,8 @@ async def prepared(gateway, method, path, where):
     if word in ("requests", "decisions"):
         text = path.replace("{id}", f"req_{where}")
         return text + ("?reason=a+support+case" if "content" in path else ""), None
+    if word == "alerts":
+        return path.replace("{id}", FIRING.id), _BODIES.get(path)
     return path.replace("{id}", "v000001"), _BODIES.get(path) if method == "POST" else None
 
 

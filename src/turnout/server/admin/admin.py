@@ -35,6 +35,7 @@ from turnout.errors import (
 from turnout.govern.office import Office
 from turnout.govern.rules import Actor, actor_of
 from turnout.server.admin import (
+    alerts,
     audit,
     caching,
     configuring,
@@ -102,6 +103,7 @@ def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[
         *usages.ENDPOINTS,
         *erasing.ENDPOINTS,
         *standing.ENDPOINTS,
+        *alerts.ENDPOINTS,
         *audit.ENDPOINTS,
     )
 

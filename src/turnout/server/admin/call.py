@@ -62,6 +62,11 @@ class Call:
         return self._office
 
     @property
+    def has_office(self) -> bool:
+        """Whether there is a desk."""
+        return self._office is not None
+
+    @property
     def fields(self) -> JsonObject:
         """The body as a JSON object. Raises `InvalidRequest`."""
         return parse(self.body)

@@ -6,7 +6,7 @@ desk or the configuration knows, at most `MOST_EACH` of one limit.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -51,19 +51,32 @@ class Standing(Struct, kw_only=True):
     """None = never, or it slides."""
 
 
-async def _standing(call: Call) -> Given:
+class Account(NamedTuple):
+    """What one subject has used of one limit."""
+
+    limit: Budget | Quota
+    subject: str
+    take: Take
+    used: int
+
+
+async def accounts(call: Call) -> Sequence[Account]:
+    """Return every account of the limits that the actor may see. Raises `StoreUnavailable`."""
     built = call.built
     limits = built.engine.snapshot.limits
     if built.books is None or limits.is_empty:
-        return _told([])
+        return ()
     own = await _visible(call)
     found = [each for each in limits.all() if own is None or each.id in own]
     pairs = [(each, name) for each in found for name in await _subjects(call, each)]
     now = built.books.now()
     takes = [limits.take(each, name, 0, now) for each, name in pairs]
     used = await built.books.ledger.used(takes) if takes else ()
-    rows = [_row(each, name, take, n) for (each, name), take, n in zip(pairs, takes, used, strict=True)]
-    return _told(rows)
+    return [Account(*pair, take, n) for pair, take, n in zip(pairs, takes, used, strict=True)]
+
+
+async def _standing(call: Call) -> Given:
+    return _told([_row(*each) for each in await accounts(call)])
 
 
 async def _visible(call: Call) -> frozenset[str] | None:
@@ -102,8 +115,7 @@ async def _subjects(call: Call, limit: Budget | Quota) -> Sequence[str]:
 def _row(limit: Budget | Quota, subject: str, take: Take, used: int) -> Json:
     money = isinstance(limit, Budget)
     most = limit.limit_nusd if isinstance(limit, Budget) else limit.limit
-    ends = take.span.ends if isinstance(take.span, Fixed) else None
-    forever = ends is None or ends >= FOREVER
+    ends = ends_at(take)
     return {
         "object": "standing",
         "id": limit.id,
@@ -115,8 +127,14 @@ def _row(limit: Budget | Quota, subject: str, take: Take, used: int) -> Json:
         "share": used / most if most else None,
         "hard": limit.hard if isinstance(limit, Budget) else True,
         "window": _window(limit),
-        "resets_at": None if ends is None or forever else written(datetime.fromtimestamp(ends, UTC)),
+        "resets_at": None if ends is None else written(ends),
     }
+
+
+def ends_at(take: Take) -> datetime | None:
+    """Return when an account begins anew; None = never, or it slides."""
+    ends = take.span.ends if isinstance(take.span, Fixed) else None
+    return None if ends is None or ends >= FOREVER else datetime.fromtimestamp(ends, UTC)
 
 
 def _window(limit: Budget | Quota) -> str:

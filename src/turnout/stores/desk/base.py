@@ -87,6 +87,13 @@ class Desk(Protocol):
         """Write a document of a kind that passes: without an act, whatever was there."""
         ...
 
+    async def swap(self, kind: Passing, id: str, seen: int, body: bytes) -> bool:  # noqa: A002
+        """Write a document of a kind that passes if it is at the version that was seen (0 = not there).
+
+        Tells whether it was: of several writers that saw the same, one is told yes.
+        """
+        ...
+
     async def forget(self, kind: Passing, ids: Sequence[str]) -> None:
         """Remove documents of a kind that passes; those that are not there do not matter."""
         ...

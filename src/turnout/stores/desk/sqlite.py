@@ -161,6 +161,15 @@ class SqliteDesk:
         with self._transaction():
             self._db.execute(_PUT, (kind, id, None, body, 1))
 
+    async def swap(self, kind: Passing, id: str, seen: int, body: bytes) -> bool:  # noqa: A002
+        """Write a document of a kind that passes if it is at the version that was seen."""
+        with self._transaction():
+            row = self._db.execute(_GET, (kind, id)).fetchone()
+            if (0 if row is None else row[4]) != seen:
+                return False
+            self._db.execute(_PUT, (kind, id, None, body, seen + 1))
+            return True
+
     async def forget(self, kind: Passing, ids: Sequence[str]) -> None:
         """Remove documents of a kind that passes."""
         with self._transaction():

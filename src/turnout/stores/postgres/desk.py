@@ -22,6 +22,10 @@ _PUT: Final = """INSERT INTO desk_documents (kind, id, organisation, body, versi
     VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (kind, id) DO UPDATE SET organisation = excluded.organisation, body = excluded.body,
     version = excluded.version"""
+_SWAP: Final = """UPDATE desk_documents SET body = %s, version = version + 1
+    WHERE kind = %s AND id = %s AND version = %s"""
+_NEW: Final = """INSERT INTO desk_documents (kind, id, body, version) VALUES (%s, %s, %s, 1)
+    ON CONFLICT (kind, id) DO NOTHING"""
 _REMOVE: Final = "DELETE FROM desk_documents WHERE kind = %s AND id = %s"
 _FORGET: Final = "DELETE FROM desk_documents WHERE kind = %s AND id = ANY(%s)"
 _LAST: Final = "SELECT seq, hash FROM desk_audit WHERE organisation = %s ORDER BY seq DESC LIMIT 1"
@@ -73,6 +77,15 @@ class PostgresDesk:
         """Write a document of a kind that passes."""
         async with self._pool.connection() as db:
             await db.execute(_PUT.encode(), (kind, id, None, body, 1))
+
+    async def swap(self, kind: Passing, id: str, seen: int, body: bytes) -> bool:  # noqa: A002
+        """Write a document of a kind that passes if it is at the version that was seen."""
+        async with self._pool.connection() as db:
+            if seen:
+                written = await db.execute(_SWAP.encode(), (body, kind, id, seen))
+            else:
+                written = await db.execute(_NEW.encode(), (kind, id, body))
+            return written.rowcount == 1
 
     async def forget(self, kind: Passing, ids: Sequence[str]) -> None:
         """Remove documents of a kind that passes."""

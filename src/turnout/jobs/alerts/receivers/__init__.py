@@ -1,0 +1,1 @@
+"""Whom alerts are told, and how. Floor 4."""
