@@ -41,7 +41,7 @@ MIN_BODY_RATE = 1024
 """Bytes per second below which a body that is late is given up."""
 _LOG = WireLog()
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_SINGLE = (b"host", b"content-length", b"transfer-encoding")
 """What frames and addresses a message; other names that may stand once are the application's to check."""
 MAX_DRAIN_BYTES = 64 * 1024 * 1024
 """Of a body whose request was answered already: read and dropped, so that the client sees the answer."""
@@ -193,12 +193,13 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
-        if len(self._headers) >= MAX_HEADERS:
+        headers = self._headers
+        if len(headers) >= MAX_HEADERS:
             self._stop(431, f"more than {MAX_HEADERS} headers")
         if len(value) > MAX_HEADER_BYTES:
             self._stop(431, f"a header exceeds {MAX_HEADER_BYTES} bytes")
         if b"_" not in name:  # a proxy may fold it into the name with dashes (S-41)
-            self._headers.append((name.lower(), value))
+            headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole, then hand the request over."""
@@ -314,20 +315,20 @@ class GatewayProtocol(asyncio.Protocol):
 
     def _check_headers(self, version: str) -> bool:
         """Refuse what is ambiguous; tell whether the client waits for leave to send its body."""
-        seen: set[bytes] = set()
-        must_allow = False
-        for name, value in self._headers:
-            if name in _SINGLE:
-                if name in seen:
+        headers = self._headers
+        named = dict(headers)
+        if len(named) < len(headers):
+            names = [name for name, _ in headers]
+            for name in _SINGLE:
+                if names.count(name) > 1:
                     self._stop(400, f"the header {name.decode()} was sent twice")
-                seen.add(name)
-                if name == b"host":
-                    self._check_host(value)
-            elif name == b"expect" and value.lower() == b"100-continue":
-                must_allow = True
-        if b"host" not in seen and version != "1.0":
+        host = named.get(b"host")
+        if host is not None:
+            self._check_host(host)
+        elif version != "1.0":
             self._stop(400, "the Host header is missing")
-        return must_allow
+        expected = named.get(b"expect")
+        return expected is not None and expected.lower() == b"100-continue"
 
     def _check_host(self, value: bytes) -> None:
         if not _HOST.fullmatch(value):
