@@ -67,7 +67,7 @@ class DeadlineLayer:
 
 
 class _Limited:
-    __slots__ = ("_exchange", "_fired", "_inner", "_layer", "_n_cancelling", "_task", "_timer")
+    __slots__ = ("_exchange", "_fired", "_inner", "_is_far", "_layer", "_n_cancelling", "_task", "_timer")
 
     def __init__(self, layer: DeadlineLayer, handler: Handler, exchange: Exchange) -> None:
         self._layer = layer
@@ -75,6 +75,7 @@ class _Limited:
         self._inner = handler(exchange)
         self._timer: asyncio.TimerHandle | None = None
         self._fired = False
+        self._is_far = False
 
     async def __aenter__(self) -> Reply:
         task = asyncio.current_task()
@@ -107,8 +108,9 @@ class _Limited:
     def within(self, total_s: float | None) -> None:
         """Set the limit to the smaller of `total_s` and what the caller asked for."""
         exchange = self._exchange
-        asked_s = exchange.ask.timeout_s
-        if exchange.ask.endpoint == "realtime":  # a session has a limit of its own
+        ask = exchange.ask
+        asked_s = ask.timeout_s
+        if ask.endpoint == "realtime":  # a session has a limit of its own
             total_s = None
         limit_s = asked_s if total_s is None or (asked_s is not None and asked_s < total_s) else total_s
         deadline_at = None if limit_s is None else exchange.started + limit_s
@@ -117,6 +119,7 @@ class _Limited:
         exchange.deadline_at = deadline_at
         self._drop_timer()
         if deadline_at is not None and not self._fired and not self.arm(self._layer.clock()):
+            self._is_far = True
             self._layer.postpone(self, self._task.get_loop())
 
     def arm(self, now: float) -> bool:
@@ -140,7 +143,9 @@ class _Limited:
         self._drop_timer()
 
     def _drop_timer(self) -> None:
-        self._layer.forget(self)
+        if self._is_far:
+            self._is_far = False
+            self._layer.forget(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

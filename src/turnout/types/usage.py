@@ -107,13 +107,20 @@ class Price(Struct, frozen=True, kw_only=True):
 def cost(usage: Usage, price: Price) -> NanoUsd:
     """Price a call exactly; nano-USD, rounded up once."""
     p = _tiered(price, usage.n_input) if price.tiers else price
+    n_in, n_out = usage.input_uncached or 0, usage.output_text or 0
+    total = n_in * p.input + n_out * p.output + (p.per_request or 0)
+    if usage != Usage(input_uncached=usage.input_uncached, output_text=usage.output_text):
+        total += _beyond_text(usage, p)
+    return NanoUsd(-(-total // 1000))
+
+
+def _beyond_text(usage: Usage, p: Price) -> int:
+    """Return what everything but plain text costs, in pico-USD: most calls have none of it."""
     write_5m = p.input if p.cache_write_5m is None else p.cache_write_5m
-    total = (
-        (usage.input_uncached or 0) * p.input
-        + (usage.cache_read or 0) * (p.input if p.cache_read is None else p.cache_read)
+    return (
+        (usage.cache_read or 0) * (p.input if p.cache_read is None else p.cache_read)
         + (usage.cache_write_5m or 0) * write_5m
         + (usage.cache_write_1h or 0) * (write_5m if p.cache_write_1h is None else p.cache_write_1h)
-        + (usage.output_text or 0) * p.output
         + (usage.reasoning or 0) * (p.output if p.reasoning is None else p.reasoning)
         + (usage.audio_in or 0) * (p.input if p.audio_in is None else p.audio_in)
         + (usage.audio_out or 0) * (p.output if p.audio_out is None else p.audio_out)
@@ -123,9 +130,7 @@ def cost(usage: Usage, price: Price) -> NanoUsd:
         + (usage.search_units or 0) * (p.per_search or 0)
         + (usage.characters or 0) * (p.per_character or 0)
         + (usage.audio_s or 0) * (p.per_second or 0)
-        + (p.per_request or 0)
     )
-    return NanoUsd(-(-total // 1000))
 
 
 def text_cost(price: Price, n_in: int, n_out: int) -> NanoUsd:

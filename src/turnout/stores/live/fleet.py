@@ -171,15 +171,16 @@ class Live:
         if now >= self._valid_until:
             self._valid_until = (int(now / WINDOW_S) + 1) * WINDOW_S
         calls.roll(now)
-        if self.health.look(now, down=breaker.is_down):
+        health = self.health
+        if health.look(now, down=breaker.is_down):
             calls.forgive()
         ttft_p50_s, ttft_p95_s = self._ttft.summary(now)
         total_p50_s, total_p95_s = self._total.summary(now)
         return Stats(
             state="closed" if calm else breaker.state(now),
             cooldown_s=0.0 if calm else breaker.cooldown_s(now),
-            demoted=self.health.demoted,
-            share=self.health.share(now),
+            demoted=health.demoted,
+            share=health.share(now),
             error_ratio=min(calls.hits / calls.n, 1.0) if calls.n else None,
             n_observed=max(calls.n, self._ttft.merged),
             in_flight=self.in_flight,

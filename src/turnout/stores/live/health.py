@@ -155,6 +155,8 @@ class Health:
             return False
         self._calls.roll(now)
         self._firsts.roll(now)
+        if not self._calls.hits and not self._firsts.hits and not (self.demoted or self._down or down):
+            return False  # nothing speaks against it, as nearly always
         let_in = self._down and not down
         if down is not self._down:
             self._down = down

@@ -65,10 +65,10 @@ class Recent:
 
     def estimate(self, now: float) -> float | None:
         """Return what a call would take now; None without values."""
+        if not self._values:
+            return None
         ordered = self._in_order()
         n = len(ordered)
-        if not n:
-            return None
         middle = (n - 1) // 2
         if not self._waiting:
             latest = self._values[-1][1]

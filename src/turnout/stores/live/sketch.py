@@ -89,7 +89,8 @@ class Sketch:
 
     def summary(self, now: float) -> tuple[float | None, float | None]:
         """Return median and 95 % quantile, of nearly all values (see 3)."""
-        self._refresh(now, exact=False)
+        if now >= self._end or (self._new and self._new * SLACK >= self._merged) or self._merged < 0:
+            self._refresh(now, exact=False)
         return self._pair
 
     def merge(self, other: "Sketch") -> None:
