@@ -13,7 +13,9 @@ from benchmarks import gateway
 from benchmarks.machine import Unusable, cpu_ns, free_port, rss_kb, spawn, stop
 from benchmarks.native import Bodies, Native
 from benchmarks.peers import Place, Stack
+from benchmarks.profiles import Shape, write
 
+LARGE = Shape(n_deployments=1000, n_routes=100)
 N_STREAMS = 500
 N_WARM = 100
 SETTLE_S = 0.5
@@ -31,13 +33,16 @@ class Footprint(msgspec.Struct, frozen=True):
     start_s: float
     """From the shell's command to the first answer 200 of the gateway itself."""
     start_cpu_s: float
+    large_start_s: float
+    """The same with 100 routes and 1,000 deployments."""
     import_cpu_s: float
     """CPU of `import turnout` beyond that of an empty Python."""
 
 
 def measure(native: Native, place: Place, bodies: Bodies, n_tries: int) -> Footprint:
     """Measure the bare gateway."""
-    starts = [_start(place) for _ in range(n_tries)]
+    starts = [_start(place, gateway.BARE) for _ in range(n_tries)]
+    large = [_start(place, LARGE)[0] for _ in range(n_tries)]
     imports = [_python("import turnout") - _python("pass") for _ in range(n_tries)]
     idle_mb, stream_kb = _memory(native, place, bodies)
     return Footprint(
@@ -45,6 +50,7 @@ def measure(native: Native, place: Place, bodies: Bodies, n_tries: int) -> Footp
         stream_kb=stream_kb,
         start_s=statistics.median(wall_s for wall_s, _ in starts),
         start_cpu_s=statistics.median(cpu_s for _, cpu_s in starts),
+        large_start_s=statistics.median(large),
         import_cpu_s=max(0.0, statistics.median(imports)),
     )
 
@@ -53,9 +59,10 @@ def _memory(native: Native, place: Place, bodies: Bodies) -> tuple[float, float]
     stalling = native.upstream(1, 1000, stall=True)
     stack: Stack | None = None
     try:
-        stack = gateway.bare(Place(core=place.core, upstream=stalling.port, folder=place.folder))
-        native.load(stack.target, bodies.file("bench/one", stream=False), 32, 0.5, 0)
-        body = bodies.file("bench/one", stream=True)
+        there = Place(core=place.core, upstream=stalling.port, folder=place.folder)
+        stack = gateway.start(there, "turnout", gateway.BARE)
+        native.load(stack.target, bodies.file(stack.model, stream=False), 32, 0.5, 0)
+        body = bodies.file(stack.model, stream=True)
         stop(native.hold(stack.target, body, N_WARM))
         time.sleep(SETTLE_S)
         idle_kb = rss_kb(stack.pid)
@@ -70,12 +77,12 @@ def _memory(native: Native, place: Place, bodies: Bodies) -> tuple[float, float]
     return idle_kb / 1024, (open_kb - idle_kb) / N_STREAMS
 
 
-def _start(place: Place) -> tuple[float, float]:
+def _start(place: Place, shape: Shape) -> tuple[float, float]:
     """Return seconds from the command to the first 200, and the CPU the process had used by then."""
     port = free_port()
-    config = gateway.write_config(place, "start", "{enabled: false}", "")
+    written = write(shape, place.folder / f"start-{port}", place.upstream, free_port())
     began = time.perf_counter()
-    process = spawn(gateway.command(config, port), place.core)
+    process = spawn(gateway.command(written.config, port), place.core)
     try:
         while time.perf_counter() - began < MAX_WAIT_S:
             if _is_live(port):

@@ -32,8 +32,8 @@ def cores() -> tuple[int, int]:
     return allowed[0], allowed[1]
 
 
-def spawn(command: Sequence[str | Path], core: int, **options: object) -> "subprocess.Popen[bytes]":
-    """Start a process pinned to a core; it never outlives `stop`."""
+def spawn(command: Sequence[str | Path], core: int | str, **options: object) -> "subprocess.Popen[bytes]":
+    """Start a process pinned to a core, or to several ("0,1"); it never outlives `stop`."""
     quiet: dict[str, object] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options}
     pinned = ["taskset", "--cpu-list", str(core), *map(str, command)]
     return subprocess.Popen(pinned, start_new_session=True, **quiet)  # type: ignore[call-overload, no-any-return]
@@ -60,7 +60,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: "subprocess.Popen[bytes]", what: str) -> None:
-    """Wait until something listens. Raises `Unusable` when the process ends or takes too long."""
+    """Wait until something listens. Raises `Unusable` when it ends or takes too long; then it is ended."""
     give_up = time.monotonic() + MAX_START_S
     while time.monotonic() < give_up:
         if process.poll() is not None:
@@ -68,6 +68,7 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", what: str) -> N
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
             return
         time.sleep(0.02)
+    stop(process)
     raise Unusable(f"{what} did not listen within {MAX_START_S:g} s")
 
 

@@ -4,6 +4,7 @@ They are C so that they stay out of the picture: both together cost about 16 µs
 than what is measured.
 """
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,7 @@ MESSAGES = [
     {"role": "system", "content": "You answer in plain words, in one paragraph, without lists or headings."},
     {"role": "user", "content": ASKED * 2},
     {"role": "assistant", "content": "A turnout lets a train change from one track to another. " * 3},
-    {"role": "user", "content": "And what happens when the line ahead is closed? " + ASKED},
+    {"role": "user", "content": "And what happens when the line ahead is closed? " + ASKED + "@" * 16},
 ]
 
 
@@ -33,6 +34,8 @@ class Load(msgspec.Struct, frozen=True):
     served: int
     """The same, with those that were under way when time was up."""
     failed: int
+    left: int
+    """Hung up by the client, on purpose."""
     frames: int
     wall_s: float
     p50_us: float
@@ -66,22 +69,21 @@ class Native:
         self._upstream, self._load = builds(SOURCES, folder)
         self._core = core
 
-    def upstream(self, n_chunks: int, gap_us: int, *, stall: bool = False) -> "Upstream":
-        """Start a mock upstream."""
-        command: list[str | Path] = [
-            self._upstream,
-            str(n_chunks),
-            str(gap_us),
-            *(["stall"] if stall else []),
-        ]
+    def upstream(self, n_chunks: int, gap_us: int, *, stall: bool = False, faults: int = 0) -> "Upstream":
+        """Start a mock upstream; with `faults`, every so manyth request ends badly."""
+        mood = ["stall"] if stall else ["faults", str(faults)] if faults else []
+        command: list[str | Path] = [self._upstream, str(n_chunks), str(gap_us), *mood]
         return Upstream(
             spawn(command, self._core, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None)
         )
 
-    def load(self, target: "Target", body: Path, n: int, seconds: float, rate: float) -> Load:
-        """Run the load to its end."""
+    def load(
+        self, target: "Target", body: Path, n: int, seconds: float, rate: float, *, leave: int = 0
+    ) -> Load:
+        """Run the load to its end; with `leave`, every so manyth request is hung up on."""
         words = self._command(target, body, n, f"{seconds:g}", rate)
-        process = spawn(words, self._core, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        environment = {**os.environ, "LOAD_LEAVE": str(leave)}
+        process = spawn(words, self._core, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         out, err = process.communicate(timeout=seconds + 30)
         if process.returncode:
             raise Unusable(f"load on {target.path}: {err.decode().strip()}")

@@ -1,7 +1,7 @@
-"""What Turnout is measured against: Envoy and nginx as plain proxies, other gateways where installed.
+"""What every run is measured against: Envoy and nginx as plain proxies. Other gateways are in `rivals`.
 
-Each peer is one process (or tree) pinned to the measured core with one worker, keep-alive on both sides and
-no access log: its documented way of being fast.
+Each is one process pinned to the measured core with one worker, keep-alive on both sides and no access log:
+its documented way of being fast.
 """
 
 import os
@@ -75,14 +75,6 @@ http {{
 }}
 """
 
-LITELLM = """
-model_list:
-- model_name: bench/one
-  litellm_params: {{model: openai/one, api_base: "http://127.0.0.1:{upstream}/v1", api_key: none}}
-litellm_settings: {{drop_params: true, set_verbose: false, num_retries: 0}}
-general_settings: {{disable_spend_logs: true, dangerously_permit_weak_or_unset_master_key: true}}
-"""
-
 
 class Stack(msgspec.Struct, frozen=True):
     """One running thing that answers."""
@@ -149,36 +141,4 @@ def nginx(place: Place) -> Stack:
     return Stack("nginx", process, Target(port), version=version([binary, "-v"]))
 
 
-def litellm(place: Place) -> Stack:
-    """Start the LiteLLM proxy with one worker, no database, logging off."""
-    binary, port = program("litellm"), free_port()
-    config = place.folder / "litellm.yaml"
-    config.write_text(LITELLM.format(upstream=place.upstream))
-    process = spawn([binary, "--config", config, "--host", "127.0.0.1", "--port", str(port)], place.core)
-    wait_for_port(port, process, "litellm")
-    return Stack("litellm", process, Target(port), version=version([binary, "--version"]))
-
-
-def ferrogw(place: Place) -> Stack:
-    """Start the Ferro gateway with one target, keys off, stores in memory."""
-    binary, port = program("ferrogw"), free_port()
-    config = place.folder / "ferrogw.yaml"
-    config.write_text("strategy: {mode: single}\ntargets: [{virtual_key: openai}]\n")
-    settings = {
-        "GATEWAY_CONFIG": str(config),
-        "MASTER_KEY": "fgw_" + "0" * 32,
-        "ALLOW_UNAUTHENTICATED_PROXY": "true",
-        "OPENAI_API_KEY": "none",
-        "OPENAI_BASE_URL": f"http://127.0.0.1:{place.upstream}",
-        "PORT": str(port),
-        "LOG_LEVEL": "error",
-        "RATE_LIMIT_RPS": "1000000",
-        "RATE_LIMIT_BURST": "1000000",
-    }
-    process = spawn([binary, "serve"], place.core, env={**os.environ, **settings}, cwd=place.folder)
-    wait_for_port(port, process, "ferrogw")
-    found = version([binary, "version"])
-    return Stack("ferrogw", process, Target(port), model="gpt-4o", version=found)
-
-
-PEERS: dict[str, Start] = {"envoy": envoy, "nginx": nginx, "litellm": litellm, "ferrogw": ferrogw}
+PROXIES: dict[str, Start] = {"envoy": envoy, "nginx": nginx}

@@ -8,9 +8,13 @@
 //     load PORT PATH BODY_FILE N_CONNECTIONS SECONDS RATE [HEADER...]      prints one JSON object
 //     load PORT PATH BODY_FILE N_CONNECTIONS hold 0 [HEADER...]            opens N streams, prints "ready" when
 //                                                        each has its second frame, holds them until stdin ends
+//
+// Sixteen @ in the body are a number that differs in every request, so that no two of them are equal. With
+// LOAD_LEAVE=N in the environment every N-th request is left: its connection closes at the first bytes that come.
 
 #include "wire.h"
 #include <math.h>
+#include <poll.h>
 
 enum { BUFFER = 64 * 1024, MAX_SAMPLES = 4 * 1000 * 1000, GRACE_S = 10 };
 
@@ -27,12 +31,16 @@ typedef struct {
     char line[8192];
     char before;        // last byte of the body seen, to find blank lines across reads
     long n_frames;
+    bool leaves;        // hangs up at the first bytes
     int64_t due_ns;     // when the request was to be sent
     int64_t start_ns;   // closed loop: not before this instant
 } Connection;
 
 static char *request;
 static size_t request_size;
+static char *number;    // where in the request the sixteen digits stand; NULL = they are all the same
+static uint64_t n_sent;
+static long leave_every, n_left;
 static Connection *connections;
 static int n_connections, epoll;
 static long n_done, n_served, n_failed, n_frames;  // served: also what was under way when time was up
@@ -47,7 +55,20 @@ static void send_request(Connection *connection, int64_t due_ns) {
     connection->n_frames = 0;
     connection->before = 0;
     connection->due_ns = due_ns;
-    if (write(connection->fd, request, request_size) != (ssize_t)request_size) die("write");
+    n_sent++;
+    connection->leaves = leave_every > 0 && n_sent % (uint64_t)leave_every == 0;
+    if (number != NULL) {
+        char digits[17];
+        snprintf(digits, sizeof digits, "%016llx", (unsigned long long)n_sent * 0x9E3779B97F4A7C15ULL);
+        memcpy(number, digits, 16);
+    }
+    for (size_t sent = 0; sent < request_size;) {
+        ssize_t n = write(connection->fd, request + sent, request_size - sent);
+        if (n < 0 && errno != EAGAIN) return;  // closed meanwhile: reading tells
+        if (n > 0) sent += (size_t)n;
+        struct pollfd room = {.fd = connection->fd, .events = POLLOUT};
+        if (sent < request_size) poll(&room, 1, -1);
+    }
 }
 
 static void open_connection(Connection *connection, int port) {
@@ -149,6 +170,11 @@ static bool readable(Connection *connection) {
     ssize_t n = read(connection->fd, buffer, sizeof buffer);
     if (n < 0 && errno == EAGAIN) return true;
     if (n <= 0) return false;
+    if (connection->leaves) {
+        n_left++;
+        connection->busy = false;
+        return false;
+    }
     feed(connection, buffer, (size_t)n);
     return true;
 }
@@ -160,18 +186,23 @@ static void write_request(int argc, char **argv) {
     size_t n_body = fread(content, 1, sizeof content, file);
     fclose(file);
     char *extra = calloc(1, 8192);
+    const char *key = "authorization: Bearer bench-key\r\n";
     for (int at = 7; at < argc; at++) {
+        if (strncasecmp(argv[at], "authorization:", 14) == 0) key = "";
         strncat(extra, argv[at], 1000);
         strcat(extra, "\r\n");
     }
     int n_head = asprintf(&request,
                           "POST %s HTTP/1.1\r\nhost: 127.0.0.1:%s\r\naccept: application/json\r\n"
                           "content-type: application/json\r\nuser-agent: OpenAI/Python 2.7.1\r\n"
-                          "authorization: Bearer bench-key\r\n%scontent-length: %zu\r\n\r\n",
-                          argv[2], argv[1], extra, n_body);
+                          "%s%scontent-length: %zu\r\n\r\n",
+                          argv[2], argv[1], key, extra, n_body);
     request = realloc(request, (size_t)n_head + n_body);
     memcpy(request + n_head, content, n_body);
     request_size = (size_t)n_head + n_body;
+    number = memmem(request + n_head, n_body, "@@@@@@@@@@@@@@@@", 16);
+    n_sent = (uint64_t)now_ns();
+    leave_every = getenv("LOAD_LEAVE") == NULL ? 0 : atol(getenv("LOAD_LEAVE"));
 }
 
 static int by_value(const void *one, const void *other) {
@@ -186,9 +217,9 @@ static double quantile(const uint32_t *samples, long n, double q) {
 static void report(double wall_s) {
     qsort(latency_us, (size_t)n_latency, sizeof *latency_us, by_value);
     qsort(first_us, (size_t)n_first, sizeof *first_us, by_value);
-    printf("{\"done\":%ld,\"served\":%ld,\"failed\":%ld,\"frames\":%ld,\"wall_s\":%.4f,\"p50_us\":%.0f,\"p90_us\":%.0f,"
+    printf("{\"done\":%ld,\"served\":%ld,\"failed\":%ld,\"left\":%ld,\"frames\":%ld,\"wall_s\":%.4f,\"p50_us\":%.0f,\"p90_us\":%.0f,"
            "\"p99_us\":%.0f,\"max_us\":%.0f,\"first_p50_us\":%.0f,\"first_p99_us\":%.0f}\n",
-           n_done, n_served, n_failed, n_frames, wall_s, quantile(latency_us, n_latency, 0.5),
+           n_done, n_served, n_failed, n_left, n_frames, wall_s, quantile(latency_us, n_latency, 0.5),
            quantile(latency_us, n_latency, 0.9), quantile(latency_us, n_latency, 0.99),
            quantile(latency_us, n_latency, 1), quantile(first_us, n_first, 0.5), quantile(first_us, n_first, 0.99));
 }

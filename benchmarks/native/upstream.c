@@ -4,11 +4,14 @@
 // `"stream":true`. A stream is a role frame with the first word, then a word every GAP_US, each written on its
 // own; with `stall` nothing follows the first. Nothing is validated: the gateway is measured, not this.
 //
-//     upstream N_CHUNKS GAP_US [stall]        prints the port, serves until its standard input ends
+// With `faults` and a number N every N-th request ends badly, in turn: an answer 503, a connection closed before
+// the answer, and one closed in it.
+//
+//     upstream N_CHUNKS GAP_US [stall | faults N]        prints the port, serves until its standard input ends
 
 #include "wire.h"
 
-enum { MAX_REQUEST = 256 * 1024, MAX_CONNECTIONS = 4096 };
+enum { FIRST_ROOM = 16 * 1024, MAX_REQUEST = 16 * 1024 * 1024, MAX_CONNECTIONS = 4096 };
 
 typedef struct {
     int fd;
@@ -16,7 +19,7 @@ typedef struct {
     bool anthropic;
     int n_left;      // content frames still to be written
     int64_t due_ns;
-    size_t n_held;
+    size_t n_held, n_room;
     char *held;      // of a request that has not arrived completely
 } Connection;
 
@@ -30,6 +33,7 @@ static int n_running;
 static int n_chunks;
 static int64_t gap_ns;
 static bool stall;
+static long fault_every, n_requests;
 
 static const char WORDS[] =
     "A turnout is the place where a railway track divides and a train is guided onto one line or another. "
@@ -152,7 +156,20 @@ static bool put(Connection *connection, Blob blob) {
     return write(connection->fd, blob.bytes, blob.size) == (ssize_t)blob.size;
 }
 
+// Answer badly when it is time to; false = the connection is to be closed.
+static bool fail(Connection *connection) {
+    static const char REFUSED[] =
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 44\r\n\r\n"
+        "{\"error\":{\"message\":\"full\",\"type\":\"server\"}}";
+    long kind = n_requests / fault_every % 3;
+    connection->n_held = 0;
+    if (kind == 0) return put(connection, (Blob){(char *)REFUSED, sizeof REFUSED - 1});
+    if (kind == 1) put(connection, scripts[0].first);
+    return false;
+}
+
 static bool serve(Connection *connection) {
+    if (fault_every > 0 && ++n_requests % fault_every == 0) return fail(connection);
     connection->anthropic = memmem(connection->held, 64, "messages", 8) != NULL;
     Script *script = &scripts[connection->anthropic];
     bool stream = memmem(connection->held, connection->n_held, "\"stream\":true", 13) != NULL;
@@ -179,14 +196,19 @@ static bool complete(const Connection *connection) {
 }
 
 static void readable(Connection *connection) {
-    ssize_t n = read(connection->fd, connection->held + connection->n_held, MAX_REQUEST - connection->n_held - 1);
+    if (connection->n_held + 1 == connection->n_room) {
+        connection->n_room *= 2;
+        connection->held = realloc(connection->held, connection->n_room);
+    }
+    ssize_t n =
+        read(connection->fd, connection->held + connection->n_held, connection->n_room - connection->n_held - 1);
     if (n <= 0) {
         if (n == 0 || errno != EAGAIN) drop(connection);
         return;
     }
     connection->n_held += (size_t)n;
     connection->held[connection->n_held] = 0;
-    if ((complete(connection) && !serve(connection)) || connection->n_held == MAX_REQUEST - 1) drop(connection);
+    if ((complete(connection) && !serve(connection)) || connection->n_held >= MAX_REQUEST) drop(connection);
 }
 
 static int64_t drip(int64_t now) {
@@ -213,7 +235,8 @@ int main(int argc, char **argv) {
     if (argc < 3) return 2;
     n_chunks = atoi(argv[1]);
     gap_ns = atoll(argv[2]) * 1000;
-    stall = argc > 3;
+    stall = argc > 3 && strcmp(argv[3], "stall") == 0;
+    fault_every = argc > 4 ? atol(argv[4]) : 0;
     write_openai(&scripts[0]);
     write_anthropic(&scripts[1]);
     int listener = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0);
@@ -243,7 +266,8 @@ int main(int argc, char **argv) {
                 Connection *connection = calloc(1, sizeof *connection);
                 connection->fd = accept(listener, NULL, NULL);
                 connection->slot = -1;
-                connection->held = malloc(MAX_REQUEST);
+                connection->n_room = FIRST_ROOM;
+                connection->held = malloc(FIRST_ROOM);
                 if (connection->fd < 0) die("accept");
                 tune(connection->fd);
                 watch(epoll, connection->fd, connection);

@@ -1,0 +1,268 @@
+"""What it costs to be several: workers on one machine, and replicas that share Valkey and PostgreSQL.
+
+    python -m benchmarks.scale [--quick] [--json FILE]
+
+Four set-ups of the production profile are saturated in turn: one worker, two workers on one port, one replica
+with stores of its own kind and two replicas on the same stores. CPU per request tells what sharing costs;
+requests per second only where there are cores to spare: on two cores the load, the upstream and the stores
+take theirs from the gateways.
+"""
+
+import argparse
+import datetime as dt
+import os
+import re
+import socket
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import capacity, gateway
+from benchmarks.capacity import RATES, RESULTS, Costs, predict, saturated
+from benchmarks.machine import Unusable, cores, cpu_ns, facts, stop
+from benchmarks.native import Bodies, Load, Native
+from benchmarks.peers import Place, Stack
+from benchmarks.shared import Stores, stores
+
+N_CONNECTIONS = 24
+ONE, TWO, ALONE, SHARED = "one worker", "two workers", "one replica, stores", "two replicas, same stores"
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One set-up in one round, per request."""
+
+    per_s: float
+    gateway_us: float
+    valkey_us: float = 0.0
+    valkey_calls: float = 0.0
+    """Scripts called: round trips."""
+    valkey_commands: float = 0.0
+    """Those inside of scripts too."""
+    postgres_us: float = 0.0
+    postgres_rows: float = 0.0
+    postgres_commits: float = 0.0
+    beside_us: float = 0.0
+    """Load and upstream."""
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """Medians of a set-up."""
+
+    name: str
+    seen: Seen
+
+
+class Scaled(msgspec.Struct, frozen=True, kw_only=True):
+    """One run."""
+
+    date: str
+    facts: dict[str, str]
+    setups: tuple[Setup, ...]
+    costs: Costs | None
+    """Of two replicas on the same stores: what `benchmarks.capacity` multiplies."""
+    predicted_per_s: float | None
+    """By the model, for two replicas with everything else on the cores of this machine."""
+    measured_per_s: float | None
+    skipped: str = ""
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """What every set-up is measured with."""
+
+    native: Native
+    upstream: Stack
+    body: Callable[[str], Path]
+    seconds: float
+
+
+def scale(*, quick: bool, tell: Callable[[str], None]) -> Scaled:
+    """Measure every set-up, in alternating rounds."""
+    measured, other = cores()
+    both = f"{measured},{other}"
+    skipped = ""
+    with tempfile.TemporaryDirectory(prefix="turnout-scale-") as made, ExitStack() as cleanup:
+        folder = Path(made)
+        native, bodies = Native(folder, other), Bodies(folder)
+        upstream = native.upstream(64, 4000)
+        cleanup.callback(stop, upstream.process)
+        place = Place(core=measured, upstream=upstream.port, folder=folder)
+        mock = Stack("upstream", upstream.process, gateway.Target(upstream.port))
+        bench = Bench(native, mock, lambda model: bodies.file(model, stream=False), 1.0 if quick else 2.0)
+
+        def start(name: str, shape: gateway.Shape, core: str) -> Stack:
+            stack = gateway.start(place, name, shape, core)
+            cleanup.callback(stop, stack.process)
+            return stack
+
+        two = msgspec.structs.replace(gateway.PRODUCTION, workers=2)
+        setups: dict[str, list[Stack]] = {
+            ONE: [start(ONE, gateway.PRODUCTION, str(measured))],
+            TWO: [start(TWO, two, both)],
+        }
+        shared: Stores | None = None
+        try:
+            shared = cleanup.enter_context(stores(other))
+            replicas = [
+                start(f"replica {n}", shared.shape, str(core)) for n, core in ((1, measured), (2, other))
+            ]
+            setups |= {ALONE: replicas[:1], SHARED: replicas}
+        except Unusable as why:
+            skipped = str(why)
+        found: dict[str, list[Seen]] = {name: [] for name in setups}
+        for name, stacks in setups.items():
+            tell(f"warming {name}")
+            _load(bench, stacks, 0.5)
+        for n in range(3 if quick else 5):
+            for name in list(setups) if n % 2 == 0 else list(setups)[::-1]:
+                tell(f"round {n + 1}: {name}")
+                found[name].append(_seen(bench, setups[name], shared))
+    done = tuple(Setup(name, _median(samples)) for name, samples in found.items())
+    return _scaled(done, skipped)
+
+
+def _load(bench: Bench, stacks: Sequence[Stack], seconds: float) -> list[Load]:
+    with ThreadPoolExecutor(len(stacks)) as pool:
+        each = N_CONNECTIONS // len(stacks)
+        return list(
+            pool.map(
+                lambda stack: bench.native.load(stack.target, bench.body(stack.model), each, seconds, 0),
+                stacks,
+            )
+        )
+
+
+def _seen(bench: Bench, stacks: Sequence[Stack], shared: Stores | None) -> Seen:
+    before = _counters(bench, stacks, shared)
+    loads = _load(bench, stacks, bench.seconds)
+    if any(load.failed for load in loads):
+        raise Unusable(f"{sum(load.failed for load in loads)} requests failed")
+    after = _counters(bench, stacks, shared)
+    served = max(1, sum(load.served for load in loads))
+    used = [(late - early) / served for early, late in zip(before, after, strict=True)]
+    return Seen(
+        per_s=sum(load.done / load.wall_s for load in loads),
+        gateway_us=used[0] / 1000,
+        beside_us=used[1] / 1000,
+        valkey_us=used[2] / 1000,
+        valkey_commands=used[3],
+        valkey_calls=used[4],
+        postgres_us=used[5] / 1000,
+        postgres_rows=used[6],
+        postgres_commits=used[7],
+    )
+
+
+def _counters(bench: Bench, stacks: Sequence[Stack], shared: Stores | None) -> tuple[float, ...]:
+    gateways = sum(cpu_ns(stack.pid) for stack in stacks)
+    children = os.times().children_user + os.times().children_system
+    beside = cpu_ns(bench.upstream.pid) + children * 1e9
+    if shared is None:
+        return gateways, beside, 0, 0, 0, 0, 0, 0
+    valkey, postgres = shared.cpu_ns()
+    rows, commits = _postgres(shared.records.url)
+    return gateways, beside, valkey, *_commands(shared.ledger.port), postgres, rows, commits
+
+
+def _commands(port: int) -> tuple[int, int]:
+    """Return how many commands a Valkey has processed, and how many scripts were called."""
+    with socket.create_connection(("127.0.0.1", port), 5) as asked:
+        asked.sendall(b"INFO everything\r\nQUIT\r\n")
+        told = b""
+        while data := asked.recv(65536):
+            told += data
+    total = re.search(rb"total_commands_processed:(\d+)", told)
+    scripts = re.findall(rb"cmdstat_(?:evalsha|eval|fcall):calls=(\d+)", told)
+    assert total is not None
+    return int(total[1]), sum(map(int, scripts))
+
+
+def _postgres(url: str) -> tuple[int, int]:
+    """Return rows inserted and transactions committed so far in the database."""
+    import psycopg  # noqa: PLC0415  an extra
+
+    with psycopg.connect(url, autocommit=True) as database:
+        asked = "SELECT tup_inserted, xact_commit FROM pg_stat_database WHERE datname = 'turnout'"
+        row = database.execute(asked).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def _median(samples: Sequence[Seen]) -> Seen:
+    fields = Seen.__struct_fields__
+    return Seen(
+        **{name: round(statistics.median(getattr(each, name) for each in samples), 3) for name in fields}
+    )
+
+
+def _scaled(setups: Sequence[Setup], skipped: str) -> Scaled:
+    by_name = {setup.name: setup.seen for setup in setups}
+    seen = by_name.get(SHARED)
+    costs = None if seen is None else Costs(**{name: getattr(seen, name) for name in Costs.__struct_fields__})
+    return Scaled(
+        date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
+        facts=facts({}),
+        setups=tuple(setups),
+        costs=costs,
+        predicted_per_s=None
+        if costs is None or seen is None
+        else round(saturated(costs, 2, seen.beside_us), 1),
+        measured_per_s=None if seen is None else seen.per_s,
+        skipped=skipped,
+    )
+
+
+def markdown(scaled: Scaled) -> str:
+    """Write the tables."""
+    lines = [
+        "| | requests/s | gateway µs | Valkey µs | round trips | commands | PostgreSQL µs | rows |",
+        "|---" * 8 + "|",
+    ]
+    for setup in scaled.setups:
+        seen = setup.seen
+        lines.append(
+            f"| {setup.name} | {seen.per_s:,.0f} | {seen.gateway_us:.0f} | {seen.valkey_us:.1f} "
+            f"| {seen.valkey_calls:.2f} | {seen.valkey_commands:.1f} "
+            f"| {seen.postgres_us:.0f} | {seen.postgres_rows:.2f} |"
+        )
+    if scaled.costs is None:
+        return "\n".join([*lines, "", f"Replicas were not measured: {scaled.skipped}."]) + "\n"
+    by_name = {setup.name: setup.seen for setup in scaled.setups}
+    sharing = by_name[SHARED].gateway_us / by_name[ONE].gateway_us
+    predicted, measured = scaled.predicted_per_s or 0, scaled.measured_per_s or 0
+    check = f"predicted {predicted:,.0f} requests/s, measured {measured:,.0f}"
+    lines += [
+        "",
+        f"Sharing costs the gateway {sharing:.2f} × its CPU.",
+        f"Two replicas, everything on two cores: {check}.",
+        "",
+        capacity.markdown([predict(scaled.costs, rate) for rate in RATES]),
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="default: benchmarks/results/scale.json")
+    given = parser.parse_args()
+    try:
+        found = scale(quick=given.quick, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    except Unusable as problem:
+        print(f"scale: {problem}", file=sys.stderr)
+        return 2
+    print(markdown(found))
+    given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
