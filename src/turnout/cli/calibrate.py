@@ -50,7 +50,7 @@ class Given(Struct, frozen=True, kw_only=True):
 
 
 class _WithCache(click.Command):
-    """`turnout calibrate`, and `turnout calibrate cache` beneath it."""
+    """`turnout calibrate`, and `cache` and `feedback` beneath it."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -60,6 +60,10 @@ class _WithCache(click.Command):
             from turnout.cli.calibrate_cache import cache
 
             return cache.make_context(f"{info_name} cache", args[1:], parent, **extra)
+        if args and args[0] == "feedback":
+            from turnout.cli.calibrate_feedback import feedback
+
+            return feedback.make_context(f"{info_name} feedback", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 

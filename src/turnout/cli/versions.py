@@ -3,7 +3,7 @@
 With `admin.config: desk` gateways follow the desk, so what is applied here is in force there at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +117,39 @@ def rollback(config_path: Path | None, reason: str) -> None:
         return await kept.put_back(office, CLI, kept.Why(_compiled(base, sections), reason))
 
     click.echo(f"{at_the_desk(config_path, work).current or 'the file alone'} is in force")
+
+
+def put_threshold_in_force(config_path: Path | None, route: str, threshold: float, reason: str) -> str:
+    """Propose and apply another threshold of a route's strategy; return the version."""
+    from turnout.config import to_builtins
+    from turnout.govern.rules import CLI
+    from turnout.server.admin import versions as kept
+
+    base = _desk_base(config_path)
+
+    async def work(office: "Office") -> str:
+        _, now = await kept.sections_in_force(office.desk)
+        tree = to_builtins(kept.laid_over(base, now))
+        routes = tree["routes"] if isinstance(tree, Mapping) else ()
+        assert isinstance(routes, Sequence)
+        sections: dict[str, Json] = {**now, "routes": [_moved(each, route, threshold) for each in routes]}
+        digest = _compiled(base, sections)
+        version = await kept.propose(office, CLI, sections, reason)
+        await kept.put_in_force(office, CLI, version.id, kept.Why(digest, reason))
+        return version.id
+
+    return at_the_desk(config_path, work)
+
+
+def _moved(row: "Json", route: str, threshold: float) -> "Json":
+    """Return a route's row with another threshold, where it is the route meant."""
+    assert isinstance(row, Mapping)
+    strategy = row.get("strategy")
+    if row.get("name") != route or not isinstance(strategy, Mapping):
+        return row
+    name: Json = [threshold] if "thresholds" in strategy else threshold
+    key = "thresholds" if "thresholds" in strategy else "threshold"
+    return {**row, "strategy": {**strategy, key: name}}
 
 
 def _base(config_path: Path | None) -> "Config":

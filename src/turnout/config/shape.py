@@ -8,7 +8,9 @@ from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
 from turnout.config.alerts import AlertsConfig
 from turnout.config.cache import CacheConfig, Mode, RouteCacheConfig
+from turnout.config.compress import CompressConfig, PromptCache
 from turnout.config.desk import DeskConfig
+from turnout.config.evaluate import EvaluateConfig
 from turnout.config.feedback import FeedbackConfig
 from turnout.config.files import BatchesConfig, FilesConfig
 from turnout.config.guards import GuardsConfig
@@ -167,8 +169,14 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Answers with a required shape: checked, and repaired. None = passed on as they come."""
     guards: tuple[str, ...] = ()
     """Guards of its requests, by name; those of a surface, a key or a team are asked beside them."""
+    calibration: Literal["suggest", "apply"] = "suggest"
+    """Whether `turnout calibrate feedback --apply` may change its strategy's threshold."""
     cache: Mode | RouteCacheConfig | None = None
     """Whether its answers are given again; None = `cache.default`."""
+    compress: CompressConfig | None = None
+    """How its conversations are shortened before they go out; None = `compress` of the file."""
+    prompt_cache: PromptCache | None = None
+    """Whether its prompts are marked for the provider's cache; None = `prompt_cache` of the file."""
 
 
 class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -355,8 +363,14 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is checked on the way in and out."""
     cache: CacheConfig = CacheConfig()
     """Answers that are given again."""
+    compress: CompressConfig | None = None
+    """How conversations are shortened on routes that say nothing, and for requests that name a model."""
+    prompt_cache: PromptCache = "off"
+    """Likewise: whether prompts are marked for the provider's cache."""
     feedback: FeedbackConfig = FeedbackConfig()
     """What is said of answers."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Reports that the dashboard shows."""
     quality: QualityConfig = QualityConfig()
     """Answers that another model judges."""
     journal: JournalConfig = JournalConfig()

@@ -82,7 +82,7 @@ class Replay(Struct, frozen=True, kw_only=True):
 
 def replay_all(records: Iterable[Record], snapshot: Snapshot, *, shown: int = 10) -> Replay:
     """Make the decisions of many Records again; keep the first `shown` that differ."""
-    router = Router(snapshot, _nobody)
+    router = router_of(snapshot)
     n = n_equal = n_other = 0
     unable: Counter[str] = Counter()
     different: list[Replayed] = []
@@ -113,7 +113,7 @@ def replay(record: Record, snapshot: Snapshot, *, router: Router | None = None) 
         return Replayed(request_id=record.request_id, unable="no decision was recorded")
     other = then.config_digest != snapshot.digest
     try:
-        now = decide_again(record, then, snapshot, router or Router(snapshot, _nobody))
+        now = decide_again(record, then, snapshot, router or router_of(snapshot))
     except TurnoutError as error:
         return Replayed(request_id=record.request_id, unable=error.row.word, other_config=other)
     except LookupError as missing:
@@ -121,8 +121,23 @@ def replay(record: Record, snapshot: Snapshot, *, router: Router | None = None) 
     return Replayed(request_id=record.request_id, differences=differences(then, now), other_config=other)
 
 
-def decide_again(record: Record, then: Decision, snapshot: Snapshot, router: Router) -> Decision:
+def router_of(snapshot: Snapshot) -> Router:
+    """Return a router that decides again: it knows nothing but the configuration."""
+    return Router(snapshot, _nobody)
+
+
+def decide_again(
+    record: Record, then: Decision, snapshot: Snapshot, router: Router, *, anew: bool = False
+) -> Decision:
     """Return the decision that the snapshot makes of what a Record holds.
+
+    Args:
+        record: The request.
+        then: What was decided.
+        snapshot: The configuration.
+        router: Of this configuration.
+        anew: Whether the candidates are those of the configuration: one that the Record does not know has no
+            live numbers yet, and one that is no longer configured is left out. False = those of the Record.
 
     Raises:
         LookupError: A candidate or the route is not configured.
@@ -146,13 +161,21 @@ def decide_again(record: Record, then: Decision, snapshot: Snapshot, router: Rou
         metadata=record.metadata,
     )
     request = _request(then)
-    candidates = tuple(_candidate(view, snapshot) for view in then.candidates)
+    pool = _pool(then, ask, snapshot, router)
+    if anew:
+        known = {view.id: view for view in then.candidates}
+        candidates = tuple(
+            _candidate(known[each.id], snapshot) if each.id in known else Candidate(each, _nobody(""))
+            for each in pool.deployments
+        )
+    else:
+        candidates = tuple(_candidate(view, snapshot) for view in then.candidates)
     place = snapshot.surfaces.get(record.surface or "")
     context = msgspec.structs.replace(
         _context(record, then, ask, request, candidates), surface=None if place is None else place.surface
     )
     exchange = Exchange(request, ask, started=0.0, at=record.at, seed=then.rng_seed)
-    routed = router.weigh(_pool(then, ask, snapshot, router), candidates, context, exchange)
+    routed = router.weigh(pool, candidates, context, exchange)
     return routed.decision(exchange)
 
 

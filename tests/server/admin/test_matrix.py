@@ -102,6 +102,15 @@ POST   /config/rollback               -    -    -       -       -     Y      -
 GET    /requests                      -    s    o       o       o     Y      -
 GET    /requests/{id}                 -    s    o       o       o     Y      -
 GET    /requests/{id}/content         -    -    -       -       o     Y      -
+GET    /requests/{id}/replay          -    -    o       o       o     Y      -
+GET    /routes/{id}/certificate       -    -    o       o       o     Y      -
+GET    /routes/{id}/scores            -    -    o       o       o     Y      -
+POST   /routes/{id}/effect            -    -    -       Y       Y     Y      -
+GET    /feedback                      -    -    o       o       o     Y      -
+POST   /feedback                      -    -    -       o       o     Y      -
+GET    /quality                       -    -    o       o       o     Y      -
+GET    /evaluations                   -    -    w       w       w     Y      -
+GET    /evaluations/{id}              -    -    w       w       w     Y      -
 GET    /decisions/{id}                -    s    o       o       o     Y      -
 GET    /spend                         -    s    o       o       o     Y      -
 GET    /usage                         -    s    o       o       o     Y      -
@@ -147,6 +156,8 @@ _SPREAD = (
     "/usage/top",
     "/exports/requests",
     "/exports/spend",
+    "/feedback",
+    "/quality",
     "/audit",
     "/audit/verify",
     "/exports/audit",
@@ -181,6 +192,8 @@ async def gateway(tmp_path_factory):
     # Behind a proxy, addresses that show no key again and again are not made to wait.
     folder = tmp_path_factory.mktemp("matrix")
     watched = f"alerts: {{path: '{folder}/alerts.db', receivers: {{ops: {NOBODY}}}}}\n"
+    (folder / "v000001.json").write_text("{}")
+    watched += f"evaluate: {{reports: '{folder}'}}\n"
     async with desked(folder, server="behind_proxy: true", extra=watched) as found:
         alerting = Alerting(found.rig.built, lambda: found.office)
         assert alerting.open()
@@ -215,6 +228,12 @@ async def prepared(gateway, method, path, where):
         return await _credential(gateway, method, path)
     if word == "prices":
         return await _price(gateway, method, path)
+    if path == "/quality":
+        return f"{path}?route=assistant&organisation={where}", None
+    if path == "/feedback" and method == "POST":
+        return path, {"request_id": f"req_{where}", "kind": "thumb", "value": 1}
+    if word == "routes":
+        return path.replace("{id}", "assistant"), _SECTIONS if method == "POST" else None
     if path == "/statements":
         return f"{path}?organisation={where}&month=2026-01", None
     if path in _SPREAD:
@@ -222,9 +241,8 @@ async def prepared(gateway, method, path, where):
     if word in ("requests", "decisions"):
         text = path.replace("{id}", f"req_{where}")
         return text + ("?reason=a+support+case" if "content" in path else ""), None
-    if word == "alerts":
-        return path.replace("{id}", FIRING.id), _BODIES.get(path)
-    return path.replace("{id}", "v000001"), _BODIES.get(path) if method == "POST" else None
+    name = FIRING.id if word == "alerts" else "v000001"
+    return path.replace("{id}", name), _BODIES.get(path) if method == "POST" else None
 
 
 async def _key(gateway, method, path, where):
@@ -309,7 +327,7 @@ def expected(method, path, role, where):
         return 404 if hidden else 200
     if letter in "Yw" or of or where == "own" or not knows_organisations(method, path):
         return 200
-    return 403 if method == "POST" and "{id}" not in path else 404
+    return 403 if method == "POST" and "{id}" not in path and path != "/feedback" else 404
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -108,7 +108,7 @@ async def _list(call: Call) -> Given:
     return page(rows, limit, lambda at: str(found.entries[at].cursor))
 
 
-async def _found(call: Call) -> Record:
+async def found_request(call: Call) -> Record:
     """Return the request of the path. Raises `NotFound` also for one out of reach."""
     record = await _journal(call).get(call.id)
     own = record is not None and (
@@ -122,7 +122,7 @@ async def _found(call: Call) -> Record:
 
 
 async def _read(call: Call) -> Given:
-    record = replace(await _found(call), content=None)
+    record = replace(await found_request(call), content=None)
     tree: dict[str, Json] = {"object": "request", **_row(record), **msgspec.to_builtins(record)}
     if call.reach == "own objects":
         tree.pop("attempts", None)
@@ -131,7 +131,7 @@ async def _read(call: Call) -> Given:
 
 
 async def _decision(call: Call) -> Given:
-    return Given(body=_decision_view(call, await _found(call)))
+    return Given(body=_decision_view(call, await found_request(call)))
 
 
 def _decision_view(call: Call, record: Record) -> Json:
@@ -149,7 +149,7 @@ async def _content(call: Call) -> Given:
             f"reason: say why, in {_LEAST_REASON} to {_MOST_REASON} characters; it is put on record",
             param="reason",
         )
-    record = await _found(call)
+    record = await found_request(call)
     if record.content is None:
         raise NotFound(f"no text of the request {record.request_id} was stored")
     await noted(call, f"request/{record.request_id}", {}, reason)
