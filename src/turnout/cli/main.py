@@ -44,7 +44,10 @@ COMMANDS = {
     "credentials": "turnout.cli.credentials:credentials",
     "openapi": "turnout.cli.openapi:openapi",
     "audit": "turnout.cli.audit:audit",
+    "alerts": "turnout.cli.alerts:alerts",
     "privacy": "turnout.cli.privacy:privacy",
+    "bench": "turnout.cli.bench:bench",
+    "top": "turnout.cli.top:top",
 }
 
 

@@ -38,6 +38,7 @@ from turnout.server.admin.permits import PERMITS
 from turnout.server.admin.standing import accounts, ends_at
 from turnout.server.defects import note_defect
 from turnout.stores.desk.base import Desk
+from turnout.transport.guard import Egress
 from turnout.types.limits import Budget
 
 POLL_S: Final = 5.0
@@ -72,37 +73,21 @@ class Alerting:
         self.kept: Kept | None = None
         self._of: Config | None = None
         self._setup = Configured(POLL_S, Plan(rules={}, receivers={}), {})
-        self._world = world_of(built, office)
+        self.world = world_of(built, office)
         built.alerts = Board(lambda: self.kept, self.setup, _now)
 
     def setup(self) -> Configured:
         """Return what is configured now."""
         config = self._built.config
         if config is not self._of:
-            self._setup = self._configured(config)
+            allowed = _egress(config)
+            if self._transport is None:
+                self._transport = open_transport(config, allowed)
+            else:
+                self._transport.allow(allowed)
+            self._setup = configured(config, self._transport)
             self._of = config
         return self._setup
-
-    def _configured(self, config: Config) -> Configured:
-        alerts = config.alerts
-        allowed = egress_of(alerts.receivers, config.egress.allow_cidrs, config.egress.allow_http)
-        if self._transport is None:
-            self._transport = open_transport(config, allowed)
-        else:
-            self._transport.allow(allowed)
-        cidrs = config.egress.allow_cidrs
-        return Configured(
-            every_s=alerts.every_s,
-            plan=Plan(
-                rules=alerts.in_force if alerts.receivers else {},
-                receivers={name: each.min_severity for name, each in alerts.receivers.items()},
-                mutes=alerts.mutes,
-                repeat_s=alerts.repeat_s,
-            ),
-            receivers={
-                name: _receiver(each, self._transport, cidrs) for name, each in alerts.receivers.items()
-            },
-        )
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -111,7 +96,7 @@ class Alerting:
             try:
                 if self.open():
                     assert self.kept is not None
-                    await Watch(holder, self.kept, Asker(self._world).ask, self.setup, _now).run()
+                    await Watch(holder, self.kept, Asker(self.world).ask, self.setup, _now).run()
             except ConfigError as failure:
                 log.error("alerts are not evaluated: %s", failure.problems[0])  # noqa: TRY400
             except Exception as defect:  # noqa: BLE001  alerts must not end a gateway that serves
@@ -130,6 +115,35 @@ class Alerting:
             await self._transport.close()
         if self.kept is not None:
             await self.kept.close()
+
+
+def configured(config: Config, transport: Upstream) -> Configured:
+    """Return what is configured, with receivers that use a transport. Raises `Forbidden`."""
+    alerts, cidrs = config.alerts, config.egress.allow_cidrs
+    return Configured(
+        every_s=alerts.every_s,
+        plan=Plan(
+            rules=alerts.in_force if alerts.receivers else {},
+            receivers={name: each.min_severity for name, each in alerts.receivers.items()},
+            mutes=alerts.mutes,
+            repeat_s=alerts.repeat_s,
+        ),
+        receivers={name: _receiver(each, transport, cidrs) for name, each in alerts.receivers.items()},
+    )
+
+
+async def tell_test(config: Config, receiver: str) -> str | None:
+    """Have a receiver tried without a gateway; return what went wrong. Raises `NotFound`, `ConfigError`."""
+    transport = open_transport(config, _egress(config))
+    try:
+        setup = configured(config, transport)
+        return await Board(lambda: None, lambda: setup, _now).test(receiver)
+    finally:
+        await transport.close()
+
+
+def _egress(config: Config) -> Egress:
+    return egress_of(config.alerts.receivers, config.egress.allow_cidrs, config.egress.allow_http)
 
 
 async def watch_alerts(built: Built, office: Callable[[], Office | None]) -> None:
@@ -187,6 +201,7 @@ def world_of(built: Built, office: Callable[[], Office | None]) -> World:
         health=built.engine.health,
         books=lambda: built.books,
         standings=built.monitor.standings,
+        feedback=built.quality.store,
         budgets=budgets,
         expiring=expiring,
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import assert_never
 
 from turnout.errors import TurnoutError
-from turnout.jobs.alerts import rules, standing, traffic
+from turnout.jobs.alerts import judged, rules, standing, traffic
 from turnout.jobs.alerts.base import Checked, Reading
 from turnout.jobs.alerts.rules import AnyRule
 from turnout.jobs.alerts.spending import Forecast
@@ -50,6 +50,8 @@ class Asker:
                 return await traffic.cache_drop(rule, world, now)
             case rules.GuardRise():
                 return await traffic.guard_rise(rule, world, now)
+            case rules.QualityDrop():
+                return await judged.quality_drop(rule, world, now)
             case rules.Spend():
                 return await self._forecasts.setdefault(name, Forecast()).readings(rule, world, now)
             case rules.Budgets():

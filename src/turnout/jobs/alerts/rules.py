@@ -120,6 +120,20 @@ class GuardRise(Rule, frozen=True, kw_only=True, tag="guards"):
     min_calls: Calls = 200
 
 
+class QualityDrop(Rule, frozen=True, kw_only=True, tag="quality"):
+    """What judges say of a route's answers in the last days, against the weeks before (`quality.samples`)."""
+
+    fades: ClassVar[bool] = True
+    drop: Share = 0.05
+    """Of the mean score, 0-1, beyond what chance explains."""
+    days: Annotated[int, Meta(ge=1, le=30)] = 2
+    """Whole UTC days and today."""
+    usual_days: Annotated[int, Meta(ge=2, le=365)] = 28
+    """Before those."""
+    min_samples: Calls = 50
+    """In either."""
+
+
 class Certificates(Rule, frozen=True, kw_only=True, tag="certificate"):
     """A route's certificate ends soon, has ended, or was made for something else than what is configured."""
 
@@ -181,6 +195,7 @@ AnyRule = (
     | Spend
     | CacheDrop
     | GuardRise
+    | QualityDrop
     | Certificates
     | Drift
     | Retirement
@@ -198,6 +213,7 @@ DEFAULTS: Final[Mapping[str, AnyRule]] = {
         Spend(),
         CacheDrop(),
         GuardRise(),
+        QualityDrop(),
         Certificates(),
         Drift(),
         Retirement(),

@@ -9,6 +9,7 @@ from turnout.engine.books import Books
 from turnout.engine.certified import Standings
 from turnout.engine.snapshot import Snapshot
 from turnout.stores.base import Journal
+from turnout.stores.feedback.base import FeedbackStore
 from turnout.types.deployment import Stats
 from turnout.types.limits import Budget
 
@@ -41,6 +42,8 @@ class World(Struct, frozen=True, kw_only=True):
     """By deployment, as this process sees it."""
     books: Callable[[], Books | None]
     standings: Standings
+    feedback: FeedbackStore | None
+    """Where judges' scores are."""
     budgets: Callable[[], Awaitable[Sequence[Used]]]
     expiring: Callable[[float], Awaitable[Sequence[Ends]]]
     """Returns what works now and ends within so many seconds."""
