@@ -34,7 +34,7 @@ browser: $(DONE)/dev $(DONE)/browser ## drive the dashboard with a real browser 
 	@$(BIN)/python -m pytest -rs tests/browser $(ARGS)
 
 screenshots: $(DONE)/dev $(DONE)/browser ## draw docs/images/dashboard again, from seeded traffic
-	@$(BIN)/python scripts/screenshots.py $(ARGS)
+	@$(BIN)/python -m scripts.screenshots $(ARGS)
 
 lint: $(DONE)/dev ## check style and format
 	@$(BIN)/ruff check --quiet .

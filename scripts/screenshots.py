@@ -1,0 +1,95 @@
+"""Draw docs/images/dashboard from seeded traffic (`make screenshots`).
+
+Every page, light and dark, at 1440 and 390 pixels: a real gateway over `scripts/seed.py`'s month, an emulated
+provider, and Chromium. Long pages are cut at two screens. Pictures are palette PNGs, so that they stay small.
+
+    python -m scripts.screenshots [PAGE …]
+"""
+
+import io
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.browser.look import PAGES, Reader, browser, sign_in
+from tests.browser.world import World, chromium
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "images" / "dashboard"
+SIZES = {1440: 1800, 390: 1688}
+"""Width -> the most height: two screens."""
+COLOURS = 64
+RANGE = {"live": "24h", "playground": None, "keys": None, "audit": None}
+"""Pages that look at another time than a week."""
+WEEK = "7d"
+
+
+def main() -> int:
+    """Draw the pages that are named, or all."""
+    if chromium() is None:
+        print("there is no Chromium: install it, or name it in TURNOUT_TEST_CHROMIUM", file=sys.stderr)
+        return 1
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        browser() as chrome,
+        World(Path(folder) / "world", n_requests=6000) as world,
+    ):
+        context = chrome.new_context()
+        sign_in(context.new_page(), world.url, world.admin)
+        state = context.storage_state()
+        story = world.admin_api("GET", "/requests?route=assistant&order=dearest&limit=1")
+        places = {name: name for name in PAGES} | {"request": f"request/{story['data'][0]['request_id']}"}
+        for theme, width in itertools.product(("light", "dark"), SIZES):
+            with Reader(chrome, world.url, state, width=width, theme=theme) as reader:
+                for name in sys.argv[1:] or places:
+                    draw(reader, world, places[name], (name, theme, width))
+                for each in reader.complaints:
+                    print(f"  {each}", file=sys.stderr)
+                reader.complaints.clear()  # the browser suite fails for them
+    return 0
+
+
+def draw(reader: Reader, world: World, place: str, of: tuple[str, str, int]) -> None:
+    """Draw one page."""
+    name, theme, width = of
+    span = RANGE.get(name, WEEK)
+    reader.go(f"{place}?range={span}" if span and not place.startswith("request/") else place)
+    if name == "playground":
+        ask(reader, world)
+    reader.page.mouse.move(0, 0)
+    page = reader.page
+    height = min(SIZES[width], page.evaluate("document.documentElement.scrollHeight"))
+    page.set_viewport_size({"width": width, "height": max(900, height)})
+    page.wait_for_timeout(150)
+    picture = page.screenshot()
+    page.set_viewport_size({"width": width, "height": 1000})
+    path = TARGET / f"{name.replace('/', '-')}-{theme}-{width}.png"
+    path.write_bytes(small(picture))
+    print(f"· {path.relative_to(ROOT)}: {path.stat().st_size // 1024} KiB", flush=True)
+
+
+def ask(reader: Reader, world: World) -> None:
+    """Let three models answer in the playground."""
+    page = reader.page
+    for n, model in enumerate(("turnout/assistant", "anthropic/claude-haiku-4-5", "openai/gpt-5.4-mini"), 1):
+        page.get_by_label(f"Model {n}").select_option(model)
+    page.get_by_label("Turnout key").fill(world.caller)
+    page.get_by_role("button", name="Ask them").click()
+    page.get_by_text("The whole story").nth(2).wait_for()
+
+
+def small(picture: bytes) -> bytes:
+    """Return a PNG with a palette."""
+    from PIL import Image  # noqa: PLC0415  of `make browser`'s packages
+
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    packed = io.BytesIO()
+    reduced = image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    reduced.save(packed, "PNG", optimize=True)
+    return packed.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
