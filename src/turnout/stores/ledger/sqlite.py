@@ -165,8 +165,7 @@ class SqliteLedger:
         written, upserts = _cells(takes, before, now)
         if not run(_OPEN, (reservation, _ENCODE(written), now + lease_s)).rowcount:
             return Granted(tuple([used for used, _ in before]))  # it was there already
-        for row in upserts:
-            run(_ADD, row)
+        self._db.executemany(_ADD, upserts)
         return Granted(tuple([used + take.amount for (used, _), take in zip(before, takes, strict=True)]))
 
     async def settle(self, reservation: str, amounts: Sequence[int]) -> bool:
@@ -174,14 +173,15 @@ class SqliteLedger:
         return self._in_one_step(partial(self._settle, reservation, amounts))
 
     def _settle(self, reservation: str, amounts: Sequence[int]) -> bool:
-        run = self._db.execute
-        row = run(_CLOSE, (reservation,)).fetchone()
+        row = self._db.execute(_CLOSE, (reservation,)).fetchone()
         if row is None:
             return False
+        corrections: list[tuple[int, str, int]] = []
         for (account, cell, taken, held), amount in zip(_DECODE(row[0]), amounts, strict=True):
             by = (0 if row[1] else -taken) if held else amount - taken
             if by:
-                run(_CORRECT, (by, account, cell))
+                corrections.append((by, account, cell))
+        self._db.executemany(_CORRECT, corrections)
         return True
 
     async def used(self, takes: Sequence[Take]) -> tuple[int, ...]:
