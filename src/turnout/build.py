@@ -36,6 +36,7 @@ from turnout.jobs.probe import Prober, asking
 from turnout.jobs.quality import Quality
 from turnout.layers.breaker import BreakerLayer
 from turnout.layers.budget import BudgetLayer
+from turnout.layers.compress import CompressLayer, MarksLayer
 from turnout.layers.concurrency import ConcurrencyLayer, Gates
 from turnout.layers.deadline import DeadlineLayer
 from turnout.layers.guard import GuardLayer, Means, Memo
@@ -154,7 +155,9 @@ class Built:
             told = self.config.telemetry.traces.propagate
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot, wallet), clock, told)
             meter = Meter(self._opened(snapshot), snapshot.limits)
-            calls = call_ring(self.config, fleet, gates, clock, meter)
+            # Innermost: it is known who is asked, and nothing else meets the marks.
+            marks = MarksLayer(snapshot.prompt_cached)
+            calls: list[CallLayer] = [*call_ring(self.config, fleet, gates, clock, meter), marks]
             probes.follow(snapshot, compose(calls, asking(upstreams)), JournalLayer(parts.journal, clock))
             send = guard_sender(self.config, snapshot, parts.transport)
             means = Means(clock, compose(calls, upstreams.open), snapshot.deployments, send, memo)
@@ -162,10 +165,13 @@ class Built:
             guard = GuardLayer(snapshot, means)
             # Around guards: what users see is judged, and what they ask is heard.
             hear = quality.follow(snapshot.listening)
+            # Inside guards, which see all there is; around the cache: looked up is what would go out.
+            shorten = CompressLayer(snapshot, means.call, clock)
             # Inside guards, which look at each answer anew; around all that decides, asks and pays.
             cache = self.caches.follow(self.config, snapshot)
             ring = [*request_ring(self.config, parts.journal, clock, on_event, pacers, meter), hear]
-            return Running(snapshot, upstreams, fleet, [*ring, guard, cache, certify], calls, remembered)
+            ring += (guard, shorten, cache, certify)
+            return Running(snapshot, upstreams, fleet, ring, calls, remembered)
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
         self._sharing: asyncio.Task[None] | None = None
@@ -274,19 +280,9 @@ def _complete(codecs: dict[str, Codec], snapshot: Snapshot) -> None:
 
 
 _AT_START = (
-    "background.path",
-    "files.path",
-    "responses",
-    "ledger",
-    "journal",
-    "cache",
-    "egress.max_connections",
-    "egress.proxy",
-    "egress.http2",
-    "log",
-    "telemetry.otlp",
-    "telemetry.metrics",
-    "telemetry.queue",
+    *("background.path", "files.path", "responses", "ledger", "journal", "cache", "log", "telemetry.otlp"),
+    *("telemetry.metrics", "telemetry.queue"),
+    *("egress.max_connections", "egress.proxy", "egress.http2"),
 )
 """Keys that are read only when a process starts."""
 

@@ -101,14 +101,12 @@ def _once(message):
 def conversation(n_turns=6, result=""):
     out = [Message("system", (Text("You are a dispatcher."),))]
     for at in range(n_turns):
+        found = Text(result or f"Train {at} is at stop {at}.")
         out += [
             Message("user", (Text(f"Question {at}: where is train {at}?"),)),
             Message("assistant", (ToolCall(id=f"c{at}", name="find", arguments=f'{{"train": {at}}}'),)),
-            Message(
-                "tool",
-                (ToolResult(call_id=f"c{at}", content=(Text(result or f"Train {at} is at stop {at}."),)),),
-            ),
-            Message("assistant", (Text(f"Train {at} stands at stop {at}. Its driver is Ms Weber{at}."),)),
+            Message("tool", (ToolResult(call_id=f"c{at}", content=(found,)),)),
+            Message("assistant", (Text(f"Train {at} stands at stop {at}. Ms Weber{at} drives train {at}."),)),
         ]
     return (*out, Message("user", (Text("Who drives train 1?"),)))
 
@@ -129,7 +127,7 @@ def test_earlier_turns_become_their_sentences_about_the_last_question():
     assert out[0] is messages[0]
     note, question_ = out[1].parts
     assert note.text.startswith("[Earlier turns of this conversation, shortened:\n")
-    assert "Its driver is Ms Weber1." in note.text
+    assert "Ms Weber1 drives train 1." in note.text
     assert question_.text == "Question 20: where is train 20?"
     assert out[2:] == messages[82:]
     assert [step.step for step in view.steps] == ["compact"]

@@ -25,7 +25,8 @@ def test_layout_goes_and_values_stay(text, wanted):
 
 
 def test_lists_of_like_objects_become_tables():
-    rows = '{"items": [{"id": 1, "name": 1.50}, {"id": 2, "name": 2}, {"id": 3, "name": "\\u00e9"}], "more": [1, 2]}'
+    items = '[{"id": 1, "name": 1.50}, {"id": 2, "name": 2}, {"id": 3, "name": "\\u00e9"}]'
+    rows = f'{{"items": {items}, "more": [1, 2]}}'
     assert tabled(rows) == (
         '{"items":{"columns":["id","name"],"rows":[[1,1.50],[2,2],[3,"\\u00e9"]]},"more":[1,2]}'
     )

@@ -16,6 +16,7 @@ from turnout.codecs.strict import convert
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Preferences, Wire
 from turnout.types.chat import NOTHING, ChatRequest
+from turnout.types.compress import Wish
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import NanoUsd
 
@@ -26,6 +27,7 @@ _CONSUMED = frozenset(
     {"turnout", "models", "route", "fallbacks", "provider", "session_id", "usage", "plugins", "transforms"}
     | {"preset", "num_retries", "timeout", "cache", "guardrails"}
 )
+_LAYERS = ("cache", "cascade", "compress", "guardrails", "transforms")
 _LOOKED_AT = _CONSUMED | REFUSED_NAMES | {"metadata", "debug"}
 _NUSD_PER_USD = 10**9
 
@@ -61,6 +63,7 @@ class _Turnout(Struct, frozen=True):
     background: Mapping[str, object] | None = None
     """Read by whoever takes in jobs."""
     samples: Annotated[int, Meta(ge=1, le=16)] | None = None
+    compress: Wish | None = None
 
 
 class _Sort(Struct, frozen=True):
@@ -131,7 +134,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     retries: int | None = None
     warnings: tuple[str, ...] = ()
     extra: Mapping[str, Json] = NOTHING
-    """`cache`, `cascade`, `guardrails`: read by the layers of that name."""
+    """`cache`, `cascade`, `compress`, `guardrails`, `transforms`: read by the layers they are meant for."""
     consumed: frozenset[str] = frozenset()
     """Top-level keys that must not travel upstream."""
     ours: frozenset[str] = frozenset()
@@ -241,7 +244,7 @@ def _given(turnout: Json) -> frozenset[str]:
 def _for_layers(asked: JsonObject) -> JsonObject:
     ours = asked.get("turnout")
     wishes = {**asked, **ours} if isinstance(ours, Mapping) else asked
-    return {key: wishes[key] for key in ("cache", "cascade", "guardrails") if wishes.get(key) is not None}
+    return {key: wishes[key] for key in _LAYERS if wishes.get(key) is not None}
 
 
 def _turnout(value: Json) -> _Turnout:

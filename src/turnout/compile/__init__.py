@@ -15,11 +15,13 @@ from turnout.catalog.prices import InexactPriceError
 from turnout.catalog.vendors import vendors
 from turnout.compile.caches import make_rules
 from turnout.compile.checks import problems_of
+from turnout.compile.compress import make_compress, make_marked
+from turnout.compile.floors import floor_problems
 from turnout.compile.guards import make_posting
 from turnout.compile.providers import Provider, is_complete, make_provider
 from turnout.compile.quality import make_listening
 from turnout.compile.retire import make_retiring
-from turnout.compile.routes import direct_route, make_route, make_surfaces
+from turnout.compile.routes import SAFETY, direct_route, make_route, make_surfaces
 from turnout.config import Config, ModelConfig, ProviderConfig, TimeoutsConfig, to_builtins
 from turnout.config.admin import problems as admin_problems
 from turnout.config.alerts import problems as alerts_problems
@@ -61,9 +63,11 @@ def compile_snapshot(
         for at, route in enumerate(config.routes)
     }
     surfaces = make_surfaces(config, deployments, catalog.scores, problems) if config.surfaces else {}
+    problems.extend(floor_problems(surfaces, routes))
     aliases = _aliases(config, models, routes, problems)
     guards = make_posting(config, deployments, problems)
     caches = make_rules(config, deployments, problems)
+    compress = make_compress(config, deployments, problems)
     listening = make_listening(config, deployments, routes, problems)
     problems.extend(problems_of(config, {d.id: d for d in deployments}, routes))
     problems.extend(limit_problems(config.budgets, config.quotas, frozenset(routes)))
@@ -92,6 +96,8 @@ def compile_snapshot(
         bare=_bare(models),
         guards=guards,
         caches=caches,
+        compress=compress,
+        prompt_cached=make_marked(config),
         listening=listening,
         signal_deadline_s=config.signals.deadline_s,
         limits=Ceilings([each.budget for each in config.budgets], [each.quota for each in config.quotas]),
@@ -267,13 +273,14 @@ def _timeouts(row: TimeoutsConfig) -> Timeouts:
 
 
 def _model(row: ModelConfig, catalog: Catalog, price: Price | None) -> Model:
-    model = catalog.facts(row.model)
+    model, graded = catalog.facts(row.model), catalog.scores.get(SAFETY, row.model)
     changes: dict[str, object] = {
         "price": price or model.price,
         "context_window": row.context_window or model.context_window,
         "max_output": row.max_output or model.max_output,
         "capabilities": model.capabilities if row.capabilities is None else row.capabilities,
         "modalities_in": row.modalities or model.modalities_in,
+        "safety": row.safety if row.safety is not None else graded.score if graded is not None else None,
     }
     return msgspec.structs.replace(model, **changes)
 

@@ -103,13 +103,14 @@ def is_turn(message: Message) -> bool:
 
 
 def _marked(message: Message) -> bool:
-    return MARK in message.extra or any(map(_part_marked, message.parts))
+    return MARK in message.extra or any(map(part_marked, message.parts))
 
 
-def _part_marked(part: Part) -> bool:
+def part_marked(part: Part) -> bool:
+    """Tell whether a part bears a cache mark."""
     match part:
         case ToolResult():
-            return MARK in part.extra or any(map(_part_marked, part.content))
+            return MARK in part.extra or any(map(part_marked, part.content))
         case Native():
             return MARK in part.value or "cachePoint" in part.value
         case Refusal():

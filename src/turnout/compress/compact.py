@@ -166,7 +166,7 @@ def _question(messages: Messages) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the beginnings of the words of a text, in lower case; of scripts without spaces each character."""
+    """Return how words begin, in lower case; of scripts without spaces each character."""
     return [word[:_STEM] if word.isalpha() else word for word in _WORD.findall(text.lower())]
 
 

@@ -20,6 +20,7 @@ from turnout.plan import Reduction, Verdict
 from turnout.types.ask import Ask
 from turnout.types.cache import CacheView
 from turnout.types.chat import ChatRequest
+from turnout.types.compress import CompressView
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest
 from turnout.types.http import Timeouts
@@ -134,6 +135,7 @@ class Exchange:
         "cached",
         "certified",
         "committed_at",
+        "compressed",
         "content_of",
         "deadline",
         "deadline_at",
@@ -166,6 +168,7 @@ class Exchange:
     )
 
     cached: CacheView | None
+    compressed: CompressView | None
     masked: Callable[[str], str] | None
     _decision: Decision | None
     _rng: Random | None
@@ -203,7 +206,7 @@ class Exchange:
         self.certified: str | None = None
         """Written by the certify layer: how a certified request ended, or why nothing is promised."""
         self.guards: list[GuardView] = []  # written by the guard layer: what each guard said
-        self.cached = self.masked = None  # by the cache: what it did; by the guards: masks stored text
+        self.cached = self.masked = self.compressed = None  # what cache and compression did; for stored text
         self.committed_at: float | None = None
         """Written by the layer that records the request: clock reading when the reply was in hand."""
         self.outcome: Outcome | None = None  # written once, by whoever records the request first
@@ -257,6 +260,7 @@ class Call:
     """One attempt at one deployment, under way."""
 
     __slots__ = (
+        "asked",
         "committed_at",
         "deployment",
         "exchange",
@@ -274,8 +278,9 @@ class Call:
         exchange.n_calls += 1
         self.exchange = exchange
         self.deployment = deployment
-        self.request = request
-        """What this call sends: the exchange's request, or a judge's question."""
+        self.asked = self.request = request
+        """What this call is about, and what it sends, with the marks of the model's vendor: the exchange's
+        request, or a judge's question."""
         self.n = exchange.n_calls
         self.retry_of: int | None = None
         self.repair: str | None = None  # written by the executor: what was wrong with the answer before
@@ -291,7 +296,7 @@ class Call:
 
     def again(self, *, now: float) -> "Call":
         """Return a new call to the same deployment: a retry of this one."""
-        call = Call(self.exchange, self.deployment, self.request, now=now)
+        call = Call(self.exchange, self.deployment, self.asked, now=now)
         call.retry_of, call.repair = self.n, self.repair
         return call
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from turnout.types.chat import ChatRequest, Facts, Media, Part, Reasoning, Text, ToolCall, ToolResult
+from turnout.types.chat import ChatRequest, Facts, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 
 
 def with_facts(request: ChatRequest) -> ChatRequest:
@@ -37,3 +37,19 @@ def _n_chars(part: Part) -> int:
             return sum(map(_n_chars, content))
         case _:
             return 0
+
+
+def with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:
+    """Return the request with other messages, and its facts as they are then."""
+    before = [part for message in request.messages for part in message.parts]
+    parts = [part for message in messages for part in message.parts]
+    media = [part.kind for part in parts if isinstance(part, Media)]
+    n_fewer = sum(map(_n_chars, before)) - sum(map(_n_chars, parts))
+    facts = msgspec.structs.replace(
+        request.facts,
+        n_chars=max(0, request.facts.n_chars - n_fewer),
+        n_messages=len(messages),
+        n_media=len(media),
+        modalities=frozenset(media),
+    )
+    return msgspec.structs.replace(request, messages=messages, facts=facts)

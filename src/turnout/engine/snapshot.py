@@ -10,6 +10,7 @@ from turnout.guards.base import NO_POSTS, Posting
 from turnout.signals.base import Sense
 from turnout.strategies.base import Filter, Strategy, Surface
 from turnout.types.cache import CacheRule
+from turnout.types.compress import CompressRule
 from turnout.types.deployment import Deployment
 from turnout.types.quality import NOTHING_HEARD, Listening
 
@@ -75,6 +76,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """By route; those whose answers are kept."""
     listening: Listening = NOTHING_HEARD
     """What of live traffic is judged."""
+    compress: Mapping[str, CompressRule] = {}
+    """By route; those whose conversations are shortened."""
+    prompt_cached: frozenset[str] = frozenset()
+    """Routes whose prompts are marked for the caches of providers."""
     signal_deadline_s: float = 0.01
     """How long a decision waits for signals computed in threads."""
     default_max_tokens: int = 4096

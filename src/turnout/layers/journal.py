@@ -123,6 +123,7 @@ class JournalLayer:
             dropped_params=exchange.dropped,
             guards=tuple(exchange.guards),
             cache=exchange.cached,
+            compressed=exchange.compressed,
             content=None if exchange.content_of is None else exchange.content_of(),
         )
 

@@ -31,7 +31,7 @@ from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.record import Attempt, AttemptOutcome, CostState
 from turnout.types.task import TaskRequest, billed
-from turnout.types.usage import NanoUsd, Usage, cost
+from turnout.types.usage import NanoUsd, Usage, cache_saved, cost
 
 CHARS_PER_TOKEN = 3.6
 """English text and code with the tokenisers in use; other scripts have fewer: the estimate is low there."""
@@ -143,7 +143,7 @@ class _Measured:
         elif is_whole:
             self._answered(now, usage)
             routing = exchange.routing
-            if usage and not estimated and routing is not None and call.request is exchange.request:
+            if usage and not estimated and routing is not None and call.asked is exchange.request:
                 live.counted(usage.n_input, routing.n_tokens_reference)
         elif isinstance(failure, TurnoutError) and blame_for(call, failure) in ILL:
             self._failed(now, failure)
@@ -186,6 +186,7 @@ class _Measured:
             usage_estimated=bill[1],
             cost_nusd=bill[2],
             cost_state=bill[3],
+            cache_saved_nusd=None if bill[1] else _saved(bill[0], deployment),
             express=reply is not None and reply.express,
             upstream_id=None if reply is None else reply.upstream_id,
             upstream_model=None if reply is None else _other_name(reply.upstream_model, deployment),
@@ -258,6 +259,15 @@ class _Measured:
         if told.n_output >= n_seen and told.output_text is not None:
             return told, True
         return msgspec.structs.replace(told, output_text=max(told.output_text or 0, n_seen)), True
+
+
+def _saved(usage: Usage | None, deployment: Deployment) -> NanoUsd | None:
+    price = deployment.model.price
+    if usage is None or price is None:
+        return None
+    if not (usage.cache_read or usage.cache_write_5m or usage.cache_write_1h):
+        return None
+    return cache_saved(usage, price)
 
 
 def _streams(call: Call) -> bool:

@@ -105,6 +105,8 @@ class Answer:
             headers += told.guards(exchange)
         if exchange.cached is not None:
             headers += told.cached(exchange.cached)
+        if exchange.compressed is not None and exchange.compressed.steps:
+            headers += told.compressed(exchange.compressed)
         if exchange.room is not None:
             headers += told.room(exchange.room, exchange.at, wire=self._dialect.wire)
         return headers

@@ -39,6 +39,8 @@ def make_ask(
     wished = body.extra if isinstance(body, Body) else None
     if wished and "cache" in wished and "cache" not in body.ours and not inbound.ours.isdisjoint(_OF_CACHE):
         wished = {name: value for name, value in wished.items() if name != "cache"}
+    if inbound.compress is not None and isinstance(body, Body) and "compress" not in body.ours:
+        wished = {**(wished or {}), "compress": inbound.compress}
     cache = cache_wish(inbound) if inbound.asks else None
     if cache is None and not wished:
         return ask
@@ -77,7 +79,8 @@ def _ask(
     if inbound.route or prefer.route:
         prefer, ignored = _routed(body, inbound)
         warnings = (*warnings, ROUTE_IGNORED) if ignored else warnings
-    prefer = _narrowed(prefer, inbound)
+    if inbound.allow or inbound.max_cost_nusd is not None or inbound.min_quality is not None:
+        prefer = _narrowed(prefer, inbound)
     ours, headers = body.ours, inbound.ours
     return Ask(
         request_id=request_id,
@@ -139,8 +142,6 @@ def _routed(body: Asked, inbound: Inbound) -> tuple[Preferences, bool]:
 
 
 def _narrowed(prefer: Preferences, inbound: Inbound) -> Preferences:
-    if not inbound.allow and inbound.max_cost_nusd is None and inbound.min_quality is None:
-        return prefer
     return msgspec.structs.replace(
         prefer,
         allow=prefer.allow or inbound.allow,

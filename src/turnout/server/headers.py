@@ -9,6 +9,7 @@ from turnout.engine.exchange import Exchange, Room, Routing
 from turnout.errors import Retry, TurnoutError
 from turnout.server.http import RawHeaders
 from turnout.types.cache import CacheView
+from turnout.types.compress import CompressView
 from turnout.types.record import Outcome
 from turnout.types.usage import usd
 
@@ -69,6 +70,12 @@ def cached(view: CacheView) -> RawHeaders:
     if view.age_s is not None:
         headers.append((b"x-turnout-cache-age-s", b"%d" % view.age_s))
     return headers
+
+
+def compressed(view: CompressView) -> RawHeaders:
+    """Return how a conversation was shortened: tokens before and after, and what each step took away."""
+    steps = "".join(f",{each.step}={each.n_tokens}" for each in view.steps)
+    return [(b"x-turnout-compressed", f"before={view.n_before},after={view.n_after}{steps}".encode())]
 
 
 def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:

@@ -49,6 +49,8 @@ class Inbound(Struct, kw_only=True):
     cache_keeps: bool = True
     cache_asked: bool = False
     cache_control: str = ""
+    compress: str | None = None
+    """`default`, `off`, `lossless` or `fit`; read by the compression where a route has one."""
     hops: str | None = None
     """`x-turnout-hop`: instance ids the request has passed through."""
     csrf: str | None = None
@@ -154,6 +156,12 @@ def _cache(name: str, value: str) -> str:
     return value
 
 
+def _compress(name: str, value: str) -> str:
+    if value not in {"default", "off", "lossless", "fit"}:
+        raise InvalidRequest(f"header {name}: expected default, off, lossless or fit", param=name)
+    return value
+
+
 def _imported_route(name: str, value: str) -> str:
     if value.lstrip().startswith("{"):
         raise refused(name)
@@ -212,6 +220,7 @@ OURS: dict[bytes, tuple[str, Reader]] = {
     b"x-turnout-log-content": ("log_content", _log),
     b"x-turnout-cache": ("cache", _cache),
     b"x-turnout-cache-ttl-s": ("cache_ttl_s", _ttl),
+    b"x-turnout-compress": ("compress", _compress),
     b"x-turnout-hop": ("hops", _text),
     b"x-turnout-csrf": ("csrf", _text),
     b"x-request-id": ("client_request_id", _request_id),

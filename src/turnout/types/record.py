@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from turnout.types.cache import CacheView
+from turnout.types.compress import CompressView
 from turnout.types.deployment import BreakerState
 from turnout.types.json import Json
 from turnout.types.moment import Session
@@ -262,6 +263,9 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether `usage` was reckoned from text length because the upstream told none, or not all."""
     cost_nusd: NanoUsd | None = None
     cost_state: CostState = "unknown"
+    cache_saved_nusd: NanoUsd | None = None
+    """What the provider's prompt cache saved, at the price in force; negative where it was written and not
+    read. None = nothing was read or written, or the price is not known."""
     express: bool = False
     upstream_id: str | None = None
     upstream_model: str | None = None
@@ -346,4 +350,6 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In the order they were asked."""
     cache: CacheView | None = None
     """What the cache did; None = its route has none."""
+    compressed: CompressView | None = None
+    """How its conversation was shortened; None = nobody looked."""
     content: Content | None = None

@@ -140,6 +140,19 @@ def text_cost(price: Price, n_in: int, n_out: int) -> NanoUsd:
     return NanoUsd(-(-(n_in * price.input + n_out * price.output + (price.per_request or 0)) // 1000))
 
 
+def cache_saved(usage: Usage, price: Price) -> NanoUsd:
+    """Return what a provider's prompt cache saved: reads at their price, less what writing cost more."""
+    p = _tiered(price, usage.n_input) if price.tiers else price
+    write_5m = p.input if p.cache_write_5m is None else p.cache_write_5m
+    write_1h = write_5m if p.cache_write_1h is None else p.cache_write_1h
+    saved = (
+        (usage.cache_read or 0) * (p.input - (p.input if p.cache_read is None else p.cache_read))
+        - (usage.cache_write_5m or 0) * (write_5m - p.input)
+        - (usage.cache_write_1h or 0) * (write_1h - p.input)
+    )
+    return NanoUsd(saved // 1000)
+
+
 def usd(nano: int) -> str:
     """Write nano-USD as decimal USD, exactly, with at most nine places."""
     whole, rest = divmod(abs(nano), 1_000_000_000)
