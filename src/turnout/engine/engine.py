@@ -8,7 +8,7 @@ A request keeps the `Running` configuration it began with: a reload swaps one re
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from random import Random
@@ -66,7 +66,7 @@ class Running:
         clock = upstreams.clock
         executor = Executor(call, snapshot.deployments, clock, asyncio.sleep)
         self.snapshot = snapshot
-        self.router = Router(snapshot, lambda name: fleet.stats(name, clock()), remembered)
+        self.router = Router(snapshot, fleet.reader(clock), remembered)
         self._clock = clock
         self.beside: Beside | None = None
         """Computes signals that a decision waits for; None where no route has any."""
@@ -159,10 +159,10 @@ class Opened:
             )
             raise
 
-    async def __aexit__(
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._step.__aexit__(kind, error, trace)
+    ) -> Coroutine[object, object, bool | None]:
+        return self._step.__aexit__(kind, error, trace)
 
 
 class Engine:

@@ -124,7 +124,7 @@ class Router:
             pool = in_service(pool, self._snapshot.retiring, exchange.at.date().isoformat())
         ask, route = exchange.ask, pool.route
         stats = self._stats
-        candidates = tuple(Candidate(d, stats(d.id)) for d in pool.deployments)
+        candidates = tuple([Candidate(d, stats(d.id)) for d in pool.deployments])
         place = self._place(exchange) if ask.surface is not None else None
         context = self._context(exchange, route, candidates, None if place is None else place.surface)
         routed = self.weigh(pool, candidates, context, exchange)

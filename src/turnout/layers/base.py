@@ -8,6 +8,7 @@ as much.
    layer's own `__aexit__` will not run: whatever it acquired must be given back before it re-raises.
 2. `__aexit__` calls the inner `__aexit__` exactly once, with the same arguments, whatever its own work does.
 3. A layer never swallows cancellation and never re-enters the inner handler after commit.
+   Where that is all of its work, it hands on the inner one's awaitable instead of awaiting it in its own.
 4. A layer that has nothing to do for a request (or at all) returns the inner handler's context manager
    (or the inner handler) itself: what is off costs nothing.
 """

@@ -13,6 +13,7 @@ Source: full jitter as in "Exponential Backoff and Jitter", AWS Architecture Blo
 """
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
 from types import TracebackType
 
@@ -76,10 +77,10 @@ class _Retrying:
         finally:
             del failure  # its traceback holds this frame: a cycle that would keep the request alive
 
-    async def __aexit__(
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._inner.__aexit__(kind, error, trace)
+    ) -> Coroutine[object, object, bool | None]:
+        return self._inner.__aexit__(kind, error, trace)
 
     async def _retry(self, failure: TurnoutError) -> Reply:
         layer = self._layer

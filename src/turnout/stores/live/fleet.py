@@ -5,7 +5,7 @@ deployment among its candidates; there are more reads than writes, so the snapsh
 moved. Configuration comes and goes, a `Live` stays: a reload must not forget who is down.
 """
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from math import exp
 from random import Random
 
@@ -234,6 +234,16 @@ class Fleet:
         """Return the numbers of a deployment at this instant; empty ones if it was never called."""
         live = self._lives.get(deployment)
         return UNSEEN if live is None else live.snapshot(now)
+
+    def reader(self, clock: Callable[[], float]) -> Callable[[str], Stats]:
+        """Return what reads a deployment's numbers now: `stats` for who asks of every candidate."""
+        lives = self._lives
+
+        def read(deployment: str) -> Stats:
+            live = lives.get(deployment)
+            return UNSEEN if live is None else live.snapshot(clock())
+
+        return read
 
     def observe(self, attempt: Attempt, now: float) -> None:
         """Take in a call made elsewhere, as if it had been made here."""
