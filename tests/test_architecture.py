@@ -127,7 +127,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "httpcore": {"transport"},
     "h2": {"transport"},
     "jsonschema_rs": {"strategies"},
-    "prometheus_client": {"server", "cli"},
+    "opentelemetry": {"server"},
     "zstandard": {"transport"},
     "uvloop": {"transport", "client", "sync", "server", "cli"},
     "uvicorn": {"server", "testing", "cli"},

@@ -7,6 +7,7 @@ from turnout.config.desk import DeskConfig
 from turnout.config.guards import GuardConfig, GuardsConfig
 from turnout.config.keys import KeyConfig
 from turnout.config.limits import BudgetConfig, LedgerConfig, QuotaConfig
+from turnout.config.log import LogConfig
 from turnout.config.providers import ProviderConfig, QuirksConfig
 from turnout.config.read import json_schema, load_config, parse_config, to_builtins
 from turnout.config.responses import ResponsesConfig
@@ -19,7 +20,6 @@ from turnout.config.shape import (
     EgressConfig,
     JournalConfig,
     LimitsConfig,
-    LogConfig,
     ModelConfig,
     RouteConfig,
     ServerConfig,

@@ -3,8 +3,11 @@
 import os
 import secrets
 import time
+from contextvars import ContextVar
 from random import Random
 
+CURRENT: ContextVar[str | None] = ContextVar("turnout_request_id", default=None)
+"""Id of the request that is being served, for lines of the log."""
 _random = Random(os.urandom(16))  # noqa: S311  uniqueness, not secrecy
 
 

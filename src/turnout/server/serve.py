@@ -255,7 +255,7 @@ class Process:
                     beside = [
                         tasks.create_task(_sweep(listener)),
                         tasks.create_task(room.run()),
-                        tasks.create_task(keep_house_of(built, lambda: room.office)),
+                        tasks.create_task(keep_house_of(built, lambda: room.office, metrics)),
                         tasks.create_task(overlay.run()),
                         tasks.create_task(self._watch(built, listener, sock, reload_asked)),
                     ]

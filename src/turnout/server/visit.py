@@ -8,13 +8,15 @@ from turnout.engine.engine import Opened
 from turnout.engine.exchange import Exchange, Request
 from turnout.errors import GatewayOverloaded, TurnoutError
 from turnout.server.http import ON_LEAVE, Disconnected, HangUp, Leave, Receive, Scope, Send
-from turnout.server.ids import new_request_id
+from turnout.server.ids import CURRENT, new_request_id
 from turnout.server.inbound import Inbound
 from turnout.types.ask import Ask
-from turnout.types.principal import Principal
+from turnout.types.principal import ANONYMOUS
 
 T = TypeVar("T")
 
+NOTHING_READ = Inbound()
+"""What stands in a visit until its headers were read. Never written to."""
 _NO_EXTENSIONS: Mapping[str, Any] = {}
 
 
@@ -41,9 +43,10 @@ class Visit:
         self.receive = receive
         self.send = send
         self.request_id = new_request_id()
+        CURRENT.set(self.request_id)
         self.path_rest = ""
-        self.inbound = Inbound()
-        self.principal = Principal()
+        self.inbound = NOTHING_READ
+        self.principal = ANONYMOUS
         self.hops = b""
         self.exchange: Exchange | None = None
         """What the engine made of it, once it had it."""

@@ -1,0 +1,1 @@
+"""What the process says: lines, redaction, and the sinks they go to. Floor 6."""

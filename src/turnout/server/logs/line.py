@@ -1,0 +1,69 @@
+"""One line of the log: a typed list of what may be said (S-64). Floor 6."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one line can hold. There is no field for a header, a body or a credential."""
+
+    at: float
+    """Unix seconds."""
+    level: str
+    logger: str
+    message: str
+    request_id: str | None = None
+    trace_id: str | None = None
+    places: str | None = None
+    """Where an error came through: `file:line function`, never its message."""
+    method: str | None = None
+    path: str | None = None
+    status: int | None = None
+    duration_s: float | None = None
+    bytes_out: int | None = None
+    key_id: str | None = None
+    route: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    error: str | None = None
+    attempts: int | None = None
+    fallbacks: int | None = None
+    cache: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
+    ttft_s: float | None = None
+    overhead_s: float | None = None
+
+
+_FIRST = frozenset({"at", "level", "logger", "message"})
+_REST = tuple(name for name in Line.__struct_fields__ if name not in _FIRST)
+_ENCODER = msgspec.json.Encoder()
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {10: "\\n", 13: "\\r", 9: "\\t"}
+
+
+def fields_of(line: Line) -> dict[str, str | int | float]:
+    """Return what a line holds beside its message."""
+    return {name: value for name in _REST if (value := getattr(line, name)) is not None}
+
+
+def as_json(line: Line) -> bytes:
+    """Return a line of JSON, without its end."""
+    told: dict[str, str | int | float] = {
+        "time": datetime.fromtimestamp(line.at, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
+        "level": line.level,
+        "logger": line.logger,
+        "message": line.message,
+    }
+    return _ENCODER.encode(told | fields_of(line))
+
+
+def as_text(line: Line) -> bytes:
+    """Return a line for people, without its end; control characters are escaped."""
+    rest = "".join(f" {name}={value}" for name, value in fields_of(line).items())
+    text = f"{line.level.upper()} {line.logger}: {line.message}{rest}"
+    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace")

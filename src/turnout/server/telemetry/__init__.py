@@ -1,0 +1,1 @@
+"""Traces, metrics and log lines on their way to a collector. Floor 6."""
