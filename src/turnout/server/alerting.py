@@ -7,10 +7,12 @@
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -24,13 +26,14 @@ from turnout.govern.office import Office
 from turnout.govern.open import desk_config, open_desk
 from turnout.govern.rules import Actor
 from turnout.jobs.alerts.ask import Asker
+from turnout.jobs.alerts.base import RANK
 from turnout.jobs.alerts.board import Board
 from turnout.jobs.alerts.keep import Kept
 from turnout.jobs.alerts.receivers.base import AnyReceiver, Email, PagerDuty, Slack
 from turnout.jobs.alerts.receivers.mail import MailReceiver
 from turnout.jobs.alerts.receivers.web import PagerDutyReceiver, SlackReceiver, WebhookReceiver
 from turnout.jobs.alerts.step import Plan
-from turnout.jobs.alerts.watch import Receiver, Watch
+from turnout.jobs.alerts.watch import Count, Receiver, Watch
 from turnout.jobs.alerts.world import Ends, Used, World
 from turnout.parts import Upstream, open_transport
 from turnout.server.admin.call import Call
@@ -40,6 +43,9 @@ from turnout.server.defects import note_defect
 from turnout.stores.desk.base import Desk
 from turnout.transport.guard import Egress
 from turnout.types.limits import Budget
+
+if TYPE_CHECKING:
+    from turnout.server.metrics import Metrics
 
 POLL_S: Final = 5.0
 """Until the first receiver is configured, and after a defect."""
@@ -65,12 +71,14 @@ class Alerting:
 
     Attributes:
         kept: The state; None until a receiver is configured.
+        count: Told what became of each notice.
     """
 
     def __init__(self, built: Built, office: Callable[[], Office | None]) -> None:
         self._built = built
         self._transport: Upstream | None = None
         self.kept: Kept | None = None
+        self.count: Count = lambda *_: None
         self._of: Config | None = None
         self._setup = Configured(POLL_S, Plan(rules={}, receivers={}), {})
         self.world = world_of(built, office)
@@ -96,12 +104,20 @@ class Alerting:
             try:
                 if self.open():
                     assert self.kept is not None
-                    await Watch(holder, self.kept, Asker(self.world).ask, self.setup, _now).run()
+                    watch = Watch(holder, self.kept, Asker(self.world).ask, self.setup, _now)
+                    watch.count = self.count
+                    await watch.run()
             except ConfigError as failure:
                 log.error("alerts are not evaluated: %s", failure.problems[0])  # noqa: TRY400
             except Exception as defect:  # noqa: BLE001  alerts must not end a gateway that serves
                 note_defect("alerts", defect)
             await asyncio.sleep(POLL_S)
+
+    def gauges(self) -> Mapping[tuple[str, ...], float]:
+        """Return how many alerts are firing, by severity."""
+        alerts = () if self.kept is None else self.kept.seen.alerts
+        firing = Counter(each.severity for each in alerts if each.state == "firing")
+        return {("turnout_alerts_firing", severity): firing[severity] for severity in RANK}
 
     def open(self) -> bool:
         """Open the state where a receiver is configured; tell whether it is open. Raises `ConfigError`."""
@@ -146,9 +162,12 @@ def _egress(config: Config) -> Egress:
     return egress_of(config.alerts.receivers, config.egress.allow_cidrs, config.egress.allow_http)
 
 
-async def watch_alerts(built: Built, office: Callable[[], Office | None]) -> None:
+async def watch_alerts(built: Built, office: Callable[[], Office | None], metrics: "Metrics | None") -> None:
     """Watch for alerts until cancelled."""
     alerting = Alerting(built, office)
+    if metrics is not None:
+        alerting.count = partial(metrics.count, "turnout_alerts")
+        metrics.gauges.append(alerting.gauges)
     try:
         await alerting.run()
     finally:

@@ -35,7 +35,12 @@ def _seconds(name: str, about: str, buckets: tuple[float, ...], *labels: str) ->
 
 _BESIDE = (
     _counter("turnout_feedback", "Feedback that was given, by kind and by who gave it.", "kind", "source"),
-    _counter("turnout_alerts", "Notices of alerts, by rule and by what was told.", "rule", "event"),
+    _counter(
+        "turnout_alerts",
+        "Notices of alerts, by rule and by what was told; event is firing, reminder, resolved or failed.",
+        "rule",
+        "event",
+    ),
 )
 COUNTS = frozenset(family.name for family in _BESIDE)
 """Families that are counted by what stands beside requests."""
@@ -137,6 +142,7 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("turnout_ledger_down", "1 while the ledger of budgets and quotas does not answer.", merge="max"),
     _gauge("turnout_ledger_unsettled", "Reservations that could not be settled since the start."),
     *_BESIDE,
+    _gauge("turnout_alerts_firing", "Alerts that are firing.", "severity", merge="max"),
     _counter("turnout_telemetry_sent", "Spans, metric points and log lines that were delivered.", "signal"),
     _counter(
         "turnout_telemetry_dropped",

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,17 +16,22 @@ from turnout.stores.desk.base import Desk, Document
 from turnout.stores.private.base import Whose
 from turnout.types.account import Act, Kind, Organisation, Project
 
+if TYPE_CHECKING:
+    from turnout.server.metrics import Metrics
+
 _NONE: Final = Keep()
 _PAGE: Final = 1000
 _ORGANISATION: Final = msgspec.json.Decoder(Organisation).decode
 _PROJECT: Final = msgspec.json.Decoder(Project).decode
 
 
-async def keep_house_of(built: Built, office: Callable[[], Office | None]) -> None:
+async def keep_house_of(
+    built: Built, office: Callable[[], Office | None], metrics: "Metrics | None" = None
+) -> None:
     """Enforce retention and watch for alerts, until cancelled."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_retention(built, office))
-        tasks.create_task(watch_alerts(built, office))
+        tasks.create_task(watch_alerts(built, office, metrics))
 
 
 async def keep_retention(built: Built, office: Callable[[], Office | None]) -> None:

@@ -20,12 +20,16 @@ class Kept:
 
     Args:
         desk: Where it is; a desk of its own file, or the one that replicas share.
+
+    Attributes:
+        seen: The state when it was read last.
     """
 
-    __slots__ = ("_desk",)
+    __slots__ = ("_desk", "seen")
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self.seen = EMPTY
 
     async def read(self) -> tuple[int, State]:
         """Return the state and its version. Raises `StoreUnavailable`."""
@@ -33,9 +37,10 @@ class Kept:
         if found is None:
             return 0, EMPTY
         try:
-            return found.version, _DECODE(found.body)
+            self.seen = _DECODE(found.body)
         except msgspec.MsgspecError:  # of another version of Turnout: what lasts fires again
-            return found.version, EMPTY
+            self.seen = EMPTY
+        return found.version, self.seen
 
     async def swap(self, seen: int, state: State) -> bool:
         """Keep a state where nobody changed it since it was seen. Raises `StoreUnavailable`."""

@@ -34,6 +34,8 @@ log = logging.getLogger("turnout.alerts")
 
 Ask = Callable[[Mapping[str, AnyRule], datetime], Awaitable[Sequence[Checked]]]
 """Asks the rules."""
+Count = Callable[[str, str], None]
+"""Counts what became of a notice: its rule, and what was told, or `failed`. Must not raise."""
 
 
 class Receiver(Protocol):
@@ -71,9 +73,12 @@ class Watch:
         kept: The state.
         ask: Asks the rules.
         now: Returns the time.
+
+    Attributes:
+        count: Told what became of each notice.
     """
 
-    __slots__ = ("_ask", "_down", "_holder", "_kept", "_now", "setup")
+    __slots__ = ("_ask", "_down", "_holder", "_kept", "_now", "count", "setup")
 
     def __init__(
         self, holder: str, kept: Kept, ask: Ask, setup: Callable[[], Setup], now: Callable[[], datetime]
@@ -83,6 +88,7 @@ class Watch:
         self._ask = ask
         self._now = now
         self._down = False
+        self.count: Count = lambda *_: None
         self.setup = setup
         """Returns what is configured now."""
 
@@ -138,6 +144,10 @@ class Watch:
         async with asyncio.TaskGroup() as tasks:
             for name, notices in waiting.items():
                 tasks.create_task(_in_order(setup.receivers.get(name), name, notices, results))
+        said = {each.id: each for notices in waiting.values() for each in notices}
+        for each in results:
+            notice = said[each.notice]
+            self.count(notice.rule, notice.what if each.problem is None else "failed")
         now = self._now()
         await self._kept.change(lambda found: crossed_off(found, results, now))
 

@@ -1,23 +1,31 @@
 // What is wrong now and was before, who is told, and by which rules.
 
 import { get, post } from '../lib/api.js';
-import { h } from '../lib/dom.js';
+import { h, put } from '../lib/dom.js';
 import { ago, brief, count, percent, seconds, when, words } from '../lib/format.js';
 import { change, here } from '../lib/place.js';
 import { form, say } from '../ui/dialog.js';
-import { card, chip, chips, empty, later, segments, table, tile } from '../ui/parts.js';
+import { card, chip, chips, empty, segments, table, tile } from '../ui/parts.js';
 
 const TONES = { critical: 'bad', warning: 'warn', info: 'accent' };
 const ORDER = { critical: 2, warning: 1, info: 0 };
 const LENGTHS = { 3600: '1 hour', 14400: '4 hours', 86400: '1 day', 604800: '1 week' };
 const COMMON = new Set(['name', 'type', 'enabled', 'severity', 'for_s', 'keep_s', 'repeat_s', 'labels', 'receivers', 'problem']);
+const WIDE = { minWidth: '210px' };
 const REFRESH_MS = 15000;
 
-export default async function alerts({ me, onLeave, reload }) {
-  const found = await get('/alerts');
+export default async function alerts({ me, onLeave }) {
   const acts = ['operator', 'admin', 'owner'].includes(me.role);
-  const timer = setInterval(() => { if (!document.hidden && !document.querySelector('dialog')) reload(); }, REFRESH_MS);
+  const box = h('div', { class: 'stack' });
+  const load = async () => put(box, page(await get('/alerts'), acts, load));
+  await load();
+  // Whoever is about to press something is not to find it moved.
+  const timer = setInterval(() => { if (!document.hidden && !box.contains(document.activeElement)) load().catch(() => {}); }, REFRESH_MS);
   onLeave(() => clearInterval(timer));
+  return box;
+}
+
+function page(found, acts, reload) {
   const severity = here().query.get('severity') ?? 'all';
   const seen = (rows) => rows.filter((row) => severity === 'all' || row.severity === severity);
   return [
@@ -29,7 +37,7 @@ export default async function alerts({ me, onLeave, reload }) {
     firing(seen(found.firing), acts, reload),
     found.pending.length ? card('Not yet', 'it must last before anybody is told', list(seen(found.pending), 'Pending alerts', [since])) : null,
     card('Who is told', 'addresses are never shown', receivers(found.receivers, acts)),
-    card('Over', `the last ${count(found.history.length)}`, list(seen(found.history), 'Alerts that are over', [since, over], 'Nothing was wrong yet.')),
+    card('Over', found.history.length ? `the last ${count(found.history.length)}` : null, list(seen(found.history), 'Alerts that are over', [since, over], 'Nothing was wrong yet.')),
     found.silences.length ? card('Silences', null, silences(found, acts, reload)) : null,
     card('Rules', 'as configured', rules(found.rules)),
   ];
@@ -54,8 +62,7 @@ const over = { name: 'ended', title: 'Over', tight: true, sort: (row) => row.end
 function list(rows, caption, more, none) {
   return table([
     { name: 'severity', title: 'Severity', tight: true, sort: (row) => ORDER[row.severity], cell: (row) => chip(row.severity, TONES[row.severity]) },
-    { name: 'rule', title: 'Rule', sort: (row) => row.rule, cell: (row) => row.rule },
-    { name: 'text', title: 'What', cell: (row) => [row.text || 'not seen yet', labels(row.labels)] },
+    { name: 'what', title: 'What', sort: (row) => row.rule, cell: (row) => h('div', { style: WIDE }, h('strong', {}, row.rule), h('div', {}, row.text || 'not seen yet'), labels(row.labels)) },
     ...more,
   ], rows, { caption, empty: none ?? 'None of this severity.' });
 }
@@ -87,7 +94,7 @@ async function silence(row, reload) {
 function silences(found, acts, reload) {
   const live = new Map(found.firing.map((each) => [each.id, each]));
   return table([
-    { name: 'alert', title: 'Alert', cell: (row) => live.get(row.alert)?.text ?? row.alert },
+    { name: 'alert', title: 'Alert', cell: (row) => h('div', { style: WIDE }, live.get(row.alert)?.text ?? row.alert) },
     { name: 'until', title: 'Until', tight: true, sort: (row) => row.until, cell: (row) => when(row.until) },
     { name: 'by', title: 'By', cell: (row) => row.by },
     { name: 'reason', title: 'Why', cell: (row) => row.reason || null },
@@ -133,15 +140,15 @@ function tryIt(row) {
 }
 
 function rules(rows) {
-  return later(async () => table([
+  return table([
     { name: 'name', title: 'Rule', sort: (row) => row.name, cell: (row) => [h('strong', {}, row.name), row.name === row.type ? null : h('div', { class: 'soft' }, row.type)] },
     { name: 'state', title: 'State', cell: (row) => (row.problem ? chip(row.problem, 'bad') : row.enabled ? chip('on', 'good') : chip('off')) },
     { name: 'severity', title: 'Severity', sort: (row) => ORDER[row.severity], cell: (row) => chip(row.severity, TONES[row.severity]) },
     { name: 'for', title: 'Must last', num: true, sort: (row) => row.for_s, cell: (row) => seconds(row.for_s) },
     { name: 'keep', title: 'Over after', num: true, sort: (row) => row.keep_s, cell: (row) => seconds(row.keep_s) },
-    { name: 'limits', title: 'Limits', cell: (row) => limits(row) },
+    { name: 'limits', title: 'Limits', cell: (row) => h('div', { style: WIDE }, limits(row)) },
     { name: 'told', title: 'Told', cell: (row) => (row.receivers.length ? row.receivers.join(', ') : 'everybody') },
-  ], rows, { caption: 'Rules', sort: 'name', down: false }));
+  ], rows, { caption: 'Rules', sort: 'name', down: false });
 }
 
 function limits(row) {
