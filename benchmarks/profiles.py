@@ -125,7 +125,7 @@ def _routes(shape: Shape, folder: Path) -> list[str]:
         strategy = f"{{type: learned, artifact: {folder / 'router.npz'}, lambda: 0, mu: 0, on_expired: warn}}"
     if shape.n_rules:
         rules = ", ".join(
-            f"{{when: 'tokens.in > {1_000_000 + n}', models: [{VENDORS[n % 5]}/one]}}"
+            f"{{when: 'tokens.in > {2_000_000 - n}', models: [{VENDORS[n % 5]}/one]}}"
             for n in range(shape.n_rules)
         )
         strategy = f"{{type: rules, rules: [{rules}], otherwise: {{models: [p/one]}}}}"
