@@ -40,9 +40,9 @@ export function histogram(of) {
     }
     const every = Math.max(1, Math.ceil(n / Math.max(2, Math.floor((right - left) / 70))));
     edges.forEach((edge, at) => { if (at % every === 0) svg.append(s('text', { x: x(edge), y: bottom + 16, 'text-anchor': 'middle' }, write(edge))); });
-    for (const mark of of.marks ?? []) {
+    for (const [at, mark] of (of.marks ?? []).entries()) {
       svg.append(s('line', { x1: x(mark.at), x2: x(mark.at), y1: 12, y2: bottom, stroke: 'var(--text)', 'stroke-width': 1.5 }),
-        s('text', { x: x(mark.at) + 4, y: 12 }, mark.name));
+        s('text', { x: x(mark.at) + 4, y: 12 + 12 * at }, mark.name));
     }
     return svg;
   };

@@ -130,15 +130,25 @@ function content(record) {
   return card('Prompt and answer', h('button', { type: 'button', onclick: look }, 'Look'), box);
 }
 
+/** One word on an answer: judges say a score, users show something, clients say what they say. */
+function word(each) {
+  const by = each.source ? ` (${each.source})` : '';
+  if (each.kind.startsWith('judge')) return `judged ${each.score?.toFixed(2) ?? '–'}${each.value?.against ? ` against ${each.value.against}` : ''}${by}`;
+  if (each.kind.startsWith('implicit.')) return `sign of displeasure: ${words(each.kind.slice(9))}`;
+  return `${words(each.kind)}${each.value === undefined || each.value === null ? '' : `: ${short(each.value)}`}${by}`;
+}
+
 function feedback(record) {
   const id = encodeURIComponent(record.request_id);
-  const box = later(async () => {
+  const told = () => later(async () => {
     const found = await get('/feedback', { request_id: record.request_id });
-    return found.data.length ? facts(found.data.map((each) => [when(each.at), `${words(each.kind)}: ${short(each.value)}`])) : h('p', { class: 'soft' }, 'None yet.');
+    return found.data.length ? facts(found.data.map((each) => [when(each.at), word(each)])) : h('p', { class: 'soft' }, 'None yet.');
   });
+  const box = h('div', {}, told());
   const give = async (score) => {
     await post('/feedback', { request_id: record.request_id, kind: 'thumb', value: score });
     say('Kept with the request.');
+    put(box, told());
   };
   const replay = () => later(async () => {
     const now = await get(`/requests/${id}/replay`);

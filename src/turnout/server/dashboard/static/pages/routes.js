@@ -38,7 +38,7 @@ async function one(route, me, reload) {
   const [sum] = totals;
   return [
     sum?.requests ? tiles(sum) : empty('No request took this route in this time.'),
-    byModel.length ? h('div', { class: 'grid' }, share(steps, now), tradeOff(route, byModel)) : null,
+    byModel.length ? h('div', { class: 'grid' }, share(steps, now), tradeOff(byModel, own?.strategy?.quality ?? {})) : null,
     h('div', { class: 'grid' }, certificate(route), quality(route)),
     own ? editor(route, own, config, me, reload) : null,
     card('Where the last requests went', h('a', { href: link('live', '', { route: route.id }) }, 'all of them'), later(async () => {
@@ -69,17 +69,18 @@ function share(rows, now) {
   return card('Share of traffic', `requests per ${step.step}, by model`, series({ label: 'Requests by model over time', times: lines[0].at.times, stepMs: lines[0].at.stepMs, lines, write: brief, stacked: true }));
 }
 
-function tradeOff(route, rows) {
+function tradeOff(rows, stated) {
   const box = later(async () => {
     const catalogue = new Map((await get('/models')).data.map((each) => [each.id, each]));
     const points = rows.filter((row) => row.requests && row.group).map((row) => {
       const scores = Object.values(catalogue.get(row.group)?.benchmarks ?? {}).filter((each) => typeof each === 'number');
-      return { name: row.group, x: row.cost / row.requests, y: scores.length ? scores.reduce((a, b) => a + b, 0) / scores.length : null };
+      const measured = scores.length ? scores.reduce((a, b) => a + b, 0) / scores.length : null;
+      return { name: row.group, x: row.cost / row.requests, y: stated[row.group] ?? measured };
     }).filter((point) => point.y !== null);
     if (!points.length) return empty('No quality is known of these models: add benchmark scores, or collect outcomes.');
-    return scatter({ label: 'Cost against benchmark quality', points, xName: 'mean cost per request', yName: 'mean benchmark score', writeX: (n) => `$${n.toPrecision(2)}`, writeY: (n) => n.toFixed(2) });
+    return scatter({ label: 'Cost against quality', points, xName: 'mean cost per request', yName: 'quality', writeX: (n) => `$${n.toPrecision(2)}`, writeY: (n) => n.toFixed(2) });
   });
-  return card('Cost and quality', 'mean cost per request on this route; quality from the catalogue’s benchmarks', box);
+  return card('Cost and quality', 'mean cost per request on this route; quality as the route states it, else the mean of the catalogue’s benchmarks', box);
 }
 
 function certificate(route) {
@@ -93,7 +94,8 @@ function certificate(route) {
 
 function quality(route) {
   return card('Quality of live answers', 'judged samples, with 95 % intervals', later(async () => {
-    const found = (await get('/quality', { route: route.id, ...asked() })).data;
+    const { since, until } = asked();
+    const found = (await get('/quality', { route: route.id, since, until })).data;
     if (!found.length) return empty('No answers were judged.', 'The section `quality` of the configuration samples live traffic.');
     const times = found.map((each) => new Date(each.at).getTime());
     return series({ label: 'Judged quality over time', times, stepMs: 86400000, write: (n) => n.toFixed(2), lines: [{ name: 'mean', values: found.map((each) => each.mean) }, { name: 'low', values: found.map((each) => each.low), colour: 'var(--c8)' }, { name: 'high', values: found.map((each) => each.high), colour: 'var(--c8)' }] });
