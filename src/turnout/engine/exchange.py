@@ -122,109 +122,83 @@ class UnderWay(Protocol):
         ...
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """Everything known about one request while it is served."""
 
-    __slots__ = (
-        "_decision",
-        "_rng",
-        "allowance",
-        "ask",
-        "at",
-        "attempts",
-        "cached",
-        "certified",
-        "committed_at",
-        "compressed",
-        "content_of",
-        "deadline",
-        "deadline_at",
-        "dropped",
-        "explain_only",
-        "fallback_reason",
-        "finish",
-        "guards",
-        "masked",
-        "n_calls",
-        "n_fallbacks",
-        "n_repairs",
-        "original",
-        "outcome",
-        "outcome_error",
-        "policy",
-        "reply",
-        "request",
-        "room",
-        "routing",
-        "seed",
-        "shaped",
-        "started",
-        "trace",
-        "trace_id",
-        "under_way",
-        "upstream_s",
-        "upstream_since",
-        "warnings",
-    )
+    request: Request
+    """What will be answered; a layer that rewrites it (guard, compression) replaces it."""
+    ask: Ask
+    started: float
+    """Clock reading of the event loop at arrival."""
+    at: datetime
+    seed: int
+    """Of every random draw made for this request."""
+    original: Request = None  # type: ignore[assignment]  # it is there as soon as the exchange is
+    """As it came. `request is original` is the express track's condition."""
+    deadline_at: float | None = None
+    """Written by the deadline layer: clock reading after which the request fails."""
+    room: Room | None = None
+    """Written by the quota layer."""
+    deadline: Deadline | None = None
+    """Written by the deadline layer; the route station tells it the route's own limit."""
+    trace_id: str | None = None
+    """Written by the trace layer: 32 hex digits, the client's or our own."""
+    trace: Trace | None = None
+    """Written by it, too, where spans are recorded or passed on."""
+    policy: Policy = DEFAULT_POLICY
+    """Written by the route station: the rules of the route that serves the request."""
+    allowance: Allowance | None = None
+    """Written by the route station where the plan hedges: extra calls the route may still make."""
+    routing: Routing | None = None
+    """Written by the route station: what was decided and why."""
+    attempts: list[Attempt] = []
+    """Written by the measure layer, in the order calls ended."""
+    n_calls: int = 0
+    n_fallbacks: int = 0
+    n_repairs: int = 0
+    shaped: Shaped | None = None
+    """Written with `n_repairs` by the executor: how an answer that must have a shape ended."""
+    fallback_reason: Reason | None = None
+    """Written by the executor when the plan's next node was used."""
+    reply: "Reply | None" = None
+    """Written by the engine at commit."""
+    certified: str | None = None
+    """Written by the certify layer: how a certified request ended, or why nothing is promised."""
+    guards: list[GuardView] = []
+    """Written by the guard layer: what each guard said."""
+    cached: CacheView | None = None
+    """Written by the cache: what it did."""
+    masked: Callable[[str], str] | None = None
+    """Written by the guards: masks text that is stored."""
+    compressed: CompressView | None = None
+    """Written by compression: what it took away."""
+    committed_at: float | None = None
+    """Written by the layer that records the request: clock reading when the reply was in hand."""
+    outcome: Outcome | None = None
+    """Written once, by whoever records the request first."""
+    outcome_error: str | None = None
+    """Class word known to the reader alone (`client_closed`); it overrules what the layers saw."""
+    finish: "Callable[[Exchange, BaseException | None], None] | None" = None
+    """Written by the journal layer: records the request now instead of when it is left. Idempotent."""
+    content_of: Callable[[], Content] | None = None
+    """Written by the journal layer, where the route stores text."""
+    under_way: list[UnderWay] = []
+    """Written by the measure layer: calls whose Attempt is not written yet."""
+    upstream_since: float = 0.0
+    """Written by the measure layer: clock reading since which at least one call is under way."""
+    upstream_s: float = 0.0
+    """Written by it, too: seconds in which one was."""
+    dropped: tuple[str, ...] = ()
+    warnings: list[str] = []
+    explain_only: bool = False
+    _decision: Decision | None = None
+    _rng: Random | None = None
 
-    cached: CacheView | None
-    compressed: CompressView | None
-    masked: Callable[[str], str] | None
-    _decision: Decision | None
-    _rng: Random | None
+    def __post_init__(self) -> None:
+        self.original = self.request
 
-    def __init__(self, request: Request, ask: Ask, *, started: float, at: datetime, seed: int) -> None:
-        self.request = request
-        """What will be answered; a layer that rewrites it (guard, compression) replaces it."""
-        self.original = request
-        """As it came. `request is original` is the express track's condition."""
-        self.ask, self.started = ask, started
-        """Clock reading of the event loop at arrival."""
-        self.at, self.seed = at, seed  # the seed is that of every random draw made for this request
-        self.deadline_at: float | None = None
-        """Written by the deadline layer: clock reading after which the request fails."""
-        self.room: Room | None = None  # written by the quota layer
-        self.deadline: Deadline | None = None
-        """Written by the deadline layer; the route station tells it the route's own limit."""
-        self.trace_id: str | None = None  # written by the trace layer: 32 hex digits, the client's or our own
-        self.trace: Trace | None = None  # by it, too, where spans are recorded or passed on
-        self.policy = DEFAULT_POLICY
-        """Written by the route station: the rules of the route that serves the request."""
-        self.allowance: Allowance | None = None
-        """Written by the route station where the plan hedges: extra calls the route may still make."""
-        self.routing: Routing | None = None
-        """Written by the route station: what was decided and why."""
-        self.attempts: list[Attempt] = []
-        """Written by the measure layer, in the order calls ended."""
-        self.n_calls = self.n_fallbacks = self.n_repairs = 0
-        self.shaped: Shaped | None = None
-        """Written with `n_repairs` by the executor: how an answer that must have a shape ended."""
-        self.fallback_reason: Reason | None = None
-        """Written by the executor when the plan's next node was used."""
-        self.reply: Reply | None = None
-        """Written by the engine at commit."""
-        self.certified: str | None = None
-        """Written by the certify layer: how a certified request ended, or why nothing is promised."""
-        self.guards: list[GuardView] = []  # written by the guard layer: what each guard said
-        self.cached = self.masked = self.compressed = None  # what cache and compression did; for stored text
-        self.committed_at: float | None = None
-        """Written by the layer that records the request: clock reading when the reply was in hand."""
-        self.outcome: Outcome | None = None  # written once, by whoever records the request first
-        self.outcome_error: str | None = None
-        """Class word known to the reader alone (`client_closed`); it overrules what the layers saw."""
-        self.finish: Callable[[Exchange, BaseException | None], None] | None = None
-        """Written by the journal layer: records the request now instead of when it is left. Idempotent."""
-        self.content_of: Callable[[], Content] | None = None
-        """Written by the journal layer, where the route stores text."""
-        self.under_way: list[UnderWay] = []
-        """Written by the measure layer: calls whose Attempt is not written yet."""
-        self.upstream_since = self.upstream_s = 0.0
-        """Written by the measure layer: clock reading since which at least one call is under way, and seconds
-        in which one was."""
-        self.dropped: tuple[str, ...] = ()
-        self.warnings: list[str] = []
-        self.explain_only = False
-        self._decision = self._rng = None
+    def __repr__(self) -> str:
+        return f"Exchange({self.ask.request_id})"  # never what was asked
 
     @property
     def rng(self) -> Random:
