@@ -69,6 +69,6 @@ class Asker:
             case rules.Stores():
                 return standing.stores(rule, world)
             case rules.Down():
-                return standing.down(rule, world)
+                return standing.circuits(rule, world)
             case _:
                 assert_never(rule)

@@ -131,7 +131,7 @@ def spool(rule: Spool, world: World) -> tuple[Reading, ...]:
         breach=bool(stats.held),
         value=stats.held,
         limit=0,
-        text=f"{stats.held} Records are in memory only, {stats.dropped} were lost: the spool cannot grow",
+        text=f"{stats.held} Records are in memory only, as the spool cannot grow; {stats.dropped} were lost",
     )
     return waiting, lost
 
@@ -141,16 +141,17 @@ def stores(_: Stores, world: World) -> tuple[Reading, ...]:
     found: list[Reading] = []
     if world.journal is not None:
         error = world.journal.stats().error
-        text = f"the journal refuses: {error}"
+        text = "the journal writes" if error is None else f"the journal refuses: {error}"
         found.append(Reading(labels={"store": "journal"}, breach=error is not None, text=text))
     books = world.books()
     if books is not None:
-        text = "the ledger cannot be reached: ledger.on_down decides about requests"
-        found.append(Reading(labels={"store": "ledger"}, breach=books.is_down, text=text))
+        down = books.is_down
+        text = "the ledger cannot be reached: ledger.on_down decides" if down else "the ledger answers"
+        found.append(Reading(labels={"store": "ledger"}, breach=down, text=text))
     return tuple(found)
 
 
-def down(_: Down, world: World) -> tuple[Reading, ...]:
+def circuits(_: Down, world: World) -> tuple[Reading, ...]:
     """Read whose circuit is open."""
     return tuple(
         Reading(
