@@ -14,15 +14,17 @@ from pathlib import Path
 
 from tests.browser.look import PAGES, Reader, browser, sign_in
 from tests.browser.world import World, chromium
+from turnout.testing.emulator import Behaviour, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "images" / "dashboard"
 SIZES = {1440: 1800, 390: 1688}
 """Width -> the most height: two screens."""
-COLOURS = 64
+COLOURS = 192
 RANGE = {"live": "24h", "playground": None, "keys": None, "audit": None}
 """Pages that look at another time than a week."""
 WEEK = "7d"
+N_TROUBLED = 30
 
 
 def main() -> int:
@@ -36,6 +38,7 @@ def main() -> int:
         browser() as chrome,
         World(Path(folder) / "world", n_requests=6000) as world,
     ):
+        trouble(world)
         context = chrome.new_context()
         sign_in(context.new_page(), world.url, world.admin)
         state = context.storage_state()
@@ -49,6 +52,14 @@ def main() -> int:
                     print(f"  {each}", file=sys.stderr)
                 reader.complaints.clear()  # the browser suite fails for them
     return 0
+
+
+def trouble(world: World) -> None:
+    """Let a model fail until its circuit opens and an alert is told, so that there is something to see."""
+    world.behave("claude-haiku-4-5", Behaviour(faults=(Fault(kind="overloaded"),)))
+    for n in range(N_TROUBLED):
+        world.ask("turnout/support", f"Where is parcel {n}?", max_tokens=200)
+    world.told()
 
 
 def draw(reader: Reader, world: World, place: str, of: tuple[str, str, int]) -> None:
@@ -86,7 +97,7 @@ def small(picture: bytes) -> bytes:
 
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     packed = io.BytesIO()
-    reduced = image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    reduced = image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     reduced.save(packed, "PNG", optimize=True)
     return packed.getvalue()
 

@@ -99,7 +99,7 @@ def test_a_key_with_a_budget_is_refused_when_it_is_spent(own) -> None:
     expect(reader.main).to_contain_text("budget exceeded")
 
 
-def test_an_outage_its_fallback_and_its_circuit_are_seen(own) -> None:
+def test_an_outage_its_fallback_its_circuit_and_its_alert_are_seen(own) -> None:
     world, reader = own
     world.behave("claude-haiku-4-5", OVERLOADED)
     for n in range(25):
@@ -116,6 +116,12 @@ def test_an_outage_its_fallback_and_its_circuit_are_seen(own) -> None:
     reader.go("models")
     shut = reader.main.get_by_role("row").filter(has_text="anthropic/claude-haiku-4-5").first
     expect(shut.locator(".chip.bad")).to_be_visible()
+    (told,) = world.told()
+    assert (told["rule"], told["what"]) == ("provider_errors", "firing")
+    reader.go("alerts")
+    expect(reader.card("Firing")).to_contain_text("attempts at anthropic failed by its fault")
+    expect(reader.card("Who is told")).to_contain_text("ops")
+    reader.go("models")
     world.behave("claude-haiku-4-5", Behaviour())
     shut.get_by_role("button", name="Reset").click()
     reader.page.get_by_role("button", name="Close the circuit").click()
@@ -136,7 +142,9 @@ def test_a_lower_threshold_is_predicted_applied_and_rolled_back(own) -> None:
     reader.page.get_by_role("button", name="Predict the effect").click()
     expect(reader.main).to_contain_text("would go elsewhere")
     shares = reader.main.get_by_role("region", name="Predicted shares")
-    expect(shares.get_by_role("row").filter(has_text="openai/gpt-5.4-mini")).to_contain_text("100.0 %")
+    expect(shares.get_by_role("row").filter(has_text="openai/gpt-5.4-mini")).to_contain_text(
+        re.compile(r"0\.0 %9\d")
+    )
     reader.page.get_by_role("button", name="Propose and compare").click()
     expect(reader.main.get_by_role("region", name="Differences")).to_contain_text("0.75")
     reader.main.get_by_role("button", name=re.compile("^Apply")).click()

@@ -7,9 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from turnout.testing.emulator import Behaviour, Emulator
@@ -20,6 +23,14 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 ROUTES = ("assistant", "support", "search", "reports")
 N_LIVE = 24
 """Requests sent through the gateway itself, so that it has seen its providers."""
+ALERTS = """
+alerts:
+  every_s: 5
+  path: {folder}/alerts.db
+  receivers:
+    ops: {{type: webhook, url: "http://127.0.0.1:{port}/", secret: 0123456789abcdef0123456789abcdef}}
+  rules: {{provider_errors: {{type: provider_errors, above: 0.02, min_calls: 10}}}}
+"""
 LISTENS = re.compile(r"http://127\.0\.0\.1:\d+")
 MODELS = (
     *("gpt-5.4", "gpt-5.4-mini", "gpt-5.4-nano"),
@@ -31,6 +42,7 @@ HOUSE = {
     "teams": ("web", "care", "data"),
     "customers": ("customer-01", "customer-02"),
 }
+TOLD_S = 30
 PACE = Behaviour(ttft_s=0.02, tokens_per_s=400, jitter=0.3)
 
 
@@ -38,6 +50,34 @@ def chromium() -> str | None:
     """Return the browser's program; None = there is none."""
     named = os.environ.get("TURNOUT_TEST_CHROMIUM")
     return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+class Pager(BaseHTTPRequestHandler):
+    """Takes what alerts are told to, as a receiver's service does."""
+
+    def do_POST(self) -> None:
+        told = self.rfile.read(int(self.headers["content-length"]))
+        self.server.told.append(json.loads(told))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def pager():
+    """Listen on loopback; yield the server, whose `told` are the messages."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pager)
+    server.told = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class World:
@@ -61,6 +101,9 @@ class World:
             upstream = self._closing.enter_context(serving_in_thread(self.emulator))
             self._run("scripts/seed.py", str(self.folder), "--requests", str(self._n), "--emulator", upstream,
                       "--port", str(self._port))  # fmt: skip
+            self._pager = self._closing.enter_context(pager())
+            with self.config.open("a") as file:
+                file.write(ALERTS.format(folder=self.folder, port=self._pager.server_port))
             if self._keyed:
                 self.admin = self.key("--role", "owner", "--name", "Ada")
             self._serve()
@@ -92,6 +135,14 @@ class World:
         request = urllib.request.Request(f"{self.url}/admin/v1{path}", body, headers, method=method)
         with urllib.request.urlopen(request, timeout=30) as reply:
             return json.load(reply)
+
+    def told(self) -> list[dict]:
+        """Wait until an alert is told to the pager; return what it was told."""
+        ends = time.monotonic() + TOLD_S
+        while not self._pager.told:
+            assert time.monotonic() < ends, "no alert was told"
+            time.sleep(0.1)
+        return self._pager.told
 
     def key(self, *flags: str) -> str:
         """Make a key at the desk."""

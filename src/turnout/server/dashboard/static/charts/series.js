@@ -25,10 +25,8 @@ export function series(of) {
     const y = scale(0, most, bottom, 8);
     const svg = s('svg', { height, viewBox: `0 0 ${width} ${height}`, tabindex: '0' }, rows(marks, y, left, right, write), dates(times, of.stepMs, x, bottom, right - left));
     const base = times.map(() => 0);
-    lines.forEach((line, at) => {
-      if (stacked) svg.append(area(line.values, base, times, x, y, colours[at]) ?? '');
-      else svg.append(path(line.values, times, x, y, colours[at]));
-    });
+    const drawn = lines.map((line, at) => (stacked ? area(line.values, base, times, x, y, colours[at]) : path(line.values, times, x, y, colours[at])));
+    svg.append(...drawn.filter(Boolean).reverse()); // the first one is never hidden by another
     if (of.limit) {
       svg.append(s('line', { class: 'cross', x1: left, x2: right, y1: y(of.limit.value), y2: y(of.limit.value) }),
         s('text', { x: right, y: y(of.limit.value) - 5, 'text-anchor': 'end' }, of.limit.name));
@@ -66,9 +64,10 @@ function area(values, base, times, x, y, colour) {
   const lower = base.map((value, at) => `${x(times[at]).toFixed(1)} ${y(value).toFixed(1)}`).reverse();
   values.forEach((value, at) => { base[at] += value ?? 0; });
   const upper = base.map((value, at) => `${x(times[at]).toFixed(1)} ${y(value).toFixed(1)}`);
+  const edge = upper.map((point_, at) => `${at && (values[at] || values[at - 1]) ? 'L' : 'M'}${point_}`); // nothing has no edge
   return s('g', {},
     s('path', { d: `M${upper.join('L')}L${lower.join('L')}Z`, fill: colour, 'fill-opacity': 0.28 }),
-    s('path', { d: `M${upper.join('L')}`, fill: 'none', stroke: colour, 'stroke-width': 1.5 }));
+    s('path', { d: edge.join(''), fill: 'none', stroke: colour, 'stroke-width': 1.5 }));
 }
 
 // The line under the pointer, or under the arrow keys.

@@ -108,8 +108,9 @@ async function* events(response) {
 // The Record is written behind the answer: ask for it until it is there.
 async function reasons(column_, id) {
   for (let n = 0; n < 8; n += 1) {
-    const record = await get(`/requests/${encodeURIComponent(id)}`).catch(() => null);
-    if (record) {
+    const { data } = await get('/requests', { search: id, limit: 1 });
+    if (data.length) {
+      const record = await get(`/requests/${encodeURIComponent(id)}`);
       column_.facts.append(chip(usd(record.cost_usd)), chip(record.outcome.model ?? '–', 'accent'));
       put(column_.why, h('p', {}, 'Chosen because ', words(record.decision?.reason), '. ', h('a', { href: link('request', id) }, 'The whole story')));
       return;

@@ -13,7 +13,7 @@ export function card(title, about, ...children) {
 export function tile(label, value, note, tone) {
   return h('div', { class: 'tile' },
     h('span', { class: 'label' }, label),
-    h('span', { class: `value ${tone ?? ''} ${String(value).length > 16 ? 'long' : ''}` }, value),
+    h('span', { class: `value ${tone ?? ''} ${String(value).length > 12 && !/[$%·]/.test(value) ? 'long' : ''}` }, value),
     note && h('span', { class: 'note' }, note));
 }
 
