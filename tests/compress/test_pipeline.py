@@ -13,7 +13,7 @@ from turnout.types.compress import Compact, CompressRule, CompressView, Shortene
 ALL = CompressRule(
     tables=True, tool_tokens=60, compact=Compact(above_tokens=500, keep_turns=2, to_tokens=60), min_tokens=0
 )
-PROPERTY = settings(max_examples=30, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))
+PROPERTY = settings(max_examples=15, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))
 
 
 def job(rule=ALL, **more):

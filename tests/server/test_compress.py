@@ -1,12 +1,17 @@
 """Compression and prompt marks end to end: what a model gets, what a client is told, what is recorded."""
 
 import json
+from datetime import UTC, datetime
 
 from tests.server.kit import call, chat
 from tests.server.kit import rig as start
+from turnout.layers.trace import AccessEvent
+from turnout.server.metrics import Metrics
 from turnout.testing.emulator.script import reply_with
 from turnout.types.chat import Text
 from turnout.types.compress import Shortened
+from turnout.types.record import Attempt
+from turnout.types.usage import NanoUsd, Usage
 
 ROUTES = """
   - {name: plain, models: [oai/one], compress: "off"}
@@ -165,3 +170,29 @@ async def test_prompts_are_marked_for_the_provider_unless_the_client_marks_them(
             messages[0]["content"] = messages[0]["content"][:-4] + f"2{day}."
             answers.append(await call(running, "/v1/chat/completions", body))
         assert [answer.header("x-turnout-warnings") for answer in answers] == [None, "volatile_prefix"]
+
+
+def test_what_was_taken_away_and_what_prompt_caches_saved_are_counted():
+    metrics = Metrics()
+    usage = Usage(input_uncached=10, cache_read=1_000, output_text=1)
+    attempt = {"n": 1, "deployment": "d", "model": "m", "provider": "p", "start_s": 0.0, "duration_s": 1.0}
+    saved = Attempt(**attempt, outcome="ok", usage=usage, cache_saved_nusd=NanoUsd(2_700))
+    lost = Attempt(**attempt, outcome="ok", usage=Usage(cache_write_5m=7), cache_saved_nusd=NanoUsd(-5))
+    event = {"request_id": "r", "at": datetime.now(UTC), "endpoint": "chat", "dialect": "x", "route": "a"}
+    metrics.observe(
+        AccessEvent(
+            **event,
+            total_s=1.0,
+            overhead_s=0.0,
+            attempts=(saved, lost),
+            compressed=(Shortened("trim", 90, 1),),
+        )
+    )
+    told = metrics.text().decode()
+    for line in (
+        'turnout_compressed_tokens_total{route="a",step="trim"} 90',
+        'turnout_prompt_cache_tokens_total{kind="read",route="a"} 1000',
+        'turnout_prompt_cache_saved_nusd_total{route="a"} 2700',
+        'turnout_prompt_cache_lost_nusd_total{route="a"} 5',
+    ):
+        assert line in told

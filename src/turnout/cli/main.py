@@ -30,6 +30,7 @@ COMMANDS = {
     "cache": "turnout.cli.cache:cache",
     "calibrate": "turnout.cli.calibrate:calibrate",
     "eval": "turnout.cli.eval:eval_",
+    "compress": "turnout.cli.compress:compress",
     "guard": "turnout.cli.guard:guard",
     "keys": "turnout.cli.keys:keys",
     "users": "turnout.cli.users:users",

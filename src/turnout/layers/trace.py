@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from turnout.layers.base import Clock, Exchange, Handler, Reply, conclude
 from turnout.types.chat import ChatRequest
+from turnout.types.compress import Shortened
 from turnout.types.record import Attempt, GuardView
 from turnout.types.trace import Trace
 from turnout.types.usage import NanoUsd, Usage
@@ -55,6 +56,8 @@ class AccessEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the cache did; None = its route has none."""
     saved_nusd: NanoUsd | None = None
     """What an answer that was given again had cost."""
+    compressed: tuple[Shortened, ...] = ()
+    """What each step of compression took away."""
     near: bool = False
     """Whether another question was near enough, and its answer was not given."""
     n_input: int | None = None
@@ -224,6 +227,7 @@ class _Traced:
                 cache=outcome.cache,
                 saved_nusd=None if cached is None else cached.saved_nusd,
                 near=cached is not None and cached.missed_near,
+                compressed=() if exchange.compressed is None else exchange.compressed.steps,
                 n_attempts=outcome.n_attempts,
                 n_fallbacks=outcome.n_fallbacks,
                 shaped=outcome.shaped,

@@ -100,6 +100,10 @@ FAMILIES: tuple[Family, ...] = (
         *("route", "result"),
     ),
     _counter("turnout_cache_saved_nusd", "Nano-USD that answers given again had cost.", "route"),
+    _counter("turnout_compressed_tokens", "Tokens that compression took away.", "route", "step"),
+    _counter("turnout_prompt_cache_tokens", "Input tokens of calls with a prompt cache.", "route", "kind"),
+    _counter("turnout_prompt_cache_saved_nusd", "Nano-USD that prompt caches saved.", "route"),
+    _counter("turnout_prompt_cache_lost_nusd", "Nano-USD of prompts written and not read.", "route"),
     _counter("turnout_guard_checks", "Checks by guards, by what they did.", "guard", "stage", "action"),
     _counter(
         "turnout_structured_outputs",

@@ -24,6 +24,7 @@ from turnout.server.tally import FOLDER, Tally
 from turnout.stores.live import Change
 from turnout.types.deployment import Deployment
 from turnout.types.record import Attempt
+from turnout.types.usage import Usage
 
 _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
@@ -94,7 +95,7 @@ class Metrics:
             numbers[row.fallbacks] += event.n_fallbacks
         for attempt in event.attempts:
             self._count_call(event, attempt)
-        if event.cache is not None or event.certified is not None or event.shaped or event.guards:
+        if event.cache or event.certified or event.shaped or event.guards or event.compressed:
             self._count_rest(event, event.route or "")
 
     def _count_call(self, event: AccessEvent, attempt: Attempt) -> None:
@@ -111,12 +112,25 @@ class Metrics:
         if attempt.ttft_s is not None and event.stream:
             numbers[row.first + bisect_left(WAITS, attempt.ttft_s)] += 1
             numbers[row.first + len(WAITS) + 1] += attempt.ttft_s
+        if attempt.cache_saved_nusd is not None:
+            self._count_prompt_cache(attempt, event.route or "")
         usage = attempt.usage
         if usage is not None and not attempt.usage_estimated:
             for at, n in ((row.tokens_in, usage.n_input), (row.tokens_out, usage.n_output)):
                 if n:
                     numbers[at + bisect_left(TOKENS, n)] += 1
                     numbers[at + len(TOKENS) + 1] += n
+
+    def _count_prompt_cache(self, attempt: Attempt, route: str) -> None:
+        at, numbers = self.tally.at, self.tally.numbers
+        usage, saved = attempt.usage or Usage(), attempt.cache_saved_nusd or 0
+        written = (usage.cache_write_5m or 0) + (usage.cache_write_1h or 0)
+        kinds = (("read", usage.cache_read), ("written", written), ("uncached", usage.input_uncached))
+        for kind, n in kinds:
+            if n:
+                numbers[at("turnout_prompt_cache_tokens", route, kind)] += n
+        what = "turnout_prompt_cache_saved_nusd" if saved >= 0 else "turnout_prompt_cache_lost_nusd"
+        numbers[at(what, route)] += abs(saved)
 
     def _count_rest(self, event: AccessEvent, route: str) -> None:
         at, numbers = self.tally.at, self.tally.numbers
@@ -126,6 +140,8 @@ class Metrics:
                 numbers[at("turnout_cache", route, "near")] += 1
             if event.saved_nusd:
                 numbers[at("turnout_cache_saved_nusd", route)] += event.saved_nusd
+        for each in event.compressed:
+            numbers[at("turnout_compressed_tokens", route, each.step)] += each.n_tokens
         if event.certified is not None:
             numbers[at("turnout_certified_requests", route, event.certified)] += 1
         if event.shaped is not None:

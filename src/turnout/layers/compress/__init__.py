@@ -42,8 +42,8 @@ __all__ = ["CompressLayer", "MarksLayer"]
 MIDDLE_OUT: Final = "middle-out"
 IGNORED: Final = "transforms_ignored"
 """Warning that the dialects set, as they do not know whether anybody honours the field."""
-CHARS_ON_LOOP: Final = 65_536
-"""Characters that are shortened at once: about a millisecond."""
+CHARS_ON_LOOP: Final = 32_768
+"""Characters that are shortened at once: one or two milliseconds."""
 MARGIN: Final = 0.95
 """Of the window: sizes are estimates."""
 CHARS_PER_TOKEN: Final = 3.2
