@@ -63,7 +63,7 @@ def test_no_sense_fails_on_any_conversation(request: ChatRequest) -> None:
     found = sense(ALL, request, ASK, moment("a/x"))
 
     reasons = {name: signal.error for name, signal in found.items() if signal.error is not None}
-    assert set(reasons.values()) <= {"not_named", "no_intent"}
+    assert set(reasons.values()) <= {"not_asked", "not_named", "no_intent"}
     assert set(found) == {MOMENT, *BUILT_IN}
 
 
@@ -77,7 +77,7 @@ def test_every_sense_says_its_name_and_survives_missing_signals(each: Sense) -> 
     assert load("turnout.signals", each.name) is each
     found = sense((each,), asked(said("hello there")), ASK, moment())[each.name]
 
-    assert found.error in (None, "not_named", "no_lexical")
+    assert found.error in (None, "not_asked", "not_named", "no_lexical")
 
 
 def test_a_failing_sense_is_absent_with_its_reason() -> None:

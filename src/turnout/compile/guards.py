@@ -6,8 +6,9 @@ import msgspec
 
 from turnout.config import Config
 from turnout.config.guards import GuardConfig
-from turnout.guards.base import Asking, Calling, Guard, Post, Posting
+from turnout.guards.base import Asking, Calling, Formed, Guard, Needing, Post, Posting
 from turnout.registry import did_you_mean
+from turnout.strategies.accept.schema import can_check
 from turnout.strategies.rows import make
 from turnout.types.deployment import Deployment
 
@@ -63,6 +64,16 @@ def _post(row: GuardConfig, path: str, by_id: Mapping[str, Deployment], problems
         problems.append(f"{path}.stages: {guard.name} cannot stand at {cannot}")
     if row.mode == "redact" and guard.whole:
         problems.append(f"{path}.mode: {guard.name} judges a text as a whole: it has no place to redact")
+    lacks = guard.missing() if isinstance(guard, Needing) else None
+    if isinstance(guard, Formed) and not can_check():
+        lacks = "the extra `schema`: pip install turnout[schema]"
+    if lacks is None and isinstance(guard, Needing):
+        try:
+            guard.prepare()
+        except ValueError as error:
+            problems.append(f"{path}.guard: {error}")
+    if lacks is not None:
+        problems.append(f"{path}.guard: {guard.name} needs {lacks}")
     deployment = _asked(guard, path, by_id, problems) if isinstance(guard, Asking) else ""
     if isinstance(guard, Calling):
         guard = _addressed(guard, row, path, by_id, problems)

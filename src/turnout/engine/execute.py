@@ -17,7 +17,7 @@ from typing import assert_never
 from turnout import plan as plans
 from turnout.engine.exchange import Call, CallHandler, Clock, Exchange, Request, Sleep
 from turnout.engine.facts import with_facts
-from turnout.engine.follow import REASONS, Step, conclude, final, may_follow, whole
+from turnout.engine.follow import FILTERED, REASONS, Step, conclude, final, is_as_safe, may_follow, whole
 from turnout.engine.race import FanningOut, Hedging
 from turnout.engine.reply import Reply, WholeReply
 from turnout.errors import Fallback, TurnoutError
@@ -81,6 +81,13 @@ class Executor:
             exchange.warnings.append("judge_failed")
             return None
 
+    def as_safe(self, refused: plans.Plan, following: plans.Plan) -> bool:
+        """Tell whether a plan may follow one whose models refused to answer."""
+        named = (
+            [self._deployments[name] for name in plans.deployments(plan)] for plan in (refused, following)
+        )
+        return is_as_safe(*named)
+
     def window(self, plan: plans.Plan) -> float:
         """Return the largest context window a plan offers; unknown counts as unlimited."""
         sizes = (self._deployments[name].model.context_window for name in plans.deployments(plan))
@@ -116,9 +123,12 @@ class _Sequence(_Entered):
 
     async def __aenter__(self) -> Reply:
         errors: list[TurnoutError] = []
+        refused: list[plans.Plan] = []
         too_small = 0.0
         for node in self._plan.nodes:
             if too_small and self._executor.window(node) <= too_small:
+                continue
+            if not all(self._executor.as_safe(each, node) for each in refused):
                 continue
             if errors:
                 self._exchange.n_fallbacks += 1
@@ -130,6 +140,8 @@ class _Sequence(_Entered):
                 errors.append(error)
                 if not may_follow(error, self._exchange):
                     break
+                if error.row.word in FILTERED:
+                    refused.append(node)
                 if error.row.fallback is Fallback.LARGER_WINDOW:
                     too_small = max(too_small, self._executor.window(node))
             else:
@@ -139,7 +151,7 @@ class _Sequence(_Entered):
 
 
 class _Cascade(_Entered):
-    __slots__ = ("_exchange", "_executor", "_plan", "_request")
+    __slots__ = ("_exchange", "_executor", "_plan", "_refused", "_request")
 
     def __init__(self, executor: Executor, plan: plans.Cascade, exchange: Exchange, request: Request) -> None:
         super().__init__()
@@ -147,21 +159,21 @@ class _Cascade(_Entered):
         self._plan = plan
         self._exchange = exchange
         self._request = request
+        self._refused: list[plans.Plan] = []
+        """Steps whose models refused to answer."""
 
     async def __aenter__(self) -> Reply:
         errors: list[TurnoutError] = []
         rejected: WholeReply | None = None
         for node in self._plan.nodes[:-1]:
-            try:
-                reply = await self._executor.collect(node, self._exchange, self._request)
-            except TurnoutError as error:
-                if not may_follow(error, self._exchange):
-                    raise
-                errors.append(error)
-                continue
-            if await self._accepted(reply):
+            reply = await self._collected(node, errors)
+            if reply is not None and await self._accepted(reply):
                 return reply
-            rejected = reply
+            rejected = rejected if reply is None else reply
+        if not self._may(self._plan.nodes[-1]):
+            if rejected is not None:
+                return rejected
+            raise final(errors)
         step = self._executor.open(self._plan.nodes[-1], self._exchange, self._request)
         try:
             last = await step.__aenter__()
@@ -174,6 +186,23 @@ class _Cascade(_Entered):
             self._exchange.fallback_reason = "escalated"
         self._step = step
         return last
+
+    async def _collected(self, node: plans.Plan, errors: list[TurnoutError]) -> WholeReply | None:
+        """Run a step to its answer; None where it failed, or may not follow one that refused."""
+        if not self._may(node):
+            return None
+        try:
+            return await self._executor.collect(node, self._exchange, self._request)
+        except TurnoutError as error:
+            if not may_follow(error, self._exchange):
+                raise
+            errors.append(error)
+            if error.row.word in FILTERED:
+                self._refused.append(node)
+            return None
+
+    def _may(self, node: plans.Plan) -> bool:
+        return all(self._executor.as_safe(each, node) for each in self._refused)
 
     async def _accepted(self, reply: WholeReply) -> bool:
         request = self._request

@@ -3,7 +3,7 @@
 The rules of docs/design/WIRE.md section 9.2, read from the rows of `errors.py`: used by every node of a plan.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, assert_never
 
@@ -14,6 +14,7 @@ from turnout.engine.exchange import Exchange, Request
 from turnout.engine.reply import Reply, WholeReply
 from turnout.errors import AllAttemptsFailed, CapacityExhausted, Fallback, TurnoutError
 from turnout.types.chat import ChatRequest, ChatResponse
+from turnout.types.deployment import Deployment
 from turnout.types.record import Reason
 
 REASONS: Mapping[str, Reason] = {
@@ -34,6 +35,10 @@ class Opener(Protocol):
 
     def open(self, plan: plans.Plan, exchange: Exchange, request: Request) -> Step:
         """Return a plan as a context manager; entering it commits."""
+        ...
+
+    def as_safe(self, refused: plans.Plan, following: plans.Plan) -> bool:
+        """Tell whether a plan may follow one whose models refused to answer."""
         ...
 
     async def collect(self, plan: plans.Plan, exchange: Exchange, request: Request) -> WholeReply:
@@ -63,6 +68,22 @@ def may_follow(error: TurnoutError, exchange: Exchange) -> bool:
             return isinstance(error, CapacityExhausted)
         case _:
             assert_never(error.row.fallback)
+
+
+FILTERED: frozenset[str] = frozenset({"content_filtered"})
+"""Class words after which only a model of at least the same safety may follow (SECURITY.md S-33)."""
+
+
+def is_as_safe(failed: Iterable[Deployment], following: Iterable[Deployment]) -> bool:
+    """Tell whether models may take over a request that others refused to answer.
+
+    Where a refusing model has no grade nothing is known to be lower; where it has one, the unknown is lower.
+    """
+    grades = [each.model.safety for each in failed if each.model.safety is not None]
+    if not grades:
+        return True
+    least = max(grades)
+    return all(each.model.safety is not None and each.model.safety >= least for each in following)
 
 
 def conclude(errors: Sequence[TurnoutError]) -> TurnoutError:

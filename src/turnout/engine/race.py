@@ -16,7 +16,7 @@ from types import TracebackType
 
 from turnout import plan as plans
 from turnout.engine.exchange import Exchange, Request
-from turnout.engine.follow import Opener, Step, conclude, may_follow
+from turnout.engine.follow import FILTERED, Opener, Step, conclude, may_follow
 from turnout.engine.reply import Reply, WholeReply
 from turnout.errors import TurnoutError
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -110,14 +110,14 @@ class Hedging:
             try:
                 return await self._won(first, running)
             except TurnoutError as error:
-                if not may_follow(error, self._exchange):
+                if not self._may_follow(error, self._plan.first):
                     raise
                 errors.append(error)
                 running.remove(first)
                 await first.stop()
                 self._exchange.n_fallbacks += 1
                 self._exchange.fallback_reason = "fallback_error"
-        self._start(self._plan.second, running)
+        second = self._start(self._plan.second, running)
         while running:
             await asyncio.wait([c.reply for c in running], return_when=asyncio.FIRST_COMPLETED)
             contender = next(c for c in running if c.reply.done())
@@ -127,7 +127,17 @@ class Hedging:
                 errors.append(error)
                 running.remove(contender)
                 await contender.stop()
+                plan = self._plan.second if contender is second else self._plan.first
+                if error.row.word in FILTERED and not self._may_follow(error, plan):
+                    raise
         raise conclude(errors)
+
+    def _may_follow(self, error: TurnoutError, failed: plans.Plan) -> bool:
+        """Tell whether the other contender may answer after this one's failure."""
+        if error.row.word in FILTERED:
+            other = self._plan.second if failed is self._plan.first else self._plan.first
+            return may_follow(error, self._exchange) and self._executor.as_safe(failed, other)
+        return may_follow(error, self._exchange)
 
     def _start(self, plan: plans.Plan, running: list[Contender]) -> Contender:
         contender = Contender(self._executor.open(plan, self._exchange, self._request))
@@ -196,11 +206,22 @@ class FanningOut:
                 answers = [await reply.response() for reply in replies]
                 if self._plan.reduce.decided(request, answers, len(left)):
                     break
-        replies = [task.result() for task in tasks if _answered(task)]
+        replies = [task.result() for task in self._as_safe(tasks) if _answered(task)]
         if not replies:
             errors = [task.exception() for task in tasks if task.done()]
             raise conclude([error for error in errors if isinstance(error, TurnoutError)])
         return replies
+
+    def _as_safe(self, tasks: list["asyncio.Task[WholeReply]"]) -> list["asyncio.Task[WholeReply]"]:
+        """Return the tasks without those of models less safe than one that refused to answer."""
+        refused = [
+            node for node, task in zip(self._plan.nodes, tasks, strict=True) if _word(task) in FILTERED
+        ]
+        return [
+            task
+            for node, task in zip(self._plan.nodes, tasks, strict=True)
+            if all(self._executor.as_safe(each, node) for each in refused)
+        ]
 
     async def _reduce(self, replies: list[WholeReply]) -> Reply:
         request = self._request
@@ -217,6 +238,12 @@ class FanningOut:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing is held: every step was left before the answers were reduced."""
+
+
+def _word(task: "asyncio.Task[WholeReply]") -> str:
+    """Return the class word of what a task failed with."""
+    failure = task.exception() if task.done() and not task.cancelled() else None
+    return failure.row.word if isinstance(failure, TurnoutError) else ""
 
 
 def _answered(task: "asyncio.Task[WholeReply]") -> bool:

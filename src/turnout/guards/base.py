@@ -60,6 +60,8 @@ class Context(Struct, frozen=True):
     """The shape the answer was asked to have."""
     system: str = ""
     """The system prompt, for guards that look for it in answers."""
+    documents: tuple[str, ...] = ()
+    """Texts of the documents and tool results of the request, for guards `OfAnswer`."""
 
 
 USER: Final = Context()
@@ -119,6 +121,39 @@ class Calling(Protocol):
 
     def response(self, text: str, status: int, body: bytes) -> tuple[Finding, ...]:
         """Read the answer. Raises `ValueError` when it has not the documented form."""
+        ...
+
+
+@runtime_checkable
+class OfAnswer(Protocol):
+    """A guard of what a choice says as a whole: not of its reasoning, its calls or its refusal."""
+
+    of_answer: ClassVar[bool]
+
+    def applies(self, context: Context) -> bool:
+        """Tell whether there is anything to hold the answer against."""
+        ...
+
+
+@runtime_checkable
+class Formed(Protocol):
+    """A guard of the form of an answer: the layer checks it as it does that of any answer."""
+
+    def form(self, context: Context) -> JsonObject | None:
+        """Return the JSON Schema; None = any."""
+        ...
+
+
+@runtime_checkable
+class Needing(Protocol):
+    """A guard that needs something installed."""
+
+    def missing(self) -> str | None:
+        """Return what has to be installed first; None = nothing."""
+        ...
+
+    def prepare(self) -> None:
+        """Load it before anybody waits for it. Raises `ValueError`."""
         ...
 
 

@@ -48,6 +48,19 @@ class Preferences(Struct, frozen=True, kw_only=True):
     samples: int | None = None
 
 
+class Findings(Struct, frozen=True):
+    """What guards found in a request: closed words and numbers, never text."""
+
+    types: Mapping[str, float] = {}
+    """Type of guard -> the score of its surest finding, 0 = nothing; only those that answered."""
+    names: Mapping[str, float] = {}
+    """Name of a configured guard -> the same."""
+    kinds: Mapping[str, int] = {}
+    """Kind of finding -> how many."""
+    flagged: bool = False
+    """Whether a guard in the mode `flag` found something."""
+
+
 class Ask(Struct, frozen=True, kw_only=True):
     """The envelope of one request."""
 
@@ -90,6 +103,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Route that a nearly spent budget sends the request to, whatever it named."""
     diverted: str | None = None
     """Route that a guard's flag sends the request to, whatever it named."""
+    findings: Findings | None = None
+    """What guards found; None = no guard was asked."""
     given: Signals | None = None
     """Signals computed by a caller that keeps the words to itself; None = they are sensed here."""
     cache: CacheWish | None = None

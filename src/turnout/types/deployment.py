@@ -117,6 +117,8 @@ class Model(Struct, frozen=True, kw_only=True):
     successors: tuple[str, ...] = ()
     embedding_dimensions: int | None = None
     benchmarks: Mapping[str, float] = {}
+    safety: float | None = None
+    """Share of a safety evaluation it passed: the operator's own, else the score on `safety`."""
     source: str = ""
     as_of: str = ""
 

@@ -1,64 +1,55 @@
-"""What is counted in a text to tell instructions of an attacker from anything else. Floor 2."""
+"""What is counted in a text to tell instructions of an attacker from anything else. Floor 2.
+
+Theory of operation.
+
+1. A word counts as itself, as its pieces of four letters, and as the concept it belongs to. Concepts are the
+   same in every language: what was learnt of "ignore … instructions" holds of "ignoriere … Anweisungen".
+2. Neighbouring words count as pairs, and so do neighbouring concepts, whatever stands between them.
+3. What a word counts as is remembered, so that a text costs little more than its words.
+"""
 
 import re
 import zlib
-from functools import lru_cache
+from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 from typing import Final
 
-N_HASHED: Final = 4096
+from turnout.guards.injection.concepts import BREAK, CONCEPTS, IDEOGRAMS
+
+N_HASHED: Final = 1 << 14
+N_CONCEPTS: Final = len(CONCEPTS)
+TWICE: Final = N_HASHED + N_CONCEPTS
+"""From here on: concepts that stand in a text more than twice."""
+PAIRS: Final = TWICE + N_CONCEPTS
+N_FEATURES: Final = PAIRS + N_CONCEPTS * N_CONCEPTS
+"""The last number of a head is its bias."""
 WORDS: Final = re.compile(r"[^\W_]+|[^\w\s]")
 MOST_WORDS: Final = 700
-"""Of one segment or of the head of a prompt: what follows is looked at as another."""
+"""Of one window: what follows is looked at as another."""
 LONGEST: Final = 300
 SHORTEST: Final = 25
-_SPLIT: Final = re.compile(r"\n+|(?<=[.!?])\s+(?=[^\W\d_a-z])")
-_CUES: Final[tuple[str, ...]] = (
-    (
-        r"ignor\w*|disregard|forget|vergiss|ignoriere|oublie[rz]?|olvida|ignora|esquece|dimentica"
-        r"|игнорир\w*|забудь|忽略|無視"
-    ),
-    (
-        r"previous|above|prior|earlier|vorherig\w*|bisherig\w*|précédent\w*|anterior\w*|precedent\w*"
-        r"|предыдущ\w*|之前|以上"
-    ),
-    (
-        r"instruct\w*|prompt|rules?|guidelines?|anweisung\w*|consignes?|instruc\w+|istruzion\w*"
-        r"|инструкц\w*|指令|指示"
-    ),
-    r"system|developer|admin(?:istrator)?|root|sudo|override|bypass|jailbr\w*|unlock\w*|unrestricted|uncensored",
-    (
-        r"pretend|role ?-?play|act as|you are now|from now on|persona"
-        r"|simulat\w*|imagine you|du bist jetzt|tu es maintenant"
-    ),
-    (
-        r"reveal|repeat|print|output|show me|leak|password|secret|key"
-        r"|credential\w*|confidential|passwort|contraseña"
-    ),
-    (
-        r"dan\b|do anything now|no (?:limits?|restrictions?|filters?)"
-        r"|without (?:any )?(?:limits?|restrictions?|filter)"
-    ),
-    r"send|post|upload|forward|curl|requests?\.(?:post|get)|http|webhook|exfiltrat\w*",
-    r"base64|rot13|decode|encoded|reverse[ds]?|cipher|hex\b",
-    r"answer|respond|reply|response|translate|summari[sz]e|write|tell|explain|give|provide|include|mention",
-    r"never|always|must|do not|don't|refuse|cannot|allowed|forbidden|ethic\w*|moral\w*|polic(?:y|ies)",
-    r"(?:your|the|user'?s) (?:answer|response|reply|output|question|message)s?",
-)
-"""Words by which attacks announce themselves, in several languages; what each counts for is learnt."""
-CUES: Final = tuple(re.compile(rf"(?<!\w)(?:{cue})(?!\w)", re.IGNORECASE) for cue in _CUES)
-N_FEATURES: Final = N_HASHED + 2 * len(CUES)
+REMEMBERED: Final = 32_768
+_SPLIT: Final = re.compile(r"\n+|(?<=[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！？])")
 _PAIR: Final = 0x9E3779B1
+_START: Final = 0x51ED270B
+"""Stands before the first word: an order begins with its verb."""
+
+
+def words(text: str) -> list[str]:
+    """Return the words and signs of a text in lower case; where no spaces are written, its characters."""
+    if not text.isascii():
+        text = IDEOGRAMS.sub(r" \g<0> ", text)
+    return WORDS.findall(text.lower())[:MOST_WORDS]
 
 
 def segments(text: str) -> list[tuple[int, int]]:
     """Return the sentences and lines of a text as places; very short ones together, very long ones cut."""
-    cuts = [0, *(match.end() for match in _SPLIT.finditer(text)), len(text)]
+    cuts = [match.end() for match in _SPLIT.finditer(text)]
     found: list[tuple[int, int]] = []
-    start = 0
-    for end in cuts[1:]:
-        if end - start < SHORTEST and end < len(text):
+    start, n_chars = 0, len(text)
+    for end in (*cuts, n_chars):
+        if end - start < SHORTEST and end < n_chars:
             continue
         while end - start > LONGEST:
             found.append((start, start + LONGEST))
@@ -69,29 +60,57 @@ def segments(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def grams(text: str) -> tuple[frozenset[int], float]:
-    """Return the features of a text, and the weight of each of its words: 1 over the root of their number."""
-    hashes = [_hash(word) for word in WORDS.findall(text.lower())[:MOST_WORDS]]
-    found = {each % N_HASHED for each in hashes}
-    found.update(
+class _Known(dict[str, tuple[int, tuple[int, ...], int]]):
+    """Word -> its hash, the features it counts as, and its concept or -1."""
+
+    def __missing__(self, word: str) -> tuple[int, tuple[int, ...], int]:
+        if len(self) > REMEMBERED:
+            self.clear()
+        digest = _hash(word)
+        pieces = {digest % N_HASHED}
+        if len(word) > 4:
+            ends = f"<{word[:20]}>"
+            pieces.update(_hash(ends[at : at + 4]) % N_HASHED for at in range(len(ends) - 3))
+        concept = next((at for at, each in enumerate(CONCEPTS) if each.fullmatch(word)), -1)
+        made = self[word] = (digest, tuple(pieces), concept)
+        return made
+
+
+KNOWN: Final = _Known()
+
+
+def features(found: Sequence[str]) -> tuple[frozenset[int], float, set[int]]:
+    """Return what words count as: hashed features, the weight of each of these, and concepts."""
+    known = [KNOWN[word] for word in found]
+    hashed: set[int] = set()
+    for _, pieces, _ in known:
+        hashed.update(pieces)
+    hashes = [_START, *(each[0] for each in known)]
+    hashed.update(
         ((one * _PAIR ^ two) & 0xFFFFFFFF) * _PAIR >> 7 & (N_HASHED - 1) for one, two in pairwise(hashes)
     )
-    return frozenset(found), 4.0 / sqrt(max(len(found), 1))
+    return frozenset(hashed), 4.0 / sqrt(max(len(hashed), 1)), _concepts([each[2] for each in known])
 
 
-def cues(text: str) -> list[int]:
-    """Return which cues stand in a text, and which stand in it more than twice."""
-    found: list[int] = []
-    for at, cue in enumerate(CUES):
-        matches = cue.finditer(text, 0, 8_192)
-        n = sum(1 for _ in zip(matches, range(3), strict=False))
-        if n:
-            found.append(N_HASHED + at)
-        if n > 2:
-            found.append(N_HASHED + len(CUES) + at)
+def _concepts(line: Sequence[int]) -> set[int]:
+    found: set[int] = set()
+    counts: dict[int, int] = {}
+    last = -1
+    for each in line:
+        if each < 0:
+            continue
+        if each == BREAK:
+            last = -1
+            continue
+        counts[each] = n = counts.get(each, 0) + 1
+        found.add(N_HASHED + each)
+        if n == 3:
+            found.add(TWICE + each)
+        if last >= 0:
+            found.add(PAIRS + last * N_CONCEPTS + each)
+        last = each
     return found
 
 
-@lru_cache(maxsize=16_384)
 def _hash(word: str) -> int:
     return zlib.crc32(word[:40].encode("utf-8", "surrogatepass"))

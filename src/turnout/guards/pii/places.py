@@ -1,6 +1,14 @@
-"""Postal addresses, lightly: a number and a word for a street, a post box, a military post office. Floor 2.
+"""Postal addresses: a house number beside what makes a street of a name. Floor 2.
 
-Written addresses have no grammar that holds in every country: this finds common forms and misses many.
+Theory of operation.
+
+1. Written addresses have no grammar that holds everywhere, but nearly all have a house number. Each short
+   number is looked at once, with the words beside it: most have none that matter, and cost a look.
+2. A number is a house number where a street stands beside it: after it (`12 Crown Street`, `12 rue du Bac`),
+   or before it (`Hauptstraße 12`, `Via Roma 12`, `ul. Długa 12`), known by a lexicon of kinds of streets;
+   where a flat follows (`6750 Koskikatu 25 Apt. 864`); or where the words before it speak of an address.
+3. Street, flat, place and postal code are one finding: the parts beside a street are drawn in, and a place
+   only as far as a postal code ends it.
 """
 
 import re
@@ -10,38 +18,151 @@ from typing import Final
 from turnout.guards.base import Finding
 
 _STREETS: Final = (
-    "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Square|Squares|Place|Pl|Terrace|Way|"
-    "Parkway|Pkwy|Highway|Hwy|Crescent|Close|Gardens|Alley|Loop|Trail|Turnpike|Row|Plaza|Forges?|Heights|Ridge|Mews|Walk|Quay"
+    "street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|courts|square|squares|place|pl|terrace|way|"
+    "parkway|pkwy|highway|hwy|crescent|close|gardens|alley|loop|trail|turnpike|row|plaza|forges?|heights|ridge|mews|walk|quay"
 )
-_TAIL: Final = (
-    r"(?:,?\s{1,2}(?:Apt|Suite|Unit|Ste|Flat|Floor)\.? ?#?[0-9A-Z-]{1,6})?"
-    r"(?:,?\s{1,2}[A-Z]{2} [0-9]{5}(?:-[0-9]{4})?)?"
+"""Behind a name, in English."""
+_LATIN: Final = (
+    r"rue|avenue|av\.|boulevard|bd\.?|place|chemin|all[ée]e|impasse|quai|cours|route|via|viale|piazza|piazzale|corso|largo"
+    r"|vicolo|strada|calle|c/|avenida|avda\.?|paseo|plaza|carrer|camino|carretera|rua|travessa|pra[çc]a|estrada|ul\.|ulica"
 )
-_ENGLISH: Final = re.compile(
-    rf"(?<![\w.,$€£])[0-9]{{1,5}}[A-Za-z]? (?:[A-Z0-9][\w.'-]{{0,20}} ){{1,4}}"
-    rf"(?:{_STREETS})(?![\w'])\.?{_TAIL}"
+"""Before a name, in French, Italian, Spanish, Portuguese and Polish."""
+_SMALL: Final = (
+    r"(?:(?:de|du|des|d'|l'|la|las|los|le|les|da|do|dos|del|della|delle|dei|di|san|santa|st\.?) ?){0,3}"
 )
-_GERMAN: Final = re.compile(
-    r"(?<!\w)[A-ZÄÖÜ][\wäöüß-]{1,30}?(?:straße|strasse|str\.|weg|platz|allee"
-    r"|gasse|gata|gatan|vägen|veien|vej|vegen|katu|tie|straat|laan)"
-    r" [0-9]{1,4}[a-z]?(?!\w)"
+_NAMED: Final = r"[^\W\d_][\w'’.-]{0,24}"
+_AFTER: Final = re.compile(
+    rf"[A-Za-z]?,? (?:(?:[A-ZÀ-Þ0-9][\w.'’-]{{0,20}} ){{1,4}}(?i:{_STREETS})(?![\w'])\.?"
+    rf"|(?i:{_LATIN}) (?i:{_SMALL}){_NAMED}(?: [A-ZÀ-Þ]{_NAMED}){{0,3}})"
 )
-_LATIN: Final = re.compile(
-    r"(?<!\w)(?:(?:[0-9]{1,4},? )?[Rr]ue|(?:[0-9]{1,4},? )?[Aa]venue"
-    r"|Via|Viale|Piazza|Corso|Calle|Avenida|Avda\.|Rua|Plaza) "
-    r"(?:(?:de|du|des|la|las|los|le|da|do|del|della|dei) ){0,2}"
-    r"[A-ZÀ-Ý][\wà-ÿ'-]{1,24}(?: [A-ZÀ-Ý][\wà-ÿ'-]{1,24}){0,3},? [0-9]{1,4}(?!\w)"
+_PLAIN_LATIN: Final = _LATIN.translate({ord(sign): None for sign in "\\.?"}).replace(
+    "all[ée]e", "allée|allee"
 )
+_SIGNS: Final = frozenset(
+    (*_STREETS.replace("forges?", "forge|forges").split("|"), *_PLAIN_LATIN.split("|"), "av", "bd")
+)
+"""One of these words must be near, or the costlier look is not taken."""
+_WORD: Final = re.compile(r"[^\W_]+(?:/)?")
+_ENDINGS: Final = (
+    *("straße", "strasse", "straat", "str", "weg", "platz", "allee", "gasse", "damm", "ufer"),
+    *("graben", "brücke", "steig", "gata", "gatan", "gate", "vägen", "väg", "gränd", "veien"),
+    *("vegen", "vej", "gade", "vænget", "stræde", "allé", "katu", "kuja", "polku", "tie", "laan"),
+    *("plein", "gracht", "kade", "dijk", "stræti", "straeti", "braut"),
+)
+"""Ends of names of streets: German, Dutch, Swedish, Norwegian, Danish, Finnish, Icelandic."""
+_KINDS: Final = frozenset(
+    (
+        *("straße", "strasse", "str.", "str", "weg", "allee", "platz", "ring", "utca", "u.", "út", "tér"),
+        *("kapu", "terrasse", "street", "road", "avenue", "lane", "drive", "ulica", "vej", "gade"),
+    )
+)
+"""Kinds that stand as a word of their own between name and number."""
+_BEFORE_NAME: Final = re.compile(
+    rf"(?<![\w.])(?:[0-9]{{1,5}},? )?(?:{_LATIN}) {_SMALL}{_NAMED}(?: {_NAMED}){{0,3}},? $", re.IGNORECASE
+)
+_FLATS: Final = (
+    *("apt", "apartment", "suite", "ste", "unit", "flat", "floor", "whg", "piso", "appartement"),
+    "interno",
+)
+_FLAT_WORDS: Final = "|".join(_FLATS)
+_FLAT: Final = rf"(?:[,\s>?]{{1,6}}(?i:{_FLAT_WORDS})\.? ?#?[0-9A-Za-z-]{{1,6}}\b)"
+_CODE: Final = (
+    r"(?:[0-9]{5}(?:-[0-9]{4})?|[0-9]{4}(?: [A-Z]{2})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}"
+    r"|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9])"
+)
+_TAIL: Final = re.compile(
+    rf"\.?(?P<flat>{_FLAT}{{0,2}})(?:"
+    rf"[,\s>?]{{1,5}}(?:[A-Z]{{1,2}}-)?{_CODE} (?:[A-ZÀ-Þ]{_NAMED}[ -]?){{1,3}}(?<! )"  # 80331 München
+    rf"|(?:[,\s>]{{1,5}}[^\W\d_][^\n,>?!:;@0-9]{{1,30}}){{0,3}}"
+    rf"[,\s>]{{1,5}}(?:[A-Z]{{2}} )?{_CODE}(?![\w-]))?"
+)
+_PART: Final = rf"(?:{_NAMED}|[0-9]{{1,5}})"
+_TO_FLAT: Final = re.compile(
+    rf"(?<![\w.,-])[0-9]{{1,5}}[A-Za-z]?,? (?:{_PART}[ .,]{{1,2}}){{0,5}}{_PART}[.,]?[\s,>?]{{1,8}}"
+    rf"(?i:{_FLAT_WORDS})\.? ?#?$"
+)
+_TOLD: Final = re.compile(
+    r"address|suite|apt\b|liv(?:e|es|ing) (?:at|on|in)|located|deliver|sen[dt]\b|ship|meet\b|office|resid"
+    r"|arrive|corner|moved|drops?\b|situated|wohn|anschrift|adress|indirizz|direcci[oó]n|domicil|habit[ae]",
+    re.IGNORECASE,
+)
+_MONTHS: Final = re.compile(
+    r"jan|feb|m[aä]r|apr|ma[yi]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|gen|mag|giu|lug|ago|set|dic|ene|abr|avr|fév",
+    re.IGNORECASE,
+)
+_BETWEEN: Final = re.compile(
+    rf"(?<![\w.,$€£-])(?P<begin>[0-9]{{1,5}}),? [^\W\d_a-z]{_NAMED}(?: {_NAMED}){{0,2}} $"
+)
+_NAME_BEFORE: Final = re.compile(rf"(?:at|on|of|is|to|in|:|and) (?P<begin>(?:[A-ZÀ-Þ]{_NAMED} ){{1,3}})$")
+_NUMBER: Final = re.compile(r"[0-9](?<![\w.,$€£%#/+@:=-].)[0-9]{0,4}(?![0-9]|[.,:/%=@_-][0-9\w]|%)", re.ASCII)
 _BOX: Final = re.compile(
     r"(?<!\w)(?:(?:PSC|Unit|CMR) [0-9]{2,5},? Box [0-9]{2,5}|P\.? ?O\.? Box [0-9]{1,6}|Postfach [0-9]{2,7})"
     r"(?:,?\s{1,2}(?:APO|FPO|DPO) A[AEP] [0-9]{5})?",
     re.IGNORECASE,
 )
+_BACK: Final = 72
+_SEEN: Final = 90
+"""Characters before a number in which words may speak of an address."""
 
 
 def addresses(text: str, around: Sequence[tuple[int, int]]) -> Iterator[Finding]:
     """Yield what looks like an address, in the parts of a text that are near a digit."""
+    last = 0
+    if "ox " in text or "OX " in text or "ach " in text:
+        for match in _BOX.finditer(text):
+            yield Finding(match.start(), match.end(), "postal_address", 0.7)
     for start, end in around:
-        for pattern in (_ENGLISH, _GERMAN, _LATIN, _BOX):
-            for match in pattern.finditer(text, start, end):
-                yield Finding(match.start(), match.end(), "postal_address", 0.7)
+        for match in _NUMBER.finditer(text, start, end):
+            if match.start() < last:
+                continue
+            found = _street(text, match.start(), match.end())
+            if found is not None:
+                begin, stop = found
+                tail = _TAIL.match(text, stop)
+                last = stop if tail is None else tail.end()
+                yield Finding(begin, last, "postal_address", 0.7)
+
+
+def _street(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return the street a number belongs to."""
+    if not _SIGNS.isdisjoint(_WORD.findall(text[end : end + 60].lower())[:6]):
+        after = _AFTER.match(text, end, end + 80)
+        if after is not None:
+            return start, after.end()
+    if start < 3 or text[start - 1] not in " #":
+        return None
+    stop = end + (text[end : end + 1].isalpha() and not text[end + 1 : end + 2].isalnum())
+    before = text[max(0, start - _BACK) : start]
+    line = before.rpartition("\n")[2]
+    word = line.rstrip(" ,").rpartition(" ")[2].lstrip("(\"'>")
+    lowered = word.lower()
+    kind = lowered.rstrip(".")
+    if len(kind) > 4 and kind.endswith(_ENDINGS) and not kind.endswith(("nstrate", "ate")):
+        return _drawn(text, start - len(line) + line.rindex(word)), stop
+    if lowered in _KINDS:
+        return _drawn(
+            text, start - len(line) + max(0, line.rstrip(" ,").rfind(" ", 0, -len(word) - 1)) + 1
+        ), stop
+    if kind in _FLATS:
+        flat = _TO_FLAT.search(before.rstrip("#"))
+        return None if flat is None else (start - len(before) + flat.start(), stop)
+    return _by_words(text, start, stop, before)
+
+
+def _drawn(text: str, begin: int) -> int:
+    """Return where an address begins whose street begins there: at a number before it, if there is one."""
+    head = re.search(r"(?<![\w.,-])[0-9]{1,5},? ?$", text[max(0, begin - 8) : begin])
+    return begin - len(head[0]) if head is not None else begin
+
+
+def _by_words(text: str, start: int, stop: int, before: str) -> tuple[int, int] | None:
+    if not (before[-2:-1].isalpha() or before[-2:-1] == ","):
+        return None
+    if not _SIGNS.isdisjoint(_WORD.findall(before.lower())[-6:]):
+        latin = _BEFORE_NAME.search(before)
+        if latin is not None:
+            return start - len(before) + latin.start(), stop
+    named = _BETWEEN.search(before) or _NAME_BEFORE.search(before)
+    if named is None or _MONTHS.search(named[0]) or not _TOLD.search(text, max(0, start - _SEEN), start):
+        return None
+    return start - len(before) + named.start("begin"), stop

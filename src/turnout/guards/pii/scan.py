@@ -4,6 +4,8 @@ Theory of operation.
 
 1. Each family of patterns has a cheap sign (`@`, a digit, a colon) without which it is not run.
 2. Every pattern is linear: repeats are bounded, and what may repeat next to each other does not overlap.
+   It begins with the class of its first character, and looks behind that only then: so the places where it
+   cannot begin are passed over by the matcher itself, which is several times faster.
 3. Runs of digits are found once; card, national number and telephone are decided on the run, in this order:
    what a check digit vouches for comes before what only looks right.
 4. Where neither form nor check is enough, a word must stand near: at most `BEFORE` characters before the
@@ -67,30 +69,29 @@ _BIRTH_SIGNS: Final = (
 _LICENSE_SIGNS: Final = ("icen", "ICEN", "schein", "permis")
 
 _EMAIL: Final = re.compile(
-    r"(?<![\w.+-])[A-Za-z0-9_.+%'-]{1,64}"
+    r"[A-Za-z0-9_.+%'-](?<![\w.+-].)[A-Za-z0-9_.+%'-]{0,63}"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w-])",
     re.ASCII,
 )
 _RUN: Final = re.compile(
-    r"(?<![\w+$€£#=/.-])(?:\+|\(\+?)?[0-9](?:[ .\-/()]{0,3}[0-9]){5,21}(?:x[0-9]{1,5})?(?![0-9A-Za-z_])",
+    r"[+(0-9](?<![\w+$€£#=/.-].)(?:(?<=[0-9])|(?<=\+)[0-9]|(?<=\()\+?[0-9])"
+    r"(?:[ .\-/()]{0,3}[0-9]){5,21}(?:x[0-9]{1,5})?(?![0-9A-Za-z_])",
     re.ASCII,
 )
-_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])", re.ASCII)
+_IBAN: Final = re.compile(
+    r"[A-Z](?<![A-Za-z0-9].)[A-Z][0-9]{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])", re.ASCII
+)
 _MIXED: Final = re.compile(
-    r"(?<![\w-])(?:[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]|[0-9]{8}-?[A-Z]|[XYZ]-?[0-9]{7}-?[A-Z]"
-    r"|[A-Z]{6}[0-9]{2}[A-Z][0-9]{2}[A-Z][0-9]{3}[A-Z]|[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Y]|[12][0-9]{4}2[AB][0-9]{8}|[A-Z]{4}[0-9]{6}[HMX][A-Z]{5}[0-9A-Z][0-9]|[1-9][0-9]{16}X)(?![\w-])",
+    r"[0-9A-Z](?<![\w-].)(?:(?<=[A-Z])(?:[A-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
+    r"|[A-Z]{5}[0-9]{2}[A-Z][0-9]{2}[A-Z][0-9]{3}[A-Z]|[A-Z]{3}[0-9]{6}[HMX][A-Z]{5}[0-9A-Z][0-9]"
+    r"|(?<=[XYZ])-?[0-9]{7}-?[A-Z])|(?<=[0-9])(?:[0-9]{7}-?[A-Z]|[0-9]{5}[-+A-FU-Y][0-9]{3}[0-9A-Y]"
+    r"|(?<=[12])[0-9]{4}2[AB][0-9]{8}|(?<=[1-9])[0-9]{16}X))(?![\w-])",
     re.ASCII,
 )
-_IPV4: Final = re.compile(
-    r"(?<![\w.-])(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})\.){3}"
-    r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})(?![\w-]|\.[0-9])",
-    re.ASCII,
-)
-_IPV6: Final = re.compile(
-    r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{3,39}(?![\w:])", re.ASCII
-)
+_IPV4: Final = re.compile(r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])", re.ASCII)
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:](?<![\w:.].)[0-9A-Fa-f:]{2,38}(?![\w:])", re.ASCII)
 _MAC: Final = re.compile(
-    r"(?<![\w:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", re.ASCII
+    r"[0-9A-Fa-f](?<![\w:-].)[0-9A-Fa-f]([:-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", re.ASCII
 )
 _URL: Final = re.compile(r"(?:https?://|www\.)[^\s<>\"'`]{3,150}", re.IGNORECASE)
 _DATE: Final = re.compile(
@@ -184,7 +185,7 @@ def _found(text: str, kinds: frozenset[Kind]) -> Iterator[Finding]:
         if kind in kinds:
             yield from find(text, around)
     if "postal_address" in kinds:
-        yield from addresses(text, _windows(_DIGIT, text))
+        yield from addresses(text, around)
     if not kinds.isdisjoint(_OF_DIGITS):
         for start, end in around:
             for match in _RUN.finditer(text, start, end):
@@ -222,6 +223,9 @@ def _near(words: re.Pattern[str], text: str, found: Finding) -> bool:
 
 def _ips(text: str, around: Windows) -> Iterator[Finding]:
     for each in _spans(_IPV4, text, "ip", [w for w in around if text.count(".", *w) >= 3]):
+        parts = text[each.start : each.end].split(".")
+        if any(int(part) > 255 or (len(part) == 3 and part[0] == "0") for part in parts):
+            continue
         if not _VERSION_NEAR.search(text[max(0, each.start - 12) : each.start]):
             yield each
     if text.count(":") < 2:

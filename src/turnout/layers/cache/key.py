@@ -19,6 +19,7 @@ import msgspec
 
 from turnout.engine.exchange import Exchange, Request
 from turnout.stores.cache.base import Owner
+from turnout.types.ask import Findings
 from turnout.types.cache import CacheRule, CacheWish, Scope
 from turnout.types.chat import ChatRequest, Message, Text
 from turnout.types.embed import EmbedRequest
@@ -91,9 +92,17 @@ def head_of(
             ask.prefer,
             ask.principal.allow,
             ask.surface,
+            (ask.diverted, _found(ask.findings)),
             form,
         )
     )
+
+
+def _found(findings: Findings | None) -> tuple[str, ...]:
+    """Return which guards found something: a rule may send such a request elsewhere (S-33)."""
+    if findings is None:
+        return ()
+    return tuple(sorted(name for name, score in findings.names.items() if score > 0))
 
 
 def key_of(salt: bytes, head: bytes, body: bytes) -> bytes:

@@ -21,7 +21,7 @@ from turnout.engine.exchange import Request
 from turnout.engine.pool import Pools
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import Forbidden, GuardBlocked, InvalidRequest
-from turnout.guards.base import USER, Context, Post, Posting
+from turnout.guards.base import ANSWER, USER, Context, OfAnswer, Post, Posting
 from turnout.layers.base import Exchange, Handler, Inner, Reply
 from turnout.layers.guard.answer import Guarded
 from turnout.layers.guard.refusal import refused
@@ -107,7 +107,7 @@ class _Checked:
         reply = await inner.__aenter__()
         if not looks and not round_.vault:
             return reply
-        context = Context("out", "answer", _schema(original), system_of(original) if looks else "")
+        context = _about(original, round_) if looks else ANSWER
         refusal = self._layer.posting.block_as == "refusal"
         return Guarded(reply, round_, exchange.guards, context, refusal=refusal)
 
@@ -134,9 +134,19 @@ class _Checked:
         if changed:
             exchange.request = edited(request, lambda source, text: changed.get((source, text), text))
             exchange.masked = round_.vault.mask
+        exchange.ask = msgspec.structs.replace(exchange.ask, findings=round_.findings())
         diverted = posting.diverted.get(exchange.ask.surface or "")
         if round_.flagged and diverted is not None:
             exchange.ask = msgspec.structs.replace(exchange.ask, diverted=diverted)
+
+
+def _about(request: Request, round_: Round) -> Context:
+    """Return what guards of the answer know about it."""
+    told = any("out" in post.stages and isinstance(post.guard, OfAnswer) for post in round_.posts)
+    documents = (
+        tuple(text for source, text in texts(request) if source in ("tool", "document")) if told else ()
+    )
+    return Context("out", "answer", _schema(request), system_of(request), documents)
 
 
 def _schema(request: Request) -> JsonObject | None:

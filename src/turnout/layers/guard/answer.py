@@ -145,7 +145,8 @@ class Guarded(Relay):
         items: list[tuple[Source, str]] = []
         for choice in answer.choices:
             items += [("answer", text) for part in choice.parts if (text := _text(part))]
-        changed = await self._round.check(items, self._context, reversible=False)
+        answers = [said for choice in answer.choices if (said := _said(choice)) is not None]
+        changed = await self._round.check(items, self._context, reversible=False, answers=answers)
         choices = tuple(self._choice(choice, changed) for choice in answer.choices)
         return msgspec.structs.replace(answer, choices=choices)
 
@@ -288,6 +289,13 @@ def _text(part: Part) -> str:
             return part.arguments
         case _:
             return ""
+
+
+def _said(choice: Choice) -> str | None:
+    """Return what a choice says as a whole; None where it calls tools or refuses instead of answering."""
+    if choice.finish == BLOCKED or any(isinstance(part, ToolCall | Refusal) for part in choice.parts):
+        return None
+    return "".join(part.text for part in choice.parts if isinstance(part, Text))
 
 
 def _bare(event: TextDelta | RefusalDelta | ReasoningDelta | ToolDelta) -> Event:

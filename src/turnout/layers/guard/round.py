@@ -27,7 +27,9 @@ from turnout.guards.base import (
     Calling,
     Context,
     Finding,
+    Formed,
     Mode,
+    OfAnswer,
     Post,
     Source,
     apart,
@@ -35,9 +37,12 @@ from turnout.guards.base import (
     pieces,
 )
 from turnout.guards.vault import Vault
+from turnout.strategies.accept.schema import schema_faults
+from turnout.types.ask import Findings
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.http import HttpRequest, HttpResponse
+from turnout.types.json import Json
 from turnout.types.record import GuardView
 
 REMEMBERED: Final = 4_096
@@ -100,7 +105,7 @@ class Means(msgspec.Struct, frozen=True):
 class Tally:
     """What one post did at one stage."""
 
-    __slots__ = ("action", "duration_s", "found", "post", "stage")
+    __slots__ = ("action", "duration_s", "found", "post", "score", "stage")
 
     def __init__(self, post: Post, stage: Seen) -> None:
         self.post = post
@@ -108,11 +113,15 @@ class Tally:
         self.action: Action = "pass"
         self.found: dict[str, int] = {}
         self.duration_s = 0.0
+        self.score: float | None = 0.0
+        """Of its surest finding; None = it could not be asked."""
 
     def note(self, findings: Iterable[Finding], action: Action) -> None:
         """Count findings and keep the gravest action."""
         for each in findings:
             self.found[each.kind] = self.found.get(each.kind, 0) + 1
+            if self.score is not None:
+                self.score = max(self.score, each.score)
         if RANK[action] > RANK[self.action]:
             self.action = action
 
@@ -135,7 +144,7 @@ class Blocked(GuardBlocked):
 class Round:
     """The guards of one request."""
 
-    __slots__ = ("_exchange", "_means", "flagged", "posts", "vault")
+    __slots__ = ("_exchange", "_means", "_tallies", "flagged", "posts", "vault")
 
     def __init__(self, posts: tuple[Post, ...], exchange: Exchange, means: Means) -> None:
         self.posts = posts
@@ -143,25 +152,51 @@ class Round:
         self._means = means
         self.vault = Vault()
         self.flagged = False
+        self._tallies: list[Tally] = []
+
+    def findings(self) -> Findings:
+        """Return what was found in the request so far."""
+        types: dict[str, float] = {}
+        names: dict[str, float] = {}
+        kinds: dict[str, int] = {}
+        for tally in self._tallies:
+            if tally.stage != "in" or tally.score is None:
+                continue
+            name = tally.post.guard.name
+            types[name] = max(types.get(name, 0.0), tally.score)
+            names[tally.post.name] = tally.score
+            for kind, n in tally.found.items():
+                kinds[kind] = max(kinds.get(kind, 0), n)  # two guards may find the same
+        return Findings(types, names, kinds, self.flagged)
 
     async def check(
-        self, items: Sequence[tuple[Source, str]], context: Context, *, reversible: bool
+        self,
+        items: Sequence[tuple[Source, str]],
+        context: Context,
+        *,
+        reversible: bool,
+        answers: Sequence[str] = (),
     ) -> dict[tuple[Source, str], str]:
         """Ask every post about every text of a stage; return the texts that changed.
 
-        Raises `GuardBlocked`.
+        `answers`: what each choice says as a whole. Raises `GuardBlocked`.
         """
         now = {item: item[1] for item in items}
+        said: list[tuple[Source, str]] = [("answer", text) for text in answers]
         posts = [post for post in self.posts if context.stage in post.stages]
         for at, post in enumerate(posts):
             tally = Tally(post, context.stage)
+            self._tallies.append(tally)
             began_s = self._means.clock()
             blocked: Blocked | None = None
             try:
-                for item in items:
+                for item in said if isinstance(post.guard, OfAnswer) else items:
                     about = msgspec.structs.replace(context, source=item[0])
                     if post.hears(about):
-                        now[item] = await self._one(post, now[item], about, tally, reversible=reversible)
+                        text = now.get(item, item[1])
+                        new = await self._one(post, text, about, tally, reversible=reversible)
+                        if item in now:
+                            now[item] = new
             except Blocked as error:
                 blocked = error
             tally.duration_s = self._means.clock() - began_s
@@ -182,6 +217,7 @@ class Round:
 
     def _failed(self, post: Post, text: str, tally: Tally) -> str:
         self._exchange.warnings.append("guard_failed")
+        tally.score = None
         if post.on_failure == "open":
             tally.note((), "failed_open")
             return text
@@ -215,6 +251,10 @@ class Round:
     async def find(self, post: Post, text: str, about: Context) -> tuple[Finding, ...]:
         """Return what a guard finds. Raises `TurnoutError` or `ValueError` when it cannot be asked."""
         guard = post.guard
+        if isinstance(guard, OfAnswer) and not guard.applies(about):
+            return ()
+        if isinstance(guard, Formed):
+            return _misses(guard, text, about)
         if isinstance(guard, Asking):
             return await self._asked(post, guard, text, about)
         if isinstance(guard, Calling):
@@ -237,6 +277,18 @@ class Round:
         async with self._means.call(call) as reply:
             answer = await reply.response()
         return guard.verdict(text, answer)
+
+
+def _misses(guard: Formed, text: str, about: Context) -> tuple[Finding, ...]:
+    """Return how an answer misses its form. Raises `SchemaUnusable`, a `ValueError`, where nobody can say."""
+    schema = guard.form(about)
+    try:
+        value: Json = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return (Finding(0, len(text), "not_json"),)
+    if schema is not None and schema_faults(value, schema):
+        return (Finding(0, len(text), "schema_violated"),)
+    return ()
 
 
 async def _in_pieces(post: Post, text: str, about: Context) -> tuple[Finding, ...]:
