@@ -280,6 +280,7 @@ def _complete(codecs: dict[str, Codec], snapshot: Snapshot) -> None:
 
 
 _AT_START = (
+    "alerts.path",
     *("background.path", "files.path", "responses", "ledger", "journal", "cache", "log", "telemetry.otlp"),
     *("telemetry.metrics", "telemetry.queue"),
     *("egress.max_connections", "egress.proxy", "egress.http2"),

@@ -71,6 +71,9 @@ async def test_failing_calls_become_an_alert_and_a_recovery_ends_it(tmp_path) ->
             asker = Asker(alerting.world)
             watch = Watch("w", alerting.kept, asker.ask, alerting.setup, lambda: clock["now"])
 
+            counted = []
+            watch.count = lambda *said: counted.append(said)
+
             async def later(seconds):
                 clock["now"] += timedelta(seconds=seconds)
                 await watch.round()
@@ -83,6 +86,7 @@ async def test_failing_calls_become_an_alert_and_a_recovery_ends_it(tmp_path) ->
             shown = await running.built.alerts.state()
             (alert,) = (each for each in shown.alerts if each.rule == "provider_errors")
             assert (alert.state, dict(alert.labels), alert.limit) == ("firing", {"provider": "oai"}, 0.02)
+            assert alerting.gauges()["turnout_alerts_firing", "critical"] == 1
             running.behave("oai-one")
             await later(400)  # the failures are outside the window
             for _ in range(9):
@@ -90,6 +94,10 @@ async def test_failing_calls_become_an_alert_and_a_recovery_ends_it(tmp_path) ->
                 running.journal.append(record)
             await later(30)
             await later(61)
+            assert [said for said in counted if said[0] == "provider_errors"] == [
+                ("provider_errors", "firing"),
+                ("provider_errors", "resolved"),
+            ]
             assert await running.built.alerts.test("chat") is None
             await alerting.close()
     about = [each["text"] for each in arrived if "at oai failed" in each["text"] or "a test" in each["text"]]
