@@ -1,6 +1,6 @@
 """Long texts cut to a size: head, tail, and the lines between them that tell of errors. Floor 2."""
 
-import re
+from collections.abc import Iterator
 from typing import Final
 
 from turnout.compress.base import Count
@@ -14,8 +14,9 @@ _MOST_LINES: Final = 40
 _MARK_CHARS: Final = 60
 _MOST_SEARCHED: Final = 262_144
 """Characters before the tail in which telling lines are looked for."""
-_TELLING: Final = re.compile(
-    r"(?:error|exception|traceback|fatal|panic|fail(?:ed|ure)|denied|not found|abort|assert)", re.IGNORECASE
+_TELLING: Final = (
+    *("error", "exception", "traceback", "fatal", "panic", "failed", "failure"),
+    *("denied", "not found", "abort", "assert"),
 )
 
 
@@ -74,25 +75,39 @@ def _line_begin(text: str, at: int) -> int:
 
 
 def _telling(text: str, begin: int, end: int, n_chars: int) -> list[tuple[int, int]]:
-    """Return the places of lines that tell of errors, the last of them first to be kept."""
-    found: list[tuple[int, int]] = []
-    at = begin = max(begin, end - _MOST_SEARCHED)
-    while (match := _TELLING.search(text, at, end)) is not None:
-        start = max(text.rfind("\n", max(begin, match.start() - _MOST_LINE), match.start()) + 1, begin)
-        if start <= begin:
-            start = max(begin, match.start() - _MOST_LINE // 2)
-        stop = text.find("\n", match.end(), min(end, match.end() + _MOST_LINE))
-        stop = min(end, match.end() + _MOST_LINE) if stop < 0 else stop
-        if found and start < found[-1][1]:
-            start = found[-1][1]
-        if start < stop:
-            found.append((start, stop))
-        at = max(stop, match.end())
+    """Return the places of lines that tell of errors, as many of the last ones as there is room for."""
+    begin = max(begin, end - _MOST_SEARCHED)
+    lower = text[begin:end].lower()
+    if len(lower) != end - begin:  # a letter that is two in lower case: places would be others
+        lower = text[begin:end]
+    hits = {at for word in _TELLING for at in _last(lower, word)}
     kept: list[tuple[int, int]] = []
-    left = n_chars
-    for place in reversed(found):
-        left -= place[1] - place[0]
+    left, stop_before = n_chars, end
+    for hit in sorted(hits, reverse=True):
+        at = begin + hit
+        if at >= stop_before:
+            continue
+        start, stop = _line(text, at, begin, stop_before)
+        left -= stop - start
         if left < 0 or len(kept) >= _MOST_LINES:
             break
-        kept.append(place)
+        kept.append((start, stop))
+        stop_before = start
     return kept[::-1]
+
+
+def _last(text: str, word: str) -> Iterator[int]:
+    """Yield where a word stands, the last places first."""
+    at = len(text)
+    for _ in range(_MOST_LINES):
+        at = text.rfind(word, 0, at)
+        if at < 0:
+            return
+        yield at
+
+
+def _line(text: str, at: int, begin: int, end: int) -> tuple[int, int]:
+    """Return the line around a place, cut to a bounded length."""
+    low, high = max(begin, at - _MOST_LINE), min(end, at + _MOST_LINE)
+    start, stop = text.rfind("\n", low, at), text.find("\n", at, high)
+    return (max(begin, at - _MOST_LINE // 2) if start < 0 else start + 1), high if stop < 0 else stop
