@@ -171,6 +171,7 @@ def _publish(found: report.Report, root: Path) -> None:
     results = root / "benchmarks" / "results"
     images.mkdir(parents=True, exist_ok=True)
     results.mkdir(parents=True, exist_ok=True)
+    (root / "docs" / "reference").mkdir(parents=True, exist_ok=True)
     _write(results / f"{found.date}.json", found)
     for name, svg in report.plots(found).items():
         (images / f"{name}.svg").write_text(svg)

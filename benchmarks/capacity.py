@@ -34,6 +34,11 @@ class Costs(msgspec.Struct, frozen=True):
     postgres_rows: float
     postgres_commits: float
 
+    @property
+    def total_us(self) -> float:
+        """Processor time of all parts."""
+        return self.gateway_us + self.valkey_us + self.postgres_us
+
 
 class Need(msgspec.Struct, frozen=True):
     """What a rate takes."""
@@ -71,7 +76,7 @@ def saturated(costs: Costs, cores: float, beside_us: float) -> float:
         cores: That gateways, stores, load and upstream share.
         beside_us: What load and upstream cost a request.
     """
-    return cores * 1e6 / (costs.gateway_us + costs.valkey_us + costs.postgres_us + beside_us)
+    return cores * 1e6 / (costs.total_us + beside_us)
 
 
 def markdown(needs: Sequence[Need]) -> str:

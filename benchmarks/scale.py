@@ -67,7 +67,7 @@ class Scaled(msgspec.Struct, frozen=True, kw_only=True):
     costs: Costs | None
     """Of two replicas on the same stores: what `benchmarks.capacity` multiplies."""
     predicted_per_s: float | None
-    """By the model, for two replicas with everything else on the cores of this machine."""
+    """Of two replicas, from what a request costs with one and the processor time that everything got."""
     measured_per_s: float | None
     skipped: str = ""
 
@@ -203,7 +203,7 @@ def _median(samples: Sequence[Seen]) -> Seen:
 def _scaled(setups: Sequence[Setup], skipped: str) -> Scaled:
     by_name = {setup.name: setup.seen for setup in setups}
     seen = by_name.get(SHARED)
-    costs = None if seen is None else Costs(**{name: getattr(seen, name) for name in Costs.__struct_fields__})
+    costs = None if seen is None else _costs(seen)
     return Scaled(
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
         facts=facts({}),
@@ -215,6 +215,16 @@ def _scaled(setups: Sequence[Setup], skipped: str) -> Scaled:
         measured_per_s=None if seen is None else seen.per_s,
         skipped=skipped,
     )
+
+
+def _predicted(alone: Seen, seen: Seen) -> float:
+    """Return the rate of two replicas that the costs of one and the time they all got make."""
+    cores_had = seen.per_s * (_costs(seen).total_us + seen.beside_us) / 1e6
+    return round(saturated(_costs(alone), cores_had, alone.beside_us), 1)
+
+
+def _costs(seen: Seen) -> Costs:
+    return Costs(**{name: getattr(seen, name) for name in Costs.__struct_fields__})
 
 
 def markdown(scaled: Scaled) -> str:
@@ -239,7 +249,7 @@ def markdown(scaled: Scaled) -> str:
     lines += [
         "",
         f"Sharing costs the gateway {sharing:.2f} × its CPU.",
-        f"Two replicas, everything on two cores: {check}.",
+        f"Two replicas, by the costs of one: {check}.",
         "",
         capacity.markdown([predict(scaled.costs, rate) for rate in RATES]),
     ]

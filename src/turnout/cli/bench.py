@@ -36,7 +36,13 @@ def bench(sources: Path | None, what: str, words: tuple[str, ...]) -> None:
     """Measure the gateway next to plain proxies, in the same rounds.
 
     `suite` is CPU, latency, memory and start-up; `growth`, `scale` and `soak` take longer; `capacity` reckons
-    what a rate of requests needs. Further words go to it: `turnout bench suite --quick`.
+    what a rate of requests needs. Further words go to it.
+
+    \b
+    turnout bench suite --quick --profiles "turnout; turnout, production"
+    turnout bench growth --only keys,routes --plots charts
+    turnout bench soak --minutes 30
+    turnout bench capacity --rps 100,10000
     """
     folder = _folder(sources)
     command = [sys.executable, "-m", MODULES[what], *words]
