@@ -18,10 +18,9 @@ from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
 
 from turnout.compress import Job, Older, lossless, older, question, shorten, summary_in, text_of
 from turnout.engine.exchange import Call, CallHandler, Clock, Exchange, Handler
@@ -53,6 +52,8 @@ SAMPLE_CHARS: Final = 4_096
 """Of one text, where only the kind of text matters."""
 REMEMBERED: Final = 1_024
 """Summaries kept."""
+Found: TypeAlias = "tuple[tuple[Message, ...], CompressView]"
+"""A conversation after it was looked at, and what was taken away."""
 _WISHES: Final[frozenset[Wish]] = frozenset(("default", "off", "lossless", "fit"))
 
 
@@ -86,24 +87,20 @@ class CompressLayer:
         rule = None if rule is None else _wished(rule, exchange)
         if rule is None:
             return inner(exchange)
-        task = Task(request, rule, pool)
+        task = Task(request, rule, pool, self.clock())
         asks = rule.compact is not None and rule.compact.by != "extract"
         if asks or request.facts.n_chars > CHARS_ON_LOOP:
             return _Shortened(self, inner, exchange, task)
-        self.take(exchange, task, self.shortened(task))
+        self.take(exchange, task, task.shortened())
         return inner(exchange)
 
-    def shortened(self, task: "Task", gist: str | None = None) -> "Found":
-        """Shorten a conversation; pure but for the clock."""
-        began = self.clock()
-        messages, view = shorten(task.messages, task.job, gist)
-        return Found(messages, msgspec.structs.replace(view, duration_s=self.clock() - began))
-
-    def take(self, exchange: Exchange, task: "Task", found: "Found", why: str | None = None) -> None:
+    def take(self, exchange: Exchange, task: "Task", found: Found, why: str | None = None) -> None:
         """Put the shorter conversation in place of the one that came."""
-        exchange.compressed = found.view if why is None else msgspec.structs.replace(found.view, why=why)
-        if found.messages is not task.messages:
-            exchange.request = with_messages(task.request, found.messages)
+        messages, view = found
+        duration_s = self.clock() - task.began_s
+        exchange.compressed = msgspec.structs.replace(view, duration_s=duration_s, why=why or view.why)
+        if messages is not task.messages:
+            exchange.request = with_messages(task.request, messages)
 
     async def gist(self, exchange: Exchange, writer: Deployment, found: Older, n_tokens: int) -> str:
         """Return the summary of earlier turns. Raises `TurnoutError` or `ValueError`."""
@@ -120,19 +117,13 @@ class CompressLayer:
         return known
 
 
-class Found(Struct, frozen=True):
-    """A conversation after it was looked at."""
-
-    messages: tuple[Message, ...]
-    view: CompressView
-
-
 class Task:
     """One request with what is to be done about it."""
 
-    __slots__ = ("job", "messages", "request", "rule")
+    __slots__ = ("began_s", "job", "messages", "request", "rule")
 
-    def __init__(self, request: ChatRequest, rule: CompressRule, pool: Pool) -> None:
+    def __init__(self, request: ChatRequest, rule: CompressRule, pool: Pool, began_s: float) -> None:
+        self.began_s = began_s
         self.request = request
         self.rule = rule
         self.messages: tuple[Message, ...] = tuple(request.messages)
@@ -145,6 +136,10 @@ class Task:
             room=None if room is None else max(room - n_other, 0.0),
             n_other=n_other,
         )
+
+    def shortened(self, gist: str | None = None) -> Found:
+        """Shorten the conversation; pure."""
+        return shorten(self.messages, self.job, gist)
 
 
 class _Shortened:
@@ -162,7 +157,7 @@ class _Shortened:
     async def __aenter__(self) -> Reply:
         layer, task, exchange = self._layer, self._task, self._exchange
         gist, why = await self._gist()
-        found = await asyncio.to_thread(layer.shortened, task, gist)
+        found = await asyncio.to_thread(task.shortened, gist)
         layer.take(exchange, task, found, why)
         self._inner = inner = self._handler(exchange)
         return await inner.__aenter__()
