@@ -21,6 +21,10 @@ from turnout.testing.emulator.serve import dialects, serving_in_thread
 ROOT = Path(__file__).resolve().parent.parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ROUTES = ("assistant", "support", "search", "reports")
+ASKED = (
+    *("openai/gpt-5.4", "openai/gpt-5.4-mini", "openai/gpt-5.4-nano"),
+    *("anthropic/claude-sonnet-5", "anthropic/claude-haiku-4-5", "mistral/mistral-small-latest"),
+)
 N_LIVE = 24
 """Requests sent through the gateway itself, so that it has seen its providers."""
 ALERTS = """
@@ -123,6 +127,8 @@ class World:
                 self.admin_api("POST", f"/{kind}", {"id": name, "organisation": "acme"})
         of = {"organisation": "acme", "project": "shop", "team": "web"}
         self.caller = str(self.admin_api("POST", "/keys", {"name": "checkout", "role": "call", **of})["key"])
+        for name in ASKED * 2:
+            self.ask(name, "Hello")
         for n in range(N_LIVE):
             self.ask(f"turnout/{ROUTES[n % 4]}", f"How do I return parcel {n // 8}?", max_tokens=200)
 
