@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import httpx
+
 from turnout.layers.trace import AccessEvent
 from turnout.server.metrics import Metrics
 from turnout.types.record import Attempt
@@ -95,3 +97,23 @@ def test_what_the_cache_did_is_counted_by_route_and_word():
     assert 'turnout_cache_total{result="hit",route="faq"} 2.0' in text
     assert 'turnout_cache_total{result="near",route="faq"} 1.0' in text
     assert 'turnout_cache_saved_nusd_total{route="faq"} 3500.0' in text
+
+
+async def test_metrics_equal_the_journal_whatever_goes_wrong():
+    from tests.proofs.counted import differences
+    from tests.server.telemetry.test_telemetry import ASKED, observed
+    from turnout.stores.base import Query
+    from turnout.testing.emulator import Behaviour, Fault
+
+    async with observed("breaker: {enabled: false}") as at, httpx.AsyncClient(timeout=10) as client:
+        at.emulator.add("oai-one", behaviour=Behaviour(faults=(Fault(kind="server_error", share=0.5),)))
+        at.emulator.add("ant-one", behaviour=Behaviour(faults=(Fault(kind="cut", share=0.5),)))
+        for n in range(60):
+            model = ("turnout/assistant", "ant/one", "nobody/knows")[n % 3]
+            body = {**ASKED, "model": model, "stream": n % 2 == 0}
+            await client.post(f"{at.url}/v1/chat/completions", json=body)
+        records = (await at.journal.query(Query(order="oldest", limit=1000))).records
+        text = at.telemetry.metrics.text().decode()
+    assert len(records) == 60
+    assert len({record.outcome.error for record in records}) > 2
+    assert differences(text, records) == {}

@@ -27,8 +27,8 @@ ASKED = {"model": "turnout/assistant", "messages": [{"role": "user", "content": 
 class Observed:
     """A gateway with its telemetry."""
 
-    def __init__(self, url, emulator, telemetry, heads):
-        self.url, self.emulator, self.telemetry = url, emulator, telemetry
+    def __init__(self, url, emulator, telemetry, journal, heads):
+        self.url, self.emulator, self.telemetry, self.journal = url, emulator, telemetry, journal
         self.heads = heads
         """Headers of what came upstream."""
 
@@ -44,13 +44,14 @@ async def observed(extra, *, server=""):
     async with serving(listening) as upstream:
         config = parse_config(config_text(upstream, extra, server=server), env={})
         telemetry = Telemetry(config, scraped=True)
-        built = await build(config, {}, journal=MemoryJournal(), on_event=telemetry.on_event)
+        journal = MemoryJournal()
+        built = await build(config, {}, journal=journal, on_event=telemetry.on_event)
         try:
             app = Gateway(built.engine, built.dialects, settings_of(config))
             telemetry.begin(built, app)
             listener = Listener(config, app, around=telemetry.app)
             async with Quick(listener, bind(HOST, 0)) as url:
-                yield Observed(url, emulator, telemetry, heads)
+                yield Observed(url, emulator, telemetry, journal, heads)
         finally:
             await telemetry.close()
             await built.close()
@@ -131,7 +132,7 @@ async def test_only_named_providers_are_told_the_trace_and_as_the_parent_of_thei
                     await client.post(
                         f"{at.url}/v1/chat/completions", json={**ASKED, "model": model}, headers=headers
                     )
-            await at.telemetry._spans._empty()
+            await at.telemetry.flush()
         calls = {plain(s.attributes)["turnout.provider"]: s for s in collector.traces if s.kind == 3}
     told, untold = at.heads
     assert told["traceparent"] == f"00-{TRACE}-{calls['oai'].span_id.hex()}-01"
@@ -191,7 +192,7 @@ async def test_a_collector_that_is_down_costs_a_queue_and_is_counted():
         async with observed(extra) as at:
             for _ in range(4):
                 assert (await ask(at)).status_code == 200
-            await at.telemetry._spans._empty()
+            await at.telemetry.flush()
             counts = at.telemetry.counts()
     assert {key[1:]: n for key, n in counts.items() if "spans" in key and n} == {
         ("spans", "full"): 2,
@@ -204,7 +205,7 @@ async def test_a_batch_is_sent_again_when_the_receiver_asks_for_patience():
         collector.statuses = [503]
         async with observed(otlp(collector, ", traces: {sample: 1}, metrics: {enabled: false}")) as at:
             await ask(at)
-            await at.telemetry._spans._empty()
+            await at.telemetry.flush()
             counts = at.telemetry._spans.counts
     assert (counts.sent, counts.failed, len(collector.traces)) == (1, 0, 2)
 

@@ -7,6 +7,7 @@ an `AccessEvent` in the same context, before the last byte is sent.
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import lru_cache
 
 from turnout.layers.trace import AccessEvent
 from turnout.server.http import Message, Receive, Scope, Send
@@ -42,7 +43,7 @@ class Access:
     def __init__(self, app: App, put: Callable[[Line], None], redact: Callable[[str], str]) -> None:
         self._app = app
         self._put = put
-        self._redact = redact
+        self._redact = lru_cache(maxsize=1024)(redact)  # paths are few
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and log how it went."""

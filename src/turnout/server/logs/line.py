@@ -1,6 +1,7 @@
 """One line of the log: a typed list of what may be said (S-64). Floor 6."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -51,15 +52,18 @@ def fields_of(line: Line) -> dict[str, str | int | float]:
 
 def as_json(line: Line) -> bytes:
     """Return a line of JSON, without its end."""
-    told: dict[str, str | int | float] = {
-        "time": datetime.fromtimestamp(line.at, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z"),
-        "level": line.level,
-        "logger": line.logger,
-        "message": line.message,
-    }
-    return _ENCODER.encode(told | fields_of(line))
+    body = _ENCODER.encode(line)
+    return b'{"time":"%b"%b' % (_stamp(line.at), body[body.index(b",") :])  # in place of `at`, which is first
+
+
+def _stamp(at: float) -> bytes:
+    second, ms = divmod(int(at * 1000), 1000)
+    return b"%b.%03dZ" % (_second(second), ms)
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 def as_text(line: Line) -> bytes:

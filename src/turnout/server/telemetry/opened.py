@@ -51,13 +51,22 @@ class Telemetry:
         on_event: What is told about ended requests; None = nobody.
     """
 
-    def __init__(self, config: Config, *, scraped: bool) -> None:
-        """Open what is configured. Raises `ConfigError`."""
+    def __init__(self, config: Config, *, scraped: bool, network: Transport | None = None) -> None:
+        """Open what is configured.
+
+        Args:
+            config: What is configured.
+            scraped: Whether a listener shows the numbers to Prometheus.
+            network: Carries what is exported; None = a transport of its own, under the rules of `egress`.
+
+        Raises:
+            ConfigError: It cannot be used.
+        """
         self._config = config
         row = config.telemetry
         self.metrics = Metrics() if scraped or (row.otlp is not None and row.metrics.enabled) else None
         self._deployment: Callable[[str], Deployment | None] = lambda _: None
-        self._network: Transport | None = None
+        self._network = network
         self._encoder: Encoder | None = None
         self._spans: Shipper[AccessEvent] | None = None
         self._numbers: Shipper[bytes] | None = None
@@ -90,6 +99,11 @@ class Telemetry:
             self._tasks.append(make(self.metrics.beat(built, gateway)))
         if self._numbers is not None:
             self._tasks.append(make(self._export()))
+
+    async def flush(self) -> None:
+        """Send what waits for a receiver, now."""
+        for _, shipper in self._shipping:
+            await shipper.flush()
 
     async def close(self) -> None:
         """Send what is left, for a short while, and put the log back as it was."""

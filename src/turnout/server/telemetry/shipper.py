@@ -88,18 +88,19 @@ class Shipper(Generic[T]):
         """Send until cancelled."""
         while True:
             await asyncio.sleep(self._every_s)
-            await self._empty()
+            await self.flush()
 
     async def close(self) -> None:
         """Send what is left, for a short while. Call it when `run` has ended."""
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._empty()
+                await self.flush()
         except TimeoutError:
             self.counts.failed += len(self._queue)
             self._queue.clear()
 
-    async def _empty(self) -> None:
+    async def flush(self) -> None:
+        """Send what waits, now."""
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
             settled = False

@@ -1,0 +1,179 @@
+"""What observing costs: µs of CPU per request of one gateway process, with it off and on.
+
+    .venv/bin/python -m benchmarks.observed [--json FILE]
+
+A client connection, the HTTP front, the gateway and an upstream that answers at once, all in this process and
+without a socket. The time is that of the process, and a slice ends when its spans are encoded and its lines
+are written, so that what observes beside the path counts in full. Slices of all settings take turns, and the
+best of each is told, as in `benchmarks.path`.
+
+`off`       nothing: no metrics, no spans, log lines of defects only
+`metrics`   the numbers that Prometheus scrapes, shared by workers
+`all`       metrics, spans of one request in ten in OTLP (encoded and sent), the log as JSON in a file
+`access`    all of it, and an access line per request
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from time import process_time
+
+import uvloop
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from benchmarks.path import ASKED, HEADERS, KEY, LIMITED, ROW, SHOWN, Socket, Upstream, _config, body_of
+from turnout.build import build
+from turnout.config import parse_config
+from turnout.server.app import Gateway
+from turnout.server.protocol import WireLimits, protocol_for
+from turnout.server.serve import calm_collector
+from turnout.server.settings import settings_of
+from turnout.server.tally import FOLDER
+from turnout.server.telemetry.opened import Telemetry
+
+ROUNDS, SLICE, WARM = 24, 250, 400
+OTLP = "telemetry: {{otlp: {{endpoint: '{url}'}}, traces: {{sample: 0.1}}, metrics: {{interval_s: 5}}}}\n"
+LOG = "log: {{format: json, access: {access}, sinks: [{{type: file, path: '{path}'}}]}}\n"
+SETTINGS = {"off": "", "metrics": "", "all": OTLP + LOG, "access": OTLP + LOG}
+
+
+class Wire:
+    """A collector that takes everything at once, in place of the network."""
+
+    async def send(self, request, timeouts, authorise=None):
+        return Taken()
+
+    async def close(self):
+        pass
+
+
+class Taken:
+    """An empty answer."""
+
+    status = 200
+    headers = {}  # noqa: RUF012
+
+    async def read(self):
+        return b""
+
+    def close(self):
+        pass
+
+
+@asynccontextmanager
+async def observed(name: str, profile: str, folder: Path):
+    """Serve requests over one client connection, observed as a setting says."""
+    model, text = _profile(profile, folder)
+    more = SETTINGS[name].format(
+        url="http://127.0.0.1:1", path=folder / "log.json", access=str(name == "access").lower()
+    )
+    config = parse_config(text + more, env={})
+    os.environ[FOLDER] = str(folder)
+    telemetry = Telemetry(config, scraped=name != "off", network=Wire())
+    built = await build(config, {}, transport=Upstream(), on_event=telemetry.on_event)
+    app = Gateway(built.engine, built.dialects, settings_of(config))
+    telemetry.begin(built, app)
+    protocol = protocol_for(WireLimits())
+    server = Config(
+        telemetry.app(app),
+        http=protocol,
+        loop="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        proxy_headers=False,
+        log_config=None,
+    )
+    server.load()
+    socket, connection = Socket(), protocol(server, ServerState(), {})
+    connection.connection_made(socket)
+    body = body_of(model, ASKED)
+    lines = [*HEADERS, *(SHOWN if profile == "production" else ()), (b"content-length", b"%d" % len(body))]
+    sent = b"".join(b"%b: %b\r\n" % line for line in lines)
+    sent = b"POST /v1/chat/completions HTTP/1.1\r\n" + sent + b"\r\n" + body
+
+    async def one():
+        before = socket.written
+        connection.data_received(sent)
+        while socket.written == before:  # noqa: ASYNC110  nothing is waited for: it is a turn of the loop
+            await asyncio.sleep(0)
+
+    async def settled(n):
+        await telemetry.flush()
+        written = ("turnout_telemetry_sent", "logs")
+        while name == "access" and telemetry.counts()[written] < n:  # noqa: ASYNC110  it is a thread's work
+            await asyncio.sleep(0.001)
+
+    try:
+        yield one, settled
+    finally:
+        await telemetry.close()
+        await built.close()
+
+
+async def measure(profile: str) -> dict[str, float]:
+    """Return µs per request of every setting."""
+    logging.getLogger().setLevel(logging.INFO)
+    best = dict.fromkeys(SETTINGS, float("inf"))
+    async with AsyncExitStack() as stack:
+        ones = {}
+        for name in SETTINGS:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            ones[name] = await stack.enter_async_context(observed(name, profile, folder))
+        for one, _ in ones.values():
+            for _ in range(WARM):
+                await one()
+        calm_collector()
+        for n in range(1, ROUNDS + 1):
+            for name, (one, settled) in ones.items():
+                best[name] = min(best[name], await _slice(one, partial(settled, WARM + n * SLICE)))
+    return {name: round(best[name] * 1e6, 1) for name in SETTINGS}
+
+
+async def _slice(one, settled) -> float:
+    """Return the seconds of one request, with what its observers do behind it."""
+    before = process_time()
+    for _ in range(SLICE):
+        await one()
+    await settled()
+    return (process_time() - before) / SLICE
+
+
+def _profile(name: str, folder: Path) -> tuple[str, str]:
+    """Return the model that is asked, and the configuration."""
+    if name == "bare":
+        return "p/one", _config(["p/one"], "{enabled: false}")
+    names = [f"{vendor}/one" for vendor in "pqrst"]
+    text = _config(names, f"{{path: {folder / 'journal.db'}}}")
+    text += f"ledger: {{path: {folder / 'ledger.db'}}}\n"
+    # Every request is the same, so the cache is off: else it would answer.
+    text += LIMITED.replace(", cache: exact", "").format(key=ROW.format(key=KEY), names=", ".join(names))
+    return "turnout/pool", text
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    found = {}
+    for profile in ("bare", "production"):
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            found[profile] = runner.run(measure(profile))
+        off = found[profile]["off"]
+        for name, us in found[profile].items():
+            print(f"{profile:11} {name:8} {us:7.1f} µs  {us / off - 1:+6.1%}")
+    if args.json is not None:
+        args.json.write_text(json.dumps({"python": sys.version.split()[0], **found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
