@@ -8,7 +8,7 @@ import inspect
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -107,8 +107,9 @@ def configuration() -> str:
             (f"`{name}`", f"`{hint}`", f"`{default}`" if default else "required", doc)
             for name, hint, default, doc in keys(kind)
         ]
+        tag = kind.__struct_config__.tag
         parts += [
-            f"## {path or 'Top level'}",
+            f"## {path or 'Top level'}" + (f" (type: {tag})" if tag else ""),
             first_line(kind),
             table(("key", "type", "default", "meaning"), rows),
         ]
@@ -127,13 +128,25 @@ def structs_in(hint: object) -> Iterator[tuple[type[msgspec.Struct], str]]:
     """The sections a key may hold, with `[]` for a list of them and `.*` for named ones."""
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         yield hint, ""
-    many = {tuple: "[]", dict: ".*"}.get(getattr(hint, "__origin__", None), "")
+    many = {tuple: "[]", dict: ".*", Mapping: ".*"}.get(getattr(hint, "__origin__", None), "")
     for argument in get_args(hint):
         yield from ((kind, many + below) for kind, below in structs_in(argument))
 
 
 def keys(kind: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:
-    """Name, type, default and documentation of every key, as the source writes them."""
+    """Name, type, default and documentation of every key, those it inherits first."""
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+    found: dict[str, tuple[str, str, str, str]] = {}
+    for each in reversed(kind.__mro__[: kind.__mro__.index(msgspec.Struct)]):
+        for name, hint, default, doc in own_keys(each):
+            if name in names:
+                before = found.get(name, ("",) * 4)
+                found[name] = (names[name], hint, default, doc or before[3])
+    yield from found.values()
+
+
+def own_keys(kind: type) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type, default and documentation of the fields of one class, as its source writes them."""
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)
     for node, after in zip(body.body, [*body.body[1:], None], strict=True):

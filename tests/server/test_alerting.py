@@ -131,6 +131,16 @@ async def test_latencies_over_a_limit_are_read_of_who_was_asked_often_enough(wor
     assert by_rule == {"slow": [(about, True)], "lax": [(about, False)], "few": [(about, None)]}
 
 
+async def test_a_provider_that_is_down_is_seen_though_its_circuits_let_few_attempts_through(world) -> None:
+    found = []
+    for n in range(8):
+        made = example_record(n, provider="oai", error="provider_error" if n < 5 else None)
+        world.journal.append(replace(made, at=NOW - timedelta(seconds=60)))
+        ((reading,),) = [each.readings for each in await Asker(world).ask({"e": ProviderErrors()}, NOW)]
+        found.append(reading.breach)
+    assert found == [None, None, None, None, True, True, True, True]
+
+
 async def test_cache_and_guards_are_measured_against_the_week_before(world) -> None:
     for n in range(300):
         at = NOW - timedelta(days=2, seconds=n)

@@ -2,7 +2,9 @@
 
 1. Ratios and latencies come from the sums that the dashboard shows; attempts, which those do not hold, from
    the latest `MOST_RECORDS` Records of the window.
-2. A thing with fewer than `min_calls` requests in the window has no reading that says yes or no.
+2. A thing with fewer than `min_calls` requests in the window has no reading that says yes or no. But of a
+   provider that is down few attempts are made, as its circuits open: there `LEAST_FAILED` failures say yes
+   where they are more than half.
 3. What is usual for the cache and the guards is the week before the window.
 """
 
@@ -21,6 +23,7 @@ from turnout.stores.sums.usage import Latency, UsageQuery, Usages, Used
 
 MOST_RECORDS: Final = 1_000
 USUAL: Final = timedelta(days=7)
+LEAST_FAILED: Final = 5
 _NOT_TRIED: Final = frozenset(("cancelled", "lost"))
 """Outcomes of attempts that say nothing about the provider."""
 
@@ -66,7 +69,7 @@ async def provider_errors(rule: ProviderErrors, world: World, now: datetime) -> 
     return tuple(
         Reading(
             labels={"provider": name},
-            breach=None if n[name] < rule.min_calls else failed[name] / n[name] > rule.above,
+            breach=_fails(rule, n[name], failed[name]),
             value=failed[name] / n[name],
             limit=rule.above,
             text=f"{failed[name]} of {n[name]} attempts at {name} failed by its fault "
@@ -74,6 +77,12 @@ async def provider_errors(rule: ProviderErrors, world: World, now: datetime) -> 
         )
         for name in sorted(n)
     )
+
+
+def _fails(rule: ProviderErrors, n: int, failed: int) -> bool | None:
+    if n >= rule.min_calls:
+        return failed / n > rule.above
+    return True if failed >= LEAST_FAILED and failed > n / 2 else None
 
 
 async def slow(rule: Slow, world: World, now: datetime) -> tuple[Reading, ...]:
