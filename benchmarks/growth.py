@@ -34,7 +34,7 @@ N_CONNECTIONS, PACE = 16, 150.0
 FLAT = 1.5
 """PERFORMANCE.md asks for 1.2 on a quiet machine; the rest is noise."""
 WHY = {
-    "deployments in one pool": "a decision looks at every candidate once (PERFORMANCE.md)",
+    "deployments in one pool": "a decision looks at every candidate once, and its Record tells of each",
     "rules of a route": "the first rule that holds wins, so they are asked one after the other",
     "size of the request": "every byte is received, checked, digested for the cache and sent on",
 }

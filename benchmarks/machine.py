@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-MAX_START_S = 60.0
+MAX_START_S = 120.0
 MAX_STOP_S = 5.0
 
 
