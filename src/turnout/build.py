@@ -132,7 +132,7 @@ class Built:
         clock = self._clock = parts.clock
         wallet = self.wallet = Wallet(clock)
         fleet = Fleet(config.breaker, budget=config.retry_budget, health=config.health)
-        gates = Gates()
+        gates, memo = Gates(), Memo()
         pacers = self.pacers = Pacers()
         self._threads = Threads(config.signals.threads, config.signals.queue)
         probes = self.probes = Prober(fleet, clock)
@@ -141,8 +141,7 @@ class Built:
         remembered = Remembered(Sessions(clock), pacers, self._threads, monitor.standings)
 
         self.books = self.alerts = None
-        memo = Memo()
-        quality = self.quality = Quality(parts.feedback, lambda: self.engine, clock)
+        self.quality = Quality(parts.feedback, lambda: self.engine, clock)
         self.caches = Shelves(clock, self._threads, lambda: self.engine)
 
         def running(snapshot: Snapshot) -> Running:
@@ -161,16 +160,8 @@ class Built:
             probes.follow(snapshot, compose(calls, asking(upstreams)), JournalLayer(parts.journal, clock))
             send = guard_sender(self.config, snapshot, parts.transport)
             means = Means(clock, compose(calls, upstreams.open), snapshot.deployments, send, memo)
-            # Inside quotas, as it may ask models; around the rest: nothing behind it meets what it hid.
-            guard = GuardLayer(snapshot, means)
-            # Around guards: what users see is judged, and what they ask is heard.
-            hear = quality.follow(snapshot.listening)
-            # Inside guards, which see all there is; around the cache: looked up is what would go out.
-            shorten = CompressLayer(snapshot, means.call, clock)
-            # Inside guards, which look at each answer anew; around all that decides, asks and pays.
-            cache = self.caches.follow(self.config, snapshot)
-            ring = [*request_ring(self.config, parts.journal, clock, on_event, pacers, meter), hear]
-            ring += (guard, shorten, cache, certify)
+            ring = request_ring(self.config, parts.journal, clock, on_event, pacers, meter)
+            ring += self._inner(snapshot, means, certify)
             return Running(snapshot, upstreams, fleet, ring, calls, remembered)
 
         self.engine = Engine(running, parts.snapshot, fleet, clock=clock)
@@ -179,6 +170,20 @@ class Built:
         """Stored credentials by provider, beside those configured."""
         self._granted: tuple[Sequence[Budget], Sequence[Quota]] = ((), ())
         """Limits of the desk, beside those configured."""
+
+    def _inner(self, snapshot: Snapshot, means: Means, certify: Layer) -> list[Layer]:
+        """Return the layers inside `request_ring`, outermost first."""
+        return [
+            # Around guards: what users see is judged, and what they ask is heard.
+            self.quality.follow(snapshot.listening),
+            # Inside quotas, as it may ask models; around the rest: nothing behind it meets what it hid.
+            GuardLayer(snapshot, means),
+            # Inside guards, which see all there is; around the cache: looked up is what would go out.
+            CompressLayer(snapshot, means.call, self._clock),
+            # Inside guards, which look at each answer anew; around all that decides, asks and pays.
+            self.caches.follow(self.config, snapshot),
+            certify,
+        ]
 
     def _opened(self, snapshot: Snapshot) -> Books | None:
         """Return the ledger, opened when the first configuration with a limit comes into force."""

@@ -120,10 +120,11 @@ class SqliteFeedback:
             where.append("(at_us, seq) < (?, ?)")
             values += [query.after.at_us, query.after.seq]
         text = f"SELECT at_us, seq, body FROM feedback WHERE {' AND '.join(where) or '1'}"  # noqa: S608  constants
+        text += " ORDER BY at_us DESC, seq DESC LIMIT ?"
         with self._read() as db:
             if db is None:
                 return ()
-            found = db.execute(f"{text} ORDER BY at_us DESC, seq DESC LIMIT ?", (*values, query.limit))
+            found = db.execute(text, (*values, query.limit))
             return tuple(Told(Place(at_us, seq), decode(body)) for at_us, seq, body in found)
 
     def _quality(
