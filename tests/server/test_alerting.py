@@ -178,7 +178,8 @@ async def test_money_that_runs_away_is_seen_within_its_hour(world) -> None:
 
 
 async def test_budgets_keys_and_what_cannot_be_read(tmp_path) -> None:
-    budget = "budgets: [{id: all, level: provider, usd: 0.00001, hard: false}]\n"
+    limit = "usd: 0.00001, hard: false, thresholds: [{at: 0.9}]"
+    budget = f"budgets: [{{id: all, level: provider, {limit}}}]\n"
     async with desked(tmp_path, extra=budget) as found:
         soon = (datetime.now(UTC) + timedelta(days=3)).isoformat()
         await found.issue("short", role="call", organisation="own", expires=soon)
@@ -188,7 +189,12 @@ async def test_budgets_keys_and_what_cannot_be_read(tmp_path) -> None:
         used = await world.budgets()
         assert {(each.budget.id, each.subject) for each in used} >= {("all", "oai"), ("all", "ant")}
         (checked_,) = await Asker(world).ask({"budget": Budgets()}, NOW)
-        assert [r.severity for r in checked_.readings if r.breach] == ["info", "warning", "critical"]
+        assert [r.severity for r in checked_.readings if r.breach] == [
+            "info",
+            "warning",
+            "warning",
+            "critical",
+        ]
         assert {r.labels["subject"] for r in checked_.readings if r.breach} == {"oai"}
         rules = {"expiring": Expiring(), "stores": Stores(), "spool": Spool(), "retirement": Retirement()}
         checked = {each.rule: each for each in await Asker(world).ask(rules, NOW)}

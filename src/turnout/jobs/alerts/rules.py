@@ -68,13 +68,13 @@ class Slow(Rule, frozen=True, kw_only=True, tag="slow"):
 
 
 class Budgets(Rule, frozen=True, kw_only=True, tag="budget"):
-    """Budgets used up to a share: one alert for each share, until the budget begins anew."""
+    """Budgets used up to a share, or to their own thresholds: an alert each, until they begin anew."""
 
     severity: Severity = "info"
     keep_s: Seconds = 0
     repeat_s: Seconds | None = 0
     at: tuple[Annotated[float, Meta(gt=0, le=10)], ...] = (0.5, 0.8, 1.0)
-    """The last is critical, the one before it a warning."""
+    """From 0.8 on it is a warning, from 1 on critical."""
 
 
 class Spend(Rule, frozen=True, kw_only=True, tag="spend"):

@@ -10,39 +10,43 @@ from typing import Final
 from turnout.engine.certified import permit_of
 from turnout.jobs.alerts.base import Reading, Severity
 from turnout.jobs.alerts.rules import Budgets, Certificates, Down, Drift, Expiring, Retirement, Spool, Stores
-from turnout.jobs.alerts.world import World
+from turnout.jobs.alerts.world import Used, World
 from turnout.types.usage import usd
 
 MIB: Final = 1024 * 1024
 DAY_S: Final = 86_400.0
+NEARLY, FULL = 0.8, 1.0
+"""Shares of a budget from which on it is a warning, and critical."""
 
 
 async def budgets(rule: Budgets, world: World) -> tuple[Reading, ...]:
     """Read which budgets are used up to which shares. Raises `StoreUnavailable`."""
-    found: list[Reading] = []
-    shares = sorted(rule.at)
-    for each in await world.budgets():
-        limit = each.budget.limit_nusd
-        used = each.used_nusd / limit if limit else 0.0
-        until = "" if each.resets_at is None else f", until {each.resets_at:%Y-%m-%d %H:%M} UTC"
-        who = f"{each.budget.level} {each.subject}"
-        text = f"{usd(each.used_nusd)} of {usd(limit)} USD used ({used:.0%}{until})"
-        for at, share in enumerate(shares):
-            found.append(
-                Reading(
-                    labels={"budget": each.budget.id, "subject": each.subject, "at": f"{share:.0%}"},
-                    breach=used >= share,
-                    value=used,
-                    limit=share,
-                    severity=_severity(rule, len(shares) - at),
-                    text=f"budget {each.budget.id} of {who}: {text}",
-                )
-            )
-    return tuple(found)
+    return tuple(
+        _used_to(rule, each, share)
+        for each in await world.budgets()
+        for share in sorted({*rule.at, *(own.at for own in each.budget.thresholds)})
+    )
 
 
-def _severity(rule: Budgets, place: int) -> Severity:
-    return {1: "critical", 2: "warning"}.get(place, rule.severity)  # type: ignore[return-value]  # closed words
+def _used_to(rule: Budgets, of: Used, share: float) -> Reading:
+    budget, limit = of.budget, of.budget.limit_nusd
+    used = of.used_nusd / limit if limit else 0.0
+    until = "" if of.resets_at is None else f", until {of.resets_at:%Y-%m-%d %H:%M} UTC"
+    text = f"{usd(of.used_nusd)} of {usd(limit)} USD used ({used:.0%}{until})"
+    return Reading(
+        labels={"budget": budget.id, "subject": of.subject, "at": f"{share:.0%}"},
+        breach=used >= share,
+        value=used,
+        limit=share,
+        severity=_severity(rule, share),
+        text=f"budget {budget.id} of {budget.level} {of.subject}: {text}",
+    )
+
+
+def _severity(rule: Budgets, share: float) -> Severity:
+    if share >= FULL:
+        return "critical"
+    return "warning" if share >= NEARLY else rule.severity
 
 
 def certificates(rule: Certificates, world: World, now: datetime) -> tuple[Reading, ...]:
