@@ -285,9 +285,8 @@ def _complete(codecs: dict[str, Codec], snapshot: Snapshot) -> None:
 
 
 _AT_START = (
-    "alerts.path",
     *("background.path", "files.path", "responses", "ledger", "journal", "cache", "log", "telemetry.otlp"),
-    *("telemetry.metrics", "telemetry.queue"),
+    *("telemetry.metrics", "telemetry.queue", "alerts.path"),
     *("egress.max_connections", "egress.proxy", "egress.http2"),
 )
 """Keys that are read only when a process starts."""
