@@ -25,7 +25,9 @@ Kind = Literal[
     "implicit.correction",
     "judge",
     "judge.pairwise",
+    "guard",
 ]
+"""`guard`: what an operator says of a guard's finding; it says nothing of the answer's quality."""
 JUDGED: tuple[Kind, ...] = ("judge", "judge.pairwise")
 
 

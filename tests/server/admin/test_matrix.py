@@ -17,7 +17,7 @@ from turnout.server.admin.permits import PERMITS, ROLES
 from turnout.server.admin.versions import propose
 from turnout.server.alerting import Alerting
 from turnout.testing.store import example_record
-from turnout.types.record import Content
+from turnout.types.record import Content, GuardView
 
 TABLE = """
                                     none call viewer operator admin owner scrape
@@ -89,6 +89,8 @@ GET    /health                        -    -    o       o       o     Y      -
 POST   /breakers/reset                -    -    -       w       w     Y      -
 GET    /cache                         -    -    o       o       o     Y      -
 DELETE /cache                         -    -    -       o       o     Y      -
+GET    /guards                        -    -    o       o       o     Y      -
+POST   /guards/review                 -    -    -       o       o     Y      -
 POST   /drain                         -    -    -       w       w     Y      -
 DELETE /drain                         -    -    -       w       w     Y      -
 GET    /config                        -    -    -       Y       Y     Y      -
@@ -149,6 +151,7 @@ _names = itertools.count(1)
 _SPREAD = (
     "/requests",
     "/cache",
+    "/guards",
     "/spend",
     "/usage",
     "/usage/series",
@@ -164,6 +167,7 @@ _SPREAD = (
 )
 _OF_A_KEY = ("/spend", "/usage", "/requests", "/usage/series", "/usage/totals", "/usage/top")
 _SECTIONS = {"sections": {"max_retries": 1}}
+FLAGGED = GuardView(name="pii", type="pii", stage="in", action="flag", found={"email": 1})
 FIRING = Alert(
     id="0123456789abcdef",
     rule="stores",
@@ -176,6 +180,8 @@ FIRING = Alert(
 )
 NOBODY = "{type: slack, url: 'http://127.0.0.1:9/nobody'}"
 """A receiver that is not there: that it could not be told is an answer too."""
+_ABOUT = {"/feedback": {"kind": "thumb", "value": 1}, "/guards/review": {"guard": "pii", "verdict": "right"}}
+"""What is said of a request."""
 _BODIES = {
     "/breakers/reset": {"deployment": "oai/one"},
     "/config/validate": _SECTIONS,
@@ -208,6 +214,9 @@ async def gateway(tmp_path_factory):
                     organisation=where,
                     principal=found.ids[key],
                     content=Content("question", "answer"),
+                    guards=(
+                        GuardView(name="pii", type="pii", stage="in", action="flag", found={"email": 1}),
+                    ),
                 )
             )
         await propose(found.office, CLI, {"max_retries": 1}, "")
@@ -230,12 +239,12 @@ async def prepared(gateway, method, path, where):
         return await _price(gateway, method, path)
     if path == "/quality":
         return f"{path}?route=assistant&organisation={where}", None
-    if path == "/feedback" and method == "POST":
-        return path, {"request_id": f"req_{where}", "kind": "thumb", "value": 1}
     if word == "routes":
         return path.replace("{id}", "assistant"), _SECTIONS if method == "POST" else None
     if path == "/statements":
         return f"{path}?organisation={where}&month=2026-01", None
+    if method == "POST" and path in _ABOUT:
+        return path, {"request_id": f"req_{where}", **_ABOUT[path]}
     if path in _SPREAD:
         return f"{path}?organisation={where}", None
     if word in ("requests", "decisions"):
@@ -311,7 +320,10 @@ def word_of(path):
 def knows_organisations(method, path):
     """Whether a path is about something that belongs to an organisation."""
     word = path.split("/")[1]
-    return word in (*_KINDS, "users", "keys", "requests", "decisions", "statements") or path in _SPREAD
+    return word in (*_KINDS, "users", "keys", "requests", "decisions", "statements") or path in (
+        *_SPREAD,
+        *_ABOUT,
+    )
 
 
 def expected(method, path, role, where):
@@ -327,7 +339,7 @@ def expected(method, path, role, where):
         return 404 if hidden else 200
     if letter in "Yw" or of or where == "own" or not knows_organisations(method, path):
         return 200
-    return 403 if method == "POST" and "{id}" not in path and path != "/feedback" else 404
+    return 403 if method == "POST" and "{id}" not in path and path not in _ABOUT else 404
 
 
 @pytest.mark.asyncio(loop_scope="module")

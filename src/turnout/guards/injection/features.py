@@ -31,6 +31,7 @@ LONGEST: Final = 300
 SHORTEST: Final = 25
 REMEMBERED: Final = 32_768
 _SPLIT: Final = re.compile(r"\n+|(?<=[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！？])")
+_IDEOGRAM: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _PAIR: Final = 0x9E3779B1
 _START: Final = 0x51ED270B
 """Stands before the first word: an order begins with its verb."""
@@ -38,7 +39,7 @@ _START: Final = 0x51ED270B
 
 def words(text: str) -> list[str]:
     """Return the words and signs of a text in lower case; where no spaces are written, its characters."""
-    if not text.isascii():
+    if not text.isascii() and _IDEOGRAM.search(text):
         text = IDEOGRAMS.sub(r" \g<0> ", text)
     return WORDS.findall(text.lower())[:MOST_WORDS]
 

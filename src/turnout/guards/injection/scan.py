@@ -46,6 +46,8 @@ TOGETHER: Final = 3
 PIECE: Final = 8_192
 Reads = Literal["direct", "indirect"]
 Head = tuple[tuple[int, ...], float]
+Reading = tuple[int, int, float]
+"""From where to where, and the logit."""
 
 
 class Injection(Struct, frozen=True, kw_only=True, tag_field="type", tag="injection"):
@@ -76,8 +78,7 @@ class Injection(Struct, frozen=True, kw_only=True, tag_field="type", tag="inject
             bar = weights.INDIRECT_BAR + self.margin
             return shown.back(
                 Finding(start, end, "indirect_injection", _sure(logit - bar))
-                for start, end, logit in sentences(shown.text)
-                if logit > bar
+                for start, end, logit in _worst(sentences(shown.text), bar)
             )
         logit = direct(shown.text) - weights.DIRECT_BAR - self.margin
         if logit <= 0:
@@ -104,28 +105,39 @@ def views(text: str) -> list[tuple[int, int]]:
     inner = [(at, min(at + TAIL, n_chars)) for at in range(HEAD, n_chars - TAIL, TAIL)]
     if len(inner) > 1:
         weighed = Weighed.of("direct")
-        inner = nlargest(
-            1 + n_chars // PIECE, inner, key=lambda place: weighed.line(words(text[slice(*place)]))
-        )
+        n_read = max(1, n_chars // PIECE)
+        inner = nlargest(n_read, inner, key=lambda place: weighed.line(words(text[slice(*place)])))
     return found + inner
 
 
-def sentences(text: str) -> list[tuple[int, int, float]]:
-    """Return the sentences that were read, with how much each looks like an instruction, by their place."""
+def sentences(text: str) -> list[Reading]:
+    """Return the sentences that were read, alone and with those that follow, and how bad each looks."""
     places = segments(text)
     split = [words(text[start:end]) for start, end in places]
-    n_read = READ * (1 + len(text) // PIECE)
+    n_read = READ * max(1, -(-len(text) // PIECE))
     chosen: Sequence[int] = range(len(places))
     if len(places) > n_read:
         weighed = Weighed.of("indirect")
         lines = [weighed.line(line) for line in split]
         chosen = sorted(nlargest(n_read, range(len(places)), key=lines.__getitem__))
-    found: list[tuple[int, int, float]] = []
+    found: list[Reading] = []
     for at in chosen:
-        alone = score("indirect", split[at])
-        together = [word for line in split[at : at + TOGETHER] for word in line]
-        found.append((*places[at], max(alone, score("indirect", together))))
+        found.append((*places[at], score("indirect", split[at])))
+        if at + 1 < len(places):
+            together = [word for line in split[at : at + TOGETHER] for word in line]
+            end = places[min(at + TOGETHER, len(places)) - 1][1]
+            found.append((places[at][0], end, score("indirect", together)))
     return found
+
+
+def _worst(found: Sequence[Reading], bar: float) -> list[Reading]:
+    """Return what is over the bar: single sentences, and groups that hold none which is by itself."""
+    over = sorted((each for each in found if each[2] > bar), key=lambda each: each[1] - each[0])
+    kept: list[Reading] = []
+    for each in over:
+        if all(each[1] <= other[0] or other[1] <= each[0] for other in kept):
+            kept.append(each)
+    return kept
 
 
 def score(head: Reads, line: Sequence[str]) -> float:

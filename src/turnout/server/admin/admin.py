@@ -14,6 +14,7 @@ Theory of operation.
    here answers such a question.
 """
 
+import gzip
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +44,7 @@ from turnout.server.admin import (
     deciding,
     documents,
     erasing,
+    guarding,
     evaluations,
     hearing,
     money,
@@ -69,6 +71,9 @@ Enter = Callable[[Visit, str], None]
 Read = Callable[[Visit], Awaitable[bytes]]
 _ID: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,128}")
 _STATUS: Final = b":status"
+_WORTH_PACKING: Final = 4096
+"""Bytes of an answer from which on it is packed: rows of usage shrink to a fiftieth, in a millisecond."""
+_PACKED: Final = 5
 _STRANGER: Final = "stranger"
 
 
@@ -99,6 +104,7 @@ def all_endpoints(overlay: Overlay, set_ready: Callable[[bool], None]) -> tuple[
         *prices.ENDPOINTS,
         *served.ENDPOINTS,
         *caching.ENDPOINTS,
+        *guarding.ENDPOINTS,
         *served.drains(set_ready),
         *configuring.endpoints(overlay),
         *requests.ENDPOINTS,
@@ -306,7 +312,17 @@ def _whole(given: Given) -> Whole:
 
 async def _send(visit: Visit, whole: Whole) -> None:
     (_, status), *headers = whole.headers
-    await respond(visit.send, int(status), [*headers, *_common(visit)], whole.body)
+    body = whole.body
+    if visit.scope["method"] == "GET" and len(body) >= _WORTH_PACKING and _takes_gzip(visit):
+        # No reading answer holds a secret, and no other site can ask with a session (SameSite): what its
+        # length could tell, nobody learns.
+        body = gzip.compress(body, _PACKED, mtime=0)
+        headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+    await respond(visit.send, int(status), [*headers, *_common(visit)], body)
+
+
+def _takes_gzip(visit: Visit) -> bool:
+    return any(name == b"accept-encoding" and b"gzip" in value for name, value in visit.scope["headers"])
 
 
 async def _stream(visit: Visit, given: Given) -> None:

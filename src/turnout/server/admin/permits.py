@@ -111,6 +111,8 @@ PERMITS: Final[tuple[Permit, ...]] = (
     Permit("POST", "/breakers/reset", "breaker.reset", _OPERATE, whole=True),
     Permit("GET", "/cache", "cache.read", _LOOK),
     Permit("DELETE", "/cache", "cache.clear", _OPERATE),
+    Permit("GET", "/guards", "guard.list", _LOOK),
+    Permit("POST", "/guards/review", "guard.review", _OPERATE),
     Permit("POST", "/drain", "gateway.drain", _OPERATE, whole=True),
     Permit("DELETE", "/drain", "gateway.resume", _OPERATE, whole=True),
     Permit("GET", "/config", "config.read", _CONFIG),
