@@ -14,7 +14,7 @@ from turnout.types.compress import Compact, CompressRule
     ],
 )
 def test_sessions_get_shorter_and_keep_what_checks_need(shared, rule, least):
-    read = read_conversations(shared / "data" / "bfcl" / "bfcl_v1.parquet", {}, turns=12)
+    read = read_conversations(shared / "data" / "bfcl" / "bfcl_v1.parquet", None, turns=12)
     found = count(read, rule)
     assert found.saved >= least
     assert found.n_checked > 70

@@ -34,12 +34,12 @@ def eval_(data: Path, rule: str, turns: int, *, as_json: bool) -> None:
 
     A line may list texts under `needed`: they are looked for in what is left.
     """
-    from turnout.evaluate.compress import count, read_conversations
+    from turnout.evaluate.compress import Readers, count, read_conversations
     from turnout.parts import load_dialect
 
     made = _rule(rule)
-    dialects = {name: load_dialect(name) for name in ("openai_chat", "anthropic")}
-    found = count(read_conversations(data, dialects, turns=turns), made)
+    readers = Readers(load_dialect("openai_chat"), load_dialect("anthropic"))
+    found = count(read_conversations(data, readers, turns=turns), made)
     told = {"rule": msgspec.to_builtins(made), **msgspec.structs.asdict(found)}
     if as_json:
         click.echo(msgspec.json.encode(told).decode())

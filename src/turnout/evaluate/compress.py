@@ -70,6 +70,14 @@ class Counted(Struct, frozen=True, kw_only=True):
     """Lines that are no conversation."""
 
 
+class Readers(Struct, frozen=True):
+    """Who reads bodies of either make."""
+
+    chat: Dialect
+    messages: Dialect
+    """Of bodies whose calls and results are blocks of content."""
+
+
 class Read(Struct, frozen=True):
     """The conversations of a file."""
 
@@ -77,27 +85,27 @@ class Read(Struct, frozen=True):
     n_skipped: int = 0
 
 
-def read_conversations(path: Path, dialects: Mapping[str, Dialect], *, turns: int) -> Read:
+def read_conversations(path: Path, readers: Readers | None, *, turns: int) -> Read:
     """Read conversations from a file. Raises `ConfigError`.
 
     Args:
         path: JSON lines, or the Parquet file of published function-calling results.
-        dialects: Readers of bodies, by wire format.
+        readers: Readers of bodies; None = there are none in the file.
         turns: Turns of a session made of the latter.
     """
     published = path.suffix == ".parquet"
-    found = Read(tuple(_sessions(path, turns))) if published else _lines(path, dialects)
+    found = Read(tuple(_sessions(path, turns))) if published else _lines(path, readers)
     if not found.cases:
         raise ConfigError((f"{path}: holds no conversation",))
     return found
 
 
-def _lines(path: Path, dialects: Mapping[str, Dialect]) -> Read:
+def _lines(path: Path, readers: Readers | None) -> Read:
     cases: list[Case] = []
     n_skipped = 0
     with path.open("rb") as file:
         for line in file:
-            case = _case(line, dialects) if line.strip() else None
+            case = _case(line, readers) if readers is not None and line.strip() else None
             if case is not None:
                 cases.append(case)
             elif line.strip():
@@ -105,7 +113,7 @@ def _lines(path: Path, dialects: Mapping[str, Dialect]) -> Read:
     return Read(tuple(cases), n_skipped)
 
 
-def _case(line: bytes, dialects: Mapping[str, Dialect]) -> Case | None:
+def _case(line: bytes, readers: Readers) -> Case | None:
     """Return the conversation of a line; None where it holds none that can be read."""
     try:
         tree = msgspec.json.decode(line)
@@ -115,10 +123,11 @@ def _case(line: bytes, dialects: Mapping[str, Dialect]) -> Case | None:
             return None
         needed = tuple(each for each in tree.pop("needed", ()) if isinstance(each, str))
         tree.setdefault("model", "any/model")
-        wire = "anthropic" if _is_anthropic(tree) else "openai_chat"
-        if wire == "anthropic":
+        in_blocks = _is_in_blocks(tree)
+        if in_blocks:
             tree.setdefault("max_tokens", 1024)
-        request = dialects[wire].parse(msgspec.json.encode(tree)).request
+        reader = readers.messages if in_blocks else readers.chat
+        request = reader.parse(msgspec.json.encode(tree)).request
         messages, tools = tuple(request.messages), tuple(request.tools)
     except (msgspec.MsgspecError, InvalidRequest, UnicodeDecodeError, RecursionError):
         return None
@@ -126,7 +135,7 @@ def _case(line: bytes, dialects: Mapping[str, Dialect]) -> Case | None:
     return Case(messages=messages, n_other=n_other, needed=needed)
 
 
-def _is_anthropic(tree: Mapping[str, Any]) -> bool:
+def _is_in_blocks(tree: Mapping[str, Any]) -> bool:
     if "system" in tree or any("input_schema" in tool for tool in tree.get("tools") or () if tool):
         return True
     return any(
