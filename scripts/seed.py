@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from turnout.build import build
 from turnout.config import load_config, parse_config
 from turnout.errors import ProviderUnreachable, TurnoutError
-from turnout.parts import open_journal
+from turnout.parts import open_feedback, open_journal
 from turnout.stores.base import Query
 from turnout.stores.memory import MemoryJournal
 from turnout.testing import clock
@@ -31,6 +31,7 @@ from turnout.transport.base import Authorise
 from turnout.transport.guard import Egress
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest, Message, Text
+from turnout.types.feedback import Feedback
 from turnout.types.http import HttpRequest, Timeouts
 from turnout.types.principal import Principal
 from turnout.types.record import Record
@@ -68,6 +69,7 @@ routes:
   - name: support
     models: [anthropic/claude-haiku-4-5, openai/gpt-5.4-mini, mistral/mistral-small-latest]
     strategy: {{type: priority}}
+    guards: [personal]
   - name: search
     models: [openai/gpt-5.4-nano, mistral/mistral-small-latest]
     strategy: {{type: fastest}}
@@ -78,6 +80,7 @@ routes:
 default_route: assistant
 budgets:
   - {{id: company, level: organisation, usd: 500, per: month, thresholds: [{{at: 0.8}}]}}
+guards: {{rules: [{{name: personal, guard: {{type: pii}}, mode: redact}}]}}
 quotas:
   - {{id: pace, level: key, of: requests, limit: 600, per: 1m}}
 """
@@ -85,6 +88,9 @@ TEAMS = {"web": ("assistant", "search"), "care": ("support",), "data": ("reports
 CUSTOMERS = [f"customer-{n:02d}" for n in range(1, 25)]
 DIRECT, NAMED = 0.06, ("anthropic/claude-sonnet-5", "mistral/mistral-small-latest")
 """Share of requests that name a model, and therefore have nothing to fall back on."""
+TELLING = 0.15
+"""Share of requests in which somebody gives an address."""
+PERSONAL = "Write to woodchuck@example.com, or call +1 202 555 0143."
 QUESTION = "How much wood would a woodchuck chuck if a woodchuck could chuck wood? "
 
 
@@ -210,6 +216,7 @@ async def play(text: str, n: int, seed: int) -> list[Record]:
             ask = asking(number, rng, team)
             arrivals[ask.request_id] = ends - timedelta(days=DAYS * (1 - at), seconds=30)
             text_in = QUESTION * max(1, round(rng.lognormvariate(2.2, 1.0)))
+            text_in += PERSONAL if rng.random() < TELLING else ""
             message = Message(role="user", parts=(Text(text_in),))
             model = f"turnout/{rng.choice(TEAMS[team])}" if rng.random() > DIRECT else rng.choice(NAMED)
             request = ChatRequest(model=model, messages=(message,), stream=rng.random() < 0.7)
@@ -253,6 +260,58 @@ async def keep(folder: Path, records: list[Record]) -> None:
     await journal.close()
 
 
+WORTH = {"openai/gpt-5.4": 0.93, "anthropic/claude-sonnet-5": 0.92, "openai/gpt-5.4-mini": 0.82}
+"""How good answers are taken to be; of any other model 0.75."""
+
+
+async def say(folder: Path, records: list[Record], seed: int) -> int:
+    """Write what was said of some answers: a quarter judged, a tenth with thumbs, a few signs."""
+    rng, now = random.Random(seed), datetime.now(UTC)  # noqa: S311  made-up words
+    store = open_feedback(load_config(folder / "turnout.yaml").journal)
+    n = 0
+    for record in records:
+        if record.outcome.error is not None or record.decision is None:
+            continue
+        worth = WORTH.get(record.outcome.model or "", 0.75)
+        graded, liked = min(1.0, max(0.0, rng.gauss(worth, 0.08))), float(rng.random() < worth)
+        words: list[tuple[float, int, dict[str, object]]] = [
+            (
+                0.25,
+                5,
+                {"kind": "judge", "score": graded, "chance": 0.25, "source": "anthropic/claude-sonnet-5"},
+            ),
+            (
+                0.1,
+                120,
+                {"kind": "thumb", "value": "up" if liked else "down", "score": liked, "source": "client"},
+            ),
+            (0.03, 60, {"kind": "implicit.rephrase", "score": 0.0, "weight": 0.05, "source": "session"}),
+        ]
+        for share, later_s, said in words:
+            if rng.random() < share:
+                at = min(now, record.at + timedelta(seconds=later_s))
+                await store.put(_word(record, at, f"fb_{n:026d}", said))
+                n += 1
+    await store.close()
+    return n
+
+
+def _word(record: Record, at: datetime, name: str, said: Mapping[str, object]) -> Feedback:
+    about = {
+        "request_id": record.request_id,
+        "at": at,
+        "asked_at": record.at,
+        "principal": record.principal,
+        "speaker": record.principal,
+        "organisation": record.organisation,
+        "project": record.project,
+        "customer": record.customer,
+        "route": None if record.decision is None else record.decision.route,
+        "model": record.outcome.model,
+    }
+    return msgspec.convert({"id": name, **about, **said}, Feedback)
+
+
 def main() -> int:
     """Fill the folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -268,6 +327,7 @@ def main() -> int:
     (options.folder / "turnout.yaml").write_text(text)
     records = clock.run(play(text, options.requests, options.seed))
     asyncio.run(keep(options.folder, records))
+    asyncio.run(say(options.folder, records, options.seed))
     sys.stdout.write(f"{len(records)} requests in {options.folder}; serve them with\n")
     sys.stdout.write(f"    turnout serve --config {options.folder}/turnout.yaml\n")
     return 0
