@@ -271,3 +271,19 @@ async def test_without_any_key_the_machine_itself_is_the_owner_and_nobody_else(f
         assert failure(led_here) == (403, "forbidden", "without keys this is for the machine itself")
         by_a_page = await gateway.http.post("/admin/v1/drain", headers={"origin": "https://evil.example"})
         assert failure(by_a_page)[:2] == (403, "forbidden")
+
+
+async def test_long_answers_to_readers_are_packed_where_they_can_be_unpacked(tmp_path):
+    async with desked(tmp_path) as gateway:
+        bearer = {"authorization": f"Bearer {gateway.keys['viewer']}"}
+        packed, plain, short = [
+            await gateway.http.get(f"/admin/v1{path}", headers={**bearer, "accept-encoding": encoding})
+            for path, encoding in (
+                ("/openapi.json", "gzip"),
+                ("/openapi.json", "identity"),
+                ("/keys", "gzip"),
+            )
+        ]
+    assert [each.headers.get("content-encoding") for each in (packed, plain, short)] == ["gzip", None, None]
+    assert packed.json() == plain.json()
+    assert int(packed.headers["content-length"]) * 4 < len(plain.content)

@@ -11,6 +11,8 @@ import { form, say } from '../ui/dialog.js';
 import { card, chip, empty, facts, later, problem, table, tile } from '../ui/parts.js';
 import { fill } from './overview.js';
 
+const FINE_S = 259200; // up to three days by the hour: of eight models each, that is enough to draw
+
 export default async function routes({ id, me, reload }) {
   const listed = (await get('/routes')).data;
   if (!id) return [overview(listed), versionCard(me, reload)];
@@ -31,14 +33,15 @@ async function one(route, me, reload) {
   const now = range();
   const config = await get('/config').catch(() => null);
   const own = config?.config.routes?.find((each) => each.name === route.id);
+  const step = now.span <= FINE_S ? 'hour' : 'day';
   const [totals, byModel, steps] = await Promise.all([
     usage('totals', asked({ route: route.id })), usage('totals', asked({ route: route.id, by: 'model' })),
-    usage('series', asked({ route: route.id, by: 'model', top: 8, step: now.step === 'minute' ? 'hour' : now.step, latencies: 'false' })).catch(() => []),
+    usage('series', asked({ route: route.id, by: 'model', top: 8, step, latencies: 'false' })).catch(() => []),
   ]);
   const [sum] = totals;
   return [
     sum?.requests ? tiles(sum) : empty('No request took this route in this time.'),
-    byModel.length ? h('div', { class: 'grid' }, share(steps, now), tradeOff(byModel, own?.strategy?.quality ?? {})) : null,
+    byModel.length ? h('div', { class: 'grid' }, share(steps, { ...now, step }), tradeOff(byModel, own?.strategy?.quality ?? {})) : null,
     h('div', { class: 'grid' }, certificate(route), quality(route)),
     own ? editor(route, own, config, me, reload) : null,
     card('Where the last requests went', h('a', { href: link('live', '', { route: route.id }) }, 'all of them'), later(async () => {
@@ -60,13 +63,12 @@ function tiles(sum) {
 
 function share(rows, now) {
   const names = [...new Set(rows.map((row) => row.group))].slice(0, 8);
-  const step = now.step === 'minute' ? { ...now, step: 'hour' } : now;
   const lines = names.map((name) => {
-    const at = fill(rows.filter((row) => row.group === name), step);
+    const at = fill(rows.filter((row) => row.group === name), now);
     return { name: name || '(none)', values: at.of((row) => row.requests), at };
   });
   if (!lines.length) return card('Share of traffic', null, empty('Nothing was asked.'));
-  return card('Share of traffic', `requests per ${step.step}, by model`, series({ label: 'Requests by model over time', times: lines[0].at.times, stepMs: lines[0].at.stepMs, lines, write: brief, stacked: true }));
+  return card('Share of traffic', `requests per ${now.step}, by model`, series({ label: 'Requests by model over time', times: lines[0].at.times, stepMs: lines[0].at.stepMs, lines, write: brief, stacked: true }));
 }
 
 function tradeOff(rows, stated) {
