@@ -110,7 +110,7 @@ async def observed(name: str, profile: str, folder: Path):
         await telemetry.flush()
         written = ("turnout_telemetry_sent", "logs")
         while name == "access" and telemetry.counts()[written] < n:  # noqa: ASYNC110  it is a thread's work
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.02)
 
     try:
         yield one, settled

@@ -20,6 +20,7 @@ from turnout.cli.main import cli
 from turnout.config import Config
 from turnout.errors import TAXONOMY
 from turnout.server.admin.permits import PERMITS, ROLES
+from turnout.server.families import FAMILIES
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -62,6 +63,28 @@ def errors() -> str:
     text += "[WIRE.md](../design/WIRE.md), section 9."
     header = ("word", "class", "whose fault", "status", "retry", "fallback", "what it means")
     return page("Errors", "src/turnout/errors.py", text, table(header, rows))
+
+
+def metrics() -> str:
+    """Every metric of the gateway."""
+    rows = []
+    for family in FAMILIES:
+        name = f"{family.name}_total" if family.kind == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        otel = family.otel or family.name.replace("_", ".", 1)
+        rows.append((f"`{name}`", family.kind, labels, family.about, f"`{otel}`"))
+    text = "At `/metrics` of `server.metrics_port`, over all workers; the same numbers leave through\n"
+    text += "`telemetry.otlp`. Labels are closed words or configured names: no key, user, prompt or free text is\n"
+    text += (
+        "among them. A family has at most 1,000 series a worker; everything more is counted with all labels\n"
+    )
+    text += "`other`. How to read them: [observability](../how-to/observability.md)."
+    return page(
+        "Metrics",
+        "src/turnout/server/families.py",
+        text,
+        table(("name", "kind", "labels", "what it counts", "OpenTelemetry"), rows),
+    )
 
 
 def public_names() -> str:
@@ -197,6 +220,7 @@ PAGES = {
     "cli.md": commands,
     "configuration.md": configuration,
     "errors.md": errors,
+    "metrics.md": metrics,
     "python.md": public_names,
     "roles.md": roles,
     "vendors.md": vendors,

@@ -25,6 +25,8 @@ from turnout.types.trace import Trace
 from turnout.types.usage import NanoUsd, Usage
 
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_CHANCE = (1 << 56) - 1
+"""The part of a trace id that is random (W3C Trace Context level 2, 5.1)."""
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 
@@ -144,8 +146,11 @@ class TraceLayer:
         if parent is None:
             if not tracing.records:
                 return None
-            trace_id, caller, state = f"{self.bits(128) or 1:032x}", None, None
-            sampled = chosen(trace_id, tracing.sample)
+            number = self.bits(128) or 1
+            sampled = (number & _CHANCE) < tracing.sample * (1 << 56)
+            if not sampled and not failed:
+                return None
+            trace_id, caller, state = f"{number:032x}", None, None
         else:
             trace_id, caller, decided = parent
             state = ask.tracestate
@@ -249,10 +254,7 @@ class _Traced:
 
 
 def chosen(trace_id: str, share: float) -> bool:
-    """Tell whether a share of all traces includes this one; every process says the same.
-
-    Source: W3C Trace Context level 2, 5.1: the last 7 bytes of a trace id are random.
-    """
+    """Tell whether a share of all traces includes this one; every process says the same."""
     return int(trace_id[18:], 16) < share * (1 << 56)
 
 

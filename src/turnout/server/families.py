@@ -34,7 +34,7 @@ def _seconds(name: str, about: str, buckets: tuple[float, ...], *labels: str) ->
 
 
 _BESIDE = (
-    _counter("turnout_feedback", "Feedback that was given, by kind and by who gave it.", "kind", "source"),
+    _counter("turnout_feedback", "Feedback that clients gave, by its signal.", "signal"),
     _counter(
         "turnout_alerts",
         "Notices of alerts, by rule and by what was told; event is firing, reminder, resolved or failed.",

@@ -1,5 +1,6 @@
 """`POST /v1/feedback`: what clients say of answers to their own requests. Floor 6."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -22,12 +23,14 @@ _DAY_S: Final = 86_400.0
 class Feedbacks:
     """Takes feedback in, so much of each key."""
 
-    __slots__ = ("_built", "_counters", "_steps")
+    __slots__ = ("_built", "_counters", "_steps", "count")
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._built: Built | None = None
         self._counters: Store = MemoryStore()
+        self.count: Callable[[str], None] = lambda _: None
+        """Told the signal of every word that is taken in."""
 
     def open(self, built: Built, shared: Store | None) -> None:
         """Keep feedback beside this journal, counted with other processes where they share a store."""
@@ -49,6 +52,7 @@ class Feedbacks:
         await self._count(f"feedback:m:{who}", built.config.feedback.per_minute, _MINUTE_S)
         await self._count(f"feedback:d:{who}", built.config.feedback.per_day, _DAY_S)
         heard = await hear(built, said, client(visit.principal))
+        self.count(heard.signal)
         headers = [JSON_TYPE, *self._steps.ids(visit.request_id)]
         await respond(visit.send, 202, headers, msgspec.json.encode(heard))
 

@@ -7,6 +7,7 @@ request wait: observers add to numbers and queues, and tasks and threads beside 
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,7 @@ class Telemetry:
             built.engine.fleet.listen(self.metrics.changed)
             built.probes.listen(self.metrics.probed)
             self.metrics.deployment = self._deployment
+            gateway.feedback.count = partial(self.metrics.count, "turnout_feedback")
             self._tasks.append(make(self.metrics.beat(built, gateway)))
         if self._numbers is not None:
             self._tasks.append(make(self._export()))
