@@ -118,3 +118,5 @@ def test_no_speaker_is_louder_than_its_share_and_intervals_hold_their_mean():
         0.8, pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4)
     )
     assert wilson(0, 0, 0) is None
+    graded, coins = wilson(90, 100, 100, 81.64), wilson(90, 100, 100)
+    assert coins.low < graded.low < graded.mean < graded.high < coins.high

@@ -63,8 +63,8 @@ async def test_judged_scores_are_summed_by_day_over_the_chance_of_being_drawn(st
         await store.put(each)
     found = await store.quality("assistant", None, None, None)
     assert found == (
-        QualityDay(day=day, n=2, weight=6.0, weight_squared=20.0, total=3.0),
-        QualityDay(day=day + 1, n=1, weight=2.0, weight_squared=4.0, total=1.0),
+        QualityDay(day=day, n=2, weight=6.0, weight_squared=20.0, total=3.0, squares=2.25),
+        QualityDay(day=day + 1, n=1, weight=2.0, weight_squared=4.0, total=1.0, squares=0.5),
     )
     assert await store.quality("assistant", AT + 0.5 * DAY, AT + 2 * DAY, "acme") == found[1:]
     assert await store.quality("other", None, None, None) == ()

@@ -6,7 +6,7 @@ Theory of operation.
    little: many regenerate out of curiosity.
 2. Judged requests are drawn with a known probability; each counts one over it (Horvitz and Thompson). The
    mean is divided by the sum of the weights (Hajek), its interval is Wilson's with the effective number
-   (sum w)² / sum w². For grades between 0 and 1 this is too wide, never too narrow.
+   (sum w)² / sum w², and for grades between 0 and 1 with their own variance instead of that of coins.
 3. No speaker's words make up more than a share of all: the weights of loud ones are scaled down (S-34).
 """
 
@@ -87,20 +87,25 @@ def _number(value: Json, low: float, high: float) -> float:
     return (float(value) - low) / (high - low)
 
 
-def wilson(total: float, weight: float, weight_squared: float) -> Interval | None:
+def wilson(
+    total: float, weight: float, weight_squared: float, squares: float | None = None
+) -> Interval | None:
     """Return a weighted mean of scores with its interval; None without any.
 
     Args:
         total: Sum of weight times score.
         weight: Sum of weights.
         weight_squared: Sum of their squares.
+        squares: Sum of weight times the square of the score; None = scores are 0 or 1.
 
     Source: E. B. Wilson, 1927; effective number of L. Kish, 1965.
     """
     if weight <= 0 or weight_squared <= 0:
         return None
     n, mean = weight * weight / weight_squared, min(1.0, max(0.0, total / weight))
-    spread = Z95 * math.sqrt(mean * (1 - mean) / n + Z95 * Z95 / (4 * n * n))
+    most = mean * (1 - mean)  # of all scores within 0-1 with this mean
+    variance = most if squares is None else min(most, max(0.0, squares / weight - mean * mean))
+    spread = Z95 * math.sqrt(variance / n + Z95 * Z95 / (4 * n * n))
     middle, whole = mean + Z95 * Z95 / (2 * n), 1 + Z95 * Z95 / n
     return Interval(mean, max(0.0, (middle - spread) / whole), min(1.0, (middle + spread) / whole))
 

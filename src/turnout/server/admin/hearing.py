@@ -78,7 +78,7 @@ async def _quality(call: Call) -> Given:
     since, until = call.instant("since"), call.instant("until")
     rows: list[Json] = []
     for day in await _store(call).quality(route, since, until, call.organisation()):
-        found = wilson(day.total, day.weight, day.weight_squared)
+        found = wilson(day.total, day.weight, day.weight_squared, day.squares)
         if found is not None:
             told: dict[str, Json] = msgspec.to_builtins(found)
             rows.append({"at": day.at.isoformat().replace("+00:00", "Z"), **told, "n": day.n})

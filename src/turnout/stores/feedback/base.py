@@ -69,6 +69,8 @@ class QualityDay(Struct, frozen=True, kw_only=True):
     weight_squared: float
     total: float
     """Of weight times score."""
+    squares: float
+    """Of weight times the square of the score."""
 
     @property
     def at(self) -> datetime:
@@ -167,11 +169,12 @@ def by_day(found: Iterable[Feedback]) -> tuple[QualityDay, ...]:
     sums: dict[int, list[float]] = {}
     for each in found:
         if each.kind in JUDGED and each.score is not None:
-            cell = sums.setdefault(microseconds(each.asked_at) // DAY_US, [0, 0.0, 0.0, 0.0])
+            cell = sums.setdefault(microseconds(each.asked_at) // DAY_US, [0, 0.0, 0.0, 0.0, 0.0])
             weight = 1.0 / each.chance
-            for at, value in enumerate((1, weight, weight * weight, weight * each.score)):
+            told = (1, weight, weight * weight, weight * each.score, weight * each.score**2)
+            for at, value in enumerate(told):
                 cell[at] += value
     return tuple(
-        QualityDay(day=day, n=int(n), weight=weight, weight_squared=squared, total=total)
-        for day, (n, weight, squared, total) in sorted(sums.items())
+        QualityDay(day=day, n=int(n), weight=weight, weight_squared=squared, total=total, squares=squares)
+        for day, (n, weight, squared, total, squares) in sorted(sums.items())
     )

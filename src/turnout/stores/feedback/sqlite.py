@@ -51,7 +51,8 @@ _PUT: Final = """INSERT INTO feedback (id, request_id, at_us, asked_us, kind, sc
     ON CONFLICT (id) DO UPDATE SET at_us = excluded.at_us, score = excluded.score, chance = excluded.chance,
     has_text = excluded.has_text, body = excluded.body"""
 _QUALITY: Final = """SELECT asked_us / 86400000000, count(*), sum(1.0 / chance), sum(1.0 / (chance * chance)),
-    sum(score / chance) FROM feedback WHERE route = ? AND kind IN ('judge', 'judge.pairwise')
+    sum(score / chance), sum(score * score / chance) FROM feedback
+    WHERE route = ? AND kind IN ('judge', 'judge.pairwise')
     AND score IS NOT NULL AND asked_us >= ? AND asked_us < ? AND (? IS NULL OR organisation = ?)
     GROUP BY 1 ORDER BY 1"""
 _EXPIRE: Final = "DELETE FROM feedback WHERE organisation IS ? AND project IS ? AND asked_us < ?"
@@ -138,8 +139,8 @@ class SqliteFeedback:
                 return ()
             found = db.execute(_QUALITY, (route, since, until, organisation, organisation)).fetchall()
         return tuple(
-            QualityDay(day=day, n=n, weight=weight, weight_squared=squared, total=total)
-            for day, n, weight, squared, total in found
+            QualityDay(day=day, n=n, weight=weight, weight_squared=squared, total=total, squares=squares)
+            for day, n, weight, squared, total, squares in found
         )
 
     def _change(self, statement: str, values: tuple[object, ...]) -> int:

@@ -28,7 +28,8 @@ _PUT: Final = """INSERT INTO feedback (id, request_id, at_us, asked_us, kind, sc
     has_text = excluded.has_text, body = excluded.body
     RETURNING (xmax = 0)"""  # xmax is 0 in a row that was not there before
 _QUALITY: Final = """SELECT asked_us / 86400000000, count(*), sum(1 / chance), sum(1 / (chance * chance)),
-    sum(score / chance) FROM feedback WHERE route = %s AND kind IN ('judge', 'judge.pairwise')
+    sum(score / chance), sum(score * score / chance) FROM feedback
+    WHERE route = %s AND kind IN ('judge', 'judge.pairwise')
     AND score IS NOT NULL AND asked_us >= %s AND asked_us < %s AND (%s::text IS NULL OR organisation = %s)
     GROUP BY 1 ORDER BY 1"""
 _EXPIRE: Final = """DELETE FROM feedback WHERE organisation IS NOT DISTINCT FROM %s
@@ -80,8 +81,8 @@ class PostgresFeedback:
         )
         found = await self._pool.fetch(_QUALITY, (route, first, last, organisation, organisation))
         return tuple(
-            QualityDay(day=day, n=n, weight=weight, weight_squared=squared, total=total)
-            for day, n, weight, squared, total in found
+            QualityDay(day=day, n=n, weight=weight, weight_squared=squared, total=total, squares=squares)
+            for day, n, weight, squared, total, squares in found
         )
 
     async def expire(self, whose: Whose, before: datetime) -> int:
