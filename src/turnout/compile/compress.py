@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from turnout.config import Config
-from turnout.config.compress import CompressConfig
+from turnout.config.compress import CompressMode
 from turnout.types.compress import CompressRule
 from turnout.types.deployment import Deployment
 
@@ -19,7 +19,7 @@ def make_compress(
 ) -> Mapping[str, CompressRule]:
     """Return how each route shortens; routes that do not are missing. What is wrong goes to `problems`."""
     known = tuple(deployments)
-    rows: list[tuple[str, str, CompressConfig | None]] = [(DIRECT, "compress", config.compress)]
+    rows: list[tuple[str, str, CompressMode | CompressRule | None]] = [(DIRECT, "compress", config.compress)]
     for at, row in enumerate(config.routes):
         own = row.compress is not None
         rows.append((row.name, f"routes[{at}].compress", row.compress if own else config.compress))

@@ -8,7 +8,7 @@ from turnout.catalog.prices import UsdPrice
 from turnout.config.admin import AdminConfig
 from turnout.config.alerts import AlertsConfig
 from turnout.config.cache import CacheConfig, Mode, RouteCacheConfig
-from turnout.config.compress import CompressConfig, PromptCache
+from turnout.config.compress import CompressMode, PromptCache
 from turnout.config.desk import DeskConfig
 from turnout.config.evaluate import EvaluateConfig
 from turnout.config.feedback import FeedbackConfig
@@ -30,6 +30,7 @@ from turnout.layers.retry import RetryConfig
 from turnout.stores.live import BreakerConfig, HealthConfig, RetryBudgetConfig
 from turnout.strategies.pipeline import Limit
 from turnout.types.address import Address
+from turnout.types.compress import CompressRule
 from turnout.types.deployment import Probe
 from turnout.types.json import Json
 from turnout.types.secret import Secret
@@ -173,7 +174,7 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whether `turnout calibrate feedback --apply` may change its strategy's threshold."""
     cache: Mode | RouteCacheConfig | None = None
     """Whether its answers are given again; None = `cache.default`."""
-    compress: CompressConfig | None = None
+    compress: CompressMode | CompressRule | None = None
     """How its conversations are shortened before they go out; None = `compress` of the file."""
     prompt_cache: PromptCache | None = None
     """Whether its prompts are marked for the provider's cache; None = `prompt_cache` of the file."""
@@ -363,7 +364,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is checked on the way in and out."""
     cache: CacheConfig = CacheConfig()
     """Answers that are given again."""
-    compress: CompressConfig | None = None
+    compress: CompressMode | CompressRule | None = None
     """How conversations are shortened on routes that say nothing, and for requests that name a model."""
     prompt_cache: PromptCache = "off"
     """Likewise: whether prompts are marked for the provider's cache."""
