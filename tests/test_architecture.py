@@ -140,6 +140,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "xllamacpp": {"testing"},
     "bpe_openai": {"signals"},
     "onnxruntime": {"learn"},
+    "presidio_analyzer": {"guards"},
+    "spacy": {"guards"},
     "tokenizers": {"learn"},
     "usearch": {"learn"},
     "valkey": {"stores"},

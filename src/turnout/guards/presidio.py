@@ -6,7 +6,6 @@ is installed by the operator and named in `model`, and without one only Presidio
 
 import re
 from functools import cache
-from importlib.util import find_spec
 from typing import Any, ClassVar, Final
 
 from msgspec import Struct
@@ -52,11 +51,12 @@ class Presidio(Struct, frozen=True, kw_only=True, tag_field="type", tag="presidi
 
     def missing(self) -> str | None:
         """Return what has to be installed first."""
-        if find_spec("presidio_analyzer") is None:
+        try:
+            import presidio_analyzer  # noqa: F401, PLC0415  an extra
+            from spacy.util import is_package  # noqa: PLC0415
+        except ImportError:
             return "the extra `pii`: pip install turnout[pii]"
-        if self.model and find_spec(self.model) is None:
-            return f"the spaCy model {self.model!r}"
-        return None
+        return f"the spaCy model {self.model!r}" if self.model and not is_package(self.model) else None
 
     def prepare(self) -> None:
         """Load it, which takes seconds. Raises `ValueError`."""

@@ -194,9 +194,7 @@ class Round:
                     about = msgspec.structs.replace(context, source=item[0])
                     if post.hears(about):
                         text = now.get(item, item[1])
-                        new = await self._one(post, text, about, tally, reversible=reversible)
-                        if item in now:
-                            now[item] = new
+                        now[item] = await self._one(post, text, about, tally, reversible=reversible)
             except Blocked as error:
                 blocked = error
             tally.duration_s = self._means.clock() - began_s
@@ -204,7 +202,7 @@ class Round:
             if blocked is not None:
                 self._exchange.guards += [skipped(left, context.stage) for left in posts[at + 1 :]]
                 raise blocked
-        return {item: text for item, text in now.items() if text != item[1]}
+        return {item: now[item] for item in items if now[item] != item[1]}
 
     async def _one(self, post: Post, text: str, about: Context, tally: Tally, *, reversible: bool) -> str:
         try:
