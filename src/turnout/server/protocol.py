@@ -315,10 +315,9 @@ class GatewayProtocol(asyncio.Protocol):
 
     def _check_headers(self, version: str) -> bool:
         """Refuse what is ambiguous; tell whether the client waits for leave to send its body."""
-        headers = self._headers
-        named = dict(headers)
-        if len(named) < len(headers):
-            names = [name for name, _ in headers]
+        named = dict(self._headers)
+        if len(named) < len(self._headers):
+            names = [name for name, _ in self._headers]
             for name in _SINGLE:
                 if names.count(name) > 1:
                     self._stop(400, f"the header {name.decode()} was sent twice")
