@@ -74,7 +74,7 @@ def metrics() -> str:
         otel = family.otel or family.name.replace("_", ".", 1)
         rows.append((f"`{name}`", family.kind, labels, family.about, f"`{otel}`"))
     text = "At `/metrics` of `server.metrics_port`, over all workers; the same numbers leave through\n"
-    text += "`telemetry.otlp`. Labels are closed words or configured names: no key, user, prompt or free text is\n"
+    text += "`telemetry.otlp`. Labels are closed words or configured names: no key, user or free text is\n"
     text += (
         "among them. A family has at most 1,000 series a worker; everything more is counted with all labels\n"
     )
