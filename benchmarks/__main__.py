@@ -7,10 +7,11 @@ import argparse
 import datetime as dt
 import os
 import platform
+import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -101,8 +102,13 @@ def _measure(options: argparse.Namespace, note: str) -> report.Report:
         foot = footprint.measure(native, place, bodies, plan.n_rounds)
     versions = {each.name.partition(",")[0]: each.version for each in stacks if each.version}
     versions = {"turnout": version("turnout"), "uvloop": version("uvloop"), **versions}
-    grown = growth.grow(list(growth.QUANTITIES), quick=True, tell=_tell) if options.publish else None
-    scaled = scale.scale(quick=True, tell=_tell) if options.publish else None
+    grown: growth.Grown | None = None
+    scaled: scale.Scaled | None = None
+    if options.publish:
+        with _left_out("growth", skipped):
+            grown = growth.grow(list(growth.QUANTITIES), quick=True, tell=_tell)
+        with _left_out("scale", skipped):
+            scaled = scale.scale(quick=True, tell=_tell)
     _tell("")
     return report.Report(
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
@@ -115,6 +121,15 @@ def _measure(options: argparse.Namespace, note: str) -> report.Report:
         grown=grown,
         scaled=scaled,
     )
+
+
+@contextmanager
+def _left_out(what: str, skipped: dict[str, str]) -> Iterator[None]:
+    """Go on without a part that cannot be measured: what was measured before it is not lost."""
+    try:
+        yield
+    except (Unusable, OSError, RuntimeError, subprocess.SubprocessError) as why:
+        skipped[what] = str(why)
 
 
 def _profiles(options: argparse.Namespace, core: int, cleanup: ExitStack) -> dict[str, Start]:
@@ -173,6 +188,9 @@ def _publish(found: report.Report, root: Path) -> None:
     results.mkdir(parents=True, exist_ok=True)
     (root / "docs" / "reference").mkdir(parents=True, exist_ok=True)
     _write(results / f"{found.date}.json", found)
+    if found.scaled is not None and found.scaled.costs is not None:
+        costs = msgspec.json.format(msgspec.json.encode(found.scaled), indent=1)
+        (results / "scale.json").write_bytes(costs + b"\n")
     for name, svg in report.plots(found).items():
         (images / f"{name}.svg").write_text(svg)
     soaked = results / "soak.json"

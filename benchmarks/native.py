@@ -84,7 +84,11 @@ class Native:
         words = self._command(target, body, n, f"{seconds:g}", rate)
         environment = {**os.environ, "LOAD_LEAVE": str(leave)}
         process = spawn(words, self._core, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-        out, err = process.communicate(timeout=seconds + 30)
+        try:
+            out, err = process.communicate(timeout=seconds + 30)
+        except subprocess.TimeoutExpired:
+            stop(process)
+            raise Unusable(f"load on {target.path} did not end") from None
         if process.returncode:
             raise Unusable(f"load on {target.path}: {err.decode().strip()}")
         return msgspec.json.decode(out, type=Load)

@@ -117,12 +117,16 @@ def scale(*, quick: bool, tell: Callable[[str], None]) -> Scaled:
         found: dict[str, list[Seen]] = {name: [] for name in setups}
         for name, stacks in setups.items():
             tell(f"warming {name}")
-            _load(bench, stacks, 0.5)
+            _load(bench, stacks, 1.0)
         for n in range(3 if quick else 5):
             for name in list(setups) if n % 2 == 0 else list(setups)[::-1]:
                 tell(f"round {n + 1}: {name}")
-                found[name].append(_seen(bench, setups[name], shared))
-    done = tuple(Setup(name, _median(samples)) for name, samples in found.items())
+                try:
+                    found[name].append(_seen(bench, setups[name], shared))
+                except Unusable as why:
+                    skipped = f"{name}, round {n + 1}: {why}"
+                    tell(skipped)
+    done = tuple(Setup(name, _median(samples)) for name, samples in found.items() if samples)
     return _scaled(done, skipped)
 
 
@@ -209,9 +213,7 @@ def _scaled(setups: Sequence[Setup], skipped: str) -> Scaled:
         facts=facts({}),
         setups=tuple(setups),
         costs=costs,
-        predicted_per_s=None
-        if costs is None or seen is None
-        else round(saturated(costs, 2, seen.beside_us), 1),
+        predicted_per_s=_predicted(by_name[ALONE], seen) if seen is not None and ALONE in by_name else None,
         measured_per_s=None if seen is None else seen.per_s,
         skipped=skipped,
     )
@@ -240,9 +242,10 @@ def markdown(scaled: Scaled) -> str:
             f"| {seen.valkey_calls:.2f} | {seen.valkey_commands:.1f} "
             f"| {seen.postgres_us:.0f} | {seen.postgres_rows:.2f} |"
         )
-    if scaled.costs is None:
-        return "\n".join([*lines, "", f"Replicas were not measured: {scaled.skipped}."]) + "\n"
+    lines += ["", f"Left out: {scaled.skipped}."] if scaled.skipped else []
     by_name = {setup.name: setup.seen for setup in scaled.setups}
+    if scaled.costs is None or ONE not in by_name:
+        return "\n".join(lines) + "\n"
     sharing = by_name[SHARED].gateway_us / by_name[ONE].gateway_us
     predicted, measured = scaled.predicted_per_s or 0, scaled.measured_per_s or 0
     check = f"predicted {predicted:,.0f} requests/s, measured {measured:,.0f}"
