@@ -33,7 +33,7 @@ MODULES = {
 @click.argument("what", type=click.Choice(list(MODULES)), default="suite")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def bench(sources: Path | None, what: str, words: tuple[str, ...]) -> None:
-    """Measure the gateway next to plain proxies, in the same rounds.
+    r"""Measure the gateway next to plain proxies, in the same rounds.
 
     `suite` is CPU, latency, memory and start-up; `growth`, `scale` and `soak` take longer; `capacity` reckons
     what a rate of requests needs. Further words go to it.

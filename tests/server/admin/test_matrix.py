@@ -227,16 +227,10 @@ async def gateway(tmp_path_factory):
 async def prepared(gateway, method, path, where):
     """Return path and body of a call about something of an organisation, made for it."""
     word = path.split("/")[1]
-    if word == "keys":
-        return await _key(gateway, method, path, where)
-    if word in ("users", "tokens"):
-        return await _person(gateway, method, path, where)
     if word in _KINDS:
         return await _document(gateway, method, path, where)
-    if word == "credentials":
-        return await _credential(gateway, method, path)
-    if word == "prices":
-        return await _price(gateway, method, path)
+    if word in _MADE:
+        return await _MADE[word](gateway, method, path, where)
     if path == "/quality":
         return f"{path}?route=assistant&organisation={where}", None
     if word == "routes":
@@ -294,7 +288,7 @@ async def _document(gateway, method, path, where):
     return path.replace("{id}", name), _CHANGED.get(kind, {"name": "n"}) if method == "PATCH" else None
 
 
-async def _credential(gateway, method, path):
+async def _credential(gateway, method, path, _where):
     wish = {"provider": "oai", "secret": "sk-stored-0123456789"}
     if "{id}" not in path:
         return path, wish if method == "POST" else None
@@ -302,7 +296,7 @@ async def _credential(gateway, method, path):
     return path.replace("{id}", made["id"]), {"disabled": True} if method == "PATCH" else None
 
 
-async def _price(gateway, method, path):
+async def _price(gateway, method, path, _where):
     price = {"model": "oai/one", "price": {"input": 1, "output": 2}}
     if path == "/prices":
         await gateway.call("owner", "DELETE", "/prices/oai:one")
@@ -311,6 +305,9 @@ async def _price(gateway, method, path):
     return path.replace("{id}", "oai:one"), {
         "price": {"input": 3, "output": 4}
     } if method == "PATCH" else None
+
+
+_MADE = {"keys": _key, "users": _person, "tokens": _person, "credentials": _credential, "prices": _price}
 
 
 def word_of(path):
