@@ -38,7 +38,6 @@ class Reader:
     def __init__(self, chrome, url: str, state=None, *, width: int = 1440, theme: str = "light") -> None:
         self.url, self.complaints, self.expected = url, [], set()
         self.n_bytes = 0
-        self.slowest_s = 0.0
         size = {"width": width, "height": 1000}
         self.context = chrome.new_context(
             viewport=size, color_scheme=theme, reduced_motion="reduce", storage_state=state, locale="en-US"
