@@ -232,12 +232,7 @@ class _Measured:
         return cost(usage, price) if known is None else known, "estimated" if estimated else "exact"
 
     def _bill(
-        self,
-        request: TaskRequest,
-        told: Usage | None,
-        failure: TurnoutError | str | None,
-        *,
-        is_whole: bool,
+        self, request: TaskRequest, told: Usage | None, failure: TurnoutError | str | None, *, is_whole: bool
     ) -> tuple[Usage | None, bool]:
         """Return what an operation used, in the units of its price; None = surely nothing."""
         if self._reply is None and _was_free(self._call, failure):

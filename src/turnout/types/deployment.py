@@ -16,9 +16,7 @@ Host = Literal["azure", "vertex", "bedrock_invoke"]
 """A cloud that serves a wire format behind an envelope of its own (`turnout.codecs.hosts`)."""
 
 
-ModelKind = Literal[
-    "chat", "embedding", "rerank", "image", "speech", "transcription", "moderation", "other"
-]
+ModelKind = Literal["chat", "embedding", "rerank", "image", "speech", "transcription", "moderation", "other"]
 """What a model is made for; beside `chat`, `embedding` and `other` the kinds of `TaskRequest`."""
 
 

@@ -133,9 +133,7 @@ class EmulatedBatches:
         good = b"".join(line for status, line in found if status == 200)
         bad = b"".join(line for status, line in found if status != 200)
         self._files[f"{batch_id}-output"], self._files[f"{batch_id}-error"] = good, bad
-        return Held(
-            batch_id, is_messages=False, n=len(raws), output=good, metadata=asked.metadata
-        )
+        return Held(batch_id, is_messages=False, n=len(raws), output=good, metadata=asked.metadata)
 
     def _response(self, line: _Line) -> tuple[int, bytes]:
         status, body = self._answers(line.url, bytes(line.body))
