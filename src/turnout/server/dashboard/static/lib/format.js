@@ -38,7 +38,7 @@ export function seconds(value) {
   if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   if (value < 120) return `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s`;
-  if (value < 7200) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  if (value < 7200) return `${Math.floor(value / 60)} min${Math.round(value % 60) ? ` ${Math.round(value % 60)} s` : ''}`;
   if (value < 172800) return `${(value / 3600).toFixed(1)} h`;
   return `${Math.round(value / 86400)} days`;
 }
