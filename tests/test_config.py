@@ -245,6 +245,7 @@ KEYWORDS = {
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "uniqueItems"),
     "discriminator",
     "pattern",
+    "propertyNames",
 }
 
 
@@ -279,6 +280,8 @@ def accepts(schema, value, root):
         return False
     if kind == "object":
         known, more = schema.get("properties", {}), schema.get("additionalProperties", True)
+        if not all(accepts(schema.get("propertyNames", {}), key, root) for key in value):
+            return False
         return set(schema.get("required", ())) <= set(value) and all(
             accepts(known[key], item, root)
             if key in known

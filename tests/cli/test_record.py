@@ -60,7 +60,7 @@ def verify(tmp_path: Path, text: str, *options: str) -> Result:
 
 
 def test_equal_records_and_those_not_spoken_are_counted(tmp_path: Path) -> None:
-    other = line(url="https://api.openai.com/v1/audio/speech", request_body='{"model":"m","input":"hi"}')
+    other = line(url="https://api.openai.com/v1/vector_stores", request_body='{"model":"m","input":"hi"}')
     media = line(response_body="AAAA", response_body_encoding="base64")
     result = verify(tmp_path, line() + other + media)
     assert result.exit_code == 0, result.output

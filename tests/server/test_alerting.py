@@ -217,7 +217,9 @@ async def test_quality_drops_when_judges_surely_say_so(world) -> None:
             day = (NOW - datetime(1970, 1, 1, tzinfo=UTC)).days
             rows = [(day - 10, 4000, 0.9), (day - 1, 2000, self.score)]
             return tuple(
-                QualityDay(day=at, n=n, weight=float(n), weight_squared=float(n), total=n * mean)
+                QualityDay(
+                    day=at, n=n, weight=float(n), weight_squared=float(n), total=n * mean, squares=n * mean
+                )
                 for at, n, mean in rows
             )
 

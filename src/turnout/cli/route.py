@@ -87,12 +87,10 @@ def _table(candidates: tuple[CandidateView, ...]) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("candidate", "status", "why not", "utility", "tokens out", "cost (mean)", "health"):
-        table.add_column(
-            name,
-            justify="right" if name in ("utility", "tokens out", "cost (mean)") else "left",
-            overflow="fold",
-        )
+    foreseen = any(each.n_tokens_out is not None for each in candidates)
+    numbers = ("utility", *(("tokens out",) if foreseen else ()), "cost (mean)")
+    for name in ("candidate", "status", "why not", *numbers, "health"):
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     colours = {"chosen": "green", "filtered": "red", "cooling": "yellow"}
     for each in candidates:
         colour = colours.get(each.status, "")
@@ -102,7 +100,7 @@ def _table(candidates: tuple[CandidateView, ...]) -> "Table":
             f"[{colour}]{each.status}[/]" if colour else each.status,
             ", ".join(f"{drop.filter}: {drop.reason}" for drop in each.filters),
             "" if each.utility is None else f"{each.utility:.3f}",
-            "" if each.n_tokens_out is None else str(each.n_tokens_out),
+            *([str(each.n_tokens_out or "")] if foreseen else []),
             "unknown" if mean is None else f"${mean / 1e9:.6f}",
             each.health.state if each.health else "",
         )

@@ -93,6 +93,8 @@ def _show(line: str) -> None:
 
 
 def _announce(sockets: "Sockets") -> None:
+    for handler in logging.getLogger().handlers:
+        handler.flush()  # what was logged before stands before it
     click.echo(f"turnout: serving on {_url(sockets.data)}/v1", err=True)
     if sockets.metrics is not None:
         click.echo(f"turnout: metrics on {_url(sockets.metrics)}/metrics", err=True)

@@ -16,6 +16,7 @@ from typing import Protocol
 from turnout.server.defects import places
 from turnout.server.ids import CURRENT
 from turnout.server.logs.line import Line
+from turnout.server.logs.sinks import Threaded
 
 OURS = "turnout"
 
@@ -50,6 +51,12 @@ class Intake(logging.Handler):
                 places=None if error is None else places(error),
             )
         )
+
+    def flush(self) -> None:
+        """Wait until the streams and files of this machine have what was put, for a short while."""
+        for sink in self._sinks:
+            if isinstance(sink, Threaded):
+                sink.flush()
 
     def put(self, line: Line) -> None:
         """Hand a line to every sink."""

@@ -13,6 +13,7 @@ Theory of operation.
 import fcntl
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from turnout.server.logs.line import Line
 
 BATCH_S = 0.05
 CLOSE_S = 2.0
+FLUSH_S = 1.0
 
 
 class Out(Protocol):
@@ -52,6 +54,9 @@ class Threaded:
         self._queue: deque[Line] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._hurry = threading.Event()
+        """Nobody is waited for."""
+        self._writes = False
         self.sent = self.full = self.failed = 0
         self._thread = threading.Thread(target=self._run, name="turnout-log", daemon=True)
         self._thread.start()
@@ -65,9 +70,18 @@ class Threaded:
         if not self._wake.is_set():
             self._wake.set()
 
+    def flush(self) -> None:
+        """Wait until what was put is written, for a short while; for before and after serving."""
+        until = time.monotonic() + FLUSH_S
+        self._hurry.set()
+        self._wake.set()
+        while (self._queue or self._writes) and time.monotonic() < until:
+            time.sleep(0.001)
+
     def close(self) -> None:
         """Write what waits, for a short while."""
         self._closing.set()
+        self._hurry.set()
         self._wake.set()
         self._thread.join(CLOSE_S)
         if not self._thread.is_alive():
@@ -76,11 +90,15 @@ class Threaded:
     def _run(self) -> None:
         while not (self._closing.is_set() and not self._queue):
             self._wake.wait()
-            self._closing.wait(BATCH_S)
+            self._hurry.wait(BATCH_S)
             self._wake.clear()
+            self._writes = True
             lines = [self._queue.popleft() for _ in range(len(self._queue))]
             if lines:
                 self._batch(lines)
+            self._writes = False
+            if not self._closing.is_set():
+                self._hurry.clear()
 
     def _batch(self, lines: list[Line]) -> None:
         try:
