@@ -145,6 +145,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """A page of them."""
     query: tuple[str, ...] = ()
     """Parameters it understands; any other is refused."""
+    gives_text: str = ""
+    """Media type of the answer, where it is not JSON."""
     takes_text: str = ""
     """Media type of the body, where it is not JSON."""
 

@@ -180,6 +180,7 @@ ENDPOINTS: Final = (
         path="/customers/{id}/data",
         serve=_export,
         summary="All Records of a customer, with stored text, as JSON lines",
+        gives_text=LINES,
         query=("organisation",),
     ),
     Endpoint(

@@ -172,7 +172,9 @@ def _responses(each: Endpoint, refs: Mapping[type, Json]) -> Json:
             },
         }
     content: dict[str, Json] = {"application/json": {"schema": schema}}
-    if each.path.startswith("/exports/") or "format" in each.query:
+    if each.gives_text:
+        content = {each.gives_text: {"schema": {"type": "string"}}}
+    elif each.path.startswith("/exports/") or "format" in each.query:
         content |= {kind: {"schema": {"type": "string"}} for kind in _TABLES}
     ok: Json = {"description": "Done", "content": content}
     bad: Json = {"application/json": {"schema": refs[Error]}}
