@@ -19,10 +19,12 @@ import msgspec
 from turnout.stores.base import ANY_ERROR, Query, conditions, terms_of
 from turnout.stores.columns import microseconds, split
 from turnout.stores.sqlite.schema import WORDS
+from turnout.stores.sums.usage import CUBES
 
 NEAR: Final = 100_000
 """A Record that was stored so many requests late may be missed by a search that names a range."""
 DAY_US: Final = 86_400_000_000
+TAG_CUBE: Final = CUBES.index(("organisation", "tag"))
 Found: TypeAlias = tuple[int, int, bytes]
 """Place in the order (microseconds, or cost), number, payload."""
 _SELECT: Final = "SELECT at_us, seq, record FROM records"
@@ -49,6 +51,9 @@ _TESTS: Final = {
 _WORDY: Final = frozenset(_TESTS) - {"request_id", "since", "until"}
 _MATCHING: Final = f"""SELECT r.at_us, r.seq, r.record FROM {WORDS} AS w
     CROSS JOIN records AS r ON r.seq = w.rowid WHERE {WORDS} MATCH ?"""  # noqa: S608  constants
+# Usage follows the rows in the same transactions as words do, so it knows every tag that words could find.
+_TAGGED: Final = """SELECT 1 FROM usage_subjects
+    WHERE cube = ? AND principal = '' AND customer = '' AND tag = ? LIMIT 1"""
 _BEGINS: Final = "SELECT min(seq) FROM (SELECT seq FROM records WHERE at_us >= ? ORDER BY at_us LIMIT ?)"
 _ENDS: Final = "SELECT max(seq) FROM (SELECT seq FROM records WHERE at_us < ? ORDER BY at_us DESC LIMIT ?)"
 _FIRST_DAY: Final = "SELECT min(at_us) FROM records"
@@ -100,6 +105,8 @@ def where_of(query: Query) -> tuple[str, tuple[object, ...]]:
 
 def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
     given = conditions(query)
+    if query.tag is not None and db.execute(_TAGGED, (TAG_CUBE, query.tag)).fetchone() is None:
+        return []  # its words may be common: every row that has them would be looked at
     terms = () if query.search is None else terms_of(query.search)
     words = [f'"{term.word}"{"*" if term.begins else ""}' for term in terms if not term.is_id]
     words += [f'"{word}"' for name, value in given.items() if name in _WORDY for word in split(str(value))]
