@@ -100,6 +100,9 @@ async def serve(folder, *arguments, env=None):
         if process.returncode is None:
             process.kill()
         await process.wait()
+        # A worker that outlives a killed process holds the pipe open: only this closes our end of it.
+        process._transport.close()
+        await asyncio.sleep(0)
 
 
 @pytest_asyncio.fixture

@@ -337,7 +337,7 @@ async def test_the_process_serves_a_script_and_says_that_it_is_an_emulator(tmp_p
             listed = [row["id"] for row in (await web.get("/v1/models")).json()["data"]]
     finally:
         process.terminate()
-        await process.wait()
+        await process.communicate()
     assert told.endswith(", answers are emulated\n")
     assert answer["candidates"][0]["content"]["parts"][0]["text"] == "42"
     assert listed == ["m", "a", "b"]
