@@ -143,7 +143,7 @@ def main() -> None:
         quiet = min(rounds, key=lambda each: each["both"]["p50_us"])
         rows.append({**quiet, "decision_p50_us_by_round": [each["decision"]["p50_us"] for each in rounds]})
     report = {
-        "command": "OMP_NUM_THREADS=1 python -m benchmarks.routing.learned_decisions",
+        "command": f"OMP_NUM_THREADS=1 python -m benchmarks.routing.learned_decisions -n {given.n} --rounds {given.rounds}",
         "clock": "CPU time of the process",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": facts({"numpy": np.__version__}),
