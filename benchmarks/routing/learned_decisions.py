@@ -38,6 +38,8 @@ WORDS = tuple(
 )
 OUT = Path(__file__).resolve().parents[1] / "results" / "routing" / "learned_decisions.json"
 
+COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.routing.learned_decisions"
+
 
 def prompt(seed: int) -> str:
     random = Random(seed)
@@ -143,7 +145,7 @@ def main() -> None:
         quiet = min(rounds, key=lambda each: each["both"]["p50_us"])
         rows.append({**quiet, "decision_p50_us_by_round": [each["decision"]["p50_us"] for each in rounds]})
     report = {
-        "command": f"OMP_NUM_THREADS=1 python -m benchmarks.routing.learned_decisions -n {given.n} --rounds {given.rounds}",
+        "command": COMMAND + f" -n {given.n} --rounds {given.rounds}",
         "clock": "CPU time of the process",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": facts({"numpy": np.__version__}),
