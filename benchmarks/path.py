@@ -1,6 +1,6 @@
 """What a request costs inside one process, in µs of CPU and in calls: no socket, no kernel, no upstream.
 
-    .venv/bin/python -m benchmarks.path [--profile PROFILE] [--files] [--json FILE]
+    .venv/bin/python -m benchmarks.path [--profile PROFILE] [--without PART] [--files] [--json FILE]
 
 Made for changes of the hot path: `make bench` measures the whole gateway beside plain proxies and takes
 minutes, this takes seconds. The least of many short slices is what the event loop's thread costs when nobody
@@ -10,6 +10,7 @@ better than the machine is quiet. Calls are those a profiler sees, functions of 
 `front` is a client connection with an application that does nothing; the others are the gateway behind ASGI
 with an upstream that answers at once: `bare` as in `make bench`, `keyed` with a key, `production` with a key,
 three budgets, two quotas, a choice among five, an exact cache that misses, the journal and the metrics.
+`production` is also measured without one of these parts.
 """
 
 import argparse
@@ -47,17 +48,20 @@ models: [{models}]
 journal: {journal}
 """
 MODEL = "{{model: {name}, price: {{input: 1, output: 2}}, context_window: 128000}}"
-LIMITED = """
+PARTS = ("journal", "cache", "limits", "metrics", "pool")
+ROUTED = """
 server:
   keys: [{key}]
-routes: [{{name: pool, models: [{names}], strategy: {{type: fastest}}, cache: exact}}]
+routes: [{{name: pool, models: [{names}], strategy: {{type: fastest}}{cache}}}]
+"""
+LIMITED = """
 budgets:
-  - {{id: org, level: organisation, usd: 1000000}}
-  - {{id: team, level: team, usd: 1000000}}
-  - {{id: key, level: key, usd: 1000000}}
+  - {id: org, level: organisation, usd: 1000000}
+  - {id: team, level: team, usd: 1000000}
+  - {id: key, level: key, usd: 1000000}
 quotas:
-  - {{id: rpm, level: key, of: requests, limit: 100000000}}
-  - {{id: tpm, level: key, of: tokens, limit: 100000000000}}
+  - {id: rpm, level: key, of: requests, limit: 100000000}
+  - {id: tpm, level: key, of: tokens, limit: 100000000000}
 """
 ROW = "{{name: one, secret: {key}, organisation: acme, team: core}}"
 ANSWER = json.dumps(
@@ -230,8 +234,8 @@ async def gateway(text: str, model: str, headers: list[tuple[bytes, bytes]], *, 
         await built.close()
 
 
-def profile(name: str, folder: Path):
-    """Return what serves the requests of a profile."""
+def profile(name: str, folder: Path, without: str = ""):
+    """Return what serves the requests of a profile, without one of its parts."""
     if name == "front":
         return front()
     if name != "production":
@@ -239,12 +243,15 @@ def profile(name: str, folder: Path):
             f"server: {{keys: [{ROW.format(key=KEY)}]}}\n" if name == "keyed" else ""
         )
         return gateway(text, "p/one", [*HEADERS, *(SHOWN if name == "keyed" else ())])
-    names = [f"{vendor}/one" for vendor in "pqrst"]
-    text = (
-        _config(names, f"{{path: {folder / 'journal.db'}}}") + f"ledger: {{path: {folder / 'ledger.db'}}}\n"
+    names = [f"{vendor}/one" for vendor in ("p" if without == "pool" else "pqrst")]
+    journal = "{enabled: false}" if without == "journal" else f"{{path: {folder / 'journal.db'}}}"
+    cache = "" if without == "cache" else ", cache: exact"
+    text = _config(names, journal) + ROUTED.format(
+        key=ROW.format(key=KEY), names=", ".join(names), cache=cache
     )
-    text += LIMITED.format(key=ROW.format(key=KEY), names=", ".join(names))
-    return gateway(text, "turnout/pool", [*HEADERS, *SHOWN], measured=True)
+    text += f"ledger: {{path: {folder / 'ledger.db'}}}\n"
+    text += "" if without == "limits" else LIMITED
+    return gateway(text, "turnout/pool", [*HEADERS, *SHOWN], measured=without != "metrics")
 
 
 def _config(names: list[str], journal: str) -> str:
@@ -254,10 +261,10 @@ def _config(names: list[str], journal: str) -> str:
     return BASE.format(providers=providers, models=models, journal=journal)
 
 
-async def measure(name: str, *, files: bool) -> tuple[float, float, float]:
+async def measure(name: str, *, files: bool, without: str = "") -> tuple[float, float, float]:
     """Return per request µs of the event loop and of other threads, and calls; making it is part of them."""
     with tempfile.TemporaryDirectory() as folder:
-        async with profile(name, Path(folder)) as one:
+        async with profile(name, Path(folder), without) as one:
             for _ in range(WARM):
                 await one()
             calm_collector()
@@ -297,15 +304,19 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--profile", action="append", choices=("front", "bare", "keyed", "production"))
+    parser.add_argument("--without", action="append", choices=PARTS, help="production less a part")
     parser.add_argument("--files", action="store_true", help="where the time goes, under a profiler")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found = {}
-    for name in args.profile or ("front", "bare", "keyed", "production"):
+    parts = args.without or ()
+    names = args.profile or (() if parts else ("front", "bare", "keyed", "production"))
+    for name, part in (*((name, "") for name in names), *(("production", part) for part in parts)):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            us, beside, calls = runner.run(measure(name, files=args.files))
-        found[name] = {"us": round(us, 1), "beside_us": round(beside, 1), "calls": round(calls, 1)}
-        print(f"{name:12} {us:7.1f} µs {beside:7.1f} µs beside {calls:7.1f} calls")
+            us, beside, calls = runner.run(measure(name, files=args.files, without=part))
+        shown = f"no {part}" if part else name
+        found[shown] = {"us": round(us, 1), "beside_us": round(beside, 1), "calls": round(calls, 1)}
+        print(f"{shown:12} {us:7.1f} µs {beside:7.1f} µs beside {calls:7.1f} calls")
     if args.json is not None:
         args.json.write_text(json.dumps({"python": sys.version.split()[0], **found}, indent=1) + "\n")
 

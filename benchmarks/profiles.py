@@ -34,6 +34,10 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     keyed: bool = False
     """A virtual key at the desk, three budgets, two quotas, a choice among the models, the exact cache."""
+    limited: bool = True
+    """Whether a keyed one has the budgets and quotas."""
+    cached: bool = True
+    """Whether a keyed one has the cache."""
     journal: bool = False
     metrics: bool = False
     guarded: bool = False
@@ -129,10 +133,10 @@ def _routes(shape: Shape, folder: Path) -> list[str]:
             for n in range(shape.n_rules)
         )
         strategy = f"{{type: rules, rules: [{rules}], otherwise: {{models: [p/one]}}}}"
-    cache = "{mode: exact, sampled: true}"
+    cache = ", cache: {mode: exact, sampled: true}" if shape.cached else ""
     pool = ", ".join(_pool(shape))
     return [
-        f"  - {{name: pool, models: [{pool}], strategy: {strategy}, cache: {cache}}}",
+        f"  - {{name: pool, models: [{pool}], strategy: {strategy}{cache}}}",
         *(
             f"  - {{name: route-{n}, models: [p/one, q/one], strategy: {{type: fastest}}}}"
             for n in range(shape.n_routes)
@@ -148,6 +152,12 @@ def _limits(shape: Shape, folder: Path) -> list[str]:
         f"desk: {{{desk}}}",
         f"ledger: {{{store}path: {folder / 'ledger.db'}}}",
         f"cache: {{max_entries: {shape.cache_entries}, max_mib: 4096}}",
+        *(_counted() if shape.limited else ()),
+    ]
+
+
+def _counted() -> list[str]:
+    return [
         "budgets:",
         *(
             f"  - {{id: {each}, level: {each}, usd: 100000000}}"
