@@ -346,13 +346,6 @@ async def test_tools_of_the_provider_pass_where_it_has_them_and_are_refused_else
     assert caught.value.body["turnout"]["class"] in ("no_eligible_model", "unsupported_parameter")
 
 
-async def test_conversation_objects_are_refused(rig):
-    async with client(rig) as ai:
-        with pytest.raises(openai.BadRequestError) as caught:
-            await ai.responses.create(model="res/one", input="Hi", conversation="conv_1")
-    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "conversation")
-
-
 FAULTS = [
     ("rate_limit", openai.RateLimitError, 429, "provider_rate_limited"),
     ("overloaded", openai.InternalServerError, 503, "provider_overloaded"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from turnout.errors import ConfigError
+from turnout.errors import ConfigError, RequestTooLarge
 from turnout.stores.conversations import Kept, MemoryConversations, Room
 from turnout.stores.conversations.sqlite import SqliteConversations
 
@@ -74,6 +74,33 @@ async def test_the_latest_document_of_an_id_counts(opened):
     await store.put("a", Kept("resp_1", b"done", ("msg_1",)))
     assert await store.get("a", "resp_1") == b"done"
     assert await store.find("a", "msg_1") == b"done"
+
+
+async def test_a_change_sees_what_is_there_and_takes_its_place(opened, clock):
+    store = opened(ttl_s=10, max_bytes=10)
+    await store.put("a", Kept("conv_1", b"one", ("msg_1",)))
+    clock.now += 9
+
+    def more(document):
+        return Kept("conv_1", document + b",two", ("msg_1", "msg_2"))
+
+    assert await store.amend("a", "conv_1", more) is True
+    clock.now += 9
+    assert await store.find("a", "msg_2") == b"one,two"
+    assert await store.amend("a", "conv_1", lambda document: None) is True
+    with pytest.raises(RequestTooLarge):
+        await store.amend("a", "conv_1", more)
+    assert await store.get("a", "conv_1") == b"one,two"
+    assert await store.amend("b", "conv_1", more) is False
+
+
+async def test_everything_of_an_owner_is_erased(opened):
+    store = opened()
+    for n in (1, 2):
+        await store.put("a", Kept(f"resp_{n}", b"x", (f"msg_{n}",)))
+    await store.put("b", Kept("resp_1", b"x"))
+    assert (await store.erase("a"), await store.erase("a")) == (2, 0)
+    assert (await store.find("a", "msg_1"), await store.get("b", "resp_1")) == (None, b"x")
 
 
 async def test_what_was_forgotten_is_gone(opened):

@@ -20,11 +20,22 @@ from turnout.types.json import Json, JsonObject
 
 log = logging.getLogger("turnout.server")
 
+TALKS = "conv_"
+"""How ids of conversation objects begin, which are kept beside the answers; no answer's does."""
 ENDED = frozenset({"completed", "incomplete"})
 """States of an answer that a conversation can go on from."""
 _TERMINAL = (b'"response.completed"', b'"response.incomplete"')
 _ITEM_KNOWN = frozenset({"id", "status"})
-_SAID = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
+_SAID = frozenset(
+    {
+        "message",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "reasoning",
+    }
+)
 
 
 class Document(Struct, frozen=True, omit_defaults=True):
@@ -71,7 +82,7 @@ async def keep(store: Conversations, owner: str, document: Document) -> None:
     """Keep an answer. A store that refuses costs the client the continuation, not the answer."""
     response = document.response
     answer_id, output = response.get("id"), response.get("output")
-    if not isinstance(answer_id, str):
+    if not isinstance(answer_id, str) or answer_id.startswith(TALKS):
         return
     items = [item.get("id") for item in output if isinstance(item, dict)] if isinstance(output, list) else []
     named = tuple(item for item in items if isinstance(item, str))

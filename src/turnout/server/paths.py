@@ -21,6 +21,7 @@ _BASES: Mapping[str, tuple[str, ...]] = {
 _SPOKEN_UNDER = (
     ("/v1/responses", RESPONSES),
     ("/responses", RESPONSES),
+    ("/v1/conversations", RESPONSES),
     ("/v1/messages", ANTHROPIC),
     ("/messages", ANTHROPIC),
     ("/anthropic/", ANTHROPIC),
@@ -43,7 +44,7 @@ class _Beneath(NamedTuple, Generic[V]):
     method: str
     prefix: str
     ending: str | None
-    """What follows the one segment that is an id; None = any segments."""
+    """What follows the segment that is an id, `*` for one more of them; None = any segments."""
     found: Found[V]
 
     def serves(self, path: str) -> bool:
@@ -51,8 +52,13 @@ class _Beneath(NamedTuple, Generic[V]):
             return False
         if self.ending is None:
             return True
-        name = path[len(self.prefix) : len(path) - len(self.ending)]
-        return path.endswith(self.ending) and name != "" and "/" not in name
+        name, *given = path[len(self.prefix) :].split("/")
+        wanted = self.ending.split("/")[1:]
+        if not name or len(given) != len(wanted):
+            return False
+        return all(
+            is_ == want or (want == "*" and is_ != "") for is_, want in zip(given, wanted, strict=True)
+        )
 
 
 class Paths(Generic[V]):
@@ -67,8 +73,8 @@ class Paths(Generic[V]):
     def add(self, method: str, path: str, endpoint: Callable[[V], Awaitable[None]], dialect: str) -> None:
         """Serve a path under every base of its dialect.
 
-        One that ends in `/` is a prefix, the rest an id that may itself hold `/`. In one with a `*` that
-        stands for an id, and what the endpoint gets is the id with whatever follows it.
+        One that ends in `/` is a prefix, the rest an id that may itself hold `/`. In one with a `*`, or two,
+        each stands for an id, and what the endpoint gets is the first with whatever follows it.
         """
         start, star, ending = path.partition("*")
         for base in _BASES[dialect]:

@@ -13,6 +13,7 @@ Theory of operation.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -23,10 +24,12 @@ from turnout.codecs.openai_responses.render import Names, echo
 from turnout.config import ResponsesConfig
 from turnout.errors import InvalidRequest, NotFound, UnsupportedParameter
 from turnout.server import background
+from turnout.server.conversations import ConversationObjects, Naming, talk_named
 from turnout.server.deferred import Deferred
 from turnout.server.http import JSON_TYPE, respond
 from turnout.server.kept import (
     ENDED,
+    TALKS,
     Document,
     Keeping,
     continuing,
@@ -38,6 +41,8 @@ from turnout.server.kept import (
     read_document,
 )
 from turnout.server.paths import RESPONSES, Paths
+from turnout.server.talks import history as said_in
+from turnout.server.talks import item_in
 from turnout.server.verbs import Steps, Verbs
 from turnout.server.visit import Visit
 from turnout.stores.conversations import Conversations, MemoryConversations
@@ -45,11 +50,32 @@ from turnout.stores.queue import Job
 from turnout.types.json import JsonObject
 
 MOST_LISTED = 100
-_OURS = frozenset({"previous_response_id", "background"})
-"""Members that never go further than this file."""
-_BY_ID = (*_OURS, "conversation")
+_BY_ID = frozenset({"previous_response_id", "background", "conversation"})
+"""Members that never go further than this file, and a conversation's id."""
 _STATES = {"queued": "queued", "running": "in_progress", "cancelled": "cancelled"}
 _write = msgspec.json.Encoder().encode
+
+
+class _Asked(NamedTuple):
+    """A request of this format."""
+
+    came: bytes
+    """As the client sent it."""
+    raw: bytes
+    """With everything in its place that it names by id."""
+    body: Body
+    """`raw`, read."""
+    tree: JsonObject
+    """`came`, read."""
+    talk: str | None = None
+    """Id of the conversation it goes on in."""
+    own: list[dict[str, object]] | None = None
+    """Items of its own, in a request that names something by id."""
+
+    @property
+    def stays(self) -> bytes:
+        """What a job runs, and what an idempotency key stands for: a conversation grows meanwhile."""
+        return self.raw if self.talk is None else self.came
 
 
 class Responses:
@@ -67,6 +93,7 @@ class Responses:
         self._deferred = deferred
         self._dialect = dialect
         self.store: Conversations | None = MemoryConversations()
+        self._talks = ConversationObjects(steps, lambda: self.store, dialect)
 
     def keep_in(self, config: ResponsesConfig) -> Callable[[], Awaitable[None]]:
         """Keep conversations as configured; return what closes the store. Raises `ConfigError`."""
@@ -81,47 +108,71 @@ class Responses:
         for path in ("/responses/*", "/responses/*/input_items"):
             paths.add("GET", path, self._look, RESPONSES)
         paths.add("DELETE", "/responses/*", self._delete, RESPONSES)
+        self._talks.mount(paths)
         return self.create
 
     async def create(self, visit: Visit) -> None:
         """Answer a request."""
         steps = self._steps
         steps.enter(visit, "chat")
-        raw, body, tree = await self._asked(visit)
+        asked = await self._asked(visit)
+        tree, body = asked.tree, asked.body
         if tree.get("background") is True and visit.opens is None:
-            await self._defer(visit, raw, body, tree)
+            await self._defer(visit, asked)
             return
-        store = self.store
-        kept = tree.get("store") is not False and visit.inbound.log_content and visit.opens is None
-        if store is not None and kept:
-            owner, items = _owner(visit), input_items(body.wire.body)
-            visit.send = Keeping(visit.send, lambda response: keep(store, owner, Document(response, items)))
-        await steps.serve(visit, raw, body, RESPONSES)
+        if self.store is not None and tree.get("store") is not False and visit.inbound.log_content:
+            self._keeping(visit, asked)
+        if asked.talk is not None:
+            visit.send = Naming(visit.send, asked.talk)
+        await steps.serve(visit, asked.stays, body, RESPONSES)
 
-    async def _asked(self, visit: Visit) -> tuple[bytes, Body, JsonObject]:
+    def _keeping(self, visit: Visit, asked: _Asked) -> None:
+        """Have the answer kept on its way out, and added to its conversation.
+
+        That of a job is kept when it is collected, and added to its conversation when it is made.
+        """
+        store, owner, items = self.store, _owner(visit), input_items(asked.body.wire.body)
+        assert store is not None
+        for_client = visit.opens is None
+
+        async def done(response: dict[str, object]) -> None:
+            if for_client:
+                await keep(store, owner, Document(response, items))
+            if asked.talk is not None:
+                await self._talks.go_on(owner, asked.talk, asked.own or [], response)
+
+        if for_client or asked.talk is not None:
+            visit.send = Keeping(visit.send, done)
+
+    async def _asked(self, visit: Visit) -> _Asked:
         """Return a request with what it names by id in its place, as it is read, and what the client sent."""
-        raw = await self._steps.body(visit)
-        body = self._dialect.parse(raw)
+        came = await self._steps.body(visit)
+        body = self._dialect.parse(came)
         tree = body.wire.body
-        if any(tree.get(name) for name in _BY_ID) or _refers(tree):
-            raw = await self._spelled_out(visit, raw)
-            body = self._dialect.parse(raw)
-        return raw, body, tree
-
-    async def _spelled_out(self, visit: Visit, raw: bytes) -> bytes:
-        """Return the request with everything it names by id put in its place."""
-        tree = strict.parse(raw)
-        if tree.get("conversation") is not None:
-            raise UnsupportedParameter(
-                "conversation objects are not kept here; go on with previous_response_id",
-                param="conversation",
-            )
-        own: dict[str, object] = {key: value for key, value in tree.items() if key not in _OURS}
-        before = tree.get("previous_response_id")
-        earlier = [] if before is None else await self._earlier(visit, before)
+        if not any(tree.get(name) for name in _BY_ID) and not _refers(tree):
+            return _Asked(came, came, body, tree)
+        tree = strict.parse(came)
+        talk_id = talk_named(tree)
+        before = await self._before(visit, tree, talk_id)
         items = [await self._resolved(visit, item, at) for at, item in enumerate(input_items(tree))]
-        own["input"] = [*earlier, *(item for found in items for item in found)]
-        return _write(own)
+        own = [item for found in items for item in found]
+        told: dict[str, object] = {key: value for key, value in tree.items() if key not in _BY_ID}
+        raw = _write({**told, "input": [*before, *own]})
+        return _Asked(came, raw, self._dialect.parse(raw), tree, talk_id, own)
+
+    async def _before(self, visit: Visit, tree: JsonObject, talk_id: str | None) -> list[dict[str, object]]:
+        """Return what a request goes on from."""
+        if talk_id is not None:
+            talk = await self._talks.talk(visit, talk_id)
+            if talk is None:
+                raise InvalidRequest(
+                    f"Conversation with id {talk_id[:128]!r} not found.",
+                    param="conversation",
+                    code="conversation_not_found",
+                )
+            return said_in(talk)
+        before = tree.get("previous_response_id")
+        return [] if before is None else await self._earlier(visit, before)
 
     async def _earlier(self, visit: Visit, answer_id: object) -> list[dict[str, object]]:
         param = "previous_response_id"
@@ -149,21 +200,24 @@ class Responses:
         found = None
         if self.store is not None and isinstance(item_id, str):
             found = await self.store.find(_owner(visit), item_id)
-        output = [] if found is None else read_document(found).response.get("output")
-        for each in output if isinstance(output, list) else ():
-            if each.get("id") == item_id:
-                return continuing([each])
+        named = None if found is None else item_in(found, str(item_id))
+        if named is not None:
+            return continuing([named])
         raise InvalidRequest(
             f"Item with id {str(item_id)[:128]!r} not found.", param=f"input[{at}].id", code="item_not_found"
         )
 
     async def _count(self, visit: Visit) -> None:
         self._steps.enter(visit, "chat")
-        _, body, _ = await self._asked(visit)
-        await self._verbs.count_input(visit, body, RESPONSES)
+        asked = await self._asked(visit)
+        await self._verbs.count_input(visit, asked.body, RESPONSES)
 
-    async def _defer(self, visit: Visit, raw: bytes, body: Body, asked: JsonObject) -> None:
-        """Make a job of the request, and answer that it is queued."""
+    async def _defer(self, visit: Visit, asked: _Asked) -> None:
+        """Make a job of the request, and answer that it is queued.
+
+        One that goes on in a conversation reads it when it runs.
+        """
+        body, tree = asked.body, asked.tree
         deferred, store = self._deferred(), self.store
         if deferred is None or store is None:
             raise UnsupportedParameter(
@@ -174,22 +228,24 @@ class Responses:
             raise UnsupportedParameter(
                 "a response is either streamed or made in the background; leave stream out", param="stream"
             )
-        if asked.get("store") is False:
+        if tree.get("store") is False:
             raise InvalidRequest("background needs store: its answer is collected by id", param="store")
         scope = visit.scope
         came = background.Came(
             scope["path"], scope["headers"], visit.principal.key_id or "", visit.inbound.idempotency_key
         )
-        job = await deferred.submit(background.as_job(raw, came, says_how="background" in body.ours))
+        job = await deferred.submit(background.as_job(asked.stays, came, says_how="background" in body.ours))
         summary = Summary(
             request_id=job.request_id, model=body.request.model, created=int(job.created_at.timestamp())
         )
         response: dict[str, object] = {
             **echo(body.request, summary, Names.of(summary)),
-            "previous_response_id": asked.get("previous_response_id"),
+            "previous_response_id": tree.get("previous_response_id"),
             "status": "queued",
             "background": True,
         }
+        if asked.talk is not None:
+            response["conversation"] = {"id": asked.talk}
         document = Document(response, input_items(body.wire.body), job.id)
         await keep(store, _owner(visit), document)
         await self._answer(visit, response)
@@ -244,7 +300,7 @@ class Responses:
         return document
 
     async def _find(self, visit: Visit, answer_id: str) -> Document | None:
-        if self.store is None:
+        if self.store is None or answer_id.startswith(TALKS):
             return None
         found = await self.store.get(_owner(visit), answer_id)
         if found is None:

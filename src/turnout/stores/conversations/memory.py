@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from turnout.stores.conversations.base import Kept, Room
+from turnout.stores.conversations.base import Change, Kept, Room, too_large
 
 
 class _Held(Struct, frozen=True):
@@ -80,6 +80,16 @@ class MemoryConversations:
             return None
         return held.kept.document
 
+    async def amend(self, owner: str, answer_id: str, change: Change) -> bool:
+        """Change a document; see `Conversations.amend`."""
+        document = await self.get(owner, answer_id)
+        made = None if document is None else change(document)
+        if made is not None:
+            if len(made.document) > self._room.max_bytes:
+                raise too_large(len(made.document), self._room)
+            await self.put(owner, made)
+        return document is not None
+
     async def find(self, owner: str, item_id: str) -> bytes | None:
         """Return the document of an item; see `Conversations.find`."""
         theirs = self._owners.get(owner)
@@ -92,6 +102,14 @@ class MemoryConversations:
         if known:
             self._drop(owner, answer_id)
         return known
+
+    async def erase(self, owner: str) -> int:
+        """Let go of everything of an owner; see `Conversations.erase`."""
+        theirs = self._owners.pop(owner, None)
+        if theirs is None:
+            return 0
+        self._n_bytes -= theirs.n_bytes
+        return len(theirs.answers)
 
     async def close(self) -> None:
         """Return: there is nothing to let go of."""

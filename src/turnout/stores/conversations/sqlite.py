@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from turnout.errors import ConfigError, StoreUnavailable
-from turnout.stores.conversations.base import Kept, Room
+from turnout.stores.conversations.base import Change, Kept, Room, too_large
 
 SCHEMA_VERSION = 1
 BUSY_S = 5.0
@@ -97,6 +97,10 @@ class SqliteConversations:
         """Return a document; see `Conversations.get`."""
         return await asyncio.to_thread(self._one, _GET, owner, answer_id)
 
+    async def amend(self, owner: str, answer_id: str, change: Change) -> bool:
+        """Change a document; see `Conversations.amend`."""
+        return await asyncio.to_thread(self._amend, owner, answer_id, change)
+
     async def find(self, owner: str, item_id: str) -> bytes | None:
         """Return the document of an item; see `Conversations.find`."""
         return await asyncio.to_thread(self._one, _FIND, owner, item_id)
@@ -106,7 +110,7 @@ class SqliteConversations:
         return await asyncio.to_thread(self._forget, owner, answer_id)
 
     async def erase(self, owner: str) -> int:
-        """Let go of all answers of an owner; return how many."""
+        """Let go of everything of an owner; see `Conversations.erase`."""
         return await asyncio.to_thread(self._erase, owner)
 
     async def close(self) -> None:
@@ -115,18 +119,30 @@ class SqliteConversations:
             self._db.close()
 
     def _put(self, owner: str, kept: Kept) -> None:
-        room, now = self._room, self._clock()
-        size = len(kept.document)
-        if size > room.max_bytes:
+        if len(kept.document) > self._room.max_bytes:
             return
         with self._transaction() as db:
-            db.execute(_ENDED, (now,))
-            db.execute(_FORGET, (owner, kept.id))
-            db.execute(_PUT, (owner, kept.id, now + room.ttl_s, size, kept.document))
-            db.executemany(_ITEM, [(owner, item, kept.id) for item in kept.items])
-            db.execute(_BEYOND, {"owner": owner, "most": room.max_per_owner})
-            while db.execute(_TOTAL).fetchone()[0] > room.max_bytes:
-                db.execute(_OLDEST)
+            self._write(db, owner, kept)
+
+    def _amend(self, owner: str, answer_id: str, change: Change) -> bool:
+        with self._transaction() as db:
+            row = db.execute(_GET, (owner, answer_id, self._clock())).fetchone()
+            made = None if row is None else change(bytes(row[0]))
+            if made is not None:
+                if len(made.document) > self._room.max_bytes:
+                    raise too_large(len(made.document), self._room)
+                self._write(db, owner, made)
+        return row is not None
+
+    def _write(self, db: sqlite3.Connection, owner: str, kept: Kept) -> None:
+        room, now, size = self._room, self._clock(), len(kept.document)
+        db.execute(_ENDED, (now,))
+        db.execute(_FORGET, (owner, kept.id))
+        db.execute(_PUT, (owner, kept.id, now + room.ttl_s, size, kept.document))
+        db.executemany(_ITEM, [(owner, item, kept.id) for item in kept.items])
+        db.execute(_BEYOND, {"owner": owner, "most": room.max_per_owner})
+        while db.execute(_TOTAL).fetchone()[0] > room.max_bytes:
+            db.execute(_OLDEST)
 
     def _one(self, statement: str, owner: str, key: str) -> bytes | None:
         with self._lock, _available():
