@@ -1,10 +1,12 @@
 """Our request written as the JSON of a chat completion call. Floor 2."""
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import msgspec
 
 from turnout.codecs.base import Encoded
+from turnout.codecs.declared import Declared, written
 from turnout.codecs.openai_chat.history import LEGACY
 from turnout.codecs.openai_chat.quirks import adapt
 from turnout.codecs.openai_chat.thinking import write_thinking
@@ -35,6 +37,8 @@ _PLAIN = (
     "user",
 )
 """Fields with the same name and meaning on both sides."""
+_plain = attrgetter(*_PLAIN)
+_KEYS = (WIRE, WIRE + " same")
 
 
 def encode(request: ChatRequest, to: Deployment) -> Encoded:
@@ -45,11 +49,9 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     for turn in request.messages:
         turns.add(turn)
     body: dict[str, Json] = {"model": to.upstream_model, "messages": turns.messages}
-    body |= _tools(request, same=same)
-    for field in _PLAIN:
-        value = getattr(request, field)
-        if value is not None:
-            body[field] = value
+    if request.tools or request.tool_choice is not None:
+        _add_tools(body, request, same=same)
+    body |= {field: value for field, value in zip(_PLAIN, _plain(request), strict=True) if value is not None}
     if request.stop:
         body["stop"] = list(request.stop)
     if request.output_format is not None:
@@ -93,10 +95,9 @@ def _stream(body: dict[str, Json], *, stream: bool, usage: bool) -> None:
     body["stream"] = True
     if usage:
         options = body.get("stream_options")
-        body["stream_options"] = {
-            **(options if isinstance(options, Mapping) else NOTHING),
-            "include_usage": True,
-        }
+        body["stream_options"] = (
+            {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
+        )
     elif "stream_options" in body:
         del body["stream_options"]
 
@@ -113,21 +114,26 @@ def _think(body: dict[str, Json], request: ChatRequest, field: str) -> tuple[str
     return ("reasoning_approximated",) if approximated else ()
 
 
-def _tools(request: ChatRequest, *, same: bool) -> dict[str, Json]:
-    choice = request.tool_choice
-    if same and any(isinstance(tool, Tool) and tool.extra.get(LEGACY) for tool in request.tools):
-        functions: list[Json] = [_function(tool) for tool in request.tools if isinstance(tool, Tool)]
-        return {
-            "functions": functions,
-            **({} if choice is None else {"function_call": _legacy_choice(choice)}),
-        }
-    tools = [_tool(tool, same=same) for tool in request.tools]
-    if not tools and not same:
-        return {}
-    written: dict[str, Json] = {"tools": tools} if tools else {}
-    if choice is not None:
-        written["tool_choice"] = _choice(choice, request.tools)
-    return written
+def _add_tools(body: dict[str, Json], request: ChatRequest, *, same: bool) -> None:
+    declared, choice = request.tools, request.tool_choice
+    tools: Json
+    if isinstance(declared, Declared):
+        tools = declared.written(_KEYS[same], lambda: written(_all_tools(declared, same=same))).json
+    elif same and any(isinstance(tool, Tool) and tool.extra.get(LEGACY) for tool in declared):
+        body["functions"] = [_function(tool) for tool in declared if isinstance(tool, Tool)]
+        if choice is not None:
+            body["function_call"] = _legacy_choice(choice)
+        return
+    else:
+        tools = _all_tools(declared, same=same) or None
+    if tools is not None:
+        body["tools"] = tools
+    if choice is not None and (same or tools is not None):
+        body["tool_choice"] = _choice(choice, declared)
+
+
+def _all_tools(tools: Iterable[Tool | ServerTool], *, same: bool) -> list[Json]:
+    return [_tool(tool, same=same) for tool in tools]
 
 
 def _tool(tool: Tool | ServerTool, *, same: bool) -> Json:

@@ -5,6 +5,7 @@ from typing import Literal, NoReturn
 
 import msgspec
 
+from turnout.codecs.declared import Declared
 from turnout.codecs.openai_chat.media import KINDS
 from turnout.codecs.openai_chat.wire import WIRE, PartIn, RequestIn, ResponseFormat, ToolCallIn, ToolIn
 from turnout.errors import InvalidRequest
@@ -15,10 +16,11 @@ _SPOKEN = ("system", "developer", "user")
 """Roles that must have content."""
 MAX_SCHEMA = 256 * 1024
 """Bytes of one schema; SECURITY.md section 7."""
+NO_MEDIA: frozenset[str] = frozenset()
 _encode = msgspec.json.Encoder().encode
 
 
-def read_facts(tree: JsonObject, wire: RequestIn) -> Facts:
+def read_facts(tree: JsonObject, wire: RequestIn, tools: Declared | None) -> Facts:
     """Count what filters need. Raises `InvalidRequest` for a turn, part or call that lacks its payload."""
     n_chars = 0
     media: list[MediaKind] = []
@@ -34,31 +36,38 @@ def read_facts(tree: JsonObject, wire: RequestIn) -> Facts:
             n_chars += _calls(message.tool_calls, i)
         elif message.role == "tool" and message.tool_call_id is None:
             _missing(f"messages[{i}].tool_call_id")
-    n_tools = len(wire.tools or wire.functions or ())
-    if n_tools == 0:
+    if tools is None and not wire.functions:
         return Facts(
             n_chars=n_chars,
             n_messages=len(wire.messages),
             n_media=len(media),
-            modalities=frozenset(media),
+            modalities=frozenset(media) if media else NO_MEDIA,
             structured=_structured(wire),
         )
-    declared = _encode(tree.get("tools") or tree.get("functions"))
-    if len(declared) > MAX_SCHEMA:
-        _check_schemas(wire.tools or ())
-    bound = any(_is_bound(tool, i) for i, tool in enumerate(wire.tools or ()))
-    choice = wire.tool_choice if wire.tools else wire.function_call
+    bound = tools is not None and tools.is_bound
+    choice = wire.function_call if tools is None else wire.tool_choice
     return Facts(
-        n_chars=n_chars + len(declared),
+        n_chars=n_chars + (len(_encode(tree["functions"])) if tools is None else tools.n_chars),
         n_messages=len(wire.messages),
         n_media=len(media),
-        modalities=frozenset(media),
-        n_tools=n_tools,
+        modalities=frozenset(media) if media else NO_MEDIA,
+        n_tools=len(wire.functions or ()) if tools is None else tools.n_tools,
         forced_tool=choice not in (None, "auto", "none"),
         structured=_structured(wire),
         server_tools=bound,
         native_wire=WIRE if bound else "",
     )
+
+
+def check_tools(tools: Sequence[ToolIn], n_chars: int) -> bool:
+    """Tell whether one of these tools exists only in this format.
+
+    Raises `InvalidRequest` for a function that lacks its declaration, or a schema too large.
+    """
+    if n_chars > MAX_SCHEMA:
+        _check_schemas(tools)
+    bound = [_is_bound(tool, i) for i, tool in enumerate(tools)]
+    return any(bound)
 
 
 def _parts(parts: Sequence[PartIn], turn: int, media: list[MediaKind]) -> int:

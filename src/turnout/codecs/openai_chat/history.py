@@ -4,13 +4,13 @@ What only this format can say stays in `extra` of the turn: on the way back to a
 format it is written as it came, elsewhere it is left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from turnout.codecs.openai_chat.media import read_part
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
 from turnout.codecs.openai_chat.reasoning import read_reasoning, read_signature, thinking_text
-from turnout.codecs.openai_chat.wire import WIRE, CustomCall, FunctionCall, MessageIn, PartIn, ToolCallIn
+from turnout.codecs.openai_chat.wire import WIRE, MessageIn, PartIn, ToolCallIn
 from turnout.types.chat import (
     NOTHING,
     Media,
@@ -19,7 +19,6 @@ from turnout.types.chat import (
     Part,
     Reasoning,
     Refusal,
-    Role,
     Text,
     ToolCall,
     ToolResult,
@@ -31,32 +30,29 @@ LEGACY = "legacy"
 
 _KNOWN = frozenset(MessageIn.__struct_fields__) - REASONING_FIELDS
 _CALL_KNOWN = frozenset({"id", "type", "function", "custom"})
-_ROLES: Mapping[str, Role] = {"function": "tool"}
 
 
 def read_messages(messages: Sequence[MessageIn], raw: Json) -> tuple[Message, ...]:
     """Read all turns; `raw` is the same list as it came."""
-    assert isinstance(raw, Sequence)
+    assert isinstance(raw, list)
     open_calls: dict[str, str] = {}
-    return tuple(
-        _read_message(message, tree, open_calls, i)
-        for i, (message, tree) in enumerate(zip(messages, raw, strict=True))
-        if isinstance(tree, Mapping)
-    )
-
-
-def _read_message(message: MessageIn, raw: JsonObject, open_calls: dict[str, str], at: int) -> Message:
-    extra = NOTHING if _KNOWN.issuperset(raw) else {k: v for k, v in raw.items() if k not in _KNOWN}
-    match message.role:
-        case "tool" | "function":
+    found: list[Message] = []
+    for i, (message, tree) in enumerate(zip(messages, raw, strict=True)):
+        extra = NOTHING if _KNOWN.issuperset(tree) else {k: v for k, v in tree.items() if k not in _KNOWN}
+        role, content = message.role, message.content
+        parts: tuple[Part, ...]
+        if role == "assistant":
+            parts = (*_spoken(message, tree), *_calls(message, tree, open_calls, i))
+        elif role == "tool" or role == "function":  # noqa: PLR1714  # tells the type of the rest
             call_id = message.tool_call_id or open_calls.get(message.name or "", "")
-            parts: tuple[Part, ...] = (_result(message, raw, call_id),)
-        case "assistant":
-            parts = (*_spoken(message, raw), *_calls(message, raw, open_calls, at))
-        case _:
-            parts = _content(message.content, raw)
-    role: Role = _ROLES.get(message.role, "user") if message.role == "function" else message.role
-    return Message(role, parts, None if role == "tool" else message.name, extra)
+            found.append(Message("tool", (_result(message, tree, call_id),), None, extra))
+            continue
+        elif isinstance(content, str):
+            parts = (Text(content),)
+        else:
+            parts = _content(content, tree)
+        found.append(Message(role, parts, message.name, extra))
+    return tuple(found)
 
 
 def _content(
@@ -65,15 +61,13 @@ def _content(
     if isinstance(content, str):
         return (Text(content),)
     trees = raw.get("content")
-    if content is None or not isinstance(trees, Sequence):
+    if content is None or not isinstance(trees, list):
         return ()
-    return tuple(
-        read_part(part, tree) for part, tree in zip(content, trees, strict=True) if isinstance(tree, Mapping)
-    )
+    return tuple([read_part(part, tree) for part, tree in zip(content, trees, strict=True)])
 
 
 def _spoken(message: MessageIn, raw: JsonObject) -> list[Part]:
-    parts: list[Part] = [*read_reasoning(raw)]
+    parts: list[Part] = [] if REASONING_FIELDS.isdisjoint(raw) else [*read_reasoning(raw)]
     for part in _content(message.content, raw):
         if isinstance(part, Native) and part.value.get("type") == "thinking":
             parts.append(Reasoning(text=thinking_text(part.value), wire=WIRE, extra={"native": part.value}))
@@ -88,7 +82,7 @@ def _calls(message: MessageIn, raw: JsonObject, open_calls: dict[str, str], at: 
     calls = []
     if message.tool_calls:
         trees = raw["tool_calls"]
-        assert isinstance(trees, Sequence)
+        assert isinstance(trees, list)
         calls = [_call(call, tree) for call, tree in zip(message.tool_calls, trees, strict=True)]
     if message.function_call is not None:
         # The old form has no ids; the turn's place makes one that is stable when the history is sent again.
@@ -105,22 +99,23 @@ def _calls(message: MessageIn, raw: JsonObject, open_calls: dict[str, str], at: 
     return calls
 
 
-def _call(call: ToolCallIn, raw: Json) -> ToolCall:
-    assert isinstance(raw, Mapping)
-    extra = NOTHING if _CALL_KNOWN.issuperset(raw) else {k: v for k, v in raw.items() if k not in _CALL_KNOWN}
+def _call(call: ToolCallIn, raw: JsonObject) -> ToolCall:
     kind: Literal["function", "custom"] = "function"
-    match call:
-        case ToolCallIn(custom=CustomCall(name=name, input=arguments)):
-            kind = "custom"
-        case ToolCallIn(function=FunctionCall(name=name, arguments=text)):
-            arguments = text or ""
-        case _:
-            name = arguments = ""
+    custom, function = call.custom, call.function
+    if custom is not None:
+        kind, name, arguments = "custom", custom.name, custom.input
+    elif function is not None:
+        name, arguments = function.name, function.arguments or ""
+    else:
+        name = arguments = ""
+    if _CALL_KNOWN.issuperset(raw):
+        return ToolCall(id=call.id, name=name, arguments=arguments, kind=kind)
+    extra = {k: v for k, v in raw.items() if k not in _CALL_KNOWN}
     signature = read_signature(raw.get("extra_content"))
     return ToolCall(id=call.id, name=name, arguments=arguments, kind=kind, signature=signature, extra=extra)
 
 
 def _result(message: MessageIn, raw: JsonObject, call_id: str) -> ToolResult:
-    content = tuple(part for part in _content(message.content, raw) if not isinstance(part, Refusal))
+    content = tuple([part for part in _content(message.content, raw) if not isinstance(part, Refusal)])
     extra = {LEGACY: True} if message.role == "function" else NOTHING
     return ToolResult(call_id=call_id, name=message.name, content=content, extra=extra)

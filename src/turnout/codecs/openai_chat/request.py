@@ -1,14 +1,16 @@
 """A client's chat completion request read into ours. Floor 2.
 
 The tree is checked against the typed shapes at once, which is cheap; turns and tools become our types
-only when something looks at them, which the express track never does.
+only when something looks at them, which the express track never does. Tools that were declared before, byte
+for byte, were checked then (`declared.py`).
 """
 
 from collections.abc import Mapping, Sequence
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body
-from turnout.codecs.openai_chat.facts import read_facts
+from turnout.codecs.declared import Declared, Memo, raw_of
+from turnout.codecs.openai_chat.facts import check_tools, read_facts
 from turnout.codecs.openai_chat.history import LEGACY, read_messages
 from turnout.codecs.openai_chat.thinking import read_thinking
 from turnout.codecs.openai_chat.wire import WIRE, FunctionIn, RequestIn, ToolIn
@@ -25,6 +27,7 @@ _USUAL = frozenset(
 _TOOL_KNOWN = frozenset({"type", "function"})
 _FUNCTION_KNOWN = frozenset(FunctionIn.__struct_fields__)
 _STREAM_OPTIONS_KNOWN = frozenset({"include_usage"})
+_known_tools = Memo[Declared]()
 
 
 def parse_request(body: bytes) -> Body:
@@ -37,7 +40,10 @@ def parse_request(body: bytes) -> Body:
 
 def read_request(tree: JsonObject) -> ChatRequest:
     """Read a parsed body from which Turnout's own fields were taken out."""
-    wire = strict.convert(tree, RequestIn)
+    given = tree.get("tools")
+    raw = raw_of(given) if given else b""
+    known = _known_tools.get(raw) if raw else None
+    wire = strict.convert(tree if known is None else _without_tools(tree), RequestIn)
     if _USUAL.issuperset(tree):
         return ChatRequest(
             model=wire.model,
@@ -48,15 +54,17 @@ def read_request(tree: JsonObject) -> ChatRequest:
             user=wire.user,
             stream=wire.stream is True,
             wire=WIRE,
-            facts=read_facts(tree, wire),
+            facts=read_facts(tree, wire, None),
         )
-    extra = _extra(tree, wire)
-    tools = _tools(tree, wire)
+    extra, choice = _extra(tree, wire), _tool_choice(wire)
+    if known is None and wire.tools:
+        known = _declare(wire.tools, given, len(raw))
+        _known_tools.put(raw, known)
     return ChatRequest(
         model=wire.model,
         messages=Lazy(lambda: read_messages(wire.messages, tree["messages"])),
-        tools=tools,
-        tool_choice=_tool_choice(wire),
+        tools=_functions(tree, wire) if known is None else known,
+        tool_choice=choice,
         parallel_tool_calls=wire.parallel_tool_calls,
         max_tokens=_max_tokens(wire),
         temperature=wire.temperature,
@@ -77,8 +85,14 @@ def read_request(tree: JsonObject) -> ChatRequest:
         include_usage=wire.stream_options is not None and wire.stream_options.include_usage is True,
         wire=WIRE,
         extra=extra,
-        facts=read_facts(tree, wire),
+        facts=read_facts(tree, wire, known),
     )
+
+
+def _without_tools(tree: JsonObject) -> JsonObject:
+    rest = dict(tree)
+    del rest["tools"]
+    return rest
 
 
 def _extra(tree: JsonObject, wire: RequestIn) -> Mapping[str, Json]:
@@ -113,10 +127,12 @@ def _max_tokens(wire: RequestIn) -> int | None:
     return wire.max_tokens
 
 
-def _tools(tree: JsonObject, wire: RequestIn) -> Sequence[Tool | ServerTool]:
-    if wire.tools:
-        tools = wire.tools
-        return Lazy(lambda: _read_tools(tools, tree["tools"]))
+def _declare(tools: Sequence[ToolIn], raw: Json, n_chars: int) -> Declared:
+    is_bound = check_tools(tools, n_chars)
+    return Declared(lambda: _read_tools(tools, raw), len(tools), n_chars=n_chars, is_bound=is_bound)
+
+
+def _functions(tree: JsonObject, wire: RequestIn) -> Sequence[Tool | ServerTool]:
     if wire.functions:
         functions = wire.functions
         return Lazy(lambda: _read_functions(functions, tree["functions"]))

@@ -19,6 +19,7 @@ from turnout.types.json import Json
 
 Word = Text | Media | Refusal | Native
 """What stands in `content`."""
+_WORDS = (Text, Media, Refusal, Native)
 
 
 class Turns:
@@ -34,6 +35,22 @@ class Turns:
 
     def add(self, turn: Message) -> None:
         """Write one turn."""
+        parts = turn.parts
+        if len(parts) == 1:  # most turns are
+            only = parts[0]
+            if isinstance(only, Text):
+                role = "user" if turn.role == "tool" else turn.role
+                plain = not only.extra or not self._same
+                self._add({"role": role, "content": only.text if plain else self._parts((only,))}, turn)
+                return
+            if isinstance(only, ToolResult) and turn.role != "assistant":
+                leftover = self._result(self._ids.of_result(only), only, turn)
+                if leftover:
+                    self._spoken(turn, leftover)
+                return
+        self._several(turn)
+
+    def _several(self, turn: Message) -> None:
         results = [(self._ids.of_result(part), part) for part in turn.parts if isinstance(part, ToolResult)]
         leftover: list[Json] = []
         # Answers go back in the order of the calls (WIRE.md 2.8).
@@ -62,7 +79,7 @@ class Turns:
         return [write_part(part, same=False) for part in result.content if isinstance(part, Media)]
 
     def _spoken(self, turn: Message, leftover: list[Json]) -> None:
-        words = [part for part in turn.parts if isinstance(part, Text | Media | Refusal | Native)]
+        words = [part for part in turn.parts if isinstance(part, _WORDS)]
         message: dict[str, Json] = {"role": "user" if turn.role == "tool" else turn.role}
         if leftover:
             message["content"] = [*leftover, *self._parts(words)]
@@ -79,6 +96,8 @@ class Turns:
         thoughts: list[Reasoning] = []
         for part in turn.parts:
             match part:
+                case Text() | Media() | Native():
+                    words.append(part)
                 case ToolCall():
                     calls.append(part)
                 case Reasoning(extra={"native": dict() as native}) if self._same:
@@ -87,19 +106,21 @@ class Turns:
                     thoughts.append(part)
                 case Refusal():
                     message["refusal"] = part.text
-                case Text() | Media() | Native():
-                    words.append(part)
         if words:
             plain = not self._same and all(isinstance(part, Text) for part in words)
             message["content"] = _text(words, "") if plain else self._words(words)
-        message |= self._thought(thoughts, turn)
-        message |= self._called(calls)
+        if thoughts:
+            message |= self._thought(thoughts, turn)
+        if calls:
+            message |= self._called(calls)
         self._add(message, turn)
 
     def _add(self, message: dict[str, Json], turn: Message) -> None:
         if turn.name is not None:
             message["name"] = turn.name
-        self.messages.append({**message, **turn.extra} if self._same else message)
+        if self._same and turn.extra:
+            message |= turn.extra
+        self.messages.append(message)
 
     def _thought(self, thoughts: Sequence[Reasoning], turn: Message) -> dict[str, Json]:
         # Fields the client sent travel with the rest of `extra`; signatures never leave their wire.
@@ -111,8 +132,7 @@ class Turns:
     def _called(self, calls: Sequence[ToolCall]) -> dict[str, Json]:
         if self._same and any(call.extra.get(LEGACY) for call in calls):
             return {"function_call": {"name": calls[0].name, "arguments": calls[0].arguments}}
-        written = [_call(call, self._ids.of_call(call), same=self._same) for call in calls]
-        return {"tool_calls": written} if written else {}
+        return {"tool_calls": [_call(call, self._ids.of_call(call), same=self._same) for call in calls]}
 
     def _words(self, parts: Sequence[Word]) -> Json:
         match parts:
@@ -152,5 +172,7 @@ def _answer(result: ToolResult) -> str:
     return _text(result.content, "\n")
 
 
-def _text(parts: Iterable[Word], between: str) -> str:
+def _text(parts: Sequence[Word], between: str) -> str:
+    if len(parts) == 1 and isinstance(parts[0], Text):
+        return parts[0].text
     return between.join(part.text for part in parts if isinstance(part, Text))

@@ -1,0 +1,125 @@
+"""Declared tools, read and written once for all requests that declare the very same. Floor 2.
+
+Theory of operation. An agent sends its tools with every turn, and they are often most of a request.
+
+1. What is kept is a function of the bytes alone: the tools as one dialect reads them from this JSON, and
+   those tools as one codec writes them. Nobody can tell a kept value from one made anew.
+2. A `Memo` finds its entries by length and a sample of the bytes and compares them whole: an entry is only
+   ever used for the bytes it was made from, and the look-up does not hash a hundred kilobytes.
+3. It has two halves. New and used entries live in the young one; when that holds its share of bytes it
+   becomes the old one, and what was in the old one and not asked for since is gone. So memory is bounded,
+   by bytes and by number, without a clock or an order of use to keep.
+4. A request whose tools were replaced by a layer holds a tuple and no `Declared`: it is written anew.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from turnout.types.chat import Lazy, ServerTool, Tool
+from turnout.types.json import Json
+
+V = TypeVar("V")
+
+MAX_BYTES = 1 << 20
+"""JSON that the entries of one memo stand for. What is made of it takes several times as much."""
+MAX_ENTRIES = 512
+"""Entries of one memo: small tools cost more memory than their bytes tell."""
+_STEP = 61
+"""One byte of so many is looked at first; a prime, for JSON made by programs has a rhythm."""
+_encode = msgspec.json.Encoder().encode
+
+
+class Memo(Generic[V]):
+    """Values made from bytes, as many as fit."""
+
+    __slots__ = ("_max_bytes", "_max_entries", "_n_bytes", "_old", "_young")
+
+    def __init__(self, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
+        self._max_bytes = max_bytes // 2
+        self._max_entries = max_entries // 2
+        self._young: dict[tuple[int, bytes], tuple[bytes, V]] = {}
+        self._old: dict[tuple[int, bytes], tuple[bytes, V]] = {}
+        self._n_bytes = 0
+
+    def get(self, raw: bytes) -> V | None:
+        """Return what was made from these bytes, if it is still there."""
+        key = (len(raw), raw[::_STEP])
+        held = self._young.get(key)
+        if held is not None:
+            return held[1] if held[0] == raw else None
+        held = self._old.get(key)
+        if held is None or held[0] != raw:
+            return None
+        self._add(key, held)
+        return held[1]
+
+    def put(self, raw: bytes, value: V) -> None:
+        """Keep what was made from these bytes; bytes beyond the share of one half are not kept."""
+        self._add((len(raw), raw[::_STEP]), (raw, value))
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all entries; never more than was allowed."""
+        halves = (self._young, self._old)
+        return sum(len(raw) for half in halves for raw, _ in half.values())
+
+    def _add(self, key: tuple[int, bytes], held: tuple[bytes, V]) -> None:
+        if key[0] > self._max_bytes:
+            return
+        if self._n_bytes + key[0] > self._max_bytes or len(self._young) >= self._max_entries:
+            self._old, self._young, self._n_bytes = self._young, {}, 0
+        elif key in self._young:  # other bytes of the same sample stood here
+            self._n_bytes -= key[0]
+        self._young[key] = held
+        self._n_bytes += key[0]
+
+
+class Written(Struct, frozen=True):
+    """Tools as one codec writes them."""
+
+    json: Raw | None
+    """The value of its field for tools; None = there is nothing to send."""
+    warnings: tuple[str, ...] = ()
+
+
+class Declared(Lazy[Tool | ServerTool]):
+    """The tools of a request, shared by all requests that declare the same."""
+
+    __slots__ = ("_written", "is_bound", "n_chars", "n_tools")
+
+    def __init__(
+        self, make: Callable[[], tuple[Tool | ServerTool, ...]], n_tools: int, *, n_chars: int, is_bound: bool
+    ) -> None:
+        super().__init__(make)
+        self.n_tools = n_tools
+        self.n_chars = n_chars
+        """What they count in `Facts.n_chars`."""
+        self.is_bound = is_bound
+        """One of them exists only at providers of the client's format."""
+        self._written: dict[str, Written] = {}
+
+    def __len__(self) -> int:
+        return self.n_tools
+
+    def written(self, key: str, write: Callable[[], Written]) -> Written:
+        """Return the tools as a codec writes them; `key` names the codec and all else that it depends on."""
+        held = self._written.get(key)
+        if held is None:
+            held = self._written[key] = write()
+        return held
+
+
+def raw_of(tools: Json) -> bytes:
+    """Return the bytes that tools are known by."""
+    return _encode(tools)
+
+
+def written(tools: Json, warnings: tuple[str, ...] = ()) -> Written:
+    """Return tools as a codec wrote them; an empty list is nothing to send."""
+    return Written(Raw(_encode(tools)) if tools else None, warnings)

@@ -1,0 +1,58 @@
+"""Tools declared before are found again, and what is kept has a bound."""
+
+import msgspec
+
+from turnout.codecs.declared import Memo
+from turnout.registry import load
+from turnout.types.deployment import Deployment, Model, Vendor
+
+FORMATS = ("openai_chat", "openai_responses", "anthropic", "gemini")
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+
+
+def parsed(tools):
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    return load("turnout.dialects", "openai_chat")().parse(msgspec.json.encode(body)).request
+
+
+def sent(request, name):
+    vendor = Vendor(name="acme", base_url="http://127.0.0.1:9/v1", codec=name)
+    to = Deployment(id="acme/m", vendor=vendor, model=Model(id="acme/m"), upstream_model="m")
+    return load("turnout.codecs", name)().encode(request, to)
+
+
+def test_a_memo_never_holds_more_than_it_may_and_forgets_what_is_not_asked_for():
+    memo = Memo[int](max_bytes=1000, max_entries=20)
+    often = b"x" * 50
+    memo.put(often, -1)
+    for i in range(200):
+        memo.put(b"%050d" % i, i)
+        assert memo.get(often) == -1
+        assert memo.n_bytes <= 1000
+        assert len(memo) <= 20
+    assert (memo.get(b"%050d" % 199), memo.get(b"%050d" % 0)) == (199, None)
+    memo.put(b"y" * 501, 0)
+    assert memo.get(b"y" * 501) is None
+
+
+def test_bytes_of_one_length_and_sample_are_told_apart():
+    memo = Memo[int]()
+    one, other = b"a" * 30 + b"1" + b"a" * 30, b"a" * 30 + b"2" + b"a" * 30
+    memo.put(one, 1)
+    assert (memo.get(one), memo.get(other)) == (1, None)
+    memo.put(other, 2)
+    assert (memo.get(one), memo.get(other), memo.n_bytes) == (None, 2, 61)
+
+
+def test_the_second_request_with_the_same_tools_is_written_as_the_first():
+    for name in FORMATS:
+        first = sent(parsed([LOOK]), name)
+        assert sent(parsed([LOOK]), name) == first
+    assert parsed([LOOK]).tools is parsed([LOOK]).tools
+    assert parsed([LOOK]).facts == parsed([LOOK]).facts
+
+
+def test_tools_that_differ_in_one_letter_are_other_tools():
+    book = {"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}
+    names = [[tool.name for tool in parsed([each]).tools] for each in (LOOK, book, LOOK)]
+    assert names == [["look"], ["book"], ["look"]]
