@@ -1,12 +1,13 @@
 """One connection, bytes in and bytes out: how answers are framed and written."""
 
 import asyncio
+import gc
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from turnout.server.cycle import head_block
+from turnout.server.cycle import Cycle, head_block
 from turnout.server.protocol import WireLimits, protocol_for, sweep_all
 
 ASKED = b"POST /v1/chat HTTP/1.1\r\nhost: here\r\ncontent-length: 4\r\n\r\nbody"
@@ -158,6 +159,28 @@ async def test_a_body_of_another_length_than_promised_closes_the_connection(data
 async def test_an_application_out_of_step_closes_or_fails(parts: tuple[dict, ...]) -> None:
     socket = await exchange(ASKED, *parts)
     assert socket.closed or socket.written[0].startswith(b"HTTP/1.1 500 ")
+
+
+async def test_nothing_of_what_was_answered_waits_for_the_cyclic_collector() -> None:
+    gc.collect()
+    before = n_cycles()
+    gc.disable()
+    try:
+        protocol, _, received = connect(START, body(b"ok"))
+        for _ in range(3):
+            protocol.data_received(ASKED)
+            await settle()
+        held = n_cycles() - before
+        protocol.connection_lost(None)
+        del protocol
+        left = n_cycles() - before
+    finally:
+        gc.enable()
+    assert (len(received), held, left) == (6, 1, 0)
+
+
+def n_cycles() -> int:
+    return sum(isinstance(each, Cycle) for each in gc.get_objects())
 
 
 async def test_the_sweep_closes_a_connection_that_idles_too_long() -> None:

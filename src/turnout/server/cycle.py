@@ -27,6 +27,9 @@ _BODILESS = frozenset({204, 304})
 _CLOSE = (b"connection", b"close")
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _FAILURE = b"Internal Server Error"
+_TAKEN: Scope = {}
+"""Stands for a scope that the application has: what is in it points back, and a circle would wait, with the
+request in it, for the cyclic collector."""
 
 
 class App(Protocol):
@@ -130,8 +133,9 @@ class Cycle:
 
     async def run_asgi(self, app: App) -> None:
         """Let the application answer."""
+        scope, self.scope = self.scope, _TAKEN
         try:
-            await app(self.scope, self.receive, self.send)
+            await app(scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001  the connection's boundary: answered, noted without data
             note_defect("a request", error)
             if self.response_started:

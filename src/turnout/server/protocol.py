@@ -141,6 +141,8 @@ class GatewayProtocol(asyncio.Protocol):
         for cycle in self._waiting:
             cycle.leave()
         self._waiting.clear()
+        self.cycle = None  # it points back, and so does the parser
+        del self._parser
         self.flow.resume_writing()
         self.transport.close()
 
@@ -224,8 +226,7 @@ class GatewayProtocol(asyncio.Protocol):
             **self._ends,
         }
         keep_alive = version != "1.0" and parser.should_keep_alive()
-        fixed = self.server_state.default_headers
-        before = self.cycle
+        fixed, before = self.server_state.default_headers, self.cycle
         cycle = self.cycle = Cycle(self, scope, fixed, keep_alive=keep_alive, must_allow=must_allow)
         if parser.should_upgrade():
             scope["extensions"][UPGRADE] = self._go_on_as
@@ -291,8 +292,7 @@ class GatewayProtocol(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Give up on a client that is too slow; called once a second."""
         limits = self.wire_limits
-        waiting = self._serving
-        if self._head_since is not None and not waiting and self._n_head:
+        if self._head_since is not None and not self._serving and self._n_head:
             if now - self._head_since > limits.header_timeout_s:
                 self._refuse(408, "the request head did not arrive in time")
         elif self._body_since is not None:
