@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -76,6 +76,19 @@ class Columns(Struct, frozen=True, kw_only=True):
             and (query.tag is None or query.tag in self.tags)
             and (query.error in {None, self.error} or (query.error == _ANY_ERROR and self.error is not None))
         )
+
+
+Name: TypeAlias = str | None
+Who: TypeAlias = tuple[Name, Name, Name, Name, Name, tuple[str, ...], Name, Name, Name]
+"""Whoever asked and whatever answered: what sums and usage are by. In the order of `DIMENSIONS`."""
+
+
+def who(of: Columns) -> Who:
+    """Return whoever asked and whatever answered."""
+    return (
+        *(of.organisation, of.project, of.team, of.principal, of.customer),
+        *(of.tags, of.route, of.model, of.provider),
+    )
 
 
 class _Price(Struct):
@@ -191,7 +204,7 @@ def columns_of(record: Record | _Brief) -> Columns:
         surface=record.surface,
         n_cached=_int64(end.usage.cache_read) if end.usage else None,
         cached=end.cache in _HITS,
-        guarded=any(guard.found for guard in record.guards),
+        guarded=bool(record.guards) and any(guard.found for guard in record.guards),
         strong_nusd=_int64(_strong(end, decision)),
         has_text=record.content is not None,
     )
@@ -218,11 +231,11 @@ def _strong(end: Outcome | _End, decision: Decision | _Choice | None) -> int | N
     """
     if end.error is not None or end.cost_nusd is None or decision is None:
         return None
-    expected = {
-        seat.model: seat.cost_nusd.mean
-        for seat in decision.candidates
-        if seat.cost_nusd is not None and seat.cost_nusd.mean is not None
-    }
+    expected: dict[str, int] = {}
+    for seat in decision.candidates:
+        cost = seat.cost_nusd
+        if cost is not None and cost.mean is not None:
+            expected[seat.model] = cost.mean
     if not expected:
         return None
     dearest = max(expected.values())

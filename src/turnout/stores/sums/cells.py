@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from turnout.stores.columns import Columns
+from turnout.stores.columns import Columns, Who, who
 from turnout.stores.sums import spread
 from turnout.stores.sums.base import DIMENSIONS
 from turnout.stores.sums.usage import CUBES, MINUTE_US, WITH_MINUTES, Width
@@ -48,6 +48,15 @@ class Cell:
         self.total = 0
         self.errors: dict[str, int] | None = None
 
+    def count(self, of: Columns) -> None:
+        """Add one request."""
+        self.counters += _lanes(of)
+        self.ttft += spread.one(of.ttft_s)
+        if of.error is None:
+            self.total += spread.one(of.total_s)
+        else:
+            self.errors = added(self.errors or {}, {of.error: 1})
+
     def add(self, of: "Cell") -> None:
         """Add another cell."""
         self.counters += of.counters
@@ -82,44 +91,34 @@ def unpacked_errors(data: bytes | None) -> dict[str, int]:
     return _ERRORS.decode(data) if data else {}
 
 
-def one_cell(of: Columns) -> Cell:
-    """Return the cell of one request."""
-    cell = Cell()
-    numbers = (of.cost_nusd, of.n_input, of.n_output)
-    counters = 1
-    for lane, number in enumerate(numbers, 3):
-        if number is not None and number > 0:
-            counters |= number << lane * _LANE
-    total_s = of.total_s if isfinite(of.total_s) and of.total_s > 0 else 0.0
-    counters |= min(int(total_s * 1e6), _MOST) << 6 * _LANE
-    if of.n_cached:
-        counters |= max(0, of.n_cached) << 7 * _LANE
-    if of.strong_nusd is not None and of.cost_nusd is not None:
-        counters |= max(0, of.strong_nusd) << 10 * _LANE | max(0, of.cost_nusd) << 11 * _LANE
-    counters |= (_HIT if of.cached else 0) | (_GUARDED if of.guarded else 0)
-    if of.error is not None:
-        counters |= _FAILED
-        cell.errors = {of.error: 1}
-    elif of.cost_nusd is None:
-        counters |= _UNPRICED
-    cell.counters = counters
-    cell.ttft = spread.one(of.ttft_s)
-    cell.total = spread.one(of.total_s) if of.error is None else 0
-    return cell
+def _lanes(of: Columns) -> int:
+    """Return the counters of one request."""
+    counters = 1 if of.error is None else 1 | _FAILED
+    cost = of.cost_nusd
+    if cost is None:
+        counters |= _UNPRICED if of.error is None else 0
+    elif cost > 0:
+        counters |= cost << 3 * _LANE
+    for lane, n in ((4, of.n_input), (5, of.n_output), (7, of.n_cached)):
+        if n is not None and n > 0:
+            counters |= n << lane * _LANE
+    if of.total_s > 0 and isfinite(of.total_s):
+        counters |= min(int(of.total_s * 1e6), _MOST) << 6 * _LANE
+    if of.strong_nusd is not None and cost is not None:
+        counters |= max(0, of.strong_nusd) << 10 * _LANE | max(0, cost) << 11 * _LANE
+    return counters | (_HIT if of.cached else 0) | (_GUARDED if of.guarded else 0)
 
 
-def subjects_of(of: Columns) -> Iterator[Subject]:
+def subjects_of(asked: Who) -> Iterator[Subject]:
     """Yield the subject of a request in each cube: several in that of tags, where it has several."""
-    values = (
-        *(of.organisation or "", of.project or "", of.team or "", of.principal or "", of.customer or ""),
-        *("", of.route or "", of.model or "", of.provider or ""),
-    )
+    organisation, project, team, principal, customer, tags, *answered = asked
+    values = tuple(name or "" for name in (organisation, project, team, principal, customer, "", *answered))
     for at, places in enumerate(_PLACES):
         found = tuple(value if here else "" for value, here in zip(values, places, strict=True))
         if not places[_TAG]:
             yield at, found
             continue
-        for tag in dict.fromkeys(of.tags) or ("",):
+        for tag in dict.fromkeys(tags) or ("",):
             yield at, (*found[:_TAG], tag, *found[_TAG + 1 :])
 
 
@@ -131,15 +130,25 @@ class Batch:
     """Requests on their way into cells."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[Subject, ...]] = {}
+        self._known: dict[Who, tuple[Subject, ...]] = {}
 
     def cells(self, facts: Iterable[Columns]) -> Cells:
-        """Return the cells of a batch, by width and (number, subject)."""
+        """Return the cells of a batch, by width and (number, subject).
+
+        Requests of one minute, one asker and one answerer are counted together first: each is counted once,
+        and not once for every cube.
+        """
+        alike: dict[tuple[int, Who], Cell] = {}
+        for of in facts:
+            key = (of.at_us // MINUTE_US, who(of))
+            cell = alike.get(key)
+            if cell is None:
+                cell = alike[key] = Cell()
+            cell.count(of)
         minutes: dict[tuple[int, Subject], Cell] = {}
         hours: dict[tuple[int, Subject], Cell] = {}
-        for of in facts:
-            number, cell = of.at_us // MINUTE_US, one_cell(of)
-            for subject in self._subjects(of):
+        for (number, asked), cell in alike.items():
+            for subject in self._subjects(asked):
                 if subject[0] < WITH_MINUTES:
                     _into(minutes, (number, subject), cell)
                 else:
@@ -151,16 +160,12 @@ class Batch:
             _into(days, (number // 24, subject), cell)
         return {"minute": minutes, "hour": hours, "day": days}
 
-    def _subjects(self, of: Columns) -> tuple[Subject, ...]:
-        key = (
-            *(of.organisation, of.project, of.team, of.principal, of.customer, of.tags),
-            *(of.route, of.model, of.provider),
-        )
-        found = self._known.get(key)
+    def _subjects(self, asked: Who) -> tuple[Subject, ...]:
+        found = self._known.get(asked)
         if found is None:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            found = self._known[key] = tuple(subjects_of(of))
+            found = self._known[asked] = tuple(subjects_of(asked))
         return found
 
 

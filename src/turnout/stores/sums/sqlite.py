@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from turnout.stores.columns import EPOCH, Columns, microseconds
+from turnout.stores.columns import EPOCH, Columns, Who, microseconds, who
 from turnout.stores.sums.base import DIMENSIONS, HOUR_US, HOURS, Sum, SumQuery, ordered
 
 DAY: Final = 24
@@ -131,19 +131,11 @@ class Subjects:
         """Hold nothing: a transaction was rolled back, and numbers given in it may be given again."""
         self._known.clear()
 
-    def of(self, db: sqlite3.Connection, facts: Columns) -> int:
+    def of(self, db: sqlite3.Connection, asked: Who) -> int:
         """Return the number of whoever asked and answered."""
-        name = (
-            facts.organisation or "",
-            facts.project or "",
-            facts.team or "",
-            facts.principal or "",
-            facts.customer or "",
-            written_tags(facts.tags),
-            facts.route or "",
-            facts.model or "",
-            facts.provider or "",
-        )
+        organisation, project, team, principal, customer, tags, *answered = asked
+        named = (organisation, project, team, principal, customer, written_tags(tags), *answered)
+        name = tuple([each or "" for each in named])
         number = self._known.get(name)
         if number is None:
             row = db.execute(_KNOWN, name).fetchone() or db.execute(_SUBJECT, name).fetchone()
@@ -160,18 +152,29 @@ def written_tags(tags: tuple[str, ...]) -> str:
 
 def add(db: sqlite3.Connection, subjects: Subjects, facts: Iterable[Columns]) -> None:
     """Sum Records that are new in the rows, in the transaction that adds them."""
-    hours: dict[tuple[int, int], tuple[float, ...]] = {}
-    days: dict[tuple[int, int], tuple[float, ...]] = {}
+    alike: dict[tuple[Who, int], list[float]] = {}
     for each in facts:
-        subject, hour = subjects.of(db, each), each.at_us // HOUR_US
-        failed, cost = each.error is not None, each.cost_nusd
-        one = (
-            *(1, int(failed), int(not failed and cost is None), cost or 0),
-            *(each.n_input or 0, each.n_output or 0, each.total_s if isfinite(each.total_s) else 0.0),
-        )
-        for sums, key in ((hours, (subject, hour)), (days, (subject, hour // DAY))):
-            held = sums.get(key)
-            sums[key] = one if held is None else tuple([a + b for a, b in zip(held, one, strict=True)])
+        key = (who(each), each.at_us // HOUR_US)
+        held = alike.get(key)
+        if held is None:
+            held = alike[key] = [0] * 6 + [0.0]
+        held[0] += 1
+        cost, total_s = each.cost_nusd, each.total_s
+        if each.error is not None:
+            held[1] += 1
+        elif cost is None:
+            held[2] += 1
+        held[3] += cost or 0
+        held[4] += each.n_input or 0
+        held[5] += each.n_output or 0
+        held[6] += total_s if isfinite(total_s) else 0.0
+    hours: dict[tuple[int, int], list[float]] = {}
+    days: dict[tuple[int, int], list[float]] = {}
+    for (asked, hour), one in alike.items():
+        subject = subjects.of(db, asked)
+        for sums, place in ((hours, (subject, hour)), (days, (subject, hour // DAY))):
+            other = sums.get(place)
+            sums[place] = one if other is None else [a + b for a, b in zip(other, one, strict=True)]
     # In the order of the key, which is how they lie in the file.
     db.executemany(_ADD_HOURS, [(*key, *hours[key]) for key in sorted(hours)])
     db.executemany(_ADD_DAYS, [(*key, *days[key]) for key in sorted(days)])
