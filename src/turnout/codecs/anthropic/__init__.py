@@ -8,6 +8,7 @@ from turnout.codecs.anthropic.stream import AnthropicDecoder
 from turnout.codecs.anthropic.tap import AnthropicTap
 from turnout.codecs.anthropic.wire import WIRE
 from turnout.codecs.base import Encoded, Glance
+from turnout.codecs.unsaid import REASONING, told
 from turnout.errors import ProviderBadResponse, TurnoutError, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -17,6 +18,11 @@ from turnout.types.http import HttpResponse
 
 __all__ = ["Anthropic", "AnthropicDialect"]
 
+_SAID = frozenset(
+    {REASONING, "messages.name", "cache_control", "image.detail", "document.name", "tool_result.is_error"}
+)
+"""What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
+
 
 class Anthropic:
     """Speaks the Anthropic messages format to upstreams."""
@@ -25,7 +31,7 @@ class Anthropic:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call for a request of any origin."""
-        return encode(request, to)
+        return told(encode(request, to), request, WIRE, _SAID)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Write the call from the client's own JSON, with the model replaced."""

@@ -9,6 +9,7 @@ from turnout.codecs.bedrock.response import decode
 from turnout.codecs.bedrock.stream import BedrockDecoder
 from turnout.codecs.bedrock.wire import WIRE
 from turnout.codecs.through import DecodingTap, glance
+from turnout.codecs.unsaid import REASONING, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -19,6 +20,9 @@ from turnout.types.task import TaskRequest, TaskResponse
 
 __all__ = ["Bedrock", "BedrockDialect"]
 
+_SAID = frozenset({REASONING, "messages.name", "cache_control", "document.name", "tool_result.is_error"})
+"""What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
+
 
 class Bedrock:
     """Speaks Converse to upstreams."""
@@ -27,7 +31,7 @@ class Bedrock:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call for a request of any origin."""
-        return encode(request, to)
+        return told(encode(request, to), request, WIRE, _SAID)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Write the call from the client's own JSON, addressed to the deployment's model."""

@@ -8,6 +8,7 @@ from turnout.codecs.cohere.request import encode, forward
 from turnout.codecs.cohere.stream import CohereDecoder
 from turnout.codecs.cohere.wire import WIRE
 from turnout.codecs.through import DecodingTap, glance
+from turnout.codecs.unsaid import REASONING, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -18,6 +19,9 @@ from turnout.types.task import TaskRequest, TaskResponse
 
 __all__ = ["Cohere", "CohereDialect"]
 
+_SAID = frozenset({REASONING, "messages.name", "image.detail", "document.name"})
+"""What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
+
 
 class Cohere:
     """Speaks Cohere's v2 format to upstreams."""
@@ -26,7 +30,7 @@ class Cohere:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call for a request of any origin."""
-        return encode(request, to)
+        return told(encode(request, to), request, WIRE, _SAID)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Write the call from the client's own JSON, with the model replaced."""

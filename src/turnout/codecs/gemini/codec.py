@@ -7,6 +7,7 @@ from turnout.codecs.gemini import response as responses
 from turnout.codecs.gemini.stream import GeminiDecoder
 from turnout.codecs.gemini.tap import GeminiTap
 from turnout.codecs.gemini.wire import WIRE
+from turnout.codecs.unsaid import REASONING, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -14,6 +15,9 @@ from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
 from turnout.types.task import TaskRequest, TaskResponse
+
+_SAID = frozenset({REASONING, "signature", "image.detail", "tool_result.is_error"})
+"""What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 
 class Gemini:
@@ -23,7 +27,7 @@ class Gemini:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call."""
-        return requests.encode(request, to)
+        return told(requests.encode(request, to), request, WIRE, _SAID)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Send the client's own JSON to the deployment's model."""

@@ -289,8 +289,8 @@ def _guess(part: Media) -> str:
 def _response(part: ToolResult, text: str) -> Json:
     """Return the object Gemini demands: as it came, or the text if a layer rewrote it."""
     value = part.value
-    if isinstance(value, Mapping) and plain(value) == text:
+    if isinstance(value, Mapping) and (not part.content or plain(value) == text):
         return value
-    if part.value is None and not part.content:
-        return {}
+    if not part.content:
+        return {} if value is None else {"output": value}
     return {"error" if part.is_error else "output": text}

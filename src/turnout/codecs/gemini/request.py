@@ -10,6 +10,7 @@ from turnout.codecs.gemini.contents import Contents
 from turnout.codecs.gemini.notices import SCHEMA_ADAPTED, Notices
 from turnout.codecs.gemini.schema import from_json_schema
 from turnout.codecs.gemini.wire import WIRE, write
+from turnout.codecs.notes import STRICT_DROPPED
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
@@ -114,6 +115,8 @@ def _declaration(tool: Tool, to: Deployment, notices: Notices, *, own: bool) -> 
         out["description"] = tool.description
     if own:
         out |= tool.extra
+    elif tool.strict:
+        notices.warn(STRICT_DROPPED)
     if tool.schema is None or "parameters" in out:
         return out
     if to.vendor.quirks.json_schema:

@@ -6,6 +6,7 @@ from turnout.codecs.ollama.dialect import OllamaDialect
 from turnout.codecs.ollama.request import encode, forward
 from turnout.codecs.ollama.wire import WIRE, error_of
 from turnout.codecs.through import DecodingTap, glance
+from turnout.codecs.unsaid import REASONING, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -15,6 +16,9 @@ from turnout.types.http import HttpResponse
 
 __all__ = ["Ollama", "OllamaDialect"]
 
+_SAID = frozenset({REASONING, "messages.name"})
+"""What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
+
 
 class Ollama:
     """Speaks Ollama's native format to upstreams."""
@@ -23,7 +27,7 @@ class Ollama:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call for a request of any origin."""
-        return encode(request, to)
+        return told(encode(request, to), request, WIRE, _SAID)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Write the call from the client's own JSON, with the model replaced."""

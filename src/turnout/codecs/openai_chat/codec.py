@@ -13,6 +13,7 @@ from turnout.codecs.openai_chat.tap import OpenAIChatTap
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.codecs.openai_chat.writer import OpenAIChatStream
 from turnout.codecs.openai_failure import write_error
+from turnout.codecs.unsaid import told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -20,6 +21,9 @@ from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
 from turnout.types.task import TaskRequest, TaskResponse
+
+_SAID = frozenset({"signature", "messages.name", "image.detail", "document.name"})
+"""What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 
 class OpenAIChat:
@@ -29,7 +33,7 @@ class OpenAIChat:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call."""
-        return encode(request, to)
+        return told(encode(request, to), request, WIRE, _SAID)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Write the call from the client's own JSON."""

@@ -10,12 +10,16 @@ from turnout.codecs.openai_responses.stream import OpenAIResponsesDecoder
 from turnout.codecs.openai_responses.tap import OpenAIResponsesTap
 from turnout.codecs.openai_responses.wire import WIRE
 from turnout.codecs.openai_responses.writer import OpenAIResponsesStream
+from turnout.codecs.unsaid import told
 from turnout.errors import ProviderBadResponse, TurnoutError, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
+
+_SAID = frozenset({"thinking.summary", "image.detail", "document.name", "annotations"})
+"""What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 
 class OpenAIResponses:
@@ -25,7 +29,7 @@ class OpenAIResponses:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call."""
-        return encode(request, to)
+        return told(encode(request, to), request, WIRE, _SAID)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Write the call from the client's own JSON."""

@@ -1,0 +1,118 @@
+"""Notices for what a conversation holds and a format has no word for. Floor 2.
+
+A codec notes what it leaves out of the fields it writes. Beside these stand the small things that only some
+formats have: a cache mark on a text, the name of a document, a thought. They are looked for here, in one
+pass, so that a new one in any format is told by all others without a line in each of them.
+"""
+
+from collections.abc import Mapping
+
+from turnout.codecs.base import Encoded
+from turnout.codecs.notes import REASONING_DROPPED
+from turnout.types.chat import (
+    ChatRequest,
+    Media,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+from turnout.types.json import Json
+
+REASONING = "reasoning"
+"""In `said`: the codec itself tells of thoughts that it drops."""
+SIGNATURE = "signature"
+"""In `said`: tokens of calls travel."""
+_ANSWERED = frozenset(
+    {"item", "native", "legacy", "instructions", "role", "type", "parameters", "id", "status", "index"}
+    | {"reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "extra_content"}
+    | {"document_url", "file_url", "video_url", "thoughtSignature", "citationsContent"}
+)
+"""Members of `extra` that say no more than the part itself: marks of a reader, a second spelling, and what an
+answer says of itself (ids, states, places), which clients send back with it."""
+
+
+def told(written: Encoded, request: ChatRequest, wire: str, said: frozenset[str]) -> Encoded:
+    """Return a call with the notices of what its conversation says beyond the format.
+
+    Args:
+        written: The call, with the notices of the codec.
+        request: What it was written from.
+        wire: The format it was written in; of a request in that format nothing is lost.
+        said: Names of what the format can say, or its codec notes.
+    """
+    if request.wire in (wire, ""):
+        return written
+    found = _Found(said, wire)
+    for message in request.messages:
+        if message.name is not None:
+            found.name("messages.name")
+        if message.extra:
+            found.members(message.extra)
+        for part in message.parts:
+            found.part(part)
+    for tool in request.tools:
+        if isinstance(tool, Tool) and tool.extra:
+            found.members(tool.extra)
+    if request.thinking is not None:
+        found.thinking(request)
+    if not found.names and not found.has_thoughts:
+        return written
+    dropped = dict.fromkeys((*written.dropped, *found.names))
+    warned = dict.fromkeys((*written.warnings, *((REASONING_DROPPED,) if found.has_thoughts else ())))
+    return Encoded(written.http, tuple(dropped), tuple(warned))
+
+
+class _Found:
+    """Collects names, each once, in order."""
+
+    __slots__ = ("_said", "_wire", "has_thoughts", "names")
+
+    def __init__(self, said: frozenset[str], wire: str) -> None:
+        self._said = said
+        self._wire = wire
+        self.names: dict[str, None] = {}
+        self.has_thoughts = False
+
+    def name(self, name: str) -> None:
+        if name not in self._said:
+            self.names[name] = None
+
+    def members(self, extra: Mapping[str, Json]) -> None:
+        for name, value in extra.items():
+            if name not in _ANSWERED and value not in (None, False, "", [], {}):
+                self.name(name)
+
+    def part(self, part: Part) -> None:
+        if isinstance(part, Refusal | Native):
+            return
+        if part.extra:
+            self.members(part.extra)
+        match part:
+            case Media():
+                self._media(part)
+            case ToolCall(signature=str()) if SIGNATURE not in self._said:
+                self.has_thoughts = True
+            case ToolResult():
+                if part.is_error:
+                    self.name("tool_result.is_error")
+                for each in part.content:
+                    self.part(each)
+            case Reasoning() if REASONING not in self._said and part.wire not in (self._wire, ""):
+                self.has_thoughts = True
+
+    def _media(self, part: Media) -> None:
+        if part.detail not in (None, "auto"):
+            self.name("image.detail")
+        if part.name is not None:
+            self.name("document.name")
+
+    def thinking(self, request: ChatRequest) -> None:
+        asked = request.thinking
+        if asked is not None and asked.summary is not None:
+            self.name("thinking.summary")
+        if asked is not None and asked.include is False:
+            self.name("thinking.include")
