@@ -8,7 +8,10 @@ import pytest
 from tests.engine.kit import Rig, Turn
 from turnout.build import build
 from turnout.config import parse_config
+from turnout.engine.booking import Booking, Guesses
 from turnout.engine.books import Books, Down
+from turnout.engine.exchange import Call
+from turnout.engine.limits import Worst
 from turnout.errors import (
     BudgetExceeded,
     ConfigError,
@@ -110,6 +113,101 @@ async def test_calls_at_once_never_set_aside_more_than_there_is():
     (spent,) = await used(it, usd("b", "k1"))
     assert spent <= 2 * WORST_NUSD
     assert len(it.transport.sent) == 2
+
+
+class Noted(MemoryLedger):
+    """Notes what it is asked."""
+
+    async def reserve(self, reservation, takes, *, lease_s):
+        self.asked.append(("reserve", reservation.partition(":")[2], *(take.amount for take in takes)))
+        return await super().reserve(reservation, takes, lease_s=lease_s)
+
+    async def settle(self, reservation, amounts):
+        self.asked.append(("settle", reservation.partition(":")[2], *amounts))
+        return await super().settle(reservation, amounts)
+
+
+async def noted(limits, **kwargs):
+    it = await rig(limits, **kwargs)
+    books = it.built.books
+    ledger = books.ledger
+    books.ledger = noted = Noted(ledger._now)
+    noted.asked = []
+    return it, noted.asked
+
+
+BOTH = (
+    "budgets:\n  - {id: b, level: key, usd: %s, per: lifetime}\n"
+    "quotas:\n  - {id: q, level: key, of: tokens, limit: 10000}"
+)
+TOKENS = 68
+
+
+async def test_a_request_is_reserved_and_settled_in_one_step_each_once_it_is_known_whom_it_calls():
+    it, asked = await noted(BOTH % 100)
+    await it.text(principal=KEY)
+    cost = await last_cost(it)
+    own = [("reserve", "1", WORST_NUSD), ("settle", "1", cost)]
+    assert asked == [("reserve", "q", TOKENS, 0), *own, ("settle", "q", 12, 0)]
+    del asked[:]
+    await it.text(principal=KEY)
+    assert asked == [("reserve", "1", TOKENS, WORST_NUSD), ("settle", "1", 12, cost)]
+    assert await used(it, usd("b", "k1")) == (2 * cost,)
+
+
+async def test_a_fallback_pays_for_itself_beside_what_was_set_aside_for_the_first_call():
+    script = {"a": [Turn(), Turn(status=529), Turn()], "b": [Turn()]}
+    it, asked = await noted(BOTH % 100, script=script)
+    await it.text(principal=KEY)
+    cost = await last_cost(it)
+    del asked[:]
+    await it.text(principal=KEY)
+    assert asked == [
+        ("reserve", "1", TOKENS, WORST_NUSD),
+        ("reserve", "2", WORST_NUSD),
+        ("settle", "2", cost),
+        ("settle", "1", 12, 0),
+    ]
+    assert await used(it, usd("b", "k1")) == (2 * cost,)
+
+
+async def test_a_guess_follows_what_is_called_at_once_to_what_is_dearer_and_slowly_to_what_is_cheaper():
+    it = await rig("budgets:\n  - {id: b, level: key, usd: 100, per: lifetime}")
+    async with it.open(principal=KEY) as reply:
+        await reply.response()
+    exchange = it.open(principal=KEY).exchange
+    cheap, dear = it.built.engine.snapshot.deployments.values()
+    guesses = Guesses()
+    guesses.learn("r", cheap)
+
+    def covered(money, deployment, worst_nusd):
+        booking = Booking(exchange.ask, "r", guesses)
+        booking.guess, booking.money = guesses.of("r"), money
+        return booking.covers(Call(exchange, deployment, exchange.request, now=0.0), Worst(0, 0, worst_nusd))
+
+    assert (covered(5, cheap, 5), covered(5, dear, 6), guesses.of("r").deployment) == (True, False, dear)
+    assert [covered(6, cheap, 5) for _ in range(15)] == [True] * 15
+    assert guesses.of("r").deployment is dear
+    assert covered(6, dear, 6)
+    assert [covered(6, cheap, 5) for _ in range(16)] == [True] * 16
+    assert guesses.of("r").deployment is cheap
+    assert not covered(5, cheap, None)
+
+
+async def test_where_little_is_left_nothing_is_set_aside_on_a_guess_and_all_of_it_can_be_spent():
+    it, asked = await noted(BOTH % (16 * WORST_NUSD / 1e9))
+    for _ in range(3):
+        await it.text(principal=KEY)
+    cost = await last_cost(it)
+    own = [("reserve", "q", TOKENS, 0), ("reserve", "1", WORST_NUSD), ("settle", "1", cost)]
+    exact = [*own, ("settle", "q", 12, 0)]
+    assert asked == [*exact, ("reserve", "1", TOKENS, WORST_NUSD), *exact, *exact]
+    left = Take("usd:b:k1", Fixed(0, 4_102_444_800), 13 * WORST_NUSD, None)
+    await it.built.books.ledger.reserve("other", [left], lease_s=60)
+    for _ in range((2 * WORST_NUSD - 3 * cost) // cost + 1):  # as long as the worst case fits
+        await it.text(principal=KEY)
+    with pytest.raises(BudgetExceeded):
+        await it.text(principal=KEY)
 
 
 async def test_a_failure_gives_everything_back_and_a_fallback_pays_for_itself():

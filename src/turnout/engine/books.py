@@ -19,8 +19,9 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from turnout.engine.booking import Guesses
 from turnout.engine.limits import Limits
 from turnout.errors import StoreUnavailable
 from turnout.stores.ledger.base import Granted, Ledger, Refused, Skewed, Take
@@ -49,6 +50,7 @@ class Meter(Struct, frozen=True):
     books: "Books | None"
     """None = nothing was ever limited."""
     limits: Limits
+    guesses: Guesses = field(default_factory=Guesses)
 
 
 class Books:

@@ -39,6 +39,7 @@ from turnout.types.task import TaskRequest
 from turnout.types.trace import Trace
 
 if TYPE_CHECKING:
+    from turnout.engine.booking import Booking
     from turnout.engine.reply import Reply
 
 Request = ChatRequest | EmbedRequest | TaskRequest
@@ -139,6 +140,8 @@ class Exchange(Struct, eq=False):
     """Written by the deadline layer: clock reading after which the request fails."""
     room: Room | None = None
     """Written by the quota layer."""
+    booking: "Booking | None" = None
+    """Written by it, too: what is set aside, from which the budget layer takes the first call's money."""
     deadline: Deadline | None = None
     """Written by the deadline layer; the route station tells it the route's own limit."""
     trace_id: str | None = None

@@ -50,11 +50,46 @@ SESSION_WINDOW: Final = 32_768
 """Input reserved for a response of a realtime session whose model's window nobody knows."""
 
 
-class Applied(Struct, frozen=True):
-    """The limits that something falls under, each with the subject whose account it is."""
+class Line:
+    """One limit as it holds for one subject: what a take from that account looks like, worked out once."""
 
-    budgets: tuple[tuple[Budget, str], ...]
-    quotas: tuple[tuple[Quota, str], ...]
+    __slots__ = ("_span", "_window", "account", "most", "of")
+
+    def __init__(self, limit: Budget | Quota, subject: str) -> None:
+        self._window = limit.window
+        self._span: Span | None = None
+        self.of = "usd" if isinstance(limit, Budget) else limit.of
+        self.account = account_of(limit, subject)
+        self.most: int | None
+        """Most that may be used; None = only counted."""
+        if isinstance(limit, Budget):
+            self.most = limit.limit_nusd if limit.hard else None
+        else:
+            self.most = limit.limit
+
+    def take(self, amount: int, most: int | None, now: float) -> Take:
+        """Return what is taken at an instant, in Unix seconds."""
+        span = self._span
+        if span is None or (type(span) is Fixed and not span.begins <= now < span.ends):
+            span = self._span = Held() if self.of == "concurrent" else span_of(self._window, now)
+        return Take(self.account, span, amount, most)
+
+
+class Applied:
+    """The limits that something falls under, each with the subject whose account it is.
+
+    Attributes:
+        exact_at: Clock reading before which a request of these callers sets nothing aside for its first call
+            beforehand, as a budget has little left (`layers.quota`).
+    """
+
+    __slots__ = ("budget_lines", "budgets", "exact_at", "quota_lines", "quotas")
+
+    def __init__(self, budgets: Sequence[tuple[Budget, str]], quotas: Sequence[tuple[Quota, str]]) -> None:
+        self.budgets, self.quotas = tuple(budgets), tuple(quotas)
+        self.budget_lines = tuple([Line(*each) for each in budgets])
+        self.quota_lines = tuple([Line(*each) for each in quotas])
+        self.exact_at = 0.0
 
 
 class Limits:
@@ -73,6 +108,7 @@ class Limits:
         "_quotas",
         "_spans",
         "budgets",
+        "has_callees",
         "is_empty",
         "quotas",
     )
@@ -85,6 +121,7 @@ class Limits:
         self.budgets: Mapping[str, Budget] = {budget.id: budget for budget in budgets}
         self.quotas: Mapping[str, Quota] = {quota.id: quota for quota in quotas}
         self.is_empty = not self._levels
+        self.has_callees = not self._levels.isdisjoint(CALLEE)
         self._callers: dict[tuple[object, ...], tuple[Subject, ...]] = {}
         self._applied: dict[tuple[tuple[Subject, ...], tuple[Subject, ...] | None], Applied] = {}
 
@@ -124,7 +161,7 @@ class Limits:
     def callees(self, deployment: Deployment, route: str | None) -> tuple[Subject, ...]:
         """Return whom a call goes to, at every level that any limit is about."""
         levels = self._levels
-        if levels.isdisjoint(CALLEE):
+        if not self.has_callees:
             return ()
         named: tuple[tuple[Level, str | None], ...] = (
             ("provider", deployment.vendor.name),
@@ -137,7 +174,7 @@ class Limits:
         """Return the limits of those who ask."""
         found = self._applied.get((callers, None))
         if found is None:
-            both = tuple(self.budgets_of(callers)), tuple(self.quotas_of(callers))
+            both = self.budgets_of(callers), self.quotas_of(callers)
             found = self._keep((callers, None), Applied(*both))
         return found
 
@@ -145,7 +182,7 @@ class Limits:
         """Return the limits of one call: budgets of either side, and the quotas of whom it goes to."""
         found = self._applied.get((callers, callees))
         if found is None:
-            both = tuple(self.budgets_of((*callers, *callees))), tuple(self.quotas_of(callees))
+            both = self.budgets_of((*callers, *callees)), self.quotas_of(callees)
             found = self._keep((callers, callees), Applied(*both))
         return found
 
@@ -170,10 +207,6 @@ class Limits:
             span = self._spans[window] = span_of(window, now)
         return span
 
-    def look(self, budget: Budget, subject: str, now: float) -> Take:
-        """Return what reads a budget's account and takes nothing from it."""
-        return Take(f"usd:{budget.id}:{subject}", self.span(budget.window, now), 0, None)
-
     def take(self, limit: Budget | Quota, subject: str, amount: int, now: float) -> Take:
         """Return what a limit takes for a request.
 
@@ -185,10 +218,16 @@ class Limits:
         """
         if isinstance(limit, Budget):
             most = limit.limit_nusd if limit.hard else None
-            return Take(f"usd:{limit.id}:{subject}", self.span(limit.window, now), amount, most)
-        if limit.of == "concurrent":
-            return Take(f"open:{limit.id}:{subject}", Held(), amount, limit.limit)
-        return Take(f"{limit.of}:{limit.id}:{subject}", self.span(limit.window, now), amount, limit.limit)
+            return Take(account_of(limit, subject), self.span(limit.window, now), amount, most)
+        span = Held() if limit.of == "concurrent" else self.span(limit.window, now)
+        return Take(account_of(limit, subject), span, amount, limit.limit)
+
+
+def account_of(limit: Budget | Quota, subject: str) -> str:
+    """Return what the ledger calls the account of a limit and a subject."""
+    if isinstance(limit, Budget):
+        return f"usd:{limit.id}:{subject}"
+    return f"{'open' if limit.of == 'concurrent' else limit.of}:{limit.id}:{subject}"
 
 
 class Worst(Struct, frozen=True):
@@ -230,9 +269,9 @@ def _worst_task(request: TaskRequest, price: Price | None) -> Worst:
     return Worst(used.n_input, used.n_output, None if price is None else cost(used, price))
 
 
-def amount_of(quota: Quota, n_in: int, n_out: int) -> int:
-    """Return what a request of these tokens takes from a quota."""
-    match quota.of:
+def amount_of(of: str, n_in: int, n_out: int) -> int:
+    """Return what a request of these tokens takes from a quota of something."""
+    match of:
         case "tokens":
             return n_in + n_out
         case "tokens_in":

@@ -4,7 +4,9 @@ Theory of operation.
 
 1. Each attempt reserves for itself, at every level in one step: the caller's budgets and those of the route,
    the model and the provider it goes to. Retries, hedges, judges and votes are attempts too, so none of them
-   can spend what nobody set aside (SECURITY.md S-95).
+   can spend what nobody set aside (SECURITY.md S-95). Only the first attempt of a request may find its worst
+   case set aside already, with the request's own quotas, and is settled with them (`engine/booking.py`);
+   never where a route, a model or a provider has limits, as these are known with the attempt alone.
 2. It is settled once, when the attempt has been written down: with what it cost, estimated where the upstream
    did not tell. An attempt that cost nothing gives everything back.
 3. A realtime session reserves and settles answer by answer (`engine/session.py`): when one is settled, the
@@ -70,6 +72,11 @@ class BudgetLayer:
 
         def handler(call: Call) -> AbstractAsyncContextManager[Reply]:
             limits, exchange = self.limits, call.exchange
+            booking = exchange.booking
+            if booking is not None and call.n == 1 and not limits.has_callees:
+                worst = worst_case(call.request, call.deployment)
+                if booking.covers(call, worst):
+                    return inner(call)
             route = None if exchange.routing is None else exchange.routing.route
             callees = limits.callees(call.deployment, route)
             found = limits.of_call(limits.callers(exchange.ask), callees)
@@ -150,12 +157,15 @@ class _Reserved:
 
     @property
     def _name(self) -> str:
-        return f"{self._call.exchange.ask.request_id}:{self._call.n}"
+        call = self._call
+        booking = call.exchange.booking
+        name = f"{call.exchange.ask.request_id}:{call.n}"
+        return f"{name}+" if booking is not None and booking.name == name else name
 
     async def _take(self, name: str, budgets: _Budgets, quotas: _Quotas, worst: Worst) -> None:
         """Reserve under a name. Raises a `TurnoutError` where that is refused."""
         layer, money = self._layer, worst.cost_nusd or NanoUsd(0)
-        amounts = [amount_of(quota, worst.n_in, worst.n_out) for quota, _ in quotas]
+        amounts = [amount_of(quota.of, worst.n_in, worst.n_out) for quota, _ in quotas]
 
         def takes(now: float) -> list[Take]:
             found = [layer.limits.take(budget, subject, money, now) for budget, subject in budgets]
@@ -206,7 +216,7 @@ class _Reserved:
 
     def _settle_one(self, cost: int, n_in: int, n_out: int) -> None:
         amounts = [cost] * len(self._budgets)
-        amounts += [amount_of(quota, n_in, n_out) for quota, _ in self._quotas]
+        amounts += [amount_of(quota.of, n_in, n_out) for quota, _ in self._quotas]
         self._layer.books.settle(self._held.popleft(), amounts, self._lease_s)
 
 

@@ -3,12 +3,13 @@
 Theory of operation.
 
 1. On the way in one reservation takes a request, its tokens at their worst and a place from every quota of
-   the caller, or nothing and refuses. The same step reads the caller's budgets, so it costs no second one.
+   the caller, or nothing and refuses. The same step reads the caller's budgets and, where they have ample
+   room, sets aside what the first call is likely to cost at its worst (`engine/booking.py`).
 2. What the budgets say is acted on before anything is decided: a threshold may send the request to another
-   route or block it, and what is left bounds what a plan may cost at its worst. The money itself is reserved
-   call by call (`layers.budget`).
-3. On the way out the tokens are settled from what was counted and the place is given back; a request stays
-   a request whatever became of it.
+   route or block it, and what is left bounds what a plan may cost at its worst. Every other call reserves its
+   money for itself (`layers.budget`).
+3. On the way out everything is settled in one step: tokens from what was counted, money from what the first
+   call cost; the place is given back, and a request stays a request whatever became of it.
 """
 
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from turnout.engine.booking import EXACT_S, ROOM, Booking
 from turnout.engine.books import Books, Meter
 from turnout.engine.exchange import Room
 from turnout.engine.limits import Worst, amount_of, worst_case
@@ -33,17 +35,19 @@ SPARE_S: Final = 60.0
 BUSY_S: Final = 1.0
 """What a caller is told to wait for a place: nobody knows when one is free."""
 NO_DEADLINE_S: Final = 3600.0
+NOTHING: Final = Worst(0, 0, None)
 Kind = Literal["requests", "tokens"]
 
 
 class QuotaLayer:
     """Holds callers to their quotas, and sends on or blocks those whose budget is nearly spent."""
 
-    __slots__ = ("_books", "clock", "limits")
+    __slots__ = ("_books", "clock", "guesses", "limits")
 
     def __init__(self, meter: Meter, clock: Clock) -> None:
         self._books = meter.books
         self.limits = meter.limits
+        self.guesses = meter.guesses
         self.clock = clock
 
     def __call__(self, inner: Handler) -> Handler:
@@ -58,30 +62,22 @@ class QuotaLayer:
 
 
 class _Counted:
-    __slots__ = (
-        "_budgets",
-        "_exchange",
-        "_handler",
-        "_inner",
-        "_layer",
-        "_lease_s",
-        "_quotas",
-        "_reservation",
-    )
+    __slots__ = ("_applied", "_booking", "_exchange", "_handler", "_inner", "_layer", "_lease_s", "_worst")
 
     def __init__(self, layer: QuotaLayer, handler: Handler, exchange: Exchange) -> None:
-        applied = layer.limits.of_request(layer.limits.callers(exchange.ask))
+        self._applied = layer.limits.of_request(layer.limits.callers(exchange.ask))
         self._layer = layer
         self._exchange = exchange
         self._handler = handler
         self._inner: Inner | None = None
-        self._quotas, self._budgets = applied.quotas, applied.budgets
-        self._reservation = ""
+        self._booking: Booking | None = None
+        """What is set aside and not settled."""
+        self._worst = NOTHING
         self._lease_s = NO_DEADLINE_S
 
     async def __aenter__(self) -> Reply:
-        exchange = self._exchange
-        if self._quotas or self._budgets:
+        exchange, applied = self._exchange, self._applied
+        if applied.quotas or applied.budgets:
             await self._count()
         try:
             self._inner = inner = self._handler(exchange)
@@ -100,29 +96,43 @@ class _Counted:
             self._settle()
 
     async def _count(self) -> None:
-        exchange, layer = self._exchange, self._layer
-        worst = worst_case(exchange.request, None)
+        exchange, layer, applied = self._exchange, self._layer, self._applied
+        now = layer.clock()
+        if applied.quotas:
+            self._worst = worst_case(exchange.request, None)
         if exchange.deadline_at is not None:
-            self._lease_s = max(exchange.deadline_at - layer.clock(), 0.0) + SPARE_S
-
-        def takes(now: float) -> list[Take]:
-            limits = layer.limits
-            found = [
-                limits.take(q, subject, amount_of(q, worst.n_in, worst.n_out), now)
-                for q, subject in self._quotas
-            ]
-            found += [limits.look(budget, subject, now) for budget, subject in self._budgets]
-            return found
-
-        reservation = f"{exchange.ask.request_id}:q"
-        found = await layer.books.reserve(reservation, takes, self._lease_s)
+            self._lease_s = max(exchange.deadline_at - now, 0.0) + SPARE_S
+        booking = Booking(exchange.ask, exchange.request.model, layer.guesses)
+        if applied.budgets and not layer.limits.has_callees and now >= applied.exact_at:
+            booking.suppose(exchange.request)
+        found = await layer.books.reserve(booking.name, partial(self._takes, booking.money), self._lease_s)
+        if isinstance(found, Refused) and found.index >= len(applied.quotas):
+            applied.exact_at = now + EXACT_S
+            booking.forgo()
+            found = await layer.books.reserve(booking.name, partial(self._takes, None), self._lease_s)
         if isinstance(found, Refused):
-            raise self._refusal(found, worst)
-        self._reservation = reservation
-        self._look(found)
+            raise self._refusal(found)
+        exchange.booking = self._booking = booking
+        self._look(booking, found)
 
-    def _refusal(self, refused: Refused, worst: Worst) -> TurnoutError:
-        quota, _ = self._quotas[refused.index]
+    def _takes(self, money: int | None, now: float) -> list[Take]:
+        """Return what a request takes; of its budgets, where nothing is set aside, only a look."""
+        applied, worst = self._applied, self._worst
+        found = [
+            line.take(amount_of(line.of, worst.n_in, worst.n_out), line.most, now)
+            for line in applied.quota_lines
+        ]
+        for line in applied.budget_lines:
+            if money is None:
+                found.append(line.take(0, None, now))
+            else:
+                most = line.most
+                found.append(line.take(money, None if most is None else most - (ROOM - 1) * money, now))
+        return found
+
+    def _refusal(self, refused: Refused) -> TurnoutError:
+        quota, _ = self._applied.quotas[refused.index]
+        worst = self._worst
         wait_s = refused.wait_s
         if quota.of == "concurrent":
             return RateLimited(
@@ -133,7 +143,7 @@ class _Counted:
         self._exchange.room = Room(
             requests=left if quota.of == "requests" else None, tokens=None if quota.of == "requests" else left
         )
-        asked = amount_of(quota, worst.n_in, worst.n_out)
+        asked = amount_of(quota.of, worst.n_in, worst.n_out)
         what = f"{quota.limit:,} {quota.of.replace('_', ' ')} for this {quota.level}"
         told = f"{refused.used:,} are used" + (
             "" if quota.of == "requests" else f" and this needs up to {asked:,}"
@@ -143,35 +153,42 @@ class _Counted:
             return RateLimited(message, retry_after_s=wait_s)
         return QuotaExceeded(message, retry_after_s=wait_s)
 
-    def _look(self, granted: Granted) -> None:
+    def _look(self, booking: Booking, granted: Granted) -> None:
         """Act on what the ledger said."""
-        exchange, limits = self._exchange, self._layer.limits
+        exchange, applied = self._exchange, self._applied
+        if applied.quotas:
+            self._tell(granted)
+        if not applied.budgets:
+            return
+        left_nusd: int | None = None
+        own = booking.money or 0
+        for (budget, _), used in zip(applied.budgets, granted.used[len(applied.quotas) :], strict=True):
+            if budget.thresholds:
+                self._heed(budget, used - own)
+            if budget.hard:
+                left = budget.limit_nusd - used
+                left_nusd = left if left_nusd is None else min(left, left_nusd)
+        if left_nusd is not None:
+            if left_nusd <= 0:
+                self._settle()
+                raise BudgetExceeded("the budget is spent")
+            exchange.ask = msgspec.structs.replace(exchange.ask, left_nusd=NanoUsd(left_nusd))
+
+    def _tell(self, granted: Granted) -> None:
+        """Note what the tightest quotas leave."""
+        limits, now = self._layer.limits, self._layer.books.now()
         room: dict[Kind, tuple[int, int, float]] = {}
-        now = self._layer.books.now()
-        for (quota, _), used in zip(self._quotas, granted.used, strict=False):
+        for (quota, _), used in zip(self._applied.quotas, granted.used, strict=False):
             kind: Kind = "requests" if quota.of == "requests" else "tokens"
             if quota.of == "concurrent":
                 continue
             left = max(quota.limit - used, 0)
             if kind not in room or left < room[kind][1]:
                 room[kind] = (quota.limit, left, cells_of(limits.span(quota.window, now), now)[2] - now)
-        left_nusd: NanoUsd | None = None
-        for (budget, _), used in zip(self._budgets, granted.used[len(self._quotas) :], strict=True):
-            self._heed(budget, used)
-            if budget.hard:
-                left = budget.limit_nusd - used
-                left_nusd = NanoUsd(left if left_nusd is None else min(left, left_nusd))
-        exchange.room = Room(requests=room.get("requests"), tokens=room.get("tokens"))
-        if left_nusd is not None:
-            if left_nusd <= 0:
-                self._settle()
-                raise BudgetExceeded("the budget is spent")
-            exchange.ask = msgspec.structs.replace(exchange.ask, left_nusd=left_nusd)
+        self._exchange.room = Room(requests=room.get("requests"), tokens=room.get("tokens"))
 
     def _heed(self, budget: Budget, used: int) -> None:
         """Do what the highest threshold that was passed says."""
-        if not budget.thresholds:
-            return
         passed = [t for t in budget.thresholds if used >= t.at * budget.limit_nusd]
         exchange = self._exchange
         for threshold in sorted(passed, key=_at):
@@ -184,13 +201,18 @@ class _Counted:
                 raise BudgetExceeded(f"{share} % of the budget are spent, where it is set to block")
 
     def _settle(self) -> None:
-        if not self._reservation:
+        booking, self._booking = self._booking, None
+        if booking is None:
             return
-        reservation, self._reservation = self._reservation, ""
-        usage = total(self._exchange.attempts)[0]
+        applied, attempts = self._applied, self._exchange.attempts
+        usage = total(attempts)[0]
         n_in, n_out = (0, 0) if usage is None else (usage.n_input, usage.n_output)
-        amounts = [amount_of(quota, n_in, n_out) for quota, _ in self._quotas] + [0] * len(self._budgets)
-        self._layer.books.settle(reservation, amounts, self._lease_s)
+        cost = 0
+        if booking.is_used:
+            cost = next((each.cost_nusd or 0 for each in attempts if each.n == 1), 0)
+        amounts = [amount_of(line.of, n_in, n_out) for line in applied.quota_lines]
+        amounts += [cost] * len(applied.budgets)
+        self._layer.books.settle(booking.name, amounts, self._lease_s)
 
 
 def _at(threshold: Threshold) -> float:
