@@ -12,7 +12,7 @@ Theory of operation. An agent sends its tools with every turn, and they are ofte
 4. A request whose tools were replaced by a layer holds a tuple and no `Declared`: it is written anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -120,6 +120,6 @@ def raw_of(tools: Json) -> bytes:
     return _encode(tools)
 
 
-def written(tools: Json, warnings: tuple[str, ...] = ()) -> Written:
+def written(tools: Sequence[object], warnings: tuple[str, ...] = ()) -> Written:
     """Return tools as a codec wrote them; an empty list is nothing to send."""
     return Written(Raw(_encode(tools)) if tools else None, warnings)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from operator import attrgetter
 
 from turnout.codecs.anthropic.reasoning import SILENT, Spoken, speak
 from turnout.codecs.anthropic.tools import write_choice, write_format, write_tools
@@ -12,15 +13,18 @@ from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Deployment
-from turnout.types.http import HttpRequest
+from turnout.types.http import Headers, HttpRequest
 from turnout.types.json import Json
 
 _ADVISORY = ("seed", "presence_penalty", "frequency_penalty", "logit_bias")
 """Fields the format has no word for; leaving them out does not change what a correct answer is."""
+_advisory = attrgetter(*_ADVISORY)
 _LEFTOVERS = frozenset({"thinking", "output_config", "metadata", "betas"})
 """Members of `extra` that are parts of a field written from elsewhere."""
 _EFFORT = frozenset({"effort"})
 _TYPE = (b"content-type", b"application/json")
+_VERSION = (b"anthropic-version", VERSION)
+_PLAIN: Headers = (_TYPE, _VERSION)
 _UNSAFE = ("key", "auth", "token", "secret", "cookie", "credential", "host", "url", "proxy")
 """A header of the open `anthropic-*` prefix with one of these in its name may carry a credential or an
 address and does not travel (SECURITY.md S-43)."""
@@ -42,24 +46,23 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     if turns.system:
         body["system"] = content(turns.system)
     body["messages"] = turns.messages
-    if tools:
+    if tools is not None:
         body["tools"] = tools
-    choice = write_choice(request, has_tools=bool(tools))
-    if choice is not None:
-        body["tool_choice"] = choice
+        choice = write_choice(request)
+        if choice is not None:
+            body["tool_choice"] = choice
     _add_sampling(body, request, kind, thought, notes)
-    stop = _stop(request)
-    if stop:
+    if request.stop and (stop := _stop(request)):
         body["stop_sequences"] = stop
     if request.stream:
         body["stream"] = True
     extra = _extra(request, notes)
     _add_compound(body, request, thought, extra, notes)
     body.update(without(extra, _LEFTOVERS))
-    for name in _ADVISORY:
-        if getattr(request, name) is not None:
+    for name, value in zip(_ADVISORY, _advisory(request), strict=True):
+        if value is not None:
             notes.drop(name)
-    for name in to.vendor.quirks.unsupported & body.keys():
+    for name in to.vendor.quirks.unsupported.intersection(body):
         del body[name]
         notes.drop(name)
     return Encoded(_http(body, to, _beta_header(extra)), notes.dropped, notes.warnings)
@@ -124,10 +127,13 @@ def _uses_budget(request: ChatRequest, kind: Traits) -> bool:
 
 
 def _add_sampling(body: Block, request: ChatRequest, kind: Traits, thought: Spoken, notes: Notes) -> None:
-    asked = {name: getattr(request, name) for name in ("temperature", "top_p", "top_k")}
-    if asked["temperature"] is not None and asked["temperature"] > 1 and kind.sampling:
+    temperature = request.temperature
+    if temperature is None and request.top_p is None and request.top_k is None:
+        return
+    if temperature is not None and temperature > 1 and kind.sampling:
         notes.warn("temperature_clamped")
-        asked["temperature"] = 1.0
+        temperature = 1.0
+    asked = {"temperature": temperature, "top_p": request.top_p, "top_k": request.top_k}
     for name, value in asked.items():
         if value is None:
             continue
@@ -195,11 +201,14 @@ def _beta_header(extra: Mapping[str, Json]) -> tuple[tuple[bytes, bytes], ...]:
 
 def _http(body: Block, to: Deployment, headers: tuple[tuple[bytes, bytes], ...]) -> HttpRequest:
     quirks = to.vendor.quirks
-    sent = [_TYPE]
-    sent += [(name, value) for name, value in headers if travels(name)]
-    if all(name != b"anthropic-version" for name, _ in headers):
-        sent.append((b"anthropic-version", VERSION))
-    sent += [(name.lower().encode(), value.encode()) for name, value in quirks.extra_headers]
+    sent: Headers = _PLAIN
+    if headers or quirks.extra_headers:
+        mine = [_TYPE]
+        mine += [(name, value) for name, value in headers if travels(name)]
+        if all(name != b"anthropic-version" for name, _ in headers):
+            mine.append(_VERSION)
+        mine += [(name.lower().encode(), value.encode()) for name, value in quirks.extra_headers]
+        sent = mine
     query = f"?{quirks.query}" if quirks.query else ""
     return HttpRequest("POST", f"{to.url}/messages{query}", sent, write(body))
 

@@ -4,40 +4,49 @@ from collections.abc import Mapping, Sequence
 
 from turnout.codecs.anthropic.turns import Block, Notes
 from turnout.codecs.anthropic.wire import WIRE, Traits
+from turnout.codecs.declared import Declared, Written, written
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool
 from turnout.types.json import Json, JsonObject
 
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
+_KEYS = {
+    (native, strict): f"{WIRE} {native} {strict}" for native in (False, True) for strict in (False, True)
+}
+"""What `_tool` looks at beside the tool: does the client speak this format, does the model know `strict`."""
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
-def write_tools(request: ChatRequest, traits: Traits, messages: Sequence[Block], notes: Notes) -> list[Block]:
-    """Write the tools. Raises `UnsupportedParameter` for one that only another provider runs."""
-    choice = request.tool_choice
+def write_tools(request: ChatRequest, traits: Traits, messages: Sequence[Block], notes: Notes) -> object:
+    """Write the tools; None = none. Raises `UnsupportedParameter` for one that only another provider runs."""
+    choice, declared = request.tool_choice, request.tools
     allowed = frozenset(choice.names) if choice is not None and choice.mode == "required" else frozenset()
-    out: list[Block] = []
-    for tool in request.tools:
-        if isinstance(tool, ServerTool):
-            if tool.wire != WIRE:
-                raise UnsupportedParameter(
-                    f"the tool {tool.value.get('type')} is run only by its own provider", param="tools"
-                )
-            out.append(dict(tool.value))
-        elif not allowed or tool.name in allowed:
-            # The format cannot allow a subset: leaving the others out says the same.
-            out.append(_tool(tool, request.wire, traits, notes))
+    if isinstance(declared, Declared) and not allowed:
+        key = _KEYS[request.wire == WIRE, traits.strict_tools]
+        known = declared.written(key, lambda: _kept(request, traits))
+        for word in known.warnings:
+            notes.warn(word)
+        return known.json
+    # The format cannot allow a subset: leaving the others out says the same.
+    out = [
+        _tool(tool, request.wire, traits, notes)
+        for tool in declared
+        if not allowed or isinstance(tool, ServerTool) or tool.name in allowed
+    ]
     if not out and request.wire != WIRE:
         out = _called(messages)
         if out:
             notes.warn("tools_restored")
-    return out
+    return out or None
 
 
-def write_choice(request: ChatRequest, *, has_tools: bool) -> Mapping[str, Json] | None:
-    """Write which tool must be called, and whether several may be; None where there is nothing to say."""
-    if not has_tools:
-        return None
+def _kept(request: ChatRequest, traits: Traits) -> Written:
+    notes = Notes()
+    return written([_tool(tool, request.wire, traits, notes) for tool in request.tools], notes.warnings)
+
+
+def write_choice(request: ChatRequest) -> Mapping[str, Json] | None:
+    """Write which of the tools must be called, and whether several may be; None where that goes unsaid."""
     choice, single = request.tool_choice, request.parallel_tool_calls is False
     if not request.tools:
         return {"type": "none"}
@@ -65,7 +74,12 @@ def write_format(wanted: OutputFormat, notes: Notes, *, native: bool) -> Mapping
     return {"type": "json_schema", "schema": schema}
 
 
-def _tool(tool: Tool, wire: str, traits: Traits, notes: Notes) -> Block:
+def _tool(tool: Tool | ServerTool, wire: str, traits: Traits, notes: Notes) -> Block:
+    if isinstance(tool, ServerTool):
+        if tool.wire != WIRE:
+            kind = tool.value.get("type")
+            raise UnsupportedParameter(f"the tool {kind} is run only by its own provider", param="tools")
+        return dict(tool.value)
     out: Block = {"name": tool.name}
     if tool.description is not None:
         out["description"] = tool.description

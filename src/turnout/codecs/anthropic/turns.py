@@ -101,21 +101,27 @@ class _Writer:
     def add(self, message: Message) -> None:
         if message.name is not None:
             self._notes.drop("messages.name")
-        parts = message.parts
-        if message.role == "assistant" and not self._native and any(isinstance(p, Media) for p in parts):
-            self._notes.warn("assistant_media_dropped")
-            parts = tuple(part for part in parts if not isinstance(part, Media))
-        blocks = [block for block in map(self._block, parts) if block is not None]
-        if message.role in {"system", "developer"}:
+        role = message.role
+        blocks: list[Block] = []
+        for part in message.parts:
+            if role == "assistant" and isinstance(part, Media) and not self._native:
+                self._notes.warn("assistant_media_dropped")
+                continue
+            block = self._block(part)
+            if block is not None:
+                blocks.append(block)
+        if role == "system" or role == "developer":  # noqa: PLR1714  # no set for every turn
             self._add_system(message, blocks)
             return
-        role = "assistant" if message.role == "assistant" else "user"
+        if role != "assistant":
+            role = "user"
+        turns = self._turns
         if self._native:
-            self._turns.append((role, blocks))
-        elif self._turns and self._turns[-1][0] == role:
-            self._turns[-1][1].extend(blocks)
+            turns.append((role, blocks))
+        elif turns and turns[-1][0] == role:
+            turns[-1][1].extend(blocks)
         elif blocks:
-            self._turns.append((role, blocks))
+            turns.append((role, blocks))
 
     def close(self) -> Turns:
         turns, system = self._turns, self._system
@@ -126,7 +132,7 @@ class _Writer:
             raise InvalidRequest("messages hold nothing that can be answered", param="messages")
         if not self._native:
             for role, blocks in turns:
-                if role == "user":
+                if role == "user" and len(blocks) > 1:
                     blocks.sort(key=_is_no_result)
             if turns[-1][0] == "assistant":
                 _trim_end(turns[-1][1])
@@ -145,7 +151,8 @@ class _Writer:
             case Text():
                 if not (self._native or part.text.strip()):
                     return None  # the API refuses blank texts
-                return {"type": "text", "text": part.text, **self._extra(part.extra)}
+                block: Block = {"type": "text", "text": part.text}
+                return {**block, **self._extra(part.extra)} if part.extra else block
             case Refusal():
                 return {"type": "text", "text": part.text} if part.text.strip() else None
             case Media():
@@ -187,7 +194,8 @@ class _Writer:
             self._notes.warn("tool_arguments_wrapped")
             given = {"arguments": call.arguments}
         sent = self._ids.of_call(call)
-        return {"type": "tool_use", "id": sent, "name": call.name, "input": given, **self._extra(call.extra)}
+        out: Block = {"type": "tool_use", "id": sent, "name": call.name, "input": given}
+        return {**out, **self._extra(call.extra)} if call.extra else out
 
     def _result(self, result: ToolResult) -> Block:
         out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_result(result)}
@@ -198,7 +206,7 @@ class _Writer:
             out["content"] = write(result.value).decode()
         if result.is_error:
             out["is_error"] = True
-        return {**out, **self._extra(result.extra)}
+        return {**out, **self._extra(result.extra)} if result.extra else out
 
     def _reasoning(self, thought: Reasoning) -> Block | None:
         if thought.wire == WIRE and thought.redacted is not None:

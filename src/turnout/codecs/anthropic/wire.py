@@ -6,6 +6,7 @@ Sources: Anthropic Messages API reference, "Extended thinking", "Adaptive thinki
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -81,7 +82,12 @@ _FIRST = Traits()
 
 def traits(to: Deployment) -> Traits:
     """Read the generation from the model's name, as hosts spell it."""
-    name = to.upstream_model.lower()
+    return _traits(to.upstream_model)
+
+
+@lru_cache(maxsize=1024)  # models are few, and patterns cost more than all else about them
+def _traits(model: str) -> Traits:
+    name = model.lower()
     found = _VERSION_AFTER.search(name) or _VERSION_BEFORE.search(name)
     if found is None:
         return _FIRST
