@@ -8,6 +8,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/done
+# Bytecode is kept whatever the caller's shell says: hundreds of processes of a test run start from it.
+export PYTHONDONTWRITEBYTECODE :=
 # A lock is complete and hashed, so nothing is resolved, nothing unlisted is fetched, nothing is compiled.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes --no-deps --only-binary :all:
 

@@ -1,5 +1,6 @@
 """Fixtures every suite may use."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,6 +11,12 @@ settings.register_profile("turnout", derandomize=True, deadline=None, max_exampl
 settings.load_profile("turnout")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of tests and modules out of the cyclic collector's sight: they stay until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -184,7 +184,7 @@ NO_CLOCK_NO_IO = (
 
 
 def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
-    everything = {**os.environ, "PYTHONPATH": str(SRC), "PYTHONDONTWRITEBYTECODE": "1", **env}
+    everything = {**os.environ, "PYTHONPATH": str(SRC), **env}
     return subprocess.run(command, cwd=ROOT, env=everything, capture_output=True, text=True, check=False)
 
 

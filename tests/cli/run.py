@@ -8,7 +8,6 @@ COMMAND = [sys.executable, "-c", "from turnout.cli.main import main; main()"]
 QUIET = {
     "PATH": os.environ.get("PATH", ""),
     "HOME": os.environ.get("HOME", "/"),
-    "PYTHONDONTWRITEBYTECODE": "1",
     "COLUMNS": "120",
 }
 """An environment without anybody's keys."""
