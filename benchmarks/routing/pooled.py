@@ -105,7 +105,7 @@ def run(found: Grid, asked: Queries, n: int, seeds: int) -> dict:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--data", type=Path, default=ROOT / "shared" / "data")
+    options.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--only", default="", help="substring of table/labels/encoder")
     options.add_argument("--out", type=Path, default=RESULTS / "pooled.json")
