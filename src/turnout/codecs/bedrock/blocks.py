@@ -6,20 +6,37 @@ written back to this format alone.
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from turnout.codecs.bedrock.wire import MIMES, WIRE, write
 from turnout.codecs.failures import as_object, text_in
 from turnout.types.chat import Media, MediaKind, Native, Part, Reasoning, Text, ToolCall, ToolResult
 from turnout.types.json import Json, JsonObject
 
 CITED = "citationsContent"
+GUARDED = "guardContent"
+MARK = "cache_control"
+"""The mark under which all formats know a cache breakpoint: member of the `extra` of the part before it."""
+POINT: JsonObject = {"cachePoint": {"type": "default"}}
+_EPHEMERAL: JsonObject = {"type": "ephemeral"}
 _KINDS: Mapping[str, MediaKind] = {"image": "image", "document": "document", "video": "video"}
 _KNOWN = frozenset({"format", "name", "source"})
 
 
 def read_blocks(content: Json) -> tuple[Part, ...]:
     """Read the content of a turn."""
-    blocks = content if isinstance(content, list) else []
-    return tuple(read_block(block) for block in blocks if isinstance(block, dict))
+    parts: list[Part] = []
+    for block in content if isinstance(content, list) else ():
+        last = parts[-1] if parts else None
+        if (
+            block == POINT
+            and isinstance(last, Text | Media | ToolCall | ToolResult)
+            and MARK not in last.extra
+        ):
+            parts[-1] = replace(last, extra={**last.extra, MARK: _EPHEMERAL})
+        elif isinstance(block, dict):
+            parts.append(read_block(block))
+    return tuple(parts)
 
 
 def read_block(block: JsonObject) -> Part:
@@ -42,6 +59,8 @@ def read_block(block: JsonObject) -> Part:
             return _reasoning(value) or Native(WIRE, block)
         case "citationsContent":
             return _cited(value)
+        case "guardContent" if text_in(as_object(value.get("text")), "text"):
+            return Text(text_in(as_object(value["text"]), "text"), {GUARDED: value})
         case _:
             return Native(WIRE, block)
 

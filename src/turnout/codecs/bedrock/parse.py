@@ -1,6 +1,6 @@
 """Requests in the Converse format, read strictly. Floor 2."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -8,8 +8,9 @@ from msgspec import Meta, Struct
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body
-from turnout.codecs.bedrock.blocks import read_blocks
+from turnout.codecs.bedrock.blocks import MARK, POINT, read_blocks
 from turnout.codecs.bedrock.request import ADDRESSED
+from turnout.codecs.bedrock.thinking import read as read_fields
 from turnout.codecs.bedrock.wire import WIRE
 from turnout.codecs.failures import as_object, text_in
 from turnout.errors import InvalidRequest
@@ -56,19 +57,22 @@ def parse_call(body: bytes, model: str, *, stream: bool) -> Body:
     inference, config = asked.inference_config, asked.tool_config
     extra = _extra(own)
     extras.refuse(extra, "")
+    thinking, top_k = read_fields(extra, model)
     messages = [_message(turn, f"messages[{at}]") for at, turn in enumerate(asked.messages)]
     if asked.system:
         messages.insert(0, Message("system", read_blocks(asked.system)))
     request = ChatRequest(
         model=model,
         messages=tuple(messages),
-        tools=tuple(_tool(tool) for tool in config.tools),
+        tools=_tools(config.tools),
         tool_choice=_choice(config.tool_choice),
         max_tokens=inference.max_tokens,
         temperature=inference.temperature,
         top_p=inference.top_p,
+        top_k=top_k,
         stop=tuple(inference.stop_sequences),
         output_format=_format(own),
+        thinking=thinking,
         stream=stream,
         include_usage=True,
         wire=WIRE,
@@ -94,6 +98,17 @@ def _extra(tree: JsonObject) -> dict[str, Json]:
     if "outputConfig" in tree and _format(tree) is None:
         extra["outputConfig"] = tree["outputConfig"]
     return extra
+
+
+def _tools(declared: Sequence[JsonObject]) -> tuple[Tool | ServerTool, ...]:
+    tools: list[Tool | ServerTool] = []
+    for each in declared:
+        last = tools[-1] if tools else None
+        if each == POINT and isinstance(last, Tool):
+            tools[-1] = msgspec.structs.replace(last, extra={**last.extra, MARK: {"type": "ephemeral"}})
+        else:
+            tools.append(_tool(each))
+    return tuple(tools)
 
 
 def _tool(tool: JsonObject) -> Tool | ServerTool:

@@ -6,8 +6,9 @@ from urllib.parse import quote
 import msgspec
 
 from turnout.codecs.base import Encoded
-from turnout.codecs.bedrock.thinking import fields
-from turnout.codecs.bedrock.turns import POINT, Block, Turns
+from turnout.codecs.bedrock.blocks import MARK, POINT
+from turnout.codecs.bedrock.thinking import FIELDS, fields, same
+from turnout.codecs.bedrock.turns import Block, Turns
 from turnout.codecs.bedrock.wire import TYPE, UNKNOWN_KEYWORDS, WIRE, write
 from turnout.codecs.notes import NATIVE_DROPPED, SCHEMA_ADAPTED, Notes, schema_of, without_keywords
 from turnout.errors import InvalidRequest, UnsupportedParameter
@@ -20,7 +21,6 @@ from turnout.types.json import Json, JsonObject
 ADDRESSED = frozenset({"modelId", "stream"})
 """What stands in the address and never in the body."""
 _ADVISORY = ("seed", "presence_penalty", "frequency_penalty", "logit_bias", "user")
-_FIELDS = "additionalModelRequestFields"
 _CONFIG = "outputConfig"
 _INFERENCE = "inferenceConfig"
 
@@ -43,10 +43,9 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     if request.output_format is not None:
         body[_CONFIG] = {"textFormat": _format(request.output_format, notes, native=request.wire == WIRE)}
     _add_extra(body, request, notes)
-    if request.wire != WIRE:
-        told = fields(request, to, limit, notes)
-        if told:
-            body[_FIELDS] = {**told, **_object(body, _FIELDS)}
+    told = fields(request, to, limit, notes) if request.wire != WIRE else same(request)
+    if told:
+        body[FIELDS] = {**told, **_object(body, FIELDS)}
     for name in _ADVISORY:
         if getattr(request, name) is not None:
             notes.drop(name)
@@ -125,7 +124,7 @@ def _tools(request: ChatRequest, turns: Turns, notes: Notes) -> Block:
 
 def _offered(request: ChatRequest) -> list[object]:
     choice = request.tool_choice
-    names = choice.names if choice is not None and choice.mode == "required" else ()
+    names = choice.names if choice is not None and choice.mode in {"auto", "required"} else ()
     tools: list[object] = []
     for tool in request.tools:
         if not isinstance(tool, Tool):
@@ -134,7 +133,7 @@ def _offered(request: ChatRequest) -> list[object]:
             tools.append(tool.value)
         elif not names or tool.name in names:
             tools.append({"toolSpec": _spec(tool)})
-            if request.wire != WIRE and isinstance(tool.extra.get("cache_control"), dict):
+            if isinstance(tool.extra.get(MARK), dict):
                 tools.append(POINT)
     return tools
 

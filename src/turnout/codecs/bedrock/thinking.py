@@ -7,6 +7,7 @@ Sources: the pages of the families under "Inference request parameters" in the B
 import re
 from collections.abc import Callable, Mapping
 
+from turnout.codecs.failures import as_object, text_in
 from turnout.codecs.notes import REASONING_APPROXIMATED, Notes
 from turnout.types.chat import ChatRequest, Effort, Thinking
 from turnout.types.deployment import Deployment
@@ -16,6 +17,13 @@ BUDGETS: Mapping[Effort, int] = {
     "minimal": 1024, "low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768,
 }  # fmt: skip
 """WIRE.md 12.3; the API refuses budgets below 1,024."""
+FIELDS = "additionalModelRequestFields"
+_SWITCHES = ("thinking", "output_config", "reasoningConfig", "reasoning_config", "reasoning_effort")
+"""Members that say how much to think, in one family or another."""
+_EFFORTS: Mapping[str, Effort] = {
+    "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh",
+}  # fmt: skip
+_KINDS = (None, "enabled", "adaptive", "disabled")
 _MIN_BUDGET = 1024
 _DEFAULT_MAX_TOKENS = 4096
 _WORDS: Mapping[Effort, str] = {
@@ -35,7 +43,7 @@ def fields(request: ChatRequest, to: Deployment, limit: int | None, notes: Notes
         notes: Takes what was adapted or could not be said.
     """
     names = f"{to.upstream_model} {to.model.id}".lower()
-    family = next((each for word, each in _FAMILIES.items() if word in names), None)
+    family = _family(names)
     out: dict[str, Json] = {}
     if request.top_k is not None:
         if family is None or family.top_k is None:
@@ -50,6 +58,69 @@ def fields(request: ChatRequest, to: Deployment, limit: int | None, notes: Notes
         notes.drop("reasoning_effort")
         return out
     return {**out, **family.think(asked, names, limit, notes)}
+
+
+def read(extra: dict[str, Json], model: str) -> tuple[Thinking | None, int | None]:
+    """Take thinking and `top_k` out of the additional fields of a request; the rest stays in `extra`."""
+    given = as_object(extra.get(FIELDS))
+    rest = dict(given)
+    family = _family(model.lower())
+    top_k = None if family is None or family.top_k is None else _take_top_k(rest, family.top_k)
+    said = {name: rest[name] for name in _SWITCHES if name in rest}
+    thinking = _thinking(said)
+    if thinking is not None:
+        rest = {name: value for name, value in rest.items() if name not in said}
+    if rest:
+        extra[FIELDS] = rest
+    else:
+        extra.pop(FIELDS, None)
+    return thinking, top_k
+
+
+def same(request: ChatRequest) -> JsonObject:
+    """Write back what `read` took."""
+    said = {} if request.thinking is None else dict(request.thinking.extra)
+    family = _family(request.model.lower())
+    if request.top_k is None or family is None or family.top_k is None:
+        return said
+    return {**said, **family.top_k(request.top_k)}
+
+
+def _take_top_k(rest: dict[str, Json], write: "Callable[[int], JsonObject]") -> int | None:
+    name, value = next(iter(write(0).items()))
+    found = as_object(rest.get(name)).get("topK") if isinstance(value, dict) else rest.get(name)
+    if not isinstance(found, int) or write(found)[name] != rest[name]:
+        return None
+    del rest[name]
+    return found
+
+
+def _thinking(said: JsonObject) -> Thinking | None:
+    """Read the wish, whichever family's; None where it is none that is known."""
+    effort: str | None = None
+    switch: JsonObject = {}
+    for value in said.values():
+        if isinstance(value, str):
+            effort = value
+        elif isinstance(value, dict):
+            switch = {**switch, **value}
+    effort = text_in(switch, "effort", "maxReasoningEffort") or effort
+    kind, budget = switch.get("type"), switch.get("budget_tokens")
+    if (effort is not None and effort not in _EFFORTS) or kind not in _KINDS:
+        return None
+    if kind is None and effort is None:
+        return None
+    return Thinking(
+        enabled=kind != "disabled",
+        effort=_EFFORTS[effort] if effort is not None else None,
+        budget_tokens=budget if isinstance(budget, int) else None,
+        adaptive=kind == "adaptive",
+        extra=said,
+    )
+
+
+def _family(names: str) -> "_Family | None":
+    return next((each for word, each in _FAMILIES.items() if word in names), None)
 
 
 def _is_off(asked: Thinking) -> bool:

@@ -7,16 +7,15 @@ Theory of operation. The API has two roles that must alternate, and refuses blan
    this format: then its turns stand as they were sent.
 3. A call and its answers get the same id, one of the accepted alphabet; those without ids are matched by
    order.
-4. Reasoning goes only to the provider that signed it. A cache mark of another dialect (`cache_control`)
-   becomes a `cachePoint` behind its block.
+4. Reasoning goes only to the provider that signed it. A cache mark (`cache_control`) becomes a `cachePoint`
+   behind its block, as it was read from one.
 """
 
 import re
-from collections.abc import Mapping
 
 from msgspec import Raw
 
-from turnout.codecs.bedrock.blocks import CITED
+from turnout.codecs.bedrock.blocks import CITED, GUARDED, MARK, POINT
 from turnout.codecs.bedrock.wire import FORMATS, WIRE, read, tool_id
 from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
 from turnout.errors import InvalidRequest, UnsupportedParameter
@@ -32,10 +31,8 @@ from turnout.types.chat import (
     ToolCall,
     ToolResult,
 )
-from turnout.types.json import Json
 
 Block = dict[str, object]
-POINT: Mapping[str, Json] = {"cachePoint": {"type": "default"}}
 _NAME = re.compile(r"[^a-zA-Z0-9\s\-()\[\]]+")
 """What a document's name may not hold."""
 _MAGIC = (("/9j/", "jpeg"), ("iVBOR", "png"), ("R0lG", "gif"), ("UklG", "webp"))
@@ -94,15 +91,15 @@ class Turns:
         block = self._block(part)
         if block is None:
             return []
-        marked = (
-            not self._native and isinstance(part, Text | Media | ToolResult) and "cache_control" in part.extra
-        )
+        marked = isinstance(part, Text | Media | ToolCall | ToolResult) and MARK in part.extra
         return [block, dict(POINT)] if marked else [block]
 
     def _block(self, part: Part) -> Block | None:
         match part:
             case Text() if CITED in part.extra:
                 return {CITED: part.extra[CITED]} if self._native else {"text": part.text}
+            case Text() if GUARDED in part.extra and self._native:
+                return {GUARDED: part.extra[GUARDED]}
             case Text() | Refusal():
                 return {"text": part.text} if self._native or part.text.strip() else None
             case Media():
@@ -124,7 +121,7 @@ class Turns:
     def _media(self, media: Media) -> Block:
         if media.kind == "audio" or media.file_id is not None:
             raise UnsupportedParameter(f"this format takes no such {media.kind}", param="messages")
-        own = media.extra if self._native else {}
+        own = {key: value for key, value in media.extra.items() if key != MARK} if self._native else {}
         source: Block
         if media.url is not None:
             if not media.url.startswith(_BUCKET):
