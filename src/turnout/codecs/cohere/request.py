@@ -94,7 +94,7 @@ def _add_compound(
 
 def _add_tools(body: dict[str, Json], request: ChatRequest, notes: Notes) -> None:
     choice = request.tool_choice
-    names = choice.names if choice is not None and choice.mode in {"named", "required"} else ()
+    names = choice.names if choice is not None and choice.mode != "none" else ()
     tools: list[Json] = []
     strict: list[bool] = []
     for tool in request.tools:

@@ -42,7 +42,9 @@ class Turns:
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         for result in results:
             self.messages.append({"role": "tool", **self._result(result), **own})
-        rest = [part for part in message.parts if not isinstance(part, ToolResult)]
+        # A tool's answer holds words only: what it shows stands behind the answers, in a turn of the user.
+        shown = [part for result in results for part in result.content if isinstance(part, Media)]
+        rest = [*shown, *(part for part in message.parts if not isinstance(part, ToolResult))]
         if not rest and results:
             return
         role = {"developer": "system", "tool": "user"}.get(message.role, message.role)
@@ -108,8 +110,8 @@ class Turns:
                 content.append({"type": "text", "text": part.text, **(part.extra if self._native else {})})
             elif isinstance(part, Native) and part.wire == WIRE:
                 content.append(part.value)
-            else:
-                self._notes.warn("tool_media_dropped")
+            elif isinstance(part, Native):
+                self._notes.warn(NATIVE_DROPPED)
         if not content and result.value is not None:
             return {"tool_call_id": result.call_id, "content": write(result.value).decode()}
         return {"tool_call_id": result.call_id, "content": _short(content)}

@@ -39,6 +39,8 @@ from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
+_MAGIC = (("iVBOR", "image/png"), ("R0lG", "image/gif"), ("UklG", "image/webp"))
+"""How pictures begin in base64; any other is taken for JPEG."""
 _KNOWN = frozenset({"model", "messages", "tools", "format", "options", "stream", "think"})
 _EFFORTS: Mapping[str, Effort] = {"low": "low", "medium": "medium", "high": "high"}
 _ROLES: Mapping[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -243,9 +245,14 @@ def _message(turn: _Turn, at: str) -> Message:
         parts.append(Reasoning(text=turn.thinking, wire=WIRE))
     if turn.content or not turn.tool_calls:
         parts.append(Text(turn.content))
-    parts += [Media(kind="image", data=data) for data in turn.images or ()]
+    parts += [Media(kind="image", mime=_image_type(data), data=data) for data in turn.images or ()]
     parts += map(call_of, turn.tool_calls or ())
     return Message(role, tuple(parts))
+
+
+def _image_type(data: str) -> str:
+    """Return the type of a picture, which the format does not tell: by how its bytes begin."""
+    return next((mime for start, mime in _MAGIC if data.startswith(start)), "image/jpeg")
 
 
 def _tool(tool: JsonObject) -> Tool:

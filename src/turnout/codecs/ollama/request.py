@@ -24,6 +24,7 @@ from turnout.types.chat import (
     ChatRequest,
     Media,
     Message,
+    Native,
     Part,
     Reasoning,
     Refusal,
@@ -110,12 +111,15 @@ def _check_binding(request: ChatRequest) -> None:
 
 
 def _tools(request: ChatRequest, notes: Notes) -> list[JsonObject]:
-    if request.tool_choice is not None and request.tool_choice.mode == "none":
+    choice = request.tool_choice
+    if choice is not None and choice.mode == "none":
         return []
     tools: list[JsonObject] = []
     for tool in request.tools:
         if not isinstance(tool, Tool):
             raise UnsupportedParameter("this format has no tools of the provider's own", param="tools")
+        if choice is not None and choice.names and tool.name not in choice.names:
+            continue  # the format has no choice: leaving the others out says the same
         function: dict[str, Json] = {"name": tool.name, "parameters": schema_of(tool)}
         if tool.description is not None:
             function["description"] = tool.description
@@ -185,7 +189,9 @@ class _Turns:
             self._notes.drop("messages.name")
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         self.messages += [{**self._result(result), **self._own(message)} for result in results]
-        rest = [part for part in message.parts if not isinstance(part, ToolResult)]
+        # A tool's answer holds words only: what it shows stands behind the answers, in a turn of the user.
+        shown = [part for result in results for part in result.content if isinstance(part, Media)]
+        rest = [*shown, *(part for part in message.parts if not isinstance(part, ToolResult))]
         if rest or not results:
             role = {"developer": "system", "tool": "user"}.get(message.role, message.role)
             self.messages.append({"role": role, **self._turn(rest), **self._own(message)})
@@ -247,8 +253,8 @@ class _Turns:
 
     def _result(self, result: ToolResult) -> Block:
         words = [part.text for part in result.content if isinstance(part, Text)]
-        if len(words) != len(result.content):
-            self._notes.warn("tool_media_dropped")
+        if any(isinstance(part, Native) for part in result.content):
+            self._notes.warn(NATIVE_DROPPED)
         if not words and result.value is not None:
             words = [write(result.value).decode()]
         turn: Block = {"role": "tool", "content": "\n".join(words)}
