@@ -146,6 +146,10 @@ def deployments(plan: Plan) -> tuple[str, ...]:
     """Return the deployment ids a plan names, each once, in the order of first mention."""
     if isinstance(plan, Try):
         return (plan.deployment,)
+    if isinstance(plan, Sequence):
+        named = [node.deployment for node in plan.nodes if isinstance(node, Try)]
+        if len(named) == len(plan.nodes):  # as nearly all plans
+            return tuple(dict.fromkeys(named))
     found: dict[str, None] = {}
     nodes = list(children(plan))  # a stack, as generators that call each other cost more than all the rest
     nodes.reverse()
@@ -181,7 +185,12 @@ def to_json(plan: Plan) -> Json:
         case Try():
             return {"try": plan.deployment}
         case Sequence():
-            return {"sequence": [to_json(node) for node in plan.nodes]}
+            return {
+                "sequence": [
+                    {"try": node.deployment} if isinstance(node, Try) else to_json(node)
+                    for node in plan.nodes
+                ]
+            }
         case Cascade():
             return {"cascade": [to_json(node) for node in plan.nodes], "accept": plan.accept.name}
         case Hedge():

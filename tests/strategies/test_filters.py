@@ -5,8 +5,9 @@ import pytest
 
 from tests.strategies.kit import candidate, context, price
 from turnout.strategies.base import expected_nusd, n_tokens_in, worst_nusd
-from turnout.strategies.filters import Fits, Priced
+from turnout.strategies.filters import Allowed, Fits, Priced
 from turnout.strategies.scorers.cost import Cost
+from turnout.types.ask import Ask, Preferences
 
 FEW, MANY = candidate("v/few"), candidate("v/many")
 
@@ -54,3 +55,25 @@ def test_scorer_and_estimates_agree_with_the_filter() -> None:
     assert Cost().score(ctx, [FEW, MANY]) == pytest.approx([-0.0009, -0.0012])
     assert [expected_nusd(ctx, c.deployment) for c in (FEW, MANY)] == [900_000, 1_200_000]
     assert [worst_nusd(ctx, c.deployment) for c in (FEW, MANY)] == [900_000, 1_200_000]
+
+
+@pytest.mark.parametrize(
+    ("each", "wishes"),
+    [
+        (Priced(), Preferences()),
+        (Priced(), Preferences(max_cost_nusd=1)),
+        (Priced(), Preferences(max_price_output_nusd_per_mtok=1)),
+        (Priced(require_known=True), Preferences()),
+        (Priced(max_cost_usd=1e-9), Preferences()),
+        (Allowed(), Preferences()),
+        (Allowed(), Preferences(avoid=("v/*",))),
+        (Allowed(), Preferences(only_providers=("w",))),
+        (Allowed(deny=("v",)), Preferences()),
+    ],
+)
+@pytest.mark.parametrize("left_nusd", [None, 0])
+def test_a_filter_that_rests_drops_nobody_and_one_that_drops_does_not_rest(each, wishes, left_nusd) -> None:
+    ask = Ask(request_id="req_1", prefer=wishes, left_nusd=left_nusd)
+    ctx = msgspec.structs.replace(asked(), ask=ask)
+    drops = [each.drop(ctx, c) for c in (sized(FEW, price=None), sized(MANY, price=price(1.0, 1.0)))]
+    assert each.rests(ctx) == (drops == [None, None])

@@ -17,7 +17,7 @@ from turnout.engine.pool import Pool, Pools
 from turnout.engine.repeats import Repeats
 from turnout.engine.reply import Reply
 from turnout.engine.retired import in_service
-from turnout.engine.routed import Routed
+from turnout.engine.routed import Routed, Told
 from turnout.engine.sense import sense, with_signals
 from turnout.engine.snapshot import Place, Route, Snapshot
 from turnout.engine.tasks import one_by_one
@@ -33,6 +33,7 @@ from turnout.errors import (
     UnsupportedParameter,
 )
 from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Surface
+from turnout.strategies.filters import Allowed, Priced
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
@@ -46,6 +47,8 @@ MEDIA_TOKENS = 800
 """Reckoned per picture, sound or document when the provider has not told: a mid-size image."""
 EMBED_TOKENS_OUT = 0
 _NOT_GIVEN = Signal(error="not_given")
+RESTING = (Allowed, Priced)
+"""Filters that most requests leave nothing to do: asked once a request, and not once a candidate."""
 
 StatsOf = Callable[[str], Stats]
 """Deployment id -> live numbers now."""
@@ -65,6 +68,7 @@ class Router:
         "_snapshot",
         "_standings",
         "_stats",
+        "_told",
     )
 
     def __init__(self, snapshot: Snapshot, stats: StatsOf, remembered: Remembered | None = None) -> None:
@@ -76,6 +80,7 @@ class Router:
         self._repeats = Repeats() if remembered is None else remembered.repeats
         self._standings = None if remembered is None else remembered.standings
         self._pools = Pools(snapshot)
+        self._told = Told()
         self._counts: dict[str, int] = {}
         """Route -> requests decided so far."""
         self._allowances: dict[str, Allowance] = {}
@@ -172,7 +177,7 @@ class Router:
             choice = msgspec.structs.replace(choice, reason="rewritten_by_policy")
         elif ask.downgrade is not None:
             choice = msgspec.structs.replace(choice, reason="budget_downgrade")
-        return Routed(pool, context, candidates, dropped, choice, self._snapshot)
+        return Routed(pool, context, candidates, dropped, choice, self._snapshot, self._told)
 
     def remember(self, ask: Ask, deployment: str, context: Context) -> None:
         """Take in who answers a turn of a conversation."""
@@ -309,8 +314,9 @@ def _filter(
     filters: Sequence[Filter], context: Context, candidates: tuple[Candidate, ...]
 ) -> tuple[tuple[Candidate, ...], Mapping[str, tuple[Dropped, ...]]]:
     dropped: dict[str, tuple[Dropped, ...]] = {}
+    asked = [each for each in filters if not (isinstance(each, RESTING) and each.rests(context))]
     for candidate in candidates:
-        for each in filters:
+        for each in asked:
             reason = each.drop(context, candidate)
             if reason is not None:
                 dropped[candidate.id] = (*dropped.get(candidate.id, ()), Dropped(each.name, reason))

@@ -12,7 +12,7 @@ from turnout.engine.pool import Pool
 from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
 from turnout.strategies.accept.shape import has_shape
-from turnout.strategies.base import Choice, Context, expected_nusd, in_tool_loop, worst_nusd
+from turnout.strategies.base import Choice, Context, in_tool_loop, mean_and_worst_nusd
 from turnout.strategies.pipeline.lazy import Lazy as Later
 from turnout.types.ask import Ask, Preferences
 from turnout.types.chat import ChatRequest, Lazy
@@ -44,6 +44,33 @@ KEY_ALLOW = "key_allow"
 """Constraint that comes from the key and not from the request."""
 
 
+class Numbers(NamedTuple):
+    """What a candidate's view tells of its live numbers."""
+
+    stats: Stats
+    ttft_s: Quantiles
+    total_s: Quantiles | None
+    health: HealthView
+    live: LiveView | None
+
+
+class Told(dict[str, Numbers]):
+    """Live numbers as views tell them, by deployment: of those that nobody called they stay as they are."""
+
+    def of(self, name: str, stats: Stats) -> Numbers:
+        """Return how a deployment's numbers are told."""
+        found = self.get(name)
+        if found is None or found.stats is not stats:
+            found = self[name] = Numbers(
+                stats,
+                Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
+                None if stats.total_p50_s is None else Quantiles(stats.total_p50_s, stats.total_p95_s),
+                _health(stats),
+                _live(stats),
+            )
+        return found
+
+
 class Routed(Struct, frozen=True):
     """What was decided, with everything its Decision is written from."""
 
@@ -53,6 +80,7 @@ class Routed(Struct, frozen=True):
     dropped: Mapping[str, tuple[Dropped, ...]]
     choice: Choice
     snapshot: Snapshot
+    told: Told
 
     @property
     def route(self) -> str:
@@ -144,6 +172,7 @@ class Routed(Struct, frozen=True):
         deployment, stats = candidate.deployment, candidate.stats
         name = deployment.id
         drops = self.dropped.get(name, ())
+        told = self.told.of(name, stats)
         return CandidateView(
             id=name,
             model=deployment.model.id,
@@ -154,13 +183,11 @@ class Routed(Struct, frozen=True):
             q=said.quality.get(name),
             sd=said.sd.get(name),
             cost_nusd=expected_cost(deployment, context),
-            ttft_s=Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
-            total_s=Quantiles(stats.total_p50_s, stats.total_p95_s)
-            if stats.total_p50_s is not None
-            else None,
-            health=_health(stats),
+            ttft_s=told.ttft_s,
+            total_s=told.total_s,
+            health=told.health,
             in_flight=stats.in_flight,
-            live=_live(stats),
+            live=told.live,
             n_tokens_in=context.tokens_in.get(name),
             n_tokens_out=context.tokens_out.get(name),
         )
@@ -221,7 +248,7 @@ def expected_cost(deployment: Deployment, context: Context) -> CostView:
     price = deployment.model.price
     if price is None:
         return CostView(None, None)
-    return CostView(expected_nusd(context, deployment), worst_nusd(context, deployment), price.as_of)
+    return CostView(*mean_and_worst_nusd(context, deployment, price), price.as_of)
 
 
 def rule_of(exchange: Exchange) -> Structured | None:

@@ -36,7 +36,7 @@ from turnout.types.moment import Session as Session  # noqa: PLC0414  part of th
 from turnout.types.record import CertificateView, Objective, Reason
 from turnout.types.signal import Signals
 from turnout.types.task import TaskRequest, reckoned
-from turnout.types.usage import NanoUsd, cost, text_cost
+from turnout.types.usage import NanoUsd, Price, cost, text_cost
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Z_90 = 1.2816
@@ -382,12 +382,18 @@ def expected_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
 def worst_nusd(context: Context, deployment: Deployment) -> NanoUsd | None:
     """Return the most a call can cost: nothing cached, all output tokens used; None where not known."""
     price = deployment.model.price
-    if price is None:
-        return None
+    return None if price is None else mean_and_worst_nusd(context, deployment, price)[1]
+
+
+def mean_and_worst_nusd(context: Context, deployment: Deployment, price: Price) -> tuple[NanoUsd, NanoUsd]:
+    """Return the expected and the greatest cost of a call: what every candidate's view tells."""
     if isinstance(context.request, TaskRequest):
-        return cost(reckoned(context.request, price), price)
-    n_in, n_out = n_tokens_in(context, deployment), context.max_tokens_out
+        known = cost(reckoned(context.request, price), price)
+        return known, known
+    name, most = deployment.id, context.max_tokens_out
+    n_in = context.tokens_in.get(name, context.n_tokens_in)
+    mean = text_cost(price, n_in, context.tokens_out.get(name, context.n_tokens_out))
     flat = n_in * max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0)
-    flat += n_out * max(price.output, price.reasoning or 0) + (price.per_request or 0)
+    flat += most * max(price.output, price.reasoning or 0) + (price.per_request or 0)
     dearest = NanoUsd(-(-flat // 1000))
-    return max(text_cost(price, n_in, n_out), dearest) if price.tiers else dearest
+    return mean, max(text_cost(price, n_in, most), dearest) if price.tiers else dearest

@@ -30,6 +30,18 @@ class Allowed(Struct, frozen=True, tag="allowed"):
         """Word for Records."""
         return "allowed"
 
+    def rests(self, context: Context) -> bool:
+        """Tell whether it drops nobody of this request, whoever it is."""
+        prefer = context.ask.prefer
+        return not (
+            *self.allow,
+            *self.deny,
+            *context.ask.principal.allow,
+            *prefer.allow,
+            *prefer.only_providers,
+            *prefer.avoid,
+        )
+
     def drop(self, context: Context, candidate: Candidate) -> str | None:
         """Return why the candidate is not allowed, or None."""
         deployment = candidate.deployment
@@ -173,9 +185,27 @@ class Priced(Struct, frozen=True, tag="priced"):
         """Word for Records."""
         return "priced"
 
+    def rests(self, context: Context) -> bool:
+        """Tell whether it drops nobody of this request, whoever it is."""
+        return context.ask.left_nusd is None and not self.require_known and self._is_plain(context)
+
+    def _is_plain(self, context: Context) -> bool:
+        """Tell whether nobody named a price: what is left of a budget may still count."""
+        prefer = context.ask.prefer
+        return (
+            self.max_cost_usd is None
+            and self.max_cost_per_1k is None
+            and prefer.max_cost_nusd is None
+            and prefer.max_price_input_nusd_per_mtok is None
+            and prefer.max_price_output_nusd_per_mtok is None
+        )
+
     def drop(self, context: Context, candidate: Candidate) -> str | None:
         """Return why the price rules the candidate out, or None."""
         prefer, left = context.ask.prefer, context.ask.left_nusd
+        if left is not None and self._is_plain(context):
+            worst = _most(context, candidate.deployment)
+            return "price_unknown" if worst is None else "over_budget" if worst > left else None
         wished = prefer.max_cost_nusd
         caps = [c for c in (self.max_cost_usd, None if wished is None else wished * 1e-9) if c is not None]
         unit = (prefer.max_price_input_nusd_per_mtok, prefer.max_price_output_nusd_per_mtok)
@@ -186,10 +216,7 @@ class Priced(Struct, frozen=True, tag="priced"):
         if not capped:
             return None
         n_in = n_tokens_in(context, candidate.deployment)
-        if isinstance(context.request, TaskRequest):
-            worst = cost(reckoned(context.request, price), price)
-        else:
-            worst = text_cost(price, n_in, context.max_tokens_out)
+        worst = _most(context, candidate.deployment) or 0
         if caps and worst > min(caps) * 1e9:
             return "too_expensive"
         if left is not None and worst > left:
@@ -205,6 +232,16 @@ class Priced(Struct, frozen=True, tag="priced"):
         if unit[1] is not None and price.output * 1000 > unit[1]:
             return "output_price_over_cap"
         return None
+
+
+def _most(context: Context, deployment: Deployment) -> int | None:
+    """Return what a call costs that uses all its output tokens; None where the price is not known."""
+    price = deployment.model.price
+    if price is None:
+        return None
+    if isinstance(context.request, TaskRequest):
+        return cost(reckoned(context.request, price), price)
+    return text_cost(price, n_tokens_in(context, deployment), context.max_tokens_out)
 
 
 class Safe(Struct, frozen=True, tag="safe"):

@@ -87,7 +87,9 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
                 seen = [self._ttft(s) for s in stats]
         else:
             prior = self.prior_total_s
-            seen = [self._total(s, context.n_tokens_out) for s in stats]
+            seen = [s.total_recent_s for s in stats]
+            if self.quantile != 0.5 or None in seen:
+                seen = [self._total(s, context.n_tokens_out) for s in stats]
         known = [s for s in seen if s is not None]
         if len(known) == len(seen) and min([s.n_observed for s in stats], default=0) >= MIN_OBSERVED:
             seconds = known  # the usual case: every number stands alone
