@@ -133,7 +133,7 @@ def _is_off(asked: Thinking) -> bool:
 
 def _claude(asked: Thinking, names: str, limit: int | None, notes: Notes) -> JsonObject:
     if _ADAPTIVE.search(names) and asked.budget_tokens is None:
-        word = _WORDS[asked.effort or "high"]
+        word = "high" if asked.effort is None else _effort(asked, notes)
         return {"thinking": {"type": "adaptive"}, "output_config": {"effort": word}}
     if asked.budget_tokens is None:
         notes.warn(REASONING_APPROXIMATED)

@@ -82,7 +82,7 @@ class Turns:
         role = "assistant" if message.role == "assistant" else "user"
         if role == self._last[0] and not self._native:
             self._last[1].extend(blocks)
-            self._last[1].sort(key=_is_no_result)
+            self._last[1][:] = _results_first(self._last[1])
         elif blocks or self._native:
             self._last = (role, blocks)
             self.messages.append({"role": role, "content": blocks})
@@ -91,8 +91,12 @@ class Turns:
         block = self._block(part)
         if block is None:
             return []
-        marked = isinstance(part, Text | Media | ToolCall | ToolResult) and MARK in part.extra
-        return [block, dict(POINT)] if marked else [block]
+        if not isinstance(part, Text | Media | ToolCall | ToolResult) or MARK not in part.extra:
+            return [block]
+        mark = part.extra[MARK]
+        if isinstance(mark, dict) and mark.get("ttl") not in (None, "5m"):
+            self._notes.drop("cache_control.ttl")
+        return [block, dict(POINT)]
 
     def _block(self, part: Part) -> Block | None:
         match part:
@@ -207,5 +211,13 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _is_no_result(block: Block) -> bool:
-    return "toolResult" not in block
+def _results_first(blocks: list[Block]) -> list[Block]:
+    """Return blocks with the answers of tools in front, each with the cache point behind it."""
+    results: list[Block] = []
+    others: list[Block] = []
+    into = others
+    for block in blocks:
+        if block != POINT:
+            into = results if "toolResult" in block else others
+        into.append(block)
+    return results + others
