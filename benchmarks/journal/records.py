@@ -2,9 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Literal
 
 from turnout.stores.base import encode
-from turnout.types.record import Asked, Attempt, CandidateView, CostView, Decision, InputView, Outcome, Record
+from turnout.types.record import (
+    Asked,
+    Attempt,
+    CandidateView,
+    CostView,
+    Decision,
+    GuardView,
+    InputView,
+    Outcome,
+    Record,
+    SignalView,
+)
 from turnout.types.usage import NanoUsd, Usage
 
 DAYS = 42
@@ -81,6 +93,7 @@ def _record(n: int, at: datetime, person: int, model: int, rng: Random) -> Recor
             strategy="pipeline",
             asked=Asked(endpoint="chat", dialect="openai_chat", model="auto", source="auto"),
             input=InputView(n_tokens=n_in, n_tokens_source="estimated"),
+            signals={"complexity": SignalView(value=round(chance * 37 % 1, 4), confidence=0.8)},
             candidates=seats,
             plan={"try": name},
             kind="single",
@@ -102,6 +115,7 @@ def _record(n: int, at: datetime, person: int, model: int, rng: Random) -> Recor
                 usage=usage,
             ),
         ),
+        guards=_guards(n),
         outcome=Outcome(
             error=error,
             model=name,
@@ -113,4 +127,16 @@ def _record(n: int, at: datetime, person: int, model: int, rng: Random) -> Recor
             total_s=total,
             n_attempts=1,
         ),
+    )
+
+
+def _guards(n: int) -> tuple[GuardView, ...]:
+    """Every second request passes a guard on its way in and out; in one of a hundred it finds something."""
+    if n % 2:
+        return ()
+    found = {"email": 1} if n % 100 == 0 else {}
+    action: Literal["pass", "redact"] = "redact" if found else "pass"
+    return (
+        GuardView(name="pii", type="pii", stage="in", action=action, found=found, duration_s=0.0002),
+        GuardView(name="pii", type="pii", stage="out", action="pass", duration_s=0.0002),
     )

@@ -8,12 +8,13 @@ from turnout.stores.base import restore
 from turnout.stores.columns import columns_of, microseconds, words_of
 from turnout.stores.private.base import Whose, anonymised, stripped
 from turnout.stores.sqlite.schema import REMOVE_WORDS
-from turnout.stores.sums.usage_sqlite import ADD_WORDS
+from turnout.stores.sums.usage_sqlite import add_words
 
 _OWNERS: Final = """SELECT DISTINCT organisation, project FROM usage_subjects WHERE cube = 2
     UNION SELECT DISTINCT organisation, project FROM sum_subjects"""
 _OLD: Final = """SELECT seq, record FROM records INDEXED BY records_project
-    WHERE project IS ? AND organisation IS ? AND at_us < ? ORDER BY at_us LIMIT ?"""
+    WHERE project IS ? AND organisation IS ? AND at_us < ? AND seq <= (SELECT seq FROM usage_through)
+    ORDER BY at_us LIMIT ?"""
 _TEXTS: Final = """SELECT seq, record FROM records INDEXED BY records_text
     WHERE project IS ? AND organisation IS ? AND at_us < ? AND has_text IS NOT 0 ORDER BY at_us LIMIT ?"""
 _OF: Final = """SELECT seq, record FROM records
@@ -60,7 +61,8 @@ def anonymise(db: sqlite3.Connection, who: tuple[str, str | None], name: str, mo
     changed = [(seq, anonymised(payload, name)) for seq, payload in found]
     db.executemany(_RENAME, [(payload, name, seq) for seq, payload in changed])
     (through,) = db.execute(_THROUGH).fetchone()
-    db.executemany(ADD_WORDS, [(seq, _words(payload)) for seq, payload in changed if seq <= through])
+    noted = [(seq, _words(payload).split(" ")) for seq, payload in changed if seq <= through]
+    add_words(db, noted, set())
     return len(found)
 
 

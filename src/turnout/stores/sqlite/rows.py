@@ -36,6 +36,7 @@ from turnout.stores.sqlite.schema import (
     version_of,
 )
 from turnout.stores.sqlite.select import select, where_of
+from turnout.stores.sqlite.spend import read_spend
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums import sqlite as sums
 from turnout.stores.sums import usage_sqlite as usages
@@ -79,7 +80,8 @@ class SqliteRows:
         self.path = path
         self._subjects = sums.Subjects()
         self._usage = usages.UsageWriter()
-        self._unfollowed = 0
+        self._unfollowed: list[tuple[int, Columns]] = []
+        """Rows that this connection added since usage last followed, with their numbers."""
         self._follow_at = time.monotonic() + FOLLOW_S
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -155,24 +157,27 @@ class SqliteRows:
                 )
                 new = max(self._db.executemany(INSERT, rows).rowcount, 0)
                 added = self._added(facts, last, new)
-                sums.add(self._db, self._subjects, added)
-                self._unfollowed += len(added)
-                if self._unfollowed >= FOLLOW_ROWS or time.monotonic() >= self._follow_at:
-                    self._usage.follow(self._db, 2 * FOLLOW_ROWS)
-                    self._unfollowed, self._follow_at = 0, time.monotonic() + FOLLOW_S
+                sums.add(self._db, self._subjects, [columns for _, columns in added])
+                self._unfollowed += added
+                if len(self._unfollowed) >= FOLLOW_ROWS or time.monotonic() >= self._follow_at:
+                    self._usage.follow(self._db, 2 * FOLLOW_ROWS, self._unfollowed)
+                    self._unfollowed, self._follow_at = [], time.monotonic() + FOLLOW_S
                 self._db.executemany(_SET_ASIDE, aside)
         except sqlite3.Error as failure:
             self._subjects.forget()
             self._usage.forget()
+            self._unfollowed = []
             raise StoreUnavailable(f"journal {self.path}: {failure}") from failure
         return Stored(new, len(aside))
 
-    def _added(self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int) -> list[Columns]:
-        """Return those of a batch that are new in the rows; `last` is the number of its last one."""
-        if new == len(facts):
-            return [columns for columns, _ in facts]
+    def _added(
+        self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int
+    ) -> list[tuple[int, Columns]]:
+        """Return those of a batch that are new in the rows, with numbers; `last` is that of its last one."""
         first = last - len(facts) + 1
-        return [facts[seq - first][0] for (seq,) in self._db.execute(NEW, (first,))]
+        if new == len(facts):
+            return [(seq, columns) for seq, (columns, _) in enumerate(facts, first)]
+        return [(seq, facts[seq - first][0]) for (seq,) in self._db.execute(NEW, (first,))]
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
@@ -200,8 +205,9 @@ class SqliteRows:
 
     def sums(self, query: SumQuery) -> tuple[Sum, ...]:
         """Return sums over all requests; see `stores.sums`. Raises StoreUnavailable."""
+        self._follow()
         with self._read() as db:
-            return sums.read_sums(db, query)
+            return read_spend(db, query)
 
     def usage(self, query: UsageQuery) -> tuple[Used, ...]:
         """Return usage by group and over time; see `stores.sums.usage`. Raises StoreUnavailable."""
@@ -270,7 +276,8 @@ class SqliteRows:
             return private.owners(db)
 
     def expire(self, whose: Whose, before: datetime, most: int) -> int:
-        """Delete old Records; see `stores.private`. Raises StoreUnavailable."""
+        """Delete old Records, which usage has followed; see `stores.private`. Raises StoreUnavailable."""
+        self._follow()
         with self._beside() as db:
             return private.expire(db, whose, before, most)
 

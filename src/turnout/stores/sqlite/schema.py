@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
+from turnout.stores.sqlite import spend
 from turnout.stores.sums import sqlite as sums
 from turnout.stores.sums import usage_sqlite as usage
 
@@ -46,6 +47,39 @@ INDEXES: Final = (
     # Rows of before may hold text: nobody noted it.
     "CREATE INDEX records_text ON records (project, at_us) WHERE has_text IS NOT 0",
 )
+_OWNERS: Final = ("organisation", "team", "principal", "customer")
+# What months of Records are asked: each index answers without the rows (docs/adr/124-months-of-records.md).
+# Names are kept, so that an older Turnout finds the indexes that it names.
+COVERING: Final = (
+    # Failures are few: who had them stands beside them, and who has many of the others finds its own at once.
+    "DROP INDEX records_error",
+    """CREATE INDEX records_error ON records (at_us, seq, error, organisation, project, team, principal,
+        customer, route, model, provider) WHERE error IS NOT NULL""",
+    *(
+        f"""CREATE INDEX records_failed_{name} ON records ({name}, at_us, error)
+        WHERE error IS NOT NULL AND {name} IS NOT NULL"""
+        for name in ("organisation", "principal", "customer")
+    ),
+    # By day, provider and model, on which the cost depends most: each part is left early by itself.
+    "DROP INDEX records_dearest",
+    """CREATE INDEX records_dearest ON records (at_us / 86400000000, provider, model, cost_nusd)
+        WHERE cost_nusd IS NOT NULL""",
+    # With the cost: the dearest of somebody are found without reading the rows.
+    *(
+        text
+        for name, where in (
+            *(("project", ""), ("route", "")),
+            *(
+                (each, f" WHERE {each} IS NOT NULL")
+                for each in ("organisation", "team", "principal", "customer")
+            ),
+        )
+        for text in (
+            f"DROP INDEX records_{name}",
+            f"CREATE INDEX records_{name} ON records ({name}, at_us, seq, cost_nusd){where}",
+        )
+    ),
+)
 # Parts that came later: columns with nothing in them and tables of their own, so that an older Turnout reads
 # and writes the file as it did (docs/adr/060-sums-beside-records.md). Each part is added once.
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,6 +94,8 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         *sums.BACKFILL,
     ),
     "journal.usage": ("ALTER TABLE records ADD COLUMN has_text INTEGER", *INDEXES, *usage.SCHEMA),
+    "journal.months": (*COVERING, *usage.WORDS_SCHEMA),
+    "journal.spend": spend.SCHEMA,
 }
 NOTE_PART: Final = "INSERT INTO turnout_schema (part, version) VALUES (?, 1)"
 # Not OR IGNORE, which would also skip in silence a row that breaks any other constraint.

@@ -5,31 +5,35 @@ Theory of operation.
 2. Words are found in the order in which rows were stored, newest first or oldest first, which need not be
    that of arrival. Every other filter is a word too, and narrows what is looked at; a range of time bounds
    the numbers of rows by those of the `NEAR` requests at its ends.
-3. The dearest of a range are looked for day by day, in an index that has the cost behind the day; those of a
-   customer in the customer's.
+3. The beginning of a word is put as the words that begin so, which are kept in a table: each is then followed
+   row by row, while the index would first put together all rows of all of them.
+4. Two filters that nobody has together are known by the usage kept of them: no row is looked at.
+5. The dearest have a file of their own (`dearest`).
 """
 
-import heapq
 import sqlite3
-from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Final
 
-import msgspec
-
-from turnout.stores.base import ANY_ERROR, Query, conditions, terms_of
+from turnout.stores.base import ANY_ERROR, Query, Term, conditions, terms_of
 from turnout.stores.columns import microseconds, split
+from turnout.stores.sqlite.dearest import Found, dearest
 from turnout.stores.sqlite.schema import WORDS
+from turnout.stores.sums.base import DIMENSIONS
 from turnout.stores.sums.usage import CUBES
 
 NEAR: Final = 100_000
 """A Record that was stored so many requests late may be missed by a search that names a range."""
-DAY_US: Final = 86_400_000_000
+MOST_ENDINGS: Final = 200
+"""Words with a common beginning that are put one by one."""
+FEWEST_FILTERS: Final = 2
+MOST_UNCOUNTED: Final = 10_000
+"""Rows that are looked at because usage has not followed them yet."""
 TAG_CUBE: Final = CUBES.index(("organisation", "tag"))
-Found: TypeAlias = tuple[int, int, bytes]
-"""Place in the order (microseconds, or cost), number, payload."""
 _SELECT: Final = "SELECT at_us, seq, record FROM records"
 # Failures are few among many: said aloud, since SQLite cannot know that without statistics.
-_SELECT_FAILED: Final = _SELECT + " INDEXED BY records_error"
+_FAILED: Final = " INDEXED BY records_"
+_FAILED_OF: Final = ("customer", "principal", "organisation")
+"""Who has an index of its failures, the most selective first."""
 _NEWEST: Final = ("(at_us, seq) < (?, ?)", " ORDER BY at_us DESC, seq DESC LIMIT ?")
 _OLDEST: Final = ("(at_us, seq) > (?, ?)", " ORDER BY at_us, seq LIMIT ?")
 _TESTS: Final = {
@@ -51,35 +55,62 @@ _TESTS: Final = {
 _WORDY: Final = frozenset(_TESTS) - {"request_id", "since", "until"}
 _MATCHING: Final = f"""SELECT r.at_us, r.seq, r.record FROM {WORDS} AS w
     CROSS JOIN records AS r ON r.seq = w.rowid WHERE {WORDS} MATCH ?"""  # noqa: S608  constants
-# Usage follows the rows in the same transactions as words do, so it knows every tag that words could find.
-_TAGGED: Final = """SELECT 1 FROM usage_subjects
-    WHERE cube = ? AND principal = '' AND customer = '' AND tag = ? LIMIT 1"""
+_KNOWN: Final = "SELECT 1 FROM usage_subjects WHERE cube = ?"
+_UNCOUNTED: Final = "SELECT ifnull((SELECT max(seq) FROM records), 0) - seq FROM usage_through"
+_LATEST: Final = "SELECT 1 FROM records NOT INDEXED WHERE seq > (SELECT seq FROM usage_through)"
+_BEGINNING: Final = "SELECT word FROM usage_words WHERE word >= ? AND word < ? LIMIT ?"
 _BEGINS: Final = "SELECT min(seq) FROM (SELECT seq FROM records WHERE at_us >= ? ORDER BY at_us LIMIT ?)"
 _ENDS: Final = "SELECT max(seq) FROM (SELECT seq FROM records WHERE at_us < ? ORDER BY at_us DESC LIMIT ?)"
-_FIRST_DAY: Final = "SELECT min(at_us) FROM records"
-_LAST_DAY: Final = "SELECT max(at_us) FROM records"
-_DEAREST: Final = """SELECT cost_nusd, seq FROM records INDEXED BY records_dearest
-    WHERE at_us / 86400000000 = ? AND cost_nusd IS NOT NULL"""
-_DEAREST_OF: Final = "SELECT cost_nusd, seq FROM records WHERE cost_nusd IS NOT NULL"
-_BY_COST: Final = " ORDER BY cost_nusd DESC, seq DESC LIMIT ?"
-_GET: Final = """SELECT cost_nusd, seq, record FROM json_each(?) AS wanted
-    CROSS JOIN records ON seq = wanted.value ORDER BY cost_nusd DESC, seq DESC"""
 
 
 def select(db: sqlite3.Connection, query: Query) -> list[Found]:
     """Return up to one row more than the limit, to see whether there is one. Raises `sqlite3.Error`."""
+    if _is_nobodys(db, query):
+        return []
     if query.order == "dearest":
-        return _dearest(db, query)
+        return dearest(db, query, where_of)
     if query.search is not None or query.tag is not None:
         return _matching(db, query)
     return db.execute(*statement(query)).fetchall()
+
+
+def _filters(query: Query) -> dict[str, str]:
+    """Return the dimensions that are asked for: column -> value."""
+    columns = {"key": "principal"}
+    named = (columns.get(name, name) for name in DIMENSIONS)
+    return {name: value for name in named if (value := getattr(query, name)) is not None}
+
+
+def _is_nobodys(db: sqlite3.Connection, query: Query) -> bool:
+    """Say whether no request has the tag, or these filters together: every row of one would be looked at."""
+    given = _filters(query)
+    if query.tag is None and len(given) < FEWEST_FILTERS:
+        return False
+    named = {"key" if name == "principal" else name for name in given}
+    cube = next((at for at, cube in enumerate(CUBES) if named <= set(cube)), None)
+    if cube is None and query.tag is not None:
+        cube, given = TAG_CUBE, {"tag": query.tag}
+    if cube is None:
+        return False
+    tests = "".join(f" AND {name} = ?" for name in given)
+    if db.execute(_KNOWN + tests + " LIMIT 1", (cube, *given.values())).fetchone() is not None:
+        return False
+    (uncounted,) = db.execute(_UNCOUNTED).fetchone()
+    if query.tag is not None or uncounted <= 0:
+        return True
+    if uncounted > MOST_UNCOUNTED:
+        return False
+    return db.execute(_LATEST + tests + " LIMIT 1", tuple(given.values())).fetchone() is None
 
 
 def statement(query: Query) -> tuple[str, tuple[object, ...]]:
     """Return the SELECT for a query that names no words and does not ask for the dearest."""
     where, values = where_of(query)
     joint = " AND " if where else " WHERE "
-    chosen = _SELECT if query.error is None or query.customer or query.principal else _SELECT_FAILED
+    chosen = _SELECT
+    if query.error is not None:
+        mine = next((f"failed_{name}" for name in _FAILED_OF if getattr(query, name) is not None), "error")
+        chosen += _FAILED + mine
     match query.order, query.after:
         case "stored", after:
             # Told not to choose an index: it would sort all rows of a model to find the few new ones.
@@ -103,12 +134,20 @@ def where_of(query: Query) -> tuple[str, tuple[object, ...]]:
     return (" WHERE " + " AND ".join(tests) if tests else ""), tuple(given.values())
 
 
+def _asked(db: sqlite3.Connection, term: Term) -> str:
+    """Return a word as the index takes it."""
+    if term.begins:
+        ends = (term.word, term.word + "\U0010ffff", MOST_ENDINGS + 1)
+        words = db.execute(_BEGINNING, ends).fetchall()
+        if 0 < len(words) <= MOST_ENDINGS:
+            return "(" + " OR ".join(f'"{word}"' for (word,) in words) + ")"
+    return f'"{term.word}"{"*" if term.begins else ""}'
+
+
 def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
     given = conditions(query)
-    if query.tag is not None and db.execute(_TAGGED, (TAG_CUBE, query.tag)).fetchone() is None:
-        return []  # its words may be common: every row that has them would be looked at
     terms = () if query.search is None else terms_of(query.search)
-    words = [f'"{term.word}"{"*" if term.begins else ""}' for term in terms if not term.is_id]
+    words = [_asked(db, term) for term in terms if not term.is_id]
     words += [f'"{word}"' for name, value in given.items() if name in _WORDY for word in split(str(value))]
     tests, values = [_TESTS[name] for name in given], list(given.values())
     for term in terms:
@@ -134,36 +173,4 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
         values.append(query.after.seq)
     text = _MATCHING + "".join(f" AND {test}" for test in tests)
     text += f" ORDER BY w.rowid {'' if rising else 'DESC '}LIMIT ?"
-    return db.execute(text, (" ".join(words), *values, query.limit + 1)).fetchall()
-
-
-def _dearest(db: sqlite3.Connection, query: Query) -> list[Found]:
-    """Return the dearest: first their numbers, out of indexes alone where possible, then their rows."""
-    where, values = where_of(query)
-    tests = where.replace(" WHERE ", " AND ", 1)
-    if query.after is not None:
-        tests += " AND (cost_nusd, seq) < (?, ?)"
-        values = (*values, query.after.at_us, query.after.seq)
-    most = query.limit + 1
-    if query.customer is not None or query.principal is not None:
-        text = _DEAREST_OF + tests + _BY_COST
-        found = db.execute(text, (*values, most)).fetchall()
-    else:
-        found = []
-        text = _DEAREST + tests + _BY_COST
-        for day in _days(db, query):
-            found += db.execute(text, (day, *values, most)).fetchall()
-        found = heapq.nlargest(most, found)
-    numbers = msgspec.json.encode([seq for _, seq in found]).decode()
-    return db.execute(_GET, (numbers,)).fetchall()
-
-
-def _days(db: sqlite3.Connection, query: Query) -> range:
-    (first,), (last,) = db.execute(_FIRST_DAY).fetchone(), db.execute(_LAST_DAY).fetchone()
-    if first is None:
-        return range(0)
-    if query.since is not None:
-        first = max(first, microseconds(query.since))
-    if query.until is not None:
-        last = min(last, microseconds(query.until - timedelta(microseconds=1)))
-    return range(first // DAY_US, last // DAY_US + 1)
+    return db.execute(text, (" AND ".join(words), *values, query.limit + 1)).fetchall()

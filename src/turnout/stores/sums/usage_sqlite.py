@@ -10,13 +10,13 @@ Theory of operation.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from turnout.stores.columns import microseconds, words_of
+from turnout.stores.columns import Columns, microseconds, words_of
 from turnout.stores.sums import spread
 from turnout.stores.sums.cells import COUNTERS, Batch, Cells, Subject, added, packed_errors, unpacked_errors
 from turnout.stores.sums.held import (
@@ -32,6 +32,9 @@ from turnout.stores.sums.held import (
 )
 from turnout.stores.sums.usage import FOLLOW_ROWS, MINUTE_US, MINUTES, Part, UsageQuery, Used, Width, cube_of
 
+MOST_WORDS_KNOWN: Final = 100_000
+Known: TypeAlias = Sequence[tuple[int, Columns]]
+"""Numbers of rows, and their facts."""
 _CELLS: Final = (
     "cube INTEGER NOT NULL, at INTEGER NOT NULL, subject INTEGER NOT NULL, "
     + "".join(f"{name} INTEGER NOT NULL, " for name in COUNTERS)
@@ -48,7 +51,16 @@ SCHEMA: Final = (
     "INSERT INTO usage_through VALUES (0)",
 )
 WORDS: Final = "records_words"
+# Every word there is, so that the beginning of one can be put as the words that begin so.
+WORDS_SCHEMA: Final = (
+    "CREATE TABLE usage_words (word TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE VIRTUAL TABLE temp.usage_vocabulary USING fts5vocab(main, records_words, row)",
+    "INSERT INTO usage_words SELECT term FROM temp.usage_vocabulary",
+    "DROP TABLE temp.usage_vocabulary",
+)
+_NOTE_WORD: Final = "INSERT INTO usage_words (word) VALUES (?) ON CONFLICT DO NOTHING"
 ADD_WORDS: Final = f"INSERT INTO {WORDS} (rowid, words) VALUES (?, ?)"  # noqa: S608  constants
+_THROUGH: Final = "SELECT seq FROM usage_through"
 _BEHIND: Final = "SELECT 1 FROM records WHERE seq > (SELECT seq FROM usage_through) LIMIT 1"
 _NEXT: Final = """SELECT seq, record FROM records WHERE seq > (SELECT seq FROM usage_through)
     ORDER BY seq LIMIT ?"""
@@ -95,29 +107,53 @@ def _errors_add(one: bytes | None, other: bytes | None) -> bytes | None:
     return packed_errors(added(unpacked_errors(one), unpacked_errors(other)))
 
 
+def add_words(db: sqlite3.Connection, rows: Sequence[tuple[int, list[str]]], known: set[str]) -> None:
+    """Note the words of rows by their numbers, and those words that are not `known` to be there."""
+    fresh = {word for _, words in rows for word in words} - known
+    db.executemany(ADD_WORDS, [(seq, " ".join(words)) for seq, words in rows])
+    db.executemany(_NOTE_WORD, [(word,) for word in sorted(fresh)])
+    if len(known) + len(fresh) > MOST_WORDS_KNOWN:
+        known.clear()
+    known |= fresh
+
+
 class UsageWriter:
     """Adds batches, for one writing connection."""
 
-    __slots__ = ("_batch", "_numbers")
+    __slots__ = ("_batch", "_numbers", "_words")
 
     def __init__(self) -> None:
         self._batch = Batch()
         self._numbers = Numbers()
+        self._words: set[str] = set()
 
     def forget(self) -> None:
         """Hold no numbers: a transaction was rolled back."""
         self._numbers.forget()
+        self._words.clear()
 
-    def follow(self, db: sqlite3.Connection, most: int = FOLLOW_ROWS) -> int:
-        """Count the rows that were not, and note their words, in the caller's transaction; say how many."""
-        rows = db.execute(_NEXT, (most,)).fetchall()
-        if not rows:
-            return 0
-        facts = [(seq, columns) for seq, payload in rows if (columns := facts_of(payload)) is not None]
+    def follow(self, db: sqlite3.Connection, most: int = FOLLOW_ROWS, known: Known = ()) -> int:
+        """Count the rows that were not, and note their words, in the caller's transaction; say how many.
+
+        Args:
+            db: The caller's connection.
+            most: How many rows at once, where they are read back.
+            known: Facts of rows with their numbers, in order, that need not be read back if they are next.
+        """
+        (through,) = db.execute(_THROUGH).fetchone()
+        facts = [each for each in known if each[0] > through]
+        if facts and facts[0][0] == through + 1 and facts[-1][0] == through + len(facts):
+            n, last = len(facts), facts[-1][0]
+        else:
+            rows = db.execute(_NEXT, (most,)).fetchall()
+            if not rows:
+                return 0
+            facts = [(seq, columns) for seq, payload in rows if (columns := facts_of(payload)) is not None]
+            n, last = len(rows), rows[-1][0]
         self.write(db, self._batch.cells(columns for _, columns in facts))
-        db.executemany(ADD_WORDS, [(seq, " ".join(words_of(of))) for seq, of in facts])
-        db.execute("UPDATE usage_through SET seq = ?", (rows[-1][0],))
-        return len(rows)
+        add_words(db, [(seq, words_of(of)) for seq, of in facts], self._words)
+        db.execute("UPDATE usage_through SET seq = ?", (last,))
+        return n
 
     def write(self, db: sqlite3.Connection, batch: Cells) -> None:
         """Add cells to those that are there."""

@@ -1,0 +1,182 @@
+"""What months of Records are asked: the same answers, whichever way they are found."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from turnout.stores.base import Query, encode
+from turnout.stores.memory import MemoryJournal
+from turnout.stores.sqlite import SqliteRows, dearest, schema, select
+from turnout.stores.sums import SumQuery
+from turnout.testing.store import example_record
+from turnout.types.record import Outcome
+
+AT = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def records(n=400):
+    rng = Random(3)
+    made = []
+    for at in range(n):
+        model = rng.choice(("mini", "mini", "large", None))
+        outcome = Outcome(
+            model=model,
+            provider=None if model is None else rng.choice(("a", "b")),
+            cost_nusd=rng.choice((None, 1, 5, rng.randrange(100)))
+            if model != "large"
+            else rng.randrange(300),
+            error=rng.choice((None, None, "timeout_ttft", "content_filtered")),
+        )
+        base = example_record(at)
+        who = {
+            name: rng.choice((None, f"{name}-1", f"{name}-2"))
+            for name in ("organisation", "team", "customer")
+        }
+        decision = replace(base.decision, route=rng.choice(("r", "s")))
+        made.append(
+            replace(
+                base,
+                at=AT + 0.013 * at * DAY,
+                outcome=outcome,
+                attempts=(),
+                decision=decision,
+                tags=(),
+                **who,
+            )
+        )
+    return made
+
+
+QUERIES = [
+    Query(**given, **range_, order=order, limit=7)
+    for order in ("dearest", "newest", "oldest")
+    for range_ in ({}, {"since": AT + 1.3 * DAY, "until": AT + 3.7 * DAY}, {"until": AT + 0.1 * DAY})
+    for given in (
+        {},
+        *(
+            {"organisation": "organisation-1"},
+            {"customer": "customer-2"},
+            {"model": "mini"},
+            {"provider": "a"},
+        ),
+        *({"route": "r", "error": "any"}, {"team": "team-1", "error": "timeout_ttft"}),
+        *({"organisation": "organisation-2", "model": "large"}, {"route": "s", "customer": "customer-1"}),
+        *({"customer": "customer-1", "error": "any"}, {"organisation": "organisation-1", "error": "any"}),
+        *({"organisation": "nobody"}, {"organisation": "organisation-1", "team": "team-9"}),
+    )
+]
+
+
+def pages(query, ask):
+    found = []
+    while True:
+        page = ask(query)
+        found += [entry.record.request_id for entry in page.entries]
+        if not page.more or len(found) > 30:
+            return found
+        query = replace(query, after=page.entries[-1].cursor)
+
+
+def remembered(journal):
+    def ask(query):
+        with pytest.raises(StopIteration) as done:
+            journal.query(query).send(None)
+        return done.value.value
+
+    return ask
+
+
+@pytest.mark.parametrize(("few", "short"), [(10**6, 10**6), (0, 50), (0, 0)])
+def test_pages_are_the_same_whichever_way_the_rows_are_found(tmp_path, monkeypatch, few, short):
+    monkeypatch.setattr(dearest, "FEW", few)
+    monkeypatch.setattr(dearest, "SHORT", short)
+    monkeypatch.setattr(dearest, "ALWAYS", () if few == 0 else dearest.ALWAYS)
+    rows, journal = SqliteRows(tmp_path / "journal.db", durable=False), MemoryJournal()
+    for each in records():
+        journal.append(each)
+    rows.insert([encode(each) for each in records()[:300]])
+    rows.follow()
+    rows.insert([encode(each) for each in records()[300:]])  # which usage has not followed
+    ask = remembered(journal)
+    for query in QUERIES:
+        assert pages(query, rows.query) == pages(query, ask), query
+    rows.close()
+
+
+def test_filters_that_nobody_has_together_are_known_without_reading_and_new_rows_are_not_missed(tmp_path):
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    one, other = (replace(each, organisation="o", team=f"t{n}") for n, each in enumerate(records(2)))
+    rows.insert([encode(one)])
+    rows.follow()
+    with closing(sqlite3.connect(rows.path)) as db:
+        query = Query(organisation="o", team="t1")
+        assert select._is_nobodys(db, query)
+        rows.insert([encode(other)])
+        assert not select._is_nobodys(db, query)
+    assert rows.query(query).records == (other,)
+    rows.close()
+
+
+def test_a_beginning_finds_what_its_words_find_few_or_many(tmp_path, monkeypatch):
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    made = [
+        replace(each, customer=f"acme{n % 30:02d}", organisation="x") for n, each in enumerate(records(60))
+    ]
+    rows.insert([encode(each) for each in made])
+    expected = [each.request_id for n, each in enumerate(made) if 10 <= n % 30 < 20][::-1]
+    for most in (200, 3):
+        monkeypatch.setattr(select, "MOST_ENDINGS", most)
+        assert [each.request_id for each in rows.query(Query(search="acme1*")).records] == expected
+        assert rows.query(Query(search="acme9*")).records == ()
+    rows.close()
+
+
+OLDER = (
+    *("DROP TABLE usage_words", "DROP TABLE usage_whole"),
+    *(f"DROP INDEX records_failed_{name}" for name in ("organisation", "principal", "customer")),
+    "DELETE FROM turnout_schema WHERE part IN ('journal.months', 'journal.spend')",
+)
+
+
+def test_a_file_of_before_gets_its_indexes_words_and_the_day_from_which_cells_know_all(tmp_path):
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    made = records(200)
+    rows.insert([encode(each) for each in made[:100]])
+    with closing(sqlite3.connect(rows.path)) as db, db:
+        db.execute("DELETE FROM records WHERE seq < 20")  # as retention did, before cells counted them
+    rows.follow()
+    rows.insert([encode(each) for each in made[100:]])
+    rows.close()
+    with closing(sqlite3.connect(rows.path)) as db, db:
+        for statement in OLDER:
+            db.execute(statement)
+    again = SqliteRows(tmp_path / "journal.db")
+    with closing(sqlite3.connect(rows.path)) as db:
+        (whole,) = db.execute("SELECT day FROM usage_whole").fetchone()
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+    assert whole == (made[18].at - datetime(1970, 1, 1, tzinfo=UTC)).days + 1
+    assert names >= {"records_failed_customer", "records_dearest", "records_error"}
+    found = [each.request_id for each in made[19:] if each.outcome.model == "mini"][:-11:-1]
+    assert [each.request_id for each in again.query(Query(search="min*", limit=10)).records] == found
+    assert sum(each.n for each in again.sums(SumQuery(by=("team",)))) == 200
+    midnight = AT.replace(hour=0, minute=0) + DAY
+    journal = MemoryJournal()
+    for each in made:
+        journal.append(each)
+    for query in (
+        SumQuery(by=("team",), since=midnight),
+        SumQuery(per="hour", since=midnight, until=midnight + DAY),
+    ):
+        with pytest.raises(StopIteration) as done:
+            journal.sums(query).send(None)
+        assert again.sums(query) == done.value.value
+    again.close()
+
+
+def test_every_part_is_added_to_a_file_once():
+    assert [*schema.LATER] == ["journal.sums", "journal.usage", "journal.months", "journal.spend"]
