@@ -133,8 +133,9 @@ def _is_off(asked: Thinking) -> bool:
 
 def _claude(asked: Thinking, names: str, limit: int | None, notes: Notes) -> JsonObject:
     if _ADAPTIVE.search(names) and asked.budget_tokens is None:
-        word = "high" if asked.effort is None else _effort(asked, notes)
-        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": word}}
+        if asked.effort is None:
+            return {"thinking": {"type": "adaptive"}}
+        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": _effort(asked, notes)}}
     if asked.budget_tokens is None:
         notes.warn(REASONING_APPROXIMATED)
     budget = max(_MIN_BUDGET, asked.budget_tokens or BUDGETS[asked.effort or "medium"])
@@ -142,7 +143,7 @@ def _claude(asked: Thinking, names: str, limit: int | None, notes: Notes) -> Jso
     if most < _MIN_BUDGET:
         notes.drop("reasoning_effort")
         return {}
-    if budget > most:
+    if budget > most or (asked.budget_tokens is not None and budget != asked.budget_tokens):
         notes.warn(REASONING_APPROXIMATED)
     return {"thinking": {"type": "enabled", "budget_tokens": min(budget, most)}}
 

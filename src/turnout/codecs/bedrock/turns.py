@@ -31,6 +31,7 @@ from turnout.types.chat import (
     ToolCall,
     ToolResult,
 )
+from turnout.types.json import JsonObject
 
 Block = dict[str, object]
 _NAME = re.compile(r"[^a-zA-Z0-9\s\-()\[\]]+")
@@ -91,10 +92,10 @@ class Turns:
         block = self._block(part)
         if block is None:
             return []
-        if not isinstance(part, Text | Media | ToolCall | ToolResult) or MARK not in part.extra:
+        mark = _mark(part)
+        if mark is None:
             return [block]
-        mark = part.extra[MARK]
-        if isinstance(mark, dict) and mark.get("ttl") not in (None, "5m"):
+        if mark.get("ttl") not in (None, "5m"):
             self._notes.drop("cache_control.ttl")
         return [block, dict(POINT)]
 
@@ -183,6 +184,17 @@ class Turns:
                 del self._open[at]
                 return sent
         return tool_id(f"/{result.name}")
+
+
+def _mark(part: Part) -> JsonObject | None:
+    """Return the cache mark of a part; one inside a tool's answer stands for the whole answer here."""
+    if not isinstance(part, Text | Media | ToolCall | ToolResult):
+        return None
+    mark = part.extra.get(MARK)
+    if isinstance(mark, dict):
+        return mark
+    inner = part.content if isinstance(part, ToolResult) else ()
+    return next((found for each in inner if (found := _mark(each)) is not None), None)
 
 
 def _reasoning(part: Reasoning) -> Block:
