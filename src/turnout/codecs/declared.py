@@ -91,7 +91,7 @@ class Written(Struct, frozen=True):
 class Declared(Lazy[Tool | ServerTool]):
     """The tools of a request, shared by all requests that declare the same."""
 
-    __slots__ = ("_written", "is_bound", "n_chars", "n_tools")
+    __slots__ = ("_extra", "_written", "is_bound", "n_chars", "n_tools")
 
     def __init__(
         self, make: Callable[[], tuple[Tool | ServerTool, ...]], n_tools: int, *, n_chars: int, is_bound: bool
@@ -102,7 +102,15 @@ class Declared(Lazy[Tool | ServerTool]):
         """What they count in `Facts.n_chars`."""
         self.is_bound = is_bound
         """One of them exists only at providers of the client's format."""
+        self._extra: bool | None = None
         self._written: dict[str, Written] = {}
+
+    @property
+    def has_extra(self) -> bool:
+        """Whether one of them says more than any format can."""
+        if self._extra is None:
+            self._extra = any(isinstance(tool, Tool) and bool(tool.extra) for tool in self)
+        return self._extra
 
     def __len__(self) -> int:
         return self.n_tools

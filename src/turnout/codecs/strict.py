@@ -14,11 +14,15 @@ from turnout.errors import InvalidRequest
 from turnout.types.json import Json, JsonObject
 
 T = TypeVar("T")
+Container = dict[str, Json] | list[Json]
+_CONTAINERS = (dict, list)
 
 MAX_DEPTH = 64
 MAX_KEYS = 100_000
 """WIRE.md 2.1, SECURITY.md section 7."""
 
+_LONG = 8192
+"""Bytes of a body whose objects and lists are walked at once: to count its brackets first would cost more."""
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*?)`)?$", re.DOTALL)
@@ -37,7 +41,7 @@ def parse(body: bytes) -> JsonObject:
         raise InvalidRequest(f"the body is not valid JSON: {_reason(error, body)}") from error
     if not isinstance(tree, dict):
         raise InvalidRequest(f"the body must be a JSON object, not {_kind(tree)}")
-    if len(body) - len(body.translate(None, b"{[")) > MAX_DEPTH:
+    if len(body) > _LONG or len(body) - len(body.translate(None, b"{[")) > MAX_DEPTH:
         _check_depth(tree)
     if len(body) > MAX_KEYS:  # a key takes more than one byte
         _check_key_count(tree)
@@ -102,19 +106,17 @@ def _kind(tree: object) -> str:
             return "an array"
 
 
-def _containers(level: Sequence[Json]) -> list[Json]:
-    below: list[Json] = []
+def _containers(level: Sequence[Container]) -> list[Container]:
+    below: list[Container] = []
     for node in level:
-        below += [
-            child
-            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
-            if isinstance(child, dict | list)
-        ]
+        for child in node.values() if isinstance(node, dict) else node:
+            if isinstance(child, _CONTAINERS):
+                below.append(child)  # noqa: PERF401  # an inner list for each node costs half as much again
     return below
 
 
-def _check_depth(tree: JsonObject) -> None:
-    level: list[Json] = [tree]
+def _check_depth(tree: dict[str, Json]) -> None:
+    level: list[Container] = [tree]
     for _ in range(MAX_DEPTH):
         level = _containers(level)
         if not level:
@@ -122,9 +124,9 @@ def _check_depth(tree: JsonObject) -> None:
     raise InvalidRequest(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
-def _check_key_count(tree: JsonObject) -> None:
+def _check_key_count(tree: dict[str, Json]) -> None:
     n_keys = 0
-    level: list[Json] = [tree]
+    level: list[Container] = [tree]
     while level:
         n_keys += sum(len(node) for node in level if isinstance(node, dict))
         if n_keys > MAX_KEYS:

@@ -5,17 +5,21 @@ formats have: a cache mark on a text, the name of a document, a thought. They ar
 pass, so that a new one in any format is told by all others without a line in each of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from turnout.codecs.base import Encoded
+from turnout.codecs.declared import Declared
 from turnout.codecs.notes import REASONING_DROPPED
 from turnout.types.chat import (
     ChatRequest,
     Media,
+    Message,
     Native,
     Part,
     Reasoning,
     Refusal,
+    ServerTool,
+    Text,
     Tool,
     ToolCall,
     ToolResult,
@@ -26,6 +30,7 @@ REASONING = "reasoning"
 """In `said`: the codec itself tells of thoughts that it drops."""
 SIGNATURE = "signature"
 """In `said`: tokens of calls travel."""
+_PLAIN = (Refusal, Native)
 _ANSWERED = frozenset(
     {"item", "native", "legacy", "instructions", "role", "type", "parameters", "id", "status", "index"}
     | {"reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "extra_content"}
@@ -48,15 +53,12 @@ def told(written: Encoded, request: ChatRequest, wire: str, said: frozenset[str]
         return written
     found = _Found(said, wire)
     for message in request.messages:
-        if message.name is not None:
-            found.name("messages.name")
-        if message.extra:
-            found.members(message.extra)
         for part in message.parts:
-            found.part(part)
-    for tool in request.tools:
-        if isinstance(tool, Tool) and tool.extra:
-            found.members(tool.extra)
+            if not isinstance(part, Text) or part.extra:  # plain words are nearly all there is
+                found.part(part)
+        if message.extra or message.name is not None:
+            found.message(message)
+    found.tools(request.tools)
     if request.thinking is not None:
         found.thinking(request)
     if not found.names and not found.has_thoughts:
@@ -81,13 +83,26 @@ class _Found:
         if name not in self._said:
             self.names[name] = None
 
+    def message(self, message: Message) -> None:
+        if message.name is not None:
+            self.name("messages.name")
+        if message.extra:
+            self.members(message.extra)
+
+    def tools(self, tools: Sequence[Tool | ServerTool]) -> None:
+        if isinstance(tools, Declared) and not tools.has_extra:
+            return
+        for tool in tools:
+            if isinstance(tool, Tool) and tool.extra:
+                self.members(tool.extra)
+
     def members(self, extra: Mapping[str, Json]) -> None:
         for name, value in extra.items():
             if name not in _ANSWERED and value not in (None, False, "", [], {}):
                 self.name(name)
 
     def part(self, part: Part) -> None:
-        if isinstance(part, Refusal | Native):
+        if isinstance(part, _PLAIN):
             return
         if part.extra:
             self.members(part.extra)

@@ -80,10 +80,11 @@ def write_turns(request: ChatRequest, notes: Notes) -> Turns:
 
 def content(blocks: list[Block]) -> str | list[Block]:
     """Return blocks as the API takes them: one plain text as a string."""
-    if len(blocks) == 1 and len(blocks[0]) == 2 and blocks[0].get("type") == "text":
-        text = blocks[0]["text"]
-        assert isinstance(text, str)
-        return text
+    if len(blocks) == 1:
+        only = blocks[0]
+        text = only.get("text")
+        if len(only) == 2 and isinstance(text, str) and only["type"] == "text":
+            return text
     return blocks
 
 
@@ -148,19 +149,19 @@ class _Writer:
 
     def _block(self, part: Part) -> Block | None:
         match part:
-            case Text():
-                if not (self._native or part.text.strip()):
+            case Text(text=text):
+                if (not text or text.isspace()) and not self._native:
                     return None  # the API refuses blank texts
-                block: Block = {"type": "text", "text": part.text}
+                block: Block = {"type": "text", "text": text}
                 return {**block, **self._extra(part.extra)} if part.extra else block
-            case Refusal():
-                return {"type": "text", "text": part.text} if part.text.strip() else None
-            case Media():
-                return self._media(part)
             case ToolCall():
                 return self._call(part)
             case ToolResult():
                 return self._result(part)
+            case Refusal():
+                return {"type": "text", "text": part.text} if part.text.strip() else None
+            case Media():
+                return self._media(part)
             case Reasoning():
                 return self._reasoning(part)
             case Native():
@@ -199,7 +200,7 @@ class _Writer:
 
     def _result(self, result: ToolResult) -> Block:
         out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_result(result)}
-        blocks = [block for block in map(self._block, result.content) if block is not None]
+        blocks = [block for part in result.content if (block := self._block(part)) is not None]
         if blocks:
             out["content"] = content(blocks)
         elif result.value is not None:

@@ -48,9 +48,16 @@ class Turns:
                 if leftover:
                     self._spoken(turn, leftover)
                 return
-        self._several(turn)
+        for part in parts:
+            if isinstance(part, ToolResult):
+                self._answered(turn)
+                return
+        if turn.role == "assistant":
+            self._assistant(turn)
+        else:
+            self._spoken(turn, [])
 
-    def _several(self, turn: Message) -> None:
+    def _answered(self, turn: Message) -> None:
         results = [(self._ids.of_result(part), part) for part in turn.parts if isinstance(part, ToolResult)]
         leftover: list[Json] = []
         # Answers go back in the order of the calls (WIRE.md 2.8).
@@ -58,7 +65,7 @@ class Turns:
             leftover += self._result(call_id, result, turn)
         if turn.role == "assistant":
             self._assistant(turn)
-        elif len(results) < len(turn.parts) or leftover or not results:
+        elif len(results) < len(turn.parts) or leftover:
             self._spoken(turn, leftover)
 
     def _result(self, call_id: str, result: ToolResult, turn: Message) -> list[Json]:
@@ -72,11 +79,14 @@ class Turns:
                 head["name"] = result.name
             self.messages.append({**head, "content": self._words(result.content) or "", **turn.extra})
             return []
+        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _answer(result)})
+        leftover: list[Json] = []
         for part in result.content:
             if isinstance(part, Native):
                 self._drop(part)
-        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _answer(result)})
-        return [write_part(part, same=False) for part in result.content if isinstance(part, Media)]
+            elif isinstance(part, Media):
+                leftover.append(write_part(part, same=False))
+        return leftover
 
     def _spoken(self, turn: Message, leftover: list[Json]) -> None:
         words = [part for part in turn.parts if isinstance(part, _WORDS)]
