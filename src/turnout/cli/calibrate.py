@@ -9,7 +9,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from turnout.cli.options import config_option, read_config
+from turnout.cli.options import confidence_option, config_option, read_config, share_option
 from turnout.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,20 +82,8 @@ class _WithCache(click.Command):
     multiple=True,
     help="Model a request may be routed to; repeat.",
 )
-@click.option(
-    "--max-loss",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.02,
-    show_default=True,
-    help="Largest mean loss of score; 0.02 is two points.",
-)
-@click.option(
-    "--confidence",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Of how many samples the promise holds at least.",
-)
+@share_option("--max-loss", 0.02, "Largest mean loss of score; 0.02 is two points.")
+@confidence_option(0.9)
 @click.option(
     "--method",
     type=click.Choice(["betting", "clopper-pearson", "crc"]),

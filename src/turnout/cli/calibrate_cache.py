@@ -7,6 +7,8 @@ import click
 import msgspec
 from msgspec import Struct
 
+from turnout.cli.options import confidence_option, share_option
+
 if TYPE_CHECKING:
     from turnout.evaluate.cache_pairs import Calibration
     from turnout.learn.cache_card import Of, Shown
@@ -45,20 +47,8 @@ class Given(Struct, frozen=True, kw_only=True):
     show_default=True,
     help="Whose vectors are compared.",
 )
-@click.option(
-    "--max-false-hits",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Largest rate of false hits.",
-)
-@click.option(
-    "--confidence",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Of how many samples the promise holds at least.",
-)
+@share_option("--max-false-hits", 0.01, "Largest rate of false hits.")
+@confidence_option(0.95)
 @click.option(
     "--of",
     type=click.Choice(["lookups", "hits"]),

@@ -9,7 +9,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from turnout.cli.options import config_option, read_config
+from turnout.cli.options import config_option, read_config, share_option
 
 if TYPE_CHECKING:
     from turnout.config import Config, RouteConfig
@@ -55,13 +55,7 @@ class Report(Struct, frozen=True, kw_only=True):
 @config_option
 @click.option("--route", required=True, help="Whose threshold.")
 @click.option("--days", type=click.IntRange(1), default=30, show_default=True, help="Of requests read.")
-@click.option(
-    "--max-rate",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.05,
-    show_default=True,
-    help="Largest rate of corrections, at the upper end of its interval.",
-)
+@share_option("--max-rate", 0.05, "Largest rate of corrections, at the upper end of its interval.")
 @click.option(
     "--limit", type=click.IntRange(1), default=50_000, show_default=True, help="Latest requests read."
 )

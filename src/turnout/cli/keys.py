@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from turnout.cli.office import at_the_desk, instant, json_option, show_once, tell, tell_all, words
+from turnout.cli.office import (
+    at_the_desk,
+    instant,
+    json_option,
+    list_command,
+    show_command,
+    show_once,
+    tell,
+    tell_all,
+    words,
+)
 from turnout.cli.options import config_option
 
 if TYPE_CHECKING:
@@ -60,35 +70,8 @@ def create(config_path: Path | None, expires: str | None, as_json: bool, **given
     show_once(at_the_desk(config_path, work), as_json=as_json)
 
 
-@keys.command("list")
-@config_option
-@click.option("--org", help="Only those of this organisation.")
-@click.option("--after", default="", help="Begin after this id.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
-)
-@json_option
-def list_(config_path: Path | None, org: str | None, after: str, limit: int, as_json: bool) -> None:
-    """List keys: their beginnings and ends, never the keys."""
-    from turnout.govern.records import listing
-    from turnout.govern.rules import CLI
-
-    found = at_the_desk(
-        config_path, lambda office: listing(office, CLI, "key", organisation=org, after=after, limit=limit)
-    )
-    tell_all(found, as_json=as_json)
-
-
-@keys.command("show")
-@click.argument("key_id")
-@config_option
-@json_option
-def show(key_id: str, config_path: Path | None, as_json: bool) -> None:
-    """Show what a key may do, never the key."""
-    from turnout.govern.records import show as shown
-    from turnout.govern.rules import CLI
-
-    tell(at_the_desk(config_path, lambda office: shown(office, CLI, "key", key_id)), as_json=as_json)
+keys.add_command(list_command("key", "List keys: their beginnings and ends, never the keys."))
+keys.add_command(show_command("key", "Show what a key may do, never the key."))
 
 
 @keys.command("rotate")

@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
-from turnout.cli.options import read_config
+from turnout.cli.options import config_option, read_config
 
 if TYPE_CHECKING:
     from turnout.govern.office import Office
     from turnout.stores.desk.base import Document
+    from turnout.types.account import Kind
     from turnout.types.json import Json
     from turnout.types.secret import Secret
 
 T = TypeVar("T")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def page_options(command: "Callable[..., None]") -> "Callable[..., None]":
+    """Add `--after` and `--limit`."""
+    limit = click.IntRange(1, 1000)
+    after = click.option("--after", default="", help="Begin after this id.")
+    return after(
+        click.option("--limit", type=limit, default=100, show_default=True, help="At most so many.")(command)
+    )
 
 
 def at_the_desk(config_path: Path | None, work: "Callable[[Office], Awaitable[T]]") -> T:
@@ -76,6 +86,42 @@ def show_once(made: "tuple[Secret, Document]", *, as_json: bool) -> None:
         return
     click.echo(shown.reveal())
     click.echo(f"{document.id}: shown this once; only its digest is kept", err=True)
+
+
+def list_command(kind: "Kind", text: str = "List them.") -> click.Command:
+    """Return `list` for documents of a kind; `text` is its help."""
+
+    @click.command("list", help=text)
+    @config_option
+    @click.option("--org", help="Only those of this organisation.")
+    @page_options
+    @json_option
+    def list_(config_path: Path | None, org: str | None, after: str, limit: int, as_json: bool) -> None:
+        from turnout.govern.records import listing
+        from turnout.govern.rules import CLI
+
+        found = at_the_desk(
+            config_path, lambda office: listing(office, CLI, kind, organisation=org, after=after, limit=limit)
+        )
+        tell_all(found, as_json=as_json)
+
+    return list_
+
+
+def show_command(kind: "Kind", text: str = "Show one.") -> click.Command:
+    """Return `show` for documents of a kind; `text` is its help."""
+
+    @click.command("show", help=text)
+    @click.argument("name", metavar="ID")
+    @config_option
+    @json_option
+    def show(name: str, config_path: Path | None, as_json: bool) -> None:
+        from turnout.govern.records import show as shown
+        from turnout.govern.rules import CLI
+
+        tell(at_the_desk(config_path, lambda office: shown(office, CLI, kind, name)), as_json=as_json)
+
+    return show
 
 
 def words(values: tuple[str, ...]) -> list[str]:

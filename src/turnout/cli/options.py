@@ -1,11 +1,14 @@
 """Options that several commands share. Floor 7."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from turnout.config import Config, load_config
 
+F = TypeVar("F", bound=Callable[..., object])
 DEFAULT_FILE = Path("turnout.yaml")
 
 config_option = click.option(
@@ -16,6 +19,17 @@ config_option = click.option(
     help="Configuration file. Default: ./turnout.yaml where it exists, else every provider whose key is "
     "in the environment.",
 )
+
+
+def share_option(name: str, default: float, text: str) -> Callable[[F], F]:
+    """Return an option for a share between 0 and 1, both out of the question."""
+    between = click.FloatRange(0, 1, min_open=True, max_open=True)
+    return click.option(name, type=between, default=default, show_default=True, help=text)
+
+
+def confidence_option(default: float) -> Callable[[F], F]:
+    """Return `--confidence` of a promise about samples."""
+    return share_option("--confidence", default, "Of how many samples the promise holds at least.")
 
 
 def find_config(path: Path | None) -> Path | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from turnout.cli.office import at_the_desk, json_option, tell, tell_all
+from turnout.cli.office import at_the_desk, json_option, list_command, show_command, tell
 from turnout.cli.options import config_option
 from turnout.types.account import Kind
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _group(name: str, kind: Kind, text: str) -> click.Group:
     """Return the commands for documents of a kind."""
     group = click.Group(name, help=text)
-    for make in (_create, _list, _show, _set, _remove):
+    for make in (_create, list_command, show_command, _set, _remove):
         group.add_command(make(kind))
     return group
 
@@ -43,41 +43,6 @@ def _create(kind: Kind) -> click.Command:
         tell(at_the_desk(config_path, lambda office: created(office, CLI, kind, wanted)), as_json=as_json)
 
     return create
-
-
-def _list(kind: Kind) -> click.Command:
-    @click.command("list", help="List them.")
-    @config_option
-    @click.option("--org", help="Only those of this organisation.")
-    @click.option("--after", default="", help="Begin after this id.")
-    @click.option(
-        "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
-    )
-    @json_option
-    def list_(config_path: Path | None, org: str | None, after: str, limit: int, as_json: bool) -> None:
-        from turnout.govern.records import listing
-        from turnout.govern.rules import CLI
-
-        found = at_the_desk(
-            config_path, lambda office: listing(office, CLI, kind, organisation=org, after=after, limit=limit)
-        )
-        tell_all(found, as_json=as_json)
-
-    return list_
-
-
-def _show(kind: Kind) -> click.Command:
-    @click.command("show", help="Show one.")
-    @click.argument("name", metavar="ID")
-    @config_option
-    @json_option
-    def show(name: str, config_path: Path | None, as_json: bool) -> None:
-        from turnout.govern.records import show as shown
-        from turnout.govern.rules import CLI
-
-        tell(at_the_desk(config_path, lambda office: shown(office, CLI, kind, name)), as_json=as_json)
-
-    return show
 
 
 def _set(kind: Kind) -> click.Command:

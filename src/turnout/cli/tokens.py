@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from turnout.cli.office import at_the_desk, instant, json_option, show_once, tell_all
+from turnout.cli.office import at_the_desk, instant, json_option, page_options, show_once, tell_all
 from turnout.cli.options import config_option
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ def create(
 @tokens.command("list")
 @config_option
 @click.option("--user", help="Only those of this person.")
-@click.option("--after", default="", help="Begin after this id.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
-)
+@page_options
 @json_option
 def list_(config_path: Path | None, user: str | None, after: str, limit: int, as_json: bool) -> None:
     """List tokens: their beginnings and ends, never the tokens."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from turnout.cli.office import at_the_desk, json_option, tell, tell_all
+from turnout.cli.office import at_the_desk, json_option, list_command, show_command, tell
 from turnout.cli.options import config_option
 
 if TYPE_CHECKING:
@@ -40,35 +40,8 @@ def invite(
     tell(at_the_desk(config_path, lambda office: people.invite(office, CLI, fields)), as_json=as_json)
 
 
-@users.command("list")
-@config_option
-@click.option("--org", help="Only those of this organisation.")
-@click.option("--after", default="", help="Begin after this id.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
-)
-@json_option
-def list_(config_path: Path | None, org: str | None, after: str, limit: int, as_json: bool) -> None:
-    """List people."""
-    from turnout.govern.records import listing
-    from turnout.govern.rules import CLI
-
-    found = at_the_desk(
-        config_path, lambda office: listing(office, CLI, "user", organisation=org, after=after, limit=limit)
-    )
-    tell_all(found, as_json=as_json)
-
-
-@users.command("show")
-@click.argument("user_id")
-@config_option
-@json_option
-def show(user_id: str, config_path: Path | None, as_json: bool) -> None:
-    """Show somebody."""
-    from turnout.govern.records import show as shown
-    from turnout.govern.rules import CLI
-
-    tell(at_the_desk(config_path, lambda office: shown(office, CLI, "user", user_id)), as_json=as_json)
+users.add_command(list_command("user", "List people."))
+users.add_command(show_command("user", "Show somebody."))
 
 
 @users.command("role")

@@ -9,10 +9,8 @@ Theory of operation.
 2. Nothing is chosen by looking at the last part.
 """
 
-import csv
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,6 +19,7 @@ import numpy as np
 from msgspec import Struct
 
 from turnout.errors import ConfigError
+from turnout.evaluate.cells import cells_of
 from turnout.learn.alike import veto
 from turnout.learn.base import Encoder
 from turnout.learn.cache_card import CacheCard, DataCard, Of, Pairs, Shown, calibrated, served, thresholds
@@ -78,7 +77,7 @@ def read_pairs(path: Path, columns: Columns) -> list[Pair]:
     """Read pairs from CSV, JSON lines or Parquet. Raises `ConfigError`."""
     found: list[Pair] = []
     wanted = [c for c in (columns.first, columns.second, columns.label, columns.group, columns.split) if c]
-    for at, row in enumerate(_rows(path)):
+    for at, row in enumerate(cells_of(path)):
         for column in wanted:
             if column not in row:
                 raise ConfigError(
@@ -177,19 +176,3 @@ def _numbers(pairs: Sequence[Pair], encoder: Encoder, reasons: dict[str, int], *
 
 def _bare(pairs: Pairs) -> Pairs:
     return Pairs(pairs.cosines, np.zeros_like(pairs.objected), pairs.same)
-
-
-def _rows(path: Path) -> Iterator[Mapping[str, object]]:
-    try:
-        if path.suffix == ".parquet":
-            from pyarrow import parquet  # noqa: PLC0415  an extra
-
-            yield from parquet.read_table(path).to_pylist()
-        elif path.suffix in (".jsonl", ".ndjson"):
-            with path.open(encoding="utf-8") as lines:
-                yield from (json.loads(line) for line in lines if line.strip())
-        else:
-            with path.open(encoding="utf-8", newline="") as lines:
-                yield from csv.DictReader(lines)
-    except (OSError, ValueError) as error:
-        raise ConfigError((f"{path}: cannot be read: {error}",)) from error

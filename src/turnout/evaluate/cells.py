@@ -30,6 +30,15 @@ def read_cells(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
             raise ConfigError((f"{path}: {other or 'no suffix'}; expected .csv, .json, .jsonl or .parquet",))
 
 
+def cells_of(path: Path) -> Iterator[Mapping[str, Json]]:
+    """Yield the cells of a file's rows. Raises `ConfigError`, also where it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError((f"{path}: cannot be read: {error.strerror}",)) from error
+    yield from read_cells(path, content)
+
+
 def _csv(path: Path, content: bytes) -> Iterator[Mapping[str, Json]]:
     try:
         text = content.decode("utf-8-sig")

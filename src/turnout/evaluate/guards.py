@@ -1,14 +1,13 @@
 """How well a guard tells texts apart: false alarms, misses, time. Floor 6."""
 
-import csv
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from turnout.errors import ConfigError
+from turnout.evaluate.cells import cells_of
 from turnout.guards.base import Context, Guard
 
 NO: frozenset[str] = frozenset(("", "0", "0.0", "false", "no", "none", "benign", "clean", "negative"))
@@ -49,7 +48,7 @@ class Counted(Struct, frozen=True):
 def read_labelled(path: Path, text: str, label: str) -> list[tuple[str, bool]]:
     """Read texts with their labels from CSV, JSON lines or Parquet. Raises `ConfigError`."""
     rows: list[tuple[str, bool]] = []
-    for at, row in enumerate(_rows(path)):
+    for at, row in enumerate(cells_of(path)):
         for column in (text, label):
             if column not in row:
                 raise ConfigError(
@@ -100,19 +99,3 @@ def auroc(scored: list[tuple[float, bool]]) -> float | None:
         total += (at + 1 + end) / 2 * sum(is_bad for _, is_bad in ordered[at:end])
         at = end
     return (total - n_bad * (n_bad + 1) / 2) / (n_bad * n_clean)
-
-
-def _rows(path: Path) -> Iterator[Mapping[str, object]]:
-    try:
-        if path.suffix == ".parquet":
-            from pyarrow import parquet  # noqa: PLC0415  an extra
-
-            yield from parquet.read_table(path).to_pylist()
-        elif path.suffix in (".jsonl", ".ndjson"):
-            with path.open(encoding="utf-8") as lines:
-                yield from (json.loads(line) for line in lines if line.strip())
-        else:
-            with path.open(encoding="utf-8", newline="") as lines:
-                yield from csv.DictReader(lines)
-    except (OSError, ValueError) as error:
-        raise ConfigError((f"{path}: cannot be read: {error}",)) from error
