@@ -32,6 +32,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "bedrock": "turnout.codecs.bedrock:Bedrock",
         "cohere": "turnout.codecs.cohere:Cohere",
         "gemini": "turnout.codecs.gemini:Gemini",
+        "prompt": "turnout.codecs.prompt:Prompt",
     },
     "turnout.dialects": {
         "ollama": "turnout.codecs.ollama:OllamaDialect",

@@ -7,11 +7,13 @@ import pytest
 
 from tests.codecs.anthropic_samples import START, STOP, begin, delta, stream
 from turnout.codecs.anthropic import Anthropic, AnthropicDialect
+from turnout.codecs.bedrock import Bedrock
 from turnout.codecs.eventstream import write_event, write_exception
 from turnout.codecs.gemini import Gemini
 from turnout.codecs.hosts import CARRIES, address_of, compose
 from turnout.codecs.openai_chat import OpenAIChat
 from turnout.codecs.openai_responses import OpenAIResponses
+from turnout.codecs.prompt import Prompt
 from turnout.codecs.sse import frames
 from turnout.errors import (
     ProviderBadResponse,
@@ -24,7 +26,7 @@ from turnout.testing.codec import check_codec, read_stream
 from turnout.types.chat import ChatRequest, Message, Text
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.embed import EmbedRequest
-from turnout.types.event import Start, TextDelta
+from turnout.types.event import Finish, Start, TextDelta, UsageUpdate
 from turnout.types.http import HttpResponse
 from turnout.types.usage import Usage
 
@@ -39,6 +41,9 @@ EVENTS = stream(
     {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
     STOP,
 )
+
+
+CARRIED = (OpenAIChat(), OpenAIResponses(), Anthropic(), Gemini(), Bedrock(), Prompt())
 
 
 def framed(events):
@@ -164,6 +169,37 @@ def test_a_framed_stream_reads_as_the_plain_one_and_passes_as_the_plain_one():
     assert (tap.done, tap.finish, tap.upstream_id, tap.has_content) == (True, "stop", "msg_1", True)
 
 
+def test_amazons_own_models_are_invoked_as_converse_says_it():
+    codec = compose("bedrock_invoke", Bedrock())
+    sent = codec.encode(
+        ask(stream=True), to(BEDROCK, "bedrock", "bedrock_invoke", "us.amazon.nova-lite-v1:0")
+    )
+    assert sent.http.url == f"{BEDROCK}/model/us.amazon.nova-lite-v1%3A0/invoke-with-response-stream"
+    assert json.loads(sent.http.body) == {
+        "messages": [{"role": "user", "content": [{"text": "x"}]}],
+        "inferenceConfig": {"maxTokens": 5},
+        "schemaVersion": "messages-v1",
+    }
+    usage = {"inputTokens": 5, "outputTokens": 2, "cacheReadInputTokenCount": 0}
+    said = [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockDelta": {"delta": {"text": "Hi"}, "contentBlockIndex": 0}},
+        {"messageStop": {"stopReason": "end_turn"}},
+        {"metadata": {"usage": usage}, "amazon-bedrock-invocationMetrics": {"inputTokenCount": 5}},
+    ]
+    stream = b"".join(chunk(json.dumps(each).encode()) for each in said)
+    counted = Usage(input_uncached=5, output_text=2, cache_read=0)
+    assert read_stream(codec.decoder(), [stream]) == (
+        [
+            Start(id="", model=""),
+            TextDelta("Hi"),
+            Finish(reason="stop", native="end_turn"),
+            UsageUpdate(counted),
+        ],
+        None,
+    )
+
+
 def test_an_exception_behind_content_is_raised_after_it():
     codec = compose("bedrock_invoke", Anthropic())
     begun = framed(stream(START, begin(0, type="text", text=""), delta(0, "text_delta", text="Hi")))
@@ -216,7 +252,7 @@ def test_the_global_location_stands_in_no_host_name():
 
 
 def test_every_host_composes_with_what_it_carries():
-    known = {c.wire: c for c in (OpenAIChat(), OpenAIResponses(), Anthropic(), Gemini())}
+    known = {c.wire: c for c in CARRIED}
     for host, wires in CARRIES.items():
         for wire in wires:
             assert compose(host, known[wire]).wire == wire

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from turnout.codecs.ollama import Ollama, OllamaDialect
-from turnout.codecs.ollama.wire import MAX_LINE
+from turnout.codecs.lines import MAX_LINE
 from turnout.codecs.openai_chat import OpenAIChatDialect
 from turnout.errors import (
     ContextLengthExceeded,

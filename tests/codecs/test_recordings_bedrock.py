@@ -10,4 +10,4 @@ def test_every_recorded_call_means_the_same_after_decoding(shared):
     checks = [verify.check(record) for record in exchanges(shared, "bedrock", verify.speaks)]
     compared = sum((Counter(check.compared) for check in checks), Counter())
     assert [str(mismatch) for check in checks for mismatch in check.mismatches] == []
-    assert (len(checks), compared["tool_calls"], compared["error"], compared["vectors"]) == (186, 152, 8, 26)
+    assert (len(checks), compared["tool_calls"], compared["error"], compared["vectors"]) == (196, 162, 8, 26)

@@ -13,8 +13,6 @@ Sources: Azure OpenAI REST reference; "Claude on Vertex AI" and the Vertex AI RE
 and InvokeModelWithResponseStream of the Bedrock API reference (all seen 2026-11).
 """
 
-import binascii
-from base64 import b64decode
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -23,15 +21,14 @@ from msgspec import Raw, Struct
 
 from turnout.codecs import aws_errors
 from turnout.codecs.base import Codec, Decoder, Encoded, Glance, Performs, Tap, TaskTap
-from turnout.codecs.eventstream import EventFrame, EventStreamParser
 from turnout.codecs.failures import unreadable
+from turnout.codecs.invoked import InvokeDecoder, InvokeTap, Unwrap, renamed, unwrapped
 from turnout.codecs.notes import Notes
-from turnout.errors import ProviderBadResponse, TurnoutError, UnsupportedParameter
+from turnout.errors import TurnoutError, UnsupportedParameter
 from turnout.types.ask import Wire
-from turnout.types.chat import ChatRequest, ChatResponse, FinishReason
+from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment, Host
 from turnout.types.embed import EmbedRequest, EmbedResponse
-from turnout.types.event import Event, Start, UsageUpdate
 from turnout.types.http import HttpRequest, HttpResponse
 from turnout.types.json import Json
 from turnout.types.task import TaskRequest, TaskResponse
@@ -40,14 +37,13 @@ from turnout.types.usage import Usage
 CARRIES: Mapping[Host, frozenset[str]] = {
     "azure": frozenset({"openai_chat", "openai_responses"}),
     "vertex": frozenset({"gemini", "anthropic"}),
-    "bedrock_invoke": frozenset({"anthropic"}),
+    "bedrock_invoke": frozenset({"anthropic", "bedrock", "prompt"}),
 }
 """Host -> the wire formats it can carry."""
 VERSIONED: frozenset[Host] = frozenset({"azure"})
 """Hosts whose surface has versions."""
 _SURFACE = "/openai/v1"
 _BEDROCK = "bedrock"
-_QUIET = (Start, UsageUpdate)
 _VERSION = b"anthropic-version"
 _BETA = b"anthropic-beta"
 _VERSIONS: Mapping[Host, bytes] = {
@@ -127,12 +123,16 @@ class BedrockInvoke(Envelope):
         body = _read(http.body)
         for name in ("model", "stream"):
             body.pop(name, None)
+        url = f"{to.url}/model/{quote(to.upstream_model, safe='')}/{verb}"
+        if not http.url.removeprefix(to.url).startswith("/messages"):
+            if http.url.startswith(f"{to.url}/model/"):  # Converse's body is that of Amazon's own models
+                body.setdefault("schemaVersion", Raw(b'"messages-v1"'))
+            return HttpRequest(http.method, url, http.headers, _write(body))
         body.setdefault("anthropic_version", Raw(_VERSIONS["bedrock_invoke"]))
         betas = [each for name, value in http.headers if name == _BETA for each in value.decode().split(",")]
         if betas:
             body.setdefault("anthropic_beta", Raw(_write([beta.strip() for beta in betas])))
         headers = [(name, value) for name, value in http.headers if name not in {_VERSION, _BETA}]
-        url = f"{to.url}/model/{quote(to.upstream_model, safe='')}/{verb}"
         return HttpRequest(http.method, url, headers, _write(body))
 
 
@@ -237,11 +237,11 @@ class BedrockHosted(Hosted):
 
     def decoder(self) -> Decoder:
         """Return a new stream parser."""
-        return InvokeDecoder(self._inner.decoder())
+        return InvokeDecoder(self._inner.decoder(), self._unwrap)
 
     def tap(self, *, strip_usage: bool) -> Tap:
         """Return a new pass-through reader: frames in, the format's own stream out."""
-        return InvokeTap(self._inner.tap(strip_usage=strip_usage))
+        return InvokeTap(self._inner.tap(strip_usage=strip_usage), self._unwrap)
 
     def error(self, response: HttpResponse) -> TurnoutError:
         """Map a failed answer to one class. Never raises."""
@@ -251,85 +251,9 @@ class BedrockHosted(Hosted):
         """Refuse: the formats carried have no embeddings."""
         raise UnsupportedParameter(f"{to.vendor.name} has no embeddings for {request.model}", param="model")
 
-
-class InvokeDecoder:
-    """Takes the frames off a stream and feeds what is inside to the format's decoder."""
-
-    __slots__ = ("_failure", "_inner", "_parser")
-
-    def __init__(self, inner: Decoder) -> None:
-        self._inner = inner
-        self._parser = EventStreamParser()
-        self._failure: TurnoutError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises the class of an exception frame."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in self._parser.feed(data):
-                events += self._inner.feed(unwrapped(frame))
-        except TurnoutError as error:
-            self._failure = error
-            if all(isinstance(event, _QUIET) for event in events):
-                raise
-        return events
-
-    def end(self) -> list[Event]:
-        """Tell that the stream is over. Raises `StreamInterrupted` without a terminal event."""
-        self.feed(b"")  # a failure that waits
-        return self._inner.end()
-
-
-class InvokeTap:
-    """Takes the frames off a stream that passes through: the client gets the stream of its own format."""
-
-    __slots__ = ("_failure", "_inner", "_parser")
-
-    def __init__(self, inner: Tap) -> None:
-        self._inner = inner
-        self._parser = EventStreamParser()
-        self._failure: TurnoutError | None = None
-
-    has_content: bool
-    usage: Usage | None
-    finish: FinishReason | None
-    done: bool
-    upstream_id: str | None
-    model: str | None
-    error: TurnoutError | None
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
-
-    def feed(self, data: bytes) -> bytes:
-        """Take upstream bytes, return those for the client. Raises what an exception frame means."""
-        if self._failure is not None:
-            raise self._failure
-        out: list[bytes] = []
-        try:
-            for frame in self._parser.feed(data):
-                out.append(self._inner.feed(unwrapped(frame)))  # noqa: PERF401  what came before a failure is kept
-        except TurnoutError as error:
-            self._failure = error
-            if not out:
-                raise
-        return b"".join(out)
-
-    def end(self) -> bytes:
-        """Return what is still to be sent. Raises `StreamInterrupted` without a terminal event."""
-        if self._failure is not None:
-            raise self._failure
-        return self._inner.end()
-
-
-class _Chunk(Struct, frozen=True):
-    bytes: str = ""
-
-
-class _Typed(Struct, frozen=True):
-    type: str = ""
+    @property
+    def _unwrap(self) -> Unwrap:
+        return renamed if self.wire == _BEDROCK else unwrapped
 
 
 class _Statistics(Struct, frozen=True):
@@ -349,26 +273,7 @@ class _Predicted(Struct, frozen=True):
     predictions: tuple[_Prediction, ...] = ()
 
 
-_read_chunk = msgspec.json.Decoder(_Chunk).decode
-_read_type = msgspec.json.Decoder(_Typed).decode
 _read_predicted = msgspec.json.Decoder(_Predicted).decode
-
-
-def unwrapped(frame: EventFrame) -> bytes:
-    """Return the event inside a frame as a server-sent event; b"" for a frame of another kind.
-
-    Raises the class of an exception frame, and `ProviderBadResponse` for one that holds no event.
-    """
-    if not frame.is_event:
-        raise aws_errors.of_frame(frame, _BEDROCK)
-    if frame.name != "chunk":
-        return b""
-    try:
-        data = b64decode(_read_chunk(frame.payload).bytes, validate=True)
-        kind = _read_type(data).type
-    except (ValueError, RecursionError, binascii.Error) as error:
-        raise ProviderBadResponse("a frame of the provider's stream holds no event") from error
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data.replace(b"\n", b" "))
 
 
 def _at(http: HttpRequest, url: str) -> HttpRequest:

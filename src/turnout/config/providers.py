@@ -15,6 +15,7 @@ class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_tokens_field: str | None = None
     stream_usage: bool | None = None
     developer_role: bool | None = None
+    openai_fields: bool | None = None
     unsupported: frozenset[str] | None = None
     reasoning_field: str | None = None
     required_as_any: bool | None = None
@@ -24,6 +25,22 @@ class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     query: str | None = None
     paths: dict[str, str] | None = None
     rerank_limit: Literal["top_n", "top_k"] | None = None
+    prompt: (
+        Literal[
+            "openai",
+            "ollama",
+            "cohere_chat",
+            "cohere_generate",
+            "titan",
+            "llama2",
+            "llama3",
+            "llama4",
+            "mistral",
+            "jurassic",
+        ]
+        | None
+    ) = None
+    """Family of the format `prompt`."""
 
 
 class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,10 +16,11 @@ from turnout.codecs.bedrock import verify as bedrock
 from turnout.codecs.cohere import verify as cohere
 from turnout.codecs.eventstream import EventStreamParser
 from turnout.codecs.gemini import verify as gemini
-from turnout.codecs.hosts import unwrapped
+from turnout.codecs.invoked import unwrapped
 from turnout.codecs.ollama import verify as ollama
 from turnout.codecs.openai_chat import verify as openai_chat
 from turnout.codecs.openai_responses import verify as openai_responses
+from turnout.codecs.prompt import verify as prompt
 from turnout.codecs.verify import Checked, Exchange, Mismatch, Verifier
 from turnout.errors import TurnoutError
 from turnout.transport.recording import Recorded
@@ -132,7 +133,7 @@ def spoken_as(record: Recorded) -> str | None:
 def check(name: str, record: Recorded) -> Checked:
     """Compare one record in a format. Never raises."""
     try:
-        return VERIFIERS[name].check(_exchange(record))
+        return VERIFIERS[name].check(_exchange(record, name))
     except _DEFECTS as error:
         defect = Mismatch("decode", "exception", "none", f"{type(error).__name__}: {error}")
         return Checked(compared={"decode": 1}, mismatches=(defect,))
@@ -144,7 +145,7 @@ def _by_name(modules: Iterable[ModuleType]) -> dict[str, Verifier]:
 
 
 VERIFIERS: Mapping[str, Verifier] = _by_name(
-    (anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses)
+    (anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses, prompt)
 )
 """Format -> what compares in it; a record goes to the first that speaks it."""
 
@@ -182,7 +183,7 @@ def _finding(file: str, record: Recorded, name: str, mismatch: Mismatch) -> Find
     )
 
 
-def _exchange(record: Recorded) -> Exchange:
+def _exchange(record: Recorded, name: str) -> Exchange:
     return Exchange(
         provider=record.provider,
         method=record.method,
@@ -190,7 +191,7 @@ def _exchange(record: Recorded) -> Exchange:
         request_body=record.sent,
         status=record.status,
         response_headers=record.response_headers,
-        response_body=_received(record),
+        response_body=record.received if name == "bedrock" else _received(record),
     )
 
 

@@ -29,6 +29,9 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Whether `stream_options.include_usage` is understood; False = usage comes anyway or never."""
     developer_role: bool = False
     """Whether the `developer` role is understood; False = sent as `system`."""
+    openai_fields: bool = False
+    """Whether the host knows what OpenAI's two formats share (`service_tier`, `prompt_cache_key`, …); False =
+    left out of a request that comes in the other one."""
     unsupported: frozenset[str] = frozenset()
     """Top-level request fields the host refuses; dropped with a notice or filtering, by their kind."""
     reasoning_field: str = "reasoning_content"
@@ -53,6 +56,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Path of an operation in OpenAI's API -> the host's own (`/images/generations` -> `/images`)."""
     rerank_limit: Literal["top_n", "top_k"] = "top_n"
     """Name of the number of documents to return."""
+    prompt: str = ""
+    """Family of the format `prompt` (`turnout.codecs.prompt.families`); "" = as the model's name says."""
 
 
 class Vendor(Struct, frozen=True, kw_only=True):

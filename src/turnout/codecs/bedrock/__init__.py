@@ -9,7 +9,7 @@ from turnout.codecs.bedrock.response import decode
 from turnout.codecs.bedrock.stream import BedrockDecoder
 from turnout.codecs.bedrock.wire import WIRE
 from turnout.codecs.through import DecodingTap, glance
-from turnout.codecs.unsaid import REASONING, told
+from turnout.codecs.unsaid import REASONING, SHOWN, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -20,7 +20,17 @@ from turnout.types.task import TaskRequest, TaskResponse
 
 __all__ = ["Bedrock", "BedrockDialect"]
 
-_SAID = frozenset({REASONING, "messages.name", "cache_control", "document.name", "tool_result.is_error"})
+_SAID = frozenset(
+    {
+        SHOWN,
+        "response_format.description",
+        REASONING,
+        "messages.name",
+        "cache_control",
+        "document.name",
+        "tool_result.is_error",
+    }
+)
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 

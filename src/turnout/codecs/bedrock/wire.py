@@ -80,11 +80,11 @@ def usage_of(raw: Json) -> Usage:
     """Read `usage`; `inputTokens` excludes what came from or went to the cache."""
     if not isinstance(raw, dict):
         return Usage()
-    written = _count(raw, "cacheWriteInputTokens")
+    written = _count(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     hour = _hour(raw.get("cacheDetails"), written)
     return Usage(
         input_uncached=_count(raw, "inputTokens"),
-        cache_read=_count(raw, "cacheReadInputTokens"),
+        cache_read=_count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount"),
         cache_write_5m=None if written is None else written - (hour or 0),
         cache_write_1h=hour,
         output_text=_count(raw, "outputTokens"),
@@ -107,6 +107,6 @@ def _hour(details: Json, written: int | None) -> int | None:
     return min(written, sum(_count(item, "inputTokens") or 0 for item in each)) if each else None
 
 
-def _count(raw: JsonObject, name: str) -> int | None:
-    found = raw.get(name)
+def _count(raw: JsonObject, *names: str) -> int | None:
+    found = next((raw[name] for name in names if name in raw), None)  # InvokeModel has names of its own
     return found if isinstance(found, int) and found >= 0 else None

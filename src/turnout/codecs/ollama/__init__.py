@@ -6,7 +6,7 @@ from turnout.codecs.ollama.dialect import OllamaDialect
 from turnout.codecs.ollama.request import encode, forward
 from turnout.codecs.ollama.wire import WIRE, error_of
 from turnout.codecs.through import DecodingTap, glance
-from turnout.codecs.unsaid import REASONING, told
+from turnout.codecs.unsaid import REASONING, SHOWN, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -16,7 +16,7 @@ from turnout.types.http import HttpResponse
 
 __all__ = ["Ollama", "OllamaDialect"]
 
-_SAID = frozenset({REASONING, "messages.name"})
+_SAID = frozenset({SHOWN, REASONING, "messages.name"})
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 

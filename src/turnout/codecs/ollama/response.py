@@ -9,9 +9,10 @@ import msgspec
 
 from turnout.codecs.base import Encoded
 from turnout.codecs.failures import unreadable
+from turnout.codecs.lines import LineBuffer
 from turnout.codecs.notes import Notes
 from turnout.codecs.ollama.request import http
-from turnout.codecs.ollama.wire import WIRE, LineBuffer, call_of, created_of, finish_of, read_chunk, usage_of
+from turnout.codecs.ollama.wire import WIRE, call_of, created_of, finish_of, read_chunk, usage_of
 from turnout.errors import StreamInterrupted, TurnoutError, UnsupportedParameter
 from turnout.types.chat import ChatResponse, Choice, Part, Reasoning, Text
 from turnout.types.deployment import Deployment

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.codecs.failures import Class, Said, failure, text_in, tree_of, unreadable
-from turnout.errors import ProviderBadResponse, TurnoutError
+from turnout.errors import TurnoutError
 from turnout.types.chat import FinishReason, ToolCall
 from turnout.types.http import HttpResponse
 from turnout.types.json import Json
@@ -18,8 +18,6 @@ from turnout.types.usage import Usage
 
 WIRE = "ollama"
 TYPE = (b"content-type", b"application/json")
-MAX_LINE = 8 * 1024 * 1024
-"""SECURITY.md S-54, for a frame that is a line."""
 FINISHES: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "load": "stop", "unload": "stop"}
 WORDS: Mapping[FinishReason, str] = {"length": "length"}
 _NO_WORDS: Mapping[str, Class] = {}
@@ -110,34 +108,6 @@ def created_of(text: str) -> int | None:
         return int(datetime.fromisoformat(f"{head}+00:00").timestamp())
     except (ValueError, OverflowError):
         return None
-
-
-class LineBuffer:
-    """Cuts a stream into lines; any split of the bytes gives the same ones."""
-
-    __slots__ = ("_pending",)
-
-    def __init__(self) -> None:
-        self._pending = bytearray()
-
-    def take(self, data: bytes) -> list[bytes]:
-        """Return the lines that the next bytes complete. Raises `ProviderBadResponse` past `MAX_LINE`."""
-        pending = self._pending
-        seen = len(pending)
-        pending += data
-        end = pending.rfind(b"\n", seen) + 1
-        whole = bytes(pending[:end])
-        del pending[:end]
-        lines = whole.splitlines()
-        if len(pending) > MAX_LINE or (len(whole) > MAX_LINE and max(map(len, lines)) > MAX_LINE):
-            raise ProviderBadResponse(f"the provider sent a line larger than {MAX_LINE >> 20} MiB")
-        return [line for line in lines if line.strip()]
-
-    def rest(self) -> bytes:
-        """Return the last line, if the stream ended without its line feed."""
-        rest = bytes(self._pending).strip()
-        self._pending.clear()
-        return rest
 
 
 def _count(found: int | None) -> int | None:
