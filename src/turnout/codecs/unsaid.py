@@ -30,6 +30,8 @@ REASONING = "reasoning"
 """In `said`: the codec itself tells of thoughts that it drops."""
 SIGNATURE = "signature"
 """In `said`: tokens of calls travel."""
+SHOWN = "thinking.shown"
+"""In `said`: thoughts come back when they are asked for, or whenever there are some."""
 _PLAIN = (Refusal, Native)
 _ANSWERED = frozenset(
     {"item", "native", "legacy", "instructions", "role", "type", "parameters", "id", "status", "index"}
@@ -61,6 +63,8 @@ def told(written: Encoded, request: ChatRequest, wire: str, said: frozenset[str]
     found.tools(request.tools)
     if request.thinking is not None:
         found.thinking(request)
+    if request.output_format is not None and request.output_format.description:
+        found.name("response_format.description")
     if not found.names and not found.has_thoughts:
         return written
     dropped = dict.fromkeys((*written.dropped, *found.names))
@@ -129,5 +133,5 @@ class _Found:
         asked = request.thinking
         if asked is not None and asked.summary is not None:
             self.name("thinking.summary")
-        if asked is not None and asked.include is False:
+        if asked is not None and (asked.include is False or (asked.include and SHOWN not in self._said)):
             self.name("thinking.include")

@@ -8,7 +8,7 @@ from turnout.codecs.anthropic.stream import AnthropicDecoder
 from turnout.codecs.anthropic.tap import AnthropicTap
 from turnout.codecs.anthropic.wire import WIRE
 from turnout.codecs.base import Encoded, Glance
-from turnout.codecs.unsaid import REASONING, told
+from turnout.codecs.unsaid import REASONING, SHOWN, told
 from turnout.errors import ProviderBadResponse, TurnoutError, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -19,7 +19,15 @@ from turnout.types.http import HttpResponse
 __all__ = ["Anthropic", "AnthropicDialect"]
 
 _SAID = frozenset(
-    {REASONING, "messages.name", "cache_control", "image.detail", "document.name", "tool_result.is_error"}
+    {
+        SHOWN,
+        REASONING,
+        "messages.name",
+        "cache_control",
+        "image.detail",
+        "document.name",
+        "tool_result.is_error",
+    }
 )
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 

@@ -8,7 +8,7 @@ from turnout.codecs.cohere.request import encode, forward
 from turnout.codecs.cohere.stream import CohereDecoder
 from turnout.codecs.cohere.wire import WIRE
 from turnout.codecs.through import DecodingTap, glance
-from turnout.codecs.unsaid import REASONING, told
+from turnout.codecs.unsaid import REASONING, SHOWN, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -19,7 +19,7 @@ from turnout.types.task import TaskRequest, TaskResponse
 
 __all__ = ["Cohere", "CohereDialect"]
 
-_SAID = frozenset({REASONING, "messages.name", "image.detail", "document.name"})
+_SAID = frozenset({SHOWN, REASONING, "messages.name", "image.detail", "document.name"})
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 

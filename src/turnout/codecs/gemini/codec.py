@@ -7,7 +7,7 @@ from turnout.codecs.gemini import response as responses
 from turnout.codecs.gemini.stream import GeminiDecoder
 from turnout.codecs.gemini.tap import GeminiTap
 from turnout.codecs.gemini.wire import WIRE
-from turnout.codecs.unsaid import REASONING, told
+from turnout.codecs.unsaid import REASONING, SHOWN, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -16,7 +16,7 @@ from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
 from turnout.types.task import TaskRequest, TaskResponse
 
-_SAID = frozenset({REASONING, "signature", "image.detail", "tool_result.is_error"})
+_SAID = frozenset({SHOWN, REASONING, "signature", "image.detail", "tool_result.is_error"})
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 

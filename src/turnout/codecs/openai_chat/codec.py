@@ -13,7 +13,7 @@ from turnout.codecs.openai_chat.tap import OpenAIChatTap
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.codecs.openai_chat.writer import OpenAIChatStream
 from turnout.codecs.openai_failure import write_error
-from turnout.codecs.unsaid import told
+from turnout.codecs.unsaid import SHOWN, told
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -22,8 +22,12 @@ from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
 from turnout.types.task import TaskRequest, TaskResponse
 
-_SAID = frozenset({"signature", "messages.name", "image.detail", "document.name"})
+_SAID = frozenset(
+    {"response_format.description", "signature", "messages.name", "image.detail", "document.name"}
+)
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
+_SAID_IN_FULL = _SAID | {SHOWN}
+"""Likewise, where `reasoning` is an object."""
 
 
 class OpenAIChat:
@@ -33,7 +37,8 @@ class OpenAIChat:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call."""
-        return told(encode(request, to), request, WIRE, _SAID)
+        said = _SAID if to.vendor.quirks.thinking_field != "reasoning" else _SAID_IN_FULL
+        return told(encode(request, to), request, WIRE, said)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
         """Write the call from the client's own JSON."""

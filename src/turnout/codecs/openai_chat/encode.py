@@ -12,6 +12,7 @@ from turnout.codecs.openai_chat.quirks import adapt
 from turnout.codecs.openai_chat.thinking import write_thinking
 from turnout.codecs.openai_chat.turns import Turns
 from turnout.codecs.openai_chat.wire import WIRE
+from turnout.codecs.shared import shared, unshared
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import NOTHING, ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
@@ -61,7 +62,9 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     if same:
         body |= request.extra
     else:
-        dropped += request.extra
+        taken = shared(request, quirks)
+        body |= taken
+        dropped += unshared(request, taken)
     _stream(body, stream=request.stream, usage=quirks.stream_usage)
     dropped += adapt(body, quirks)
     return Encoded(post(body, to, "/chat/completions"), tuple(dropped), warnings)

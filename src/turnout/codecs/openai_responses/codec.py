@@ -10,7 +10,7 @@ from turnout.codecs.openai_responses.stream import OpenAIResponsesDecoder
 from turnout.codecs.openai_responses.tap import OpenAIResponsesTap
 from turnout.codecs.openai_responses.wire import WIRE
 from turnout.codecs.openai_responses.writer import OpenAIResponsesStream
-from turnout.codecs.unsaid import told
+from turnout.codecs.unsaid import SHOWN, told
 from turnout.errors import ProviderBadResponse, TurnoutError, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
@@ -18,7 +18,9 @@ from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
 
-_SAID = frozenset({"thinking.summary", "image.detail", "document.name", "annotations"})
+_SAID = frozenset(
+    {SHOWN, "response_format.description", "thinking.summary", "image.detail", "document.name", "annotations"}
+)
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 
 

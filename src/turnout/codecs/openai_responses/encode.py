@@ -7,6 +7,7 @@ from turnout.codecs.openai_responses.thinking import write_thinking
 from turnout.codecs.openai_responses.tools import write_choice, write_tools
 from turnout.codecs.openai_responses.turns import Turns
 from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, PATH, WIRE, write
+from turnout.codecs.shared import VERBOSITY, shared, unshared
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, OutputFormat
@@ -47,7 +48,7 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     if same:
         _own(body, request)
     else:
-        dropped += request.extra
+        dropped += _shared(body, request, quirks)
         _foreign(body, request, to)
     if request.stream:
         body["stream"] = True
@@ -153,6 +154,16 @@ def _own(body: dict[str, Json], request: ChatRequest) -> None:
     if isinstance(text, Mapping):
         body["text"] = {**text, **shaped} if isinstance(shaped, Mapping) else text
     body |= own
+
+
+def _shared(body: dict[str, Json], request: ChatRequest, quirks: Quirks) -> list[str]:
+    """Add what a client of chat completions says in this format's own words; return what is left out."""
+    taken = shared(request, quirks)
+    body |= {name: value for name, value in taken.items() if name != VERBOSITY}
+    if VERBOSITY in taken:
+        text = body.get("text")
+        body["text"] = {**(text if isinstance(text, Mapping) else {}), VERBOSITY: taken[VERBOSITY]}
+    return unshared(request, taken)
 
 
 def _foreign(body: dict[str, Json], request: ChatRequest, to: Deployment) -> None:
