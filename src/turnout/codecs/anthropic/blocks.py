@@ -7,7 +7,18 @@ not know, or a known one in an unknown shape, becomes `Native`: kept whole and r
 from collections.abc import Callable, Mapping
 
 from turnout.codecs.anthropic.wire import WIRE, is_sealed, read, string, unsealed, without, write
-from turnout.types.chat import Media, MediaKind, Message, Native, Part, Reasoning, Text, ToolCall, ToolResult
+from turnout.types.chat import (
+    NOTHING,
+    Media,
+    MediaKind,
+    Message,
+    Native,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from turnout.types.json import Json, JsonObject
 
 _TEXT = frozenset({"type", "text"})
@@ -15,6 +26,7 @@ _MEDIA = frozenset({"type", "source"})
 _DOCUMENT = frozenset({"type", "source", "title"})
 _CALL = frozenset({"type", "id", "name", "input"})
 _RESULT = frozenset({"type", "tool_use_id", "content", "is_error"})
+_RESULTS = (Text, Media, Native)
 _THINKING = frozenset({"type", "thinking", "signature"})
 _REDACTED = frozenset({"type", "data"})
 
@@ -46,12 +58,13 @@ def read_content(content: Json) -> tuple[Part, ...]:
         return (Text(content),)
     if not isinstance(content, list):
         return ()
-    return tuple(read_block(block) for block in content if isinstance(block, dict))
+    return tuple([read_block(block) for block in content if isinstance(block, dict)])
 
 
 def read_block(block: JsonObject) -> Part:
     """Read one block."""
-    reader = _READERS.get(string(block, "type"))
+    kind = block.get("type")
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
     return _native(block) if reader is None else reader(block)
 
 
@@ -65,7 +78,7 @@ def _native(block: JsonObject) -> Native:
 
 
 def _text(block: JsonObject) -> Part:
-    return Text(string(block, "text"), without(block, _TEXT) if len(block) > 2 else {})
+    return Text(string(block, "text"), without(block, _TEXT) if len(block) > 2 else NOTHING)
 
 
 def _call(block: JsonObject) -> Part:
@@ -73,18 +86,20 @@ def _call(block: JsonObject) -> Part:
         id=string(block, "id"),
         name=string(block, "name"),
         arguments=arguments_of(block.get("input")),
-        extra=without(block, _CALL),
+        extra=NOTHING if _CALL.issuperset(block) else without(block, _CALL),
     )
 
 
 def _result(block: JsonObject) -> Part:
-    parts = read_content(block.get("content"))
-    return ToolResult(
-        call_id=string(block, "tool_use_id"),
-        content=tuple(part for part in parts if isinstance(part, Text | Media | Native)),
-        is_error=block.get("is_error") is True,
-        extra=without(block, _RESULT),
-    )
+    given = block.get("content")
+    extra = NOTHING if _RESULT.issuperset(block) else without(block, _RESULT)
+    content: tuple[Text | Media | Native, ...]
+    if isinstance(given, str):
+        content = (Text(given),)
+    else:
+        content = tuple([part for part in read_content(given) if isinstance(part, _RESULTS)])
+    failed = block.get("is_error") is True
+    return ToolResult(call_id=string(block, "tool_use_id"), content=content, is_error=failed, extra=extra)
 
 
 def _thinking(block: JsonObject) -> Part:

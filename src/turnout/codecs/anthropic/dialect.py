@@ -13,8 +13,8 @@ from turnout.codecs.anthropic.errors import status_and_body
 from turnout.codecs.anthropic.frames import AnthropicStream
 from turnout.codecs.anthropic.request import travels
 from turnout.codecs.anthropic.response import render
-from turnout.codecs.anthropic.scan import Scan, is_function, scan
-from turnout.codecs.anthropic.wire import WIRE, string, without, write
+from turnout.codecs.anthropic.scan import Scan, scan
+from turnout.codecs.anthropic.wire import WIRE, without, write
 from turnout.codecs.base import Body, Summary
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
@@ -25,9 +25,7 @@ from turnout.types.chat import (
     Facts,
     Lazy,
     OutputFormat,
-    ServerTool,
     Thinking,
-    Tool,
     ToolChoice,
 )
 from turnout.types.http import Headers
@@ -40,7 +38,6 @@ _CANONICAL = frozenset(
     {"model", "messages", "system", "max_tokens", "tools", "tool_choice", "temperature", "top_p", "top_k"}
     | {"stop_sequences", "stream", "thinking", "output_config", "output_format", "metadata"}
 )
-_TOOL = frozenset({"name", "description", "input_schema", "strict"})
 _THINKING = frozenset({"type", "budget_tokens"})
 _USER = frozenset({"user_id"})
 _FORMAT = frozenset({"format"})
@@ -145,14 +142,13 @@ class AnthropicDialect:
 
 
 def _request(tree: JsonObject, asked: _Options, found: Scan) -> ChatRequest:
-    tools, output = tree.get("tools"), asked.output_config or _NO_OUTPUT
+    output = asked.output_config or _NO_OUTPUT
     choice, wanted = asked.tool_choice, output.format or asked.output_format
     parallel = None if choice is None else choice.disable_parallel_tool_use
-    n_tools = len(tools) if isinstance(tools, list) else 0
     return ChatRequest(
         model=asked.model,
         messages=Lazy(partial(read_messages, tree)),
-        tools=Lazy(partial(_read_tools, tree)) if n_tools else (),
+        tools=found.tools,
         tool_choice=None if choice is None else _choice(choice),
         parallel_tool_calls=None if parallel is None else not parallel,
         max_tokens=asked.max_tokens,
@@ -167,20 +163,18 @@ def _request(tree: JsonObject, asked: _Options, found: Scan) -> ChatRequest:
         include_usage=True,
         wire=WIRE,
         extra=_extra(tree, asked),
-        facts=_facts(tree, found, choice, n_tools, structured=wanted is not None),
+        facts=_facts(tree, found, choice, structured=wanted is not None),
     )
 
 
-def _facts(
-    tree: JsonObject, found: Scan, choice: _ToolChoice | None, n_tools: int, *, structured: bool
-) -> Facts:
+def _facts(tree: JsonObject, found: Scan, choice: _ToolChoice | None, *, structured: bool) -> Facts:
     turns = tree.get("messages")
     return Facts(
         n_chars=found.n_chars,
         n_messages=(len(turns) if isinstance(turns, list) else 0) + bool(tree.get("system")),
         n_media=found.n_media,
         modalities=found.modalities,
-        n_tools=n_tools,
+        n_tools=len(found.tools),
         forced_tool=choice is not None and choice.type in {"any", "tool"},
         structured="json_schema" if structured else "",
         server_tools=found.has_server_tools,
@@ -231,22 +225,4 @@ def _thinking(asked: _Thinking | None, effort: str | None) -> Thinking | None:
         budget_tokens=asked.budget_tokens,
         adaptive=asked.type == "adaptive",
         include={"summarized": True, "omitted": False}.get(asked.display or ""),
-    )
-
-
-def _read_tools(tree: JsonObject) -> tuple[Tool | ServerTool, ...]:
-    tools = tree.get("tools")
-    return tuple(_tool(tool) for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else ()
-
-
-def _tool(tool: JsonObject) -> Tool | ServerTool:
-    if not is_function(tool):
-        return ServerTool(WIRE, tool)
-    schema, flag = tool.get("input_schema"), tool.get("strict")
-    return Tool(
-        name=string(tool, "name"),
-        description=string(tool, "description") if "description" in tool else None,
-        schema=schema if isinstance(schema, dict) else None,
-        strict=flag if isinstance(flag, bool) else None,
-        extra=without(tool, _TOOL),
     )

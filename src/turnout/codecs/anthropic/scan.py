@@ -4,12 +4,13 @@ The walk looks at every block once and builds nothing, so that a request on the 
 request that is refused, costs no decoding. `blocks.read_messages` relies on what is checked here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from turnout.codecs.anthropic.declare import declare, refused
 from turnout.codecs.anthropic.wire import is_sealed, string, write
-from turnout.errors import InvalidRequest
+from turnout.types.chat import ServerTool, Tool
 from turnout.types.json import Json, JsonObject
 
 _ROLES = ("user", "assistant", "system")
@@ -36,6 +37,7 @@ class Scan(Struct):
     is_bound: bool = False
     """Names something only the provider has: a stored file, a server tool."""
     has_server_tools: bool = False
+    tools: Sequence[Tool | ServerTool] = ()
     has_sealed: bool = False
     """Holds reasoning of another provider, or unsigned: Anthropic must not see it as it stands."""
 
@@ -48,20 +50,24 @@ def scan(body: JsonObject) -> Scan:
         _content(found, system, "system")
     turns = body.get("messages")
     if not isinstance(turns, list):
-        raise _refused("messages", "must be a list")
+        raise refused("messages", "must be a list")
     if not turns:
-        raise _refused("messages", "must hold at least one message")
+        raise refused("messages", "must hold at least one message")
     for i, turn in enumerate(turns):
         if not isinstance(turn, dict):
-            raise _refused(f"messages[{i}]", "must be an object")
+            raise refused(f"messages[{i}]", "must be an object")
         if turn.get("role") not in _ROLES:
-            raise _refused(f"messages[{i}].role", "must be 'user', 'assistant' or 'system'")
+            raise refused(f"messages[{i}].role", "must be 'user', 'assistant' or 'system'")
         content = turn.get("content")
         if type(content) is str:
             found.n_chars += len(content)
         else:
             _content(found, content, f"messages[{i}].content")
-    _tools(found, body.get("tools"))
+    tools = declare(body.get("tools"))
+    if tools is not None:
+        found.tools = tools
+        found.n_chars += tools.n_chars
+        found.has_server_tools = tools.is_bound
     if any(body.get(name) for name in _SERVER_FIELDS):
         found.has_server_tools = True
     found.is_bound |= found.has_server_tools
@@ -73,22 +79,22 @@ def _content(found: Scan, content: Json, at: str) -> None:
         found.n_chars += len(content)
         return
     if not isinstance(content, list):
-        raise _refused(at, "must be a text or a list of blocks")
+        raise refused(at, "must be a text or a list of blocks")
     for i, block in enumerate(content):
         if not isinstance(block, dict):
-            raise _refused(f"{at}[{i}]", "must be an object")
+            raise refused(f"{at}[{i}]", "must be an object")
         kind = block.get("type")
         if kind == "text":
             text = block.get("text")
             if not isinstance(text, str):
-                raise _refused(f"{at}[{i}].text", "must be a text")
+                raise refused(f"{at}[{i}].text", "must be a text")
             found.n_chars += len(text)
             continue
         if not isinstance(kind, str):
-            raise _refused(f"{at}[{i}].type", "is missing or no text")
+            raise refused(f"{at}[{i}].type", "is missing or no text")
         for name, wanted, words in _REQUIRED.get(kind, ()):
             if not isinstance(block.get(name), wanted):
-                raise _refused(f"{at}[{i}].{name}", f"must be {words}")
+                raise refused(f"{at}[{i}].{name}", f"must be {words}")
         _block(found, kind, block, (at, i))
 
 
@@ -122,31 +128,3 @@ def _source(found: Scan, source: Json, at: str) -> None:
             _content(found, source.get("content"), f"{at}.content")
         case "file":
             found.is_bound = True
-
-
-def _tools(found: Scan, tools: Json) -> None:
-    if tools is None:
-        return
-    if not isinstance(tools, list):
-        raise _refused("tools", "must be a list")
-    for i, tool in enumerate(tools):
-        if not isinstance(tool, dict):
-            raise _refused(f"tools[{i}]", "must be an object")
-        if not isinstance(tool.get("name", tool.get("type")), str):
-            raise _refused(f"tools[{i}].name", "must be a text")
-        if is_function(tool):
-            if not isinstance(tool.get("input_schema", {}), dict):
-                raise _refused(f"tools[{i}].input_schema", "must be an object")
-        else:
-            found.has_server_tools = True
-    if tools:
-        found.n_chars += len(write(tools))
-
-
-def is_function(tool: JsonObject) -> bool:
-    """Tell a tool with a schema of the caller's own from one that Anthropic defines."""
-    return tool.get("type") in (None, "custom")
-
-
-def _refused(at: str, must: str) -> InvalidRequest:
-    return InvalidRequest(f"{at} {must}", param=at)
