@@ -95,6 +95,11 @@ class Turns:
             message["content"] = [*leftover, *self._parts(words)]
         elif turn.role != "user" and not self._same:
             message["content"] = _text(words, "\n\n")
+            for part in words:
+                if isinstance(part, Native):
+                    self._drop(part)
+                elif isinstance(part, Media):
+                    self.dropped[f"messages.{part.kind}"] = None
         else:
             message["content"] = self._words(words)
         self._add(message, turn)
