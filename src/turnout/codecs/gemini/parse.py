@@ -28,6 +28,7 @@ from turnout.codecs.gemini.turns import Turns
 from turnout.codecs.gemini.wire import WIRE, write
 from turnout.types.ask import Wire
 from turnout.types.chat import (
+    NOTHING,
     ChatRequest,
     Facts,
     Media,
@@ -113,6 +114,7 @@ def _request(tree: JsonObject, *, model: str | None, stream: bool | None) -> Cha
         include_usage=True,
         wire=WIRE,
         extra=top,
+        kept=generation.spelled,
     )
     facts = _facts(request, is_bound=generation.makes_media or "cachedContent" in top)
     return msgspec.structs.replace(request, facts=facts)
@@ -207,8 +209,15 @@ class _Generation:
         modalities = fields.get("responseModalities")
         words = tuple(str(each).upper() for each in modalities) if isinstance(modalities, list) else ()
         self.makes_media = words not in _PLAIN_MODALITIES
+        spelled = {name: fields.pop(name) for name in self._spelled() if name in fields}
+        self.spelled: Mapping[str, Json] = {at: spelled} if spelled else NOTHING
+        """What has a field of ours in other words: written back to this format as it came."""
         if fields:
             top[at] = fields
+
+    def _spelled(self) -> tuple[str, ...]:
+        shape = () if self.output_format is None else ("responseMimeType", "responseSchema")
+        return shape if self.makes_media else (*shape, "responseModalities")
 
 
 def _output_format(fields: dict[str, Json], at: str) -> OutputFormat | None:

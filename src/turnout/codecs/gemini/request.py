@@ -164,8 +164,11 @@ def _generation(request: ChatRequest, to: Deployment, notices: Notices) -> JsonO
         raise UnsupportedParameter(
             f"n is {request.n}; {to.id} gives {MAX_CANDIDATES} answers at most", param="n"
         )
-    given = request.extra.get("generationConfig") if request.wire == WIRE else None
-    rest = given if isinstance(given, Mapping) else {}
+    own = (request.kept, request.extra) if request.wire == WIRE else ()
+    rest: dict[str, Json] = {}
+    for fields in own:
+        given = fields.get("generationConfig")
+        rest |= given if isinstance(given, Mapping) else {}
     said: tuple[tuple[str, Json], ...] = (
         ("maxOutputTokens", request.max_tokens),
         ("temperature", request.temperature),
