@@ -240,7 +240,9 @@ def _deployment(row: ModelConfig, path: str, making: Making) -> Deployment | Non
 
 def _spare(name: str, config: Config) -> tuple[Credential, ...]:
     """Return a provider's further credentials, numbered as they stand in the file."""
-    row = config.providers.get(name, ProviderConfig())
+    row = config.providers.get(name)
+    if row is None:
+        return ()
     further = row.secrets if row.secret is not None else row.secrets[1:]
     return tuple(Credential(f"{name}#{n}", secret) for n, secret in enumerate(further, 2))
 

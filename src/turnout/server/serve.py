@@ -198,6 +198,7 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    gc.enable()
 
 
 class Process:
@@ -367,4 +368,5 @@ def run_worker(process: Process, sockets: Sockets) -> None:
     """Run one gateway process on uvloop until it is told to stop."""
     import uvloop  # noqa: PLC0415  absent on Windows
 
+    gc.disable()  # until what is made at start is set aside
     uvloop.run(process.run(sockets))

@@ -1,12 +1,15 @@
 """Sinks on this machine: rotation, several writers, pipes that nobody reads."""
 
+import gc
 import json
 import os
 import threading
 
+from turnout.config import parse_config
 from turnout.server.logs.line import Line, as_json, as_text
-from turnout.server.logs.redact import MOST, Redactor
+from turnout.server.logs.redact import MOST, Redactor, secrets_in
 from turnout.server.logs.sinks import RotatedFile, Stream, Threaded
+from turnout.server.serve import calm_collector
 
 
 def line(message: str, **more) -> Line:
@@ -77,3 +80,25 @@ def test_known_secrets_and_the_forms_of_credentials_are_masked():
     assert redact(f"a hunter-22-secret b {key} abc") == "a *** b *** abc"
     assert redact("Authorization: Bearer abcdefghijk.lmn") == "Authorization: Bearer ***"
     assert redact("x" * (MOST - 5) + " hunter-22-secret") == "x" * (MOST - 5) + " ***"
+
+
+def test_every_secret_of_a_configuration_is_known_wherever_it_stands():
+    text = """
+    providers: {openai: {secret: sk-first, secrets: [sk-second]}}
+    server: {keys: [{name: one, secret: sk-turnout-0123456789abcdef}]}
+    ledger: {store: "valkey://user:from-an-address@127.0.0.1:6379/0"}
+    """
+    found = sorted(secrets_in(parse_config(text, env={})))
+    assert found == ["from-an-address", "sk-first", "sk-second", "sk-turnout-0123456789abcdef"]
+
+
+def test_a_worker_that_serves_lets_the_collector_look_again():
+    before = gc.get_threshold()
+    gc.disable()
+    try:
+        calm_collector()
+        assert (gc.isenabled(), gc.get_freeze_count() > 0) == (True, True)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        gc.set_threshold(*before)

@@ -49,17 +49,18 @@ def _masked(found: re.Match[str]) -> str:
 
 def secrets_in(value: object) -> Iterator[str]:
     """Yield every secret that stands in a configuration."""
-    if isinstance(value, Secret):
-        yield value.reveal()
-    elif isinstance(value, Address):
-        if value.is_url and (password := urlsplit(value.reveal()).password):
+    left = [value]  # a list and no generators in each other: tens of thousands of values are looked at
+    while left:
+        value = left.pop()
+        if value is None or isinstance(value, str | int | float):
+            continue
+        if isinstance(value, msgspec.Struct):
+            left += [getattr(value, name) for name in value.__struct_fields__]
+        elif isinstance(value, tuple | list | frozenset):
+            left += value
+        elif isinstance(value, Mapping):
+            left += value.values()
+        elif isinstance(value, Secret):
+            yield value.reveal()
+        elif isinstance(value, Address) and value.is_url and (password := urlsplit(value.reveal()).password):
             yield password
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from secrets_in(getattr(value, name))
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from secrets_in(each)
-    elif isinstance(value, tuple | list | frozenset):
-        for each in value:
-            yield from secrets_in(each)
