@@ -44,7 +44,7 @@ from turnout.server.settings import ServerSettings
 from turnout.server.stream import Stream
 from turnout.server.tasks import Doing, Streaming, Tasks
 from turnout.server.verbs import Steps, Verbs, shown
-from turnout.server.visit import StreamPlace, Visit, while_there
+from turnout.server.visit import StreamPlace, Visit, inbound_of, while_there
 from turnout.stores.memory import MemoryStore
 from turnout.stores.queue import Sent, Served
 
@@ -185,7 +185,7 @@ class Gateway:
         dialect = dialect_of(scope["path"]) if found is None else found.dialect
         self._visits.add(visit)
         try:
-            visit.inbound = read(scope["headers"])
+            visit.inbound = inbound_of(scope)
             if found is None:
                 await self._unknown(visit, dialect)
             else:

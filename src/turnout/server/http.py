@@ -97,6 +97,8 @@ async def respond(send: Send, status: int, headers: RawHeaders, body: bytes) -> 
 UPGRADE = "turnout.upgrade"
 """ASGI extension, where the client wishes for another protocol: a function that takes the protocol to go on
 with, the head of the answer, and what to call when the server is to stop."""
+HEAD = "turnout.head"
+"""ASGI extension: the `Known` that a head was told again by. What it remembers holds of this request too."""
 ON_LEAVE = "turnout.on_leave"
 """ASGI extension: a function that takes what to call when the client leaves; None = nothing any more."""
 

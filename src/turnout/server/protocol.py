@@ -13,7 +13,6 @@ down; the connection itself is ours, on the same parser (llhttp), because every 
 """
 
 import asyncio
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from http import HTTPStatus
@@ -21,7 +20,6 @@ from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
 import httptools
-import msgspec
 from httptools import HttpParserError, HttpParserUpgrade
 from msgspec import Struct
 from uvicorn.config import Config
@@ -29,20 +27,31 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from turnout.errors import GatewayOverloaded, InvalidRequest, RequestTooLarge, TurnoutError
+from turnout.errors import TurnoutError
 from turnout.server.cycle import App, Cycle, head_block
 from turnout.server.defects import WireLog
-from turnout.server.http import JSON_TYPE, UPGRADE, RawHeaders, Scope
+from turnout.server.head import (
+    MAX_HEAD_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    Known,
+    Refused,
+    fault,
+    known,
+    plainly,
+    refused,
+    size,
+    target,
+)
+from turnout.server.http import HEAD, UPGRADE, RawHeaders, Scope
 
-MAX_HEAD_BYTES = 32 * 1024
-MAX_HEADER_BYTES = 16 * 1024
-MAX_HEADERS = 100
 MIN_BODY_RATE = 1024
 """Bytes per second below which a body that is late is given up."""
 _LOG = WireLog()
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-_SINGLE = (b"host", b"content-length", b"transfer-encoding")
-"""What frames and addresses a message; other names that may stand once are the application's to check."""
+MAX_FRAMING_RATIO = 16
+"""Bytes that frame a body, per byte of it and beyond those of a head; chunks of one byte need six."""
+MAX_MISSES = 8
+"""Requests in a row that begin with another head; from then on heads of this connection are not kept."""
 MAX_DRAIN_BYTES = 64 * 1024 * 1024
 """Of a body whose request was answered already: read and dropped, so that the client sees the answer."""
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
@@ -57,13 +66,6 @@ class WireLimits(Struct, frozen=True, kw_only=True):
     """Lower-case host names without port; empty = any well-formed one."""
     max_connections_per_address: int | None = 256
     """None = not counted."""
-
-
-class Refused(Struct, frozen=True):
-    """What a client gets that breaks a rule before there is a request to serve."""
-
-    status: int
-    error: TurnoutError
 
 
 Refusal = Callable[[str, TurnoutError], tuple[RawHeaders, bytes]]
@@ -105,10 +107,15 @@ class GatewayProtocol(asyncio.Protocol):
         self._n_head = 0
         self._body_since: float | None = None
         self._n_body = 0
+        self._n_framed = 0
+        """Bytes of the reads that a body came in."""
         self._idle_since: float | None = None
         self._refusal: Refused | None = None
         self._surplus = b""  # what came behind the head of a request that wants another protocol
         self._on_shutdown: Callable[[], None] | None = None
+        self._known: Known | None = None
+        self._n_missed = 0
+        """Requests in a row that the known head was not the one of."""
 
     # Called by the event loop.
 
@@ -155,21 +162,58 @@ class GatewayProtocol(asyncio.Protocol):
         self.flow.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, counting what belongs to a head or a body."""
+        """Take a request that begins as the one before, else feed the parser."""
+        known = self._known
+        if known is not None and self._idle_since is not None and self._again(known, data):
+            return
+        alone = self._body_since is None and not self._n_head and not self._serving
         if self._body_since is None:
             if self._head_since is None:
                 self._head_since = self.loop.time()
                 self._idle_since = None
             self._n_head += len(data)
+        else:
+            self._n_framed += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as wish:  # an endpoint may grant it; else it is the HTTP/1.1 it is
             self._surplus = data[wish.args[0] :]
-        except HttpParserError:
-            self._answer(self._refusal or _refused(400, "the request is not valid HTTP/1.1"))
             return
-        if self._refusal is None and self._body_since is None and self._n_head > MAX_HEAD_BYTES:
+        except HttpParserError:
+            self._answer(self._refusal or refused(400, "the request is not valid HTTP/1.1"))
+            return
+        if self._body_since is not None:
+            if self._n_framed > MAX_HEAD_BYTES + MAX_FRAMING_RATIO * self._n_body:
+                self._refuse(431, "the request body has too much framing")
+        elif self._n_head > MAX_HEAD_BYTES and self._refusal is None:
             self._refuse(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
+        elif alone and self._serving and self._n_missed < MAX_MISSES:
+            self._keep(data)
+
+    def _again(self, known: Known, data: bytes) -> bool:
+        found = known.again(data) if known.limits is self.wire_limits else None
+        if found is None:
+            self._n_missed += 1
+            self._known = None
+            return False
+        self._n_missed = 0
+        self._idle_since = None
+        self._url = known.url
+        fixed = self.server_state.default_headers
+        cycle = self.cycle = Cycle(self, found[0], fixed, keep_alive=True, must_allow=False)
+        found[0]["extensions"][HEAD] = known
+        cycle.feed(found[1])
+        cycle.finish()
+        self._start(cycle)
+        return True
+
+    def _keep(self, data: bytes) -> None:
+        """Keep the head of what came in one read, if it is one request whose connection goes on."""
+        cycle = self.cycle
+        assert cycle is not None
+        if cycle.keep_alive and not self._waiting:
+            self._known = known(data, cycle.scope, self._url, self.wire_limits)
+            self._n_missed += self._known is None
 
     # Called by uvicorn's server.
 
@@ -205,28 +249,35 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole, then hand the request over."""
-        if self._n_head > MAX_HEAD_BYTES:  # it may have come in one piece, with a body behind it
-            self._check_size()
+        # It may have come in one piece, with a body behind it.
+        if self._n_head > MAX_HEAD_BYTES and size(self._url, self._headers) > MAX_HEAD_BYTES:
+            self._stop(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
         self._head_since, self._n_head = None, 0
-        self._body_since, self._n_body = self.loop.time(), 0
+        self._body_since, self._n_body, self._n_framed = self.loop.time(), 0, 0
         parser = self._parser
         version = parser.get_http_version()
-        must_allow = self._check_headers(version)
-        path, raw_path, query = _target(self._url)
+        headers, self._headers = self._headers, []  # what follows a body is no header of its request
+        named = dict(headers)
+        self._refusal = fault(headers, named, version, self.wire_limits.allowed_hosts)
+        if self._refusal is not None:
+            raise HttpParserError(self._refusal.error.message)
+        raw_path, query = target(self._url)
+        path = raw_path.decode("ascii")
         scope: Scope = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
             "method": parser.get_method().decode("ascii"),
             "root_path": "",
-            "path": path,
+            "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
-            "headers": self._headers,
+            "headers": headers,
             **self._ends,
         }
         keep_alive = version != "1.0" and parser.should_keep_alive()
         fixed, before = self.server_state.default_headers, self.cycle
+        must_allow = named.get(b"expect", b"").lower() == b"100-continue"
         cycle = self.cycle = Cycle(self, scope, fixed, keep_alive=keep_alive, must_allow=must_allow)
         if parser.should_upgrade():
             scope["extensions"][UPGRADE] = self._go_on_as
@@ -309,40 +360,13 @@ class GatewayProtocol(asyncio.Protocol):
             return False
         return now - self._head_since > self.wire_limits.header_timeout_s
 
-    def _check_size(self) -> None:
-        if len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers) > MAX_HEAD_BYTES:
-            self._stop(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
-
-    def _check_headers(self, version: str) -> bool:
-        """Refuse what is ambiguous; tell whether the client waits for leave to send its body."""
-        named = dict(self._headers)
-        if len(named) < len(self._headers):
-            names = [name for name, _ in self._headers]
-            for name in _SINGLE:
-                if names.count(name) > 1:
-                    self._stop(400, f"the header {name.decode()} was sent twice")
-        host = named.get(b"host")
-        if host is not None:
-            self._check_host(host)
-        elif version != "1.0":
-            self._stop(400, "the Host header is missing")
-        expected = named.get(b"expect")
-        return expected is not None and expected.lower() == b"100-continue"
-
-    def _check_host(self, value: bytes) -> None:
-        if not _HOST.fullmatch(value):
-            self._stop(400, "the Host header is malformed")
-        allowed = self.wire_limits.allowed_hosts
-        if allowed and value.decode().rsplit(":", 1)[0].lower().strip("[]") not in allowed:
-            self._stop(421, "this host is not served here")
-
     def _stop(self, status: int, message: str) -> None:
         """Leave the parser from inside one of its callbacks."""
-        self._refusal = _refused(status, message)
+        self._refusal = refused(status, message)
         raise HttpParserError(message)
 
     def _refuse(self, status: int, message: str) -> None:
-        self._refusal = _refused(status, message)
+        self._refusal = refused(status, message)
         self._answer(self._refusal)
 
     def _answer(self, refused: Refused) -> None:
@@ -357,34 +381,6 @@ class GatewayProtocol(asyncio.Protocol):
             status = b"HTTP/1.1 %d %s\r\n" % (refused.status, phrase)
             self.transport.write(status + head_block(lines) + body)
         self.transport.close()
-
-
-def _refused(status: int, message: str) -> Refused:
-    match status:
-        case 413 | 431:
-            return Refused(status, RequestTooLarge(message))
-        case 503:
-            return Refused(status, GatewayOverloaded(message, retry_after_s=1))
-        case _:
-            return Refused(status, InvalidRequest(message))
-
-
-def _target(url: bytes) -> tuple[str, bytes, bytes]:
-    """Return path, path as sent, and query of a request target."""
-    raw, query = url, b""
-    if url[:1] != b"/" or b"?" in url or b"#" in url:
-        parsed = httptools.parse_url(url)
-        if parsed.path is None:
-            raise HttpParserError("the request names no path")
-        raw, query = parsed.path, parsed.query or b""
-    path = raw.decode("ascii")
-    return (unquote(path) if "%" in path else path), raw, query
-
-
-def plainly(_path: str, error: TurnoutError) -> tuple[RawHeaders, bytes]:
-    """Write a failure for a listener that speaks no dialect."""
-    body = msgspec.json.encode({"error": {"message": error.message, "code": error.row.word}})
-    return [JSON_TYPE], body
 
 
 def protocol_for(limits: WireLimits, refusal: Refusal = plainly) -> type[GatewayProtocol]:

@@ -1,15 +1,16 @@
 """One HTTP request at the gateway, and what it holds while it is served. Floor 6."""
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from turnout.engine.engine import Opened
 from turnout.engine.exchange import Exchange, Request
 from turnout.errors import GatewayOverloaded, TurnoutError
-from turnout.server.http import ON_LEAVE, Disconnected, HangUp, Leave, Receive, Scope, Send
+from turnout.server.http import HEAD, ON_LEAVE, Disconnected, HangUp, Leave, Receive, Scope, Send
 from turnout.server.ids import CURRENT, new_request_id
-from turnout.server.inbound import Inbound
+from turnout.server.inbound import Inbound, read
 from turnout.types.ask import Ask
 from turnout.types.principal import ANONYMOUS
 
@@ -62,6 +63,22 @@ class Visit:
         """The client's address; "" where it has none."""
         client = self.scope.get("client")
         return client[0] if client else ""
+
+
+def inbound_of(scope: Scope) -> Inbound:
+    """Read the headers of a request, unless they are those of the one before but for the length.
+
+    Raises `InvalidRequest` as `read` does.
+    """
+    headers = scope["headers"]
+    known = scope.get("extensions", _NO_EXTENSIONS).get(HEAD)
+    if known is None:
+        return read(headers)
+    if known.inbound is None:
+        known.inbound = read(headers)
+    inbound: Inbound = copy.copy(known.inbound)  # it is filled further for some
+    inbound.content_length = known.length(headers)
+    return inbound
 
 
 class StreamPlace:
