@@ -1,10 +1,11 @@
 """Our request written as the JSON of a responses call. Floor 2."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from turnout.codecs.base import Encoded
 from turnout.codecs.openai_responses.thinking import write_thinking
-from turnout.codecs.openai_responses.tools import write_choice, write_tools
+from turnout.codecs.openai_responses.tools import write_choice, write_known
 from turnout.codecs.openai_responses.turns import Turns
 from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, PATH, WIRE, write
 from turnout.codecs.shared import VERBOSITY, shared, unshared
@@ -20,6 +21,7 @@ _PLAIN = ("parallel_tool_calls", "temperature", "top_p", "top_logprobs", "user")
 """Fields with the same name and meaning on both sides."""
 _LACKING = ("top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
 """Advisory parameters that this format has no word for."""
+_plain, _lacking = attrgetter(*_PLAIN), attrgetter(*_LACKING)
 _BINDING = frozenset({"tools", "max_output_tokens", "top_logprobs", "text"})
 
 
@@ -34,17 +36,15 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     body: dict[str, Json] = {"model": to.upstream_model, "input": turns.items}
     if turns.instructions is not None:
         body["instructions"] = turns.instructions
-    body |= _tools(request, same=same)
+    _add_tools(body, request, same=same)
     if request.max_tokens is not None:
         body["max_output_tokens"] = request.max_tokens
-    for field in _PLAIN:
-        value = getattr(request, field)
-        if value is not None:
-            body[field] = value
+    body |= {field: value for field, value in zip(_PLAIN, _plain(request), strict=True) if value is not None}
     if request.output_format is not None:
         body["text"] = {"format": write_format(request.output_format, same=same)}
     warnings = _think(body, request, same=same)
-    dropped = [*turns.dropped, *(name for name in _LACKING if getattr(request, name) is not None)]
+    dropped = [*turns.dropped]
+    dropped += [name for name, value in zip(_LACKING, _lacking(request), strict=True) if value is not None]
     if same:
         _own(body, request)
     else:
@@ -126,12 +126,12 @@ def _check(request: ChatRequest) -> None:
         raise UnsupportedParameter("the responses format gives one answer", param="n")
 
 
-def _tools(request: ChatRequest, *, same: bool) -> dict[str, Json]:
-    tools = write_tools(request.tools, same=same)
-    written: dict[str, Json] = {"tools": tools} if tools else {}
-    if request.tool_choice is not None and (tools or same):
-        written["tool_choice"] = write_choice(request.tool_choice, request.tools)
-    return written
+def _add_tools(body: dict[str, Json], request: ChatRequest, *, same: bool) -> None:
+    tools = write_known(request.tools, same=same)
+    if tools is not None:
+        body["tools"] = tools
+    if request.tool_choice is not None and (same or tools is not None):
+        body["tool_choice"] = write_choice(request.tool_choice, request.tools)
 
 
 def _think(body: dict[str, Json], request: ChatRequest, *, same: bool) -> tuple[str, ...]:

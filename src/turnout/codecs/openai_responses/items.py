@@ -143,6 +143,8 @@ def _tokens(items: Sequence[JsonObject]) -> dict[str, str]:
     """Return the tokens of tool calls that travelled as sealed items: call id -> token."""
     found: dict[str, str] = {}
     for item in items:
+        if "encrypted_content" not in item:
+            continue
         held = _sealed_token(item)
         if held is not None and held.call is not None and held.signature is not None:
             found[held.call] = held.signature
@@ -156,10 +158,10 @@ def _sealed_token(item: JsonObject) -> Sealed | None:
 
 def _told(item: JsonObject, role: Role) -> Message:
     content = item.get("content")
-    extra = without(item, _MESSAGE_KNOWN) or NOTHING
+    extra = NOTHING if _MESSAGE_KNOWN.issuperset(item) else without(item, _MESSAGE_KNOWN)
     if isinstance(content, str):
         return Message(role, (Text(content),), extra=extra)
-    return Message(role, tuple(read_part(part) for part in objects(content)), extra=extra)
+    return Message(role, tuple([read_part(part) for part in objects(content)]), extra=extra)
 
 
 def _said(item: JsonObject, tokens: Mapping[str, str]) -> list[Part]:
@@ -200,7 +202,7 @@ def _call(item: JsonObject, tokens: Mapping[str, str]) -> ToolCall:
         arguments=text_of(item, "input" if custom else "arguments"),
         kind="custom" if custom else "function",
         signature=tokens.get(call_id),
-        extra=without(item, _CALL_KNOWN) or NOTHING,
+        extra=NOTHING if _CALL_KNOWN.issuperset(item) else without(item, _CALL_KNOWN),
     )
 
 
@@ -212,7 +214,7 @@ def _result(item: JsonObject) -> ToolResult:
     else:
         parts = (read_part(part) for part in objects(output))
         content = tuple(part for part in parts if not isinstance(part, Refusal))
-    extra: dict[str, Json] = without(item, _OUTPUT_KNOWN)
+    extra: dict[str, Json] = {} if _OUTPUT_KNOWN.issuperset(item) else without(item, _OUTPUT_KNOWN)
     if item.get("type") == CUSTOM_OUTPUT:
         extra["type"] = CUSTOM_OUTPUT
     return ToolResult(call_id=text_of(item, "call_id"), content=content, extra=extra or NOTHING)

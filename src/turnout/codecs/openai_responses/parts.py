@@ -94,6 +94,8 @@ def annotations(notes: Iterable[Json]) -> Mapping[str, Json]:
 
 
 def _text_extra(raw: JsonObject) -> Mapping[str, Json]:
+    if len(raw) == 2:  # type and text
+        return NOTHING
     notes = annotations(objects(raw.get("annotations")))
     rest = without(raw, _TEXT_KNOWN)
     return {**notes, **rest} if rest else notes

@@ -9,10 +9,11 @@ from functools import partial
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body
+from turnout.codecs.declared import Declared
 from turnout.codecs.openai_responses.items import read_messages
 from turnout.codecs.openai_responses.scan import Scan, scan
 from turnout.codecs.openai_responses.thinking import read_thinking
-from turnout.codecs.openai_responses.tools import Declared, is_bound_choice, look_at, read_choice, read_tools
+from turnout.codecs.openai_responses.tools import declare, is_bound_choice, known_tools, read_choice
 from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, WIRE, RequestIn, without
 from turnout.errors import InvalidRequest
 from turnout.types.ask import Wire
@@ -23,6 +24,7 @@ _KNOWN = frozenset(RequestIn.__struct_fields__) | {"input"}
 _KEPT = frozenset({"store", "metadata", "stream_options", "include", "truncation", "background"})
 """What the gateway does itself: it keeps conversations, echoes labels and knows jobs."""
 _HONOURED = frozenset({ENCRYPTED, LOGPROBS})
+_TOOLS = frozenset({"tools"})
 _FORMAT_KNOWN = frozenset({"format"})
 _SHAPES = ("text", "json_object", "json_schema")
 _BINDING = ("prompt", "conversation", "previous_response_id")
@@ -41,13 +43,15 @@ def parse_request(body: bytes) -> Body:
 
 def read_request(tree: JsonObject, found: Scan) -> ChatRequest:
     """Read a parsed body from which Turnout's own fields were taken out."""
-    asked = strict.convert(tree, RequestIn)
-    tools = asked.tools or ()
-    declared = look_at(tools, tree.get("tools"))
+    tools = tree.get("tools")
+    declared = known_tools(tools)
+    asked = strict.convert(tree if declared is None else without(tree, _TOOLS), RequestIn)
+    if declared is None and asked.tools:
+        declared = declare(asked.tools, tools)
     choice = read_choice(asked.tool_choice)
     bound = (
         found.is_bound
-        or declared.is_bound
+        or (declared is not None and declared.is_bound)
         or is_bound_choice(asked.tool_choice)
         or any(tree.get(name) is not None for name in _BINDING)
     )
@@ -57,7 +61,7 @@ def read_request(tree: JsonObject, found: Scan) -> ChatRequest:
     return ChatRequest(
         model=asked.model,
         messages=Lazy(partial(read_messages, tree)),
-        tools=Lazy(lambda: read_tools(tools, tree["tools"])) if tools else (),
+        tools=() if declared is None else declared,
         tool_choice=choice,
         parallel_tool_calls=asked.parallel_tool_calls,
         max_tokens=asked.max_output_tokens,
@@ -78,24 +82,28 @@ def read_request(tree: JsonObject, found: Scan) -> ChatRequest:
 
 
 def _facts(
-    found: Scan, declared: Declared, choice: ToolChoice | None, shape: OutputFormat | None, *, bound: bool
+    found: Scan, tools: Declared | None, choice: ToolChoice | None, shape: OutputFormat | None, *, bound: bool
 ) -> Facts:
     return Facts(
-        n_chars=found.n_chars + declared.n_chars,
+        n_chars=found.n_chars + (0 if tools is None else tools.n_chars),
         n_messages=found.n_items,
         n_media=len(found.media),
         modalities=frozenset(found.media),
-        n_tools=declared.n_tools,
+        n_tools=0 if tools is None else tools.n_tools,
         forced_tool=choice is not None and choice.mode in ("required", "named"),
         structured="" if shape is None else shape.kind,
-        server_tools=declared.is_bound,
+        server_tools=tools is not None and tools.is_bound,
         native_wire=WIRE if bound else "",
     )
 
 
 def _rest(tree: JsonObject, asked: RequestIn) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
     """Return the fields that have none of ours: those only an upstream can honour, and those that we do."""
-    rest: dict[str, Json] = {k: v for k, v in tree.items() if k not in _KNOWN and v is not None}
+    rest: dict[str, Json] = (
+        {}
+        if _KNOWN.issuperset(tree)
+        else {k: v for k, v in tree.items() if k not in _KNOWN and v is not None}
+    )
     for key, value in rest.items():
         if isinstance(value, dict | list) and key != "metadata":
             extras.refuse(value, key)
@@ -104,7 +112,7 @@ def _rest(tree: JsonObject, asked: RequestIn) -> tuple[Mapping[str, Json], Mappi
     if is_bound_choice(asked.tool_choice):
         rest["tool_choice"] = tree["tool_choice"]
     text = tree.get("text")
-    if isinstance(text, Mapping):
+    if isinstance(text, dict):
         odd = (
             asked.text is not None and asked.text.format is not None and asked.text.format.type not in _SHAPES
         )

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import Struct
-
+from turnout.codecs.declared import Declared, Memo, written
 from turnout.codecs.openai_responses.wire import WIRE, ToolIn, without, write
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.chat import NOTHING, ServerTool, Tool, ToolChoice
@@ -12,30 +11,32 @@ from turnout.types.json import Json, JsonObject
 MAX_SCHEMA = 256 * 1024
 """Bytes of one schema; SECURITY.md section 7."""
 _KNOWN = frozenset(ToolIn.__struct_fields__)
+_KEYS = (WIRE, WIRE + " same")
+_known_tools = Memo[Declared]()
 _MODES = ("auto", "none", "required")
 
 
-class Declared(Struct, frozen=True):
-    """What declared tools mean for the choice of a model."""
-
-    n_tools: int = 0
-    n_chars: int = 0
-    is_bound: bool = False
-    """One of them exists only in this format."""
+def known_tools(tools: Json) -> Declared | None:
+    """Return tools that were declared before, byte for byte, and so need no check; None = they were not."""
+    return _known_tools.get(write(tools)) if tools else None
 
 
-def look_at(tools: Sequence[ToolIn], raw: Json) -> Declared:
-    """Check declared tools. Raises `InvalidRequest` for a function without a name, or a schema too large."""
-    if not tools:
-        return Declared()
+def declare(tools: Sequence[ToolIn], raw: Json) -> Declared:
+    """Check and keep declared tools.
+
+    Raises `InvalidRequest` for a function without a name, or a schema too large.
+    """
     for i, tool in enumerate(tools):
         if tool.type == "function" and not tool.name:
             where = f"tools[{i}].name"
             raise InvalidRequest(f"{where} is missing", param=where, code="missing_required_parameter")
-    n_chars = len(write(raw))
-    if n_chars > MAX_SCHEMA:
+    text = write(raw)
+    if len(text) > MAX_SCHEMA:
         _check_schemas(tools)
-    return Declared(len(tools), n_chars, any(tool.type != "function" for tool in tools))
+    is_bound = any(tool.type != "function" for tool in tools)
+    found = Declared(lambda: _read_tools(tools, raw), len(tools), n_chars=len(text), is_bound=is_bound)
+    _known_tools.put(text, found)
+    return found
 
 
 def _check_schemas(tools: Sequence[ToolIn]) -> None:
@@ -45,13 +46,15 @@ def _check_schemas(tools: Sequence[ToolIn]) -> None:
             raise InvalidRequest(f"{where} is larger than {MAX_SCHEMA >> 10} KiB", param=where)
 
 
-def read_tools(tools: Sequence[ToolIn], raw: Json) -> tuple[Tool | ServerTool, ...]:
+def _read_tools(tools: Sequence[ToolIn], raw: Json) -> tuple[Tool | ServerTool, ...]:
     """Read declared tools; what is not a function is bound to this format."""
     assert isinstance(raw, Sequence)
     return tuple(
-        _tool(tool, tree) if tool.type == "function" else ServerTool(WIRE, tree)
-        for tool, tree in zip(tools, raw, strict=True)
-        if isinstance(tree, Mapping)
+        [
+            _tool(tool, tree) if tool.type == "function" else ServerTool(WIRE, tree)
+            for tool, tree in zip(tools, raw, strict=True)
+            if isinstance(tree, Mapping)
+        ]
     )
 
 
@@ -69,6 +72,13 @@ def _tool(tool: ToolIn, tree: JsonObject) -> Tool:
 def write_tools(tools: Iterable[Tool | ServerTool], *, same: bool) -> list[Json]:
     """Write declared tools. Raises `UnsupportedParameter` for one that lives at another provider."""
     return [_written(tool, same=same) for tool in tools]
+
+
+def write_known(tools: Sequence[Tool | ServerTool], *, same: bool) -> Json:
+    """Write declared tools, as they were written before where they are known; None = there are none."""
+    if isinstance(tools, Declared):
+        return tools.written(_KEYS[same], lambda: written(write_tools(tools, same=same))).json
+    return write_tools(tools, same=same) or None
 
 
 def _written(tool: Tool | ServerTool, *, same: bool) -> Json:

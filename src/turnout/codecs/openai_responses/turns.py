@@ -23,6 +23,7 @@ from turnout.types.json import Json
 MAX_CALL_ID = 64
 """OpenAI refuses longer ones."""
 Word = Text | Media | Refusal
+_WORDS = (Text, Media, Refusal)
 
 
 class Turns:
@@ -42,10 +43,16 @@ class Turns:
 
     def add(self, turn: Message) -> None:
         """Write one turn."""
-        if self._instructs(turn):
+        if turn.role == "system" and self._instructs(turn):
             return
         results = [(self._answered(part), part) for part in turn.parts if isinstance(part, ToolResult)]
-        if not self._same:  # answers go back in the order of the calls (WIRE.md 2.8)
+        if not results:
+            if turn.role == "assistant":
+                self._said(turn.parts)
+            else:
+                self._told(turn, turn.parts)
+            return
+        if len(results) > 1 and not self._same:  # answers go back in the order of the calls (WIRE.md 2.8)
             order = {call_id: at for at, call_id in enumerate(self._calls)}
             results.sort(key=lambda pair: order.get(pair[0], 0))
         for call_id, result in results:
@@ -53,12 +60,12 @@ class Turns:
         rest = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
         if turn.role == "assistant":
             self._said(rest)
-        elif rest or not results:
+        elif rest:
             self._told(turn, rest)
 
     def _instructs(self, turn: Message) -> bool:
         """Take a leading system turn as `instructions`, if it can be."""
-        if turn.role != "system" or self.items:
+        if self.items:
             return False
         texts = [part.text for part in turn.parts if isinstance(part, Text)]
         if self._same:
@@ -73,6 +80,11 @@ class Turns:
         return True
 
     def _told(self, turn: Message, parts: Sequence[Part]) -> None:
+        if len(parts) == 1:  # most turns are a text
+            only = parts[0]
+            if isinstance(only, Text) and (not only.extra or not self._same):
+                self._tell(turn, only.text)
+                return
         words: list[Json] = []
         for part in parts:
             match part:
@@ -84,10 +96,10 @@ class Turns:
                     self._drop(part)
                 case _:
                     pass
-        item: dict[str, Json] = {"role": self._role(turn.role), "content": words}
-        match parts:
-            case [Text(text=text, extra=extra)] if not extra or not self._same:
-                item["content"] = text
+        self._tell(turn, words)
+
+    def _tell(self, turn: Message, content: Json) -> None:
+        item: dict[str, Json] = {"role": self._role(turn.role), "content": content}
         self.items.append({**item, **turn.extra} if self._same else item)
 
     def _role(self, role: Role) -> str:
@@ -98,7 +110,7 @@ class Turns:
     def _said(self, parts: Sequence[Part]) -> None:
         words: list[Word] = []
         for part in parts:
-            if isinstance(part, Text | Media | Refusal) and self._together(words, part):
+            if isinstance(part, _WORDS) and self._together(words, part):
                 words.append(part)
                 continue
             self._message(words)
@@ -162,15 +174,13 @@ class Turns:
             if custom
             else {"arguments": call.arguments if call.arguments or self._same else "{}"}
         )
-        self.items.append(
-            {
-                "type": "custom_tool_call" if custom else "function_call",
-                "call_id": self._sent(call_id),
-                "name": call.name,
-                **payload,
-                **(call.extra if self._same else {}),
-            }
-        )
+        item: dict[str, Json] = {
+            "type": "custom_tool_call" if custom else "function_call",
+            "call_id": self._sent(call_id),
+            "name": call.name,
+            **payload,
+        }
+        self.items.append({**item, **call.extra} if self._same else item)
 
     def _answered(self, result: ToolResult) -> str:
         """Return the id of the call a result answers: its own, or the oldest open call of its tool."""

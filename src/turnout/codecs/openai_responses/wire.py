@@ -23,6 +23,8 @@ LOGPROBS = "message.output_text.logprobs"
 
 Count = Annotated[int, Meta(ge=0)]
 
+_OBJECTS = (dict, Mapping)
+"""What JSON decoders make stands first: to ask for the other costs more."""
 write = msgspec.json.Encoder().encode
 read = msgspec.json.Decoder().decode
 
@@ -158,7 +160,9 @@ def text_of(value: JsonObject, key: str) -> str:
 
 def objects(value: object) -> list[JsonObject]:
     """Return the objects of a list; none where it is no list."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if isinstance(value, list):  # from JSON: no need to ask for what else could be one
+        return [item for item in value if isinstance(item, _OBJECTS)]
+    if value is None or isinstance(value, str) or not isinstance(value, Sequence):
         return []
     return [item for item in value if isinstance(item, Mapping)]
 
