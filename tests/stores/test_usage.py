@@ -189,6 +189,23 @@ def test_memory_and_sqlite_tell_the_same(tmp_path_factory, facts, queries):
     rows.close()
 
 
+def test_usage_counts_once_what_it_just_wrote_and_what_another_worker_wrote_in_between(tmp_path, monkeypatch):
+    monkeypatch.setattr("turnout.stores.sqlite.rows.FOLLOW_ROWS", 3)
+    records = [record(n, tags=("blue",), cost=n) for n in range(10)]
+    one, other = (SqliteRows(tmp_path / "journal.db", durable=False) for _ in range(2))
+    for worker, batch in ((one, records[:4]), (one, records[4:6]), (other, records[6:7]), (one, records[7:])):
+        worker.insert([encode(each) for each in batch])
+    one.insert([encode(records[0]), encode(record(10, cost=5))])
+    journal = MemoryJournal()
+    for each in (*records, record(10, cost=5)):
+        journal.append(each)
+    for query in (range_of(by=("tag",)), range_of(step="minute", by=("model",))):
+        assert other.usage(query) == asked(journal, query)
+    assert len(one.query(Query(search="blue", limit=20)).records) == 10
+    one.close()
+    other.close()
+
+
 FOUND = (
     ("blue", [1, 0]),
     ("blue timeout_ttft", [1]),
