@@ -244,9 +244,9 @@ def open_ledger(row: LedgerConfig) -> Ledger:
 
         return MemoryLedger()
     if not row.where.is_url:
-        from turnout.stores.ledger.sqlite import SqliteLedger  # noqa: PLC0415
+        from turnout.stores.ledger.file import FileLedger  # noqa: PLC0415
 
-        return SqliteLedger(Path(row.path), durable=row.durable)
+        return FileLedger(Path(row.path), durable=row.durable)
     url = row.where.reveal()
     with _extra(row.where):
         if row.where.scheme in VALKEY:

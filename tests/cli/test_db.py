@@ -8,7 +8,7 @@ import pytest
 from tests.cli.run import turnout
 from turnout.errors import ConfigError
 from turnout.stores.base import encode
-from turnout.stores.ledger.sqlite import SqliteLedger
+from turnout.stores.ledger.file import FileLedger
 from turnout.stores.postgres.rows import PostgresRows
 from turnout.stores.sqlite import SqliteRows
 from turnout.testing.servers import _package, postgres, valkey
@@ -56,7 +56,7 @@ def test_a_database_is_brought_forward_checked_and_copied(database, tmp_path):
 def test_files_are_checked_and_copied_while_they_are_open(tmp_path):
     rows = SqliteRows(tmp_path / ".turnout" / "journal.db")
     rows.insert([encode(example_record(1))])
-    ledger = SqliteLedger(tmp_path / ".turnout" / "ledger.db")
+    ledger = FileLedger(tmp_path / ".turnout" / "ledger.db")
     checked = turnout("db", "check", cwd=tmp_path)
     assert checked.stdout == "journal .turnout/journal.db: intact\nledger .turnout/ledger.db: intact\n"
     copied = turnout("db", "backup", "--out", "copy", cwd=tmp_path)
@@ -65,7 +65,7 @@ def test_files_are_checked_and_copied_while_they_are_open(tmp_path):
     assert copy.get(example_record(1).request_id) == example_record(1)
     copy.close()
     rows.close()
-    ledger._db.close()
+    ledger._let_go()
 
 
 def test_a_broken_file_is_named(tmp_path):

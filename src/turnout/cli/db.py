@@ -25,6 +25,8 @@ _journal = click.option(
     "--journal", envvar="TURNOUT_JOURNAL", metavar="URL", help="In place of journal.store of the file."
 )
 
+LEDGER = "ledger"
+
 
 class DbError(click.ClickException):
     """A store that is not in order, in one line."""
@@ -64,7 +66,7 @@ def check(config_path: Path | None, store: str | None, journal: str | None) -> N
     config = _config(config_path, store, journal)
     problems = 0
     for name, path in _files(config):
-        problem = _problem_of_file(path)
+        problem = _problem_of_ledger(path) if name == LEDGER else _problem_of_file(path)
         click.echo(f"{name} {path}: {problem or 'intact'}")
         problems += problem is not None
     for address in _databases(config):
@@ -92,14 +94,15 @@ def check(config_path: Path | None, store: str | None, journal: str | None) -> N
 def backup(config_path: Path | None, store: str | None, journal: str | None, out: Path) -> None:
     """Copy every store while gateways run: SQLite as files, PostgreSQL as what `pg_restore` reads.
 
-    Put SQLite files back while no gateway runs. PostgreSQL needs `pg_dump` on the PATH. Valkey is left out:
+    Put SQLite files back while no gateway runs, and remove the folder `ledger.db-log` when you put a
+    ledger back: the copy holds what is in it. PostgreSQL needs `pg_dump` on the PATH. Valkey is left out:
     its own snapshots are the copy of it.
     """
     config = _config(config_path, store, journal)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, path in _files(config):
         target = out / f"{name}.db"
-        _copy(path, target)
+        (_copy_ledger if name == LEDGER else _copy)(path, target)
         click.echo(f"{name} {path}: {target}")
     for at, address in enumerate(_databases(config)):
         target = out / f"postgres-{at}.dump"
@@ -129,7 +132,7 @@ def _databases(config: "Config") -> "list[Address]":
 def _files(config: "Config") -> Iterator[tuple[str, Path]]:
     """Yield the SQLite files that are there, with what lies in them."""
     rows = [("journal", config.journal.where, config.journal.path)]
-    rows.append(("ledger", config.ledger.where, config.ledger.path))
+    rows.append((LEDGER, config.ledger.where, config.ledger.path))
     if config.desk is not None:
         rows.append(("desk", config.desk.where, config.desk.path))
     for name, where, path in rows:
@@ -148,6 +151,12 @@ def _problem_of_file(path: Path) -> str | None:
     except sqlite3.Error as failure:
         return str(failure)
     return None if said == "ok" else str(said)
+
+
+def _problem_of_ledger(path: Path) -> str | None:
+    from turnout.stores.ledger.care import problem_of
+
+    return problem_of(path)
 
 
 def _problem_of_database(address: "Address") -> str | None:
@@ -193,6 +202,17 @@ def _copy(path: Path, target: Path) -> None:
         with closing(_opened(path)) as found, closing(sqlite3.connect(target)) as copy:
             found.backup(copy)
     except sqlite3.Error as failure:
+        raise DbError(f"{path} cannot be copied: {failure}") from failure
+
+
+def _copy_ledger(path: Path, target: Path) -> None:
+    """Copy a ledger with what its log holds, as one file."""
+    from turnout.errors import ConfigError
+    from turnout.stores.ledger.care import copy
+
+    try:
+        copy(path, target)
+    except (ConfigError, sqlite3.Error, OSError) as failure:
         raise DbError(f"{path} cannot be copied: {failure}") from failure
 
 

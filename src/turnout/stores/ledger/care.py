@@ -1,0 +1,78 @@
+"""Checking and copying a ledger's files while gateways run. Floor 3."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final, TypeVar
+
+from turnout.errors import ConfigError
+from turnout.stores.ledger import kept
+from turnout.stores.ledger.log import GapError, folder_of, numbers, replayed
+from turnout.stores.ledger.state import State
+
+T = TypeVar("T")
+ATTEMPTS: Final = 5
+"""The copy may move on while the log is read; each attempt takes about as long as a start."""
+PAUSE_S: Final = 0.1
+
+
+def problem_of(path: Path) -> str | None:
+    """Say what is wrong with a ledger; None = it is intact. Changes nothing."""
+    try:
+        return _retried(_problem, path)
+    except sqlite3.Error as failure:
+        return str(failure)
+    except ConfigError as error:
+        return "; ".join(error.problems).removeprefix("ledger: ")
+
+
+def _problem(path: Path) -> str | None:
+    with closing(kept.read_only(path)) as found:
+        (said,) = found.execute("PRAGMA quick_check(1)").fetchone()
+        there = kept.peek(found)
+    if said != "ok":
+        return str(said)
+    if there is not None:
+        _apply(State(), path, *there)
+    return None
+
+
+def copy(path: Path, target: Path) -> None:
+    """Write a ledger with all its log holds into one file, a ledger of its own, readable by this user only.
+
+    Raises:
+        ConfigError: It is damaged.
+        sqlite3.Error: It cannot be read or written.
+    """
+
+    def once(path: Path) -> None:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        with closing(kept.read_only(path)) as found, closing(sqlite3.connect(target)) as made:
+            found.backup(made)
+        copied = kept.Kept(target)
+        try:
+            loaded = copied.load()
+            _apply(loaded.state, path, loaded.lineage, loaded.through)
+        finally:
+            copied.close()
+        kept.write_alone(target, loaded.state)
+
+    _retried(once, path)
+
+
+def _apply(state: State, path: Path, lineage: str, through: int) -> None:
+    for _, step in replayed(folder_of(path), lineage, through):
+        state.apply(step)
+
+
+def _retried(work: Callable[[Path], T], path: Path) -> T:
+    for _ in range(ATTEMPTS):
+        try:
+            return work(path)
+        except GapError:
+            time.sleep(PAUSE_S)
+    there = numbers(folder_of(path))
+    raise ConfigError((f"ledger: {path} does not reach to file {min(there)} of {folder_of(path)}",))

@@ -1,0 +1,241 @@
+"""The durable copy of a ledger: one SQLite file, written behind its log. Floor 3.
+
+Theory of operation.
+
+1. It holds every account and every open reservation as they were when the log's file `through` ended. A write
+   replaces whole accounts, so it may be made by any worker, twice, or not at all.
+2. A write names the file that it reaches to. One that comes late, after another that reaches further, does
+   nothing. A log file is removed only when a write that reaches it is on the disk.
+3. `lineage` names the ledger. The files of a log bear it too, so that a copy that was put back is never
+   mistaken for the beginning of a log that it does not belong to.
+4. Files of schema 1, in which each call was a transaction on the rows, are taken over as they are. Their
+   tables are dropped: a process of the release before, still running, is refused instead of counting apart.
+"""
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from turnout.errors import ConfigError
+from turnout.stores.ledger.state import Account, Open, State
+from turnout.stores.ledger.steps import WRITTEN, Written
+
+BUSY_S: Final = 10.0
+SCHEMA_VERSION: Final = 2
+_VERSIONS: Final = (
+    "CREATE TABLE IF NOT EXISTS turnout_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+)
+_SCHEMA: Final = (
+    """CREATE TABLE ledger_accounts (
+        account TEXT PRIMARY KEY, ends REAL NOT NULL, cells BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE ledger_open (
+        id TEXT PRIMARY KEY, written BLOB NOT NULL, ends REAL NOT NULL, swept INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+    "CREATE TABLE ledger_log (lineage TEXT NOT NULL, through INTEGER NOT NULL)",
+)
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+_CELLS: Final = msgspec.msgpack.Decoder(dict[int, int])
+_BEFORE: Final = msgspec.msgpack.Decoder(tuple[tuple[str, int, int, bool], ...])
+"""What a reservation of schema 1 wrote."""
+
+
+class Loaded(Struct, frozen=True):
+    """What the copy holds."""
+
+    state: State
+    lineage: str
+    through: int
+
+
+class Changed(Struct, frozen=True):
+    """What a write replaces."""
+
+    accounts: Sequence[tuple[str, float, bytes]]
+    open: Sequence[tuple[str, bytes, float, bool]]
+    """All of them: what is not here is settled."""
+
+
+class Kept:
+    """The copy, open.
+
+    Args:
+        path: The database; its folder is made, readable by this user only.
+
+    Raises:
+        ConfigError: The file cannot be opened, is no database, or was written by a newer Turnout.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            self._db = _connect(path)
+        except (OSError, sqlite3.Error) as failure:
+            raise ConfigError((f"ledger: cannot open {path}: {failure}",)) from failure
+        try:
+            _use_wal(self._db)
+            with _one_step(self._db):
+                version = _migrate(self._db)
+        except (sqlite3.Error, msgspec.MsgspecError) as failure:
+            self._db.close()
+            raise ConfigError((f"ledger: {path} cannot be used as a database: {failure}",)) from failure
+        if version > SCHEMA_VERSION:
+            self._db.close()
+            raise ConfigError((f"ledger: {path} was written by a newer Turnout (schema {version})",))
+
+    def load(self) -> Loaded:
+        """Read all of it. Raises `ConfigError` where it is damaged."""
+        try:
+            return _load(self._db)
+        except (sqlite3.Error, msgspec.MsgspecError, TypeError) as failure:
+            raise ConfigError((f"ledger: {self.path} is damaged: {failure}",)) from failure
+
+    def through(self) -> int:
+        """Return the number of the log's file that it reaches to. Raises `sqlite3.Error`."""
+        return int(self._db.execute("SELECT through FROM ledger_log").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def changed_since(state: State, through: int) -> Changed:
+    """Return what a state has that a copy which reaches to a file has not; files are marks."""
+    return Changed(
+        [
+            (name, account.ends, _ENCODE(account.cells))
+            for name, account in state.accounts.items()
+            if account.mark > through
+        ],
+        [(name, _ENCODE(each.written), each.ends, each.swept) for name, each in state.open.items()],
+    )
+
+
+def write(path: Path, changed: Changed, through: int, forget: float) -> None:
+    """Bring the copy forward, and wait for the disk.
+
+    Args:
+        path: The database.
+        changed: What to replace.
+        through: The log's file whose end this is.
+        forget: Accounts that ended by then count no more, in Unix seconds.
+
+    Raises:
+        sqlite3.Error: It stays as it was.
+    """
+    with closing(_connect(path)) as db:
+        db.execute("PRAGMA synchronous = FULL")
+        with _one_step(db):
+            if db.execute("SELECT through FROM ledger_log").fetchone()[0] >= through:
+                return
+            _replace(db, changed)
+            db.execute("DELETE FROM ledger_accounts WHERE ends <= ?", (forget,))
+            db.execute("UPDATE ledger_log SET through = ?", (through,))
+
+
+def write_alone(path: Path, state: State) -> None:
+    """Make a copy whole by itself: the beginning of a ledger of its own. Raises `sqlite3.Error`."""
+    with closing(_connect(path)) as db:
+        db.execute("PRAGMA synchronous = FULL")
+        with _one_step(db):
+            _replace(db, changed_since(state, -1))
+            db.execute("UPDATE ledger_log SET through = 0, lineage = ?", (secrets.token_hex(8),))
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """Open a copy that others may be writing. Raises `sqlite3.Error`."""
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_S)
+
+
+def peek(db: sqlite3.Connection) -> tuple[str, int] | None:
+    """Return lineage and reach of an open copy; None = of a release without a log. Raises `sqlite3.Error`."""
+    named = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'ledger_log'").fetchone()
+    if named is None:
+        return None
+    lineage, through = db.execute("SELECT lineage, through FROM ledger_log").fetchone()
+    return str(lineage), int(through)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    give_up_at = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:  # changing to it reports "locked" at once
+            if time.monotonic() > give_up_at:
+                raise
+        else:
+            return
+        time.sleep(0.02)
+
+
+@contextmanager
+def _one_step(db: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    db.execute(begin)
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _migrate(db: sqlite3.Connection) -> int:
+    """Bring the tables to the form needed; return the version of what is there."""
+    db.execute(_VERSIONS)
+    found = db.execute("SELECT version FROM turnout_schema WHERE part = 'ledger'").fetchone()
+    version = 0 if found is None else int(found[0])
+    if version >= SCHEMA_VERSION:
+        return version
+    for statement in _SCHEMA:
+        db.execute(statement)
+    db.execute("INSERT INTO ledger_log VALUES (?, 0)", (secrets.token_hex(8),))
+    if version == 1:
+        _take_over(db)
+    db.execute("INSERT OR REPLACE INTO turnout_schema VALUES ('ledger', ?)", (SCHEMA_VERSION,))
+    return SCHEMA_VERSION
+
+
+def _take_over(db: sqlite3.Connection) -> None:
+    """Take over what a file of schema 1 holds."""
+    state = State()
+    for name, cell, used, ends in db.execute("SELECT account, cell, used, ends FROM cells"):
+        account = state.accounts.setdefault(name, Account({}, ends))
+        account.cells[cell] = used
+        account.ends = max(account.ends, ends)
+    for name, takes, ends, swept in db.execute("SELECT id, takes, ends, swept FROM reservations"):
+        written: tuple[Written, ...] = tuple([(*each, 0.0) for each in _BEFORE.decode(takes)])
+        state.open[name] = Open(written, ends, swept=bool(swept))
+    _replace(db, changed_since(state, -1))
+    db.execute("DROP TABLE cells")
+    db.execute("DROP TABLE reservations")
+
+
+def _replace(db: sqlite3.Connection, changed: Changed) -> None:
+    db.executemany("INSERT OR REPLACE INTO ledger_accounts VALUES (?, ?, ?)", changed.accounts)
+    db.execute("DELETE FROM ledger_open")
+    db.executemany("INSERT INTO ledger_open VALUES (?, ?, ?, ?)", changed.open)
+
+
+def _load(db: sqlite3.Connection) -> Loaded:
+    state = State()
+    with _one_step(db, "BEGIN"):  # of one moment, whoever writes beside
+        lineage, through = db.execute("SELECT lineage, through FROM ledger_log").fetchone()
+        for name, ends, cells in db.execute("SELECT account, ends, cells FROM ledger_accounts"):
+            state.accounts[name] = Account(_CELLS.decode(cells), ends)
+        for name, written, ends, swept in db.execute("SELECT id, written, ends, swept FROM ledger_open"):
+            state.open[name] = Open(WRITTEN.decode(written), ends, swept=bool(swept))
+    return Loaded(state, str(lineage), int(through))

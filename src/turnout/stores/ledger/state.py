@@ -1,0 +1,247 @@
+"""A ledger's accounts and open reservations in memory. Floor 3, pure.
+
+Theory of operation.
+
+1. What is asked is first *weighed*, which changes nothing, and gives the step that would grant it; a step is
+   then applied. Between the two it can be written down (`file.py`), or not (`memory.py`).
+2. Applying depends on the step and on what was applied before it, on nothing else, no clock either: so the
+   workers of one machine, each with a state of its own, agree as long as they apply the same steps.
+3. The sum of a sliding account is kept up as its cells change. Cells that count no more leave when a later
+   cell is first looked at. Where the clock went back, the cells that count are added up one by one.
+4. What can be forgotten without an effect on anything that counts is forgotten by each state for itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from turnout.stores.ledger.base import (
+    CELLS,
+    FOREVER,
+    KEPT_S,
+    Fixed,
+    Granted,
+    Held,
+    Refused,
+    Skewed,
+    Sliding,
+    Span,
+    Take,
+    wait_for,
+)
+from turnout.stores.ledger.steps import Forgotten, Opened, Reset, Settled, Step, Swept, Written
+
+TIDY_EVERY: Final = 4096
+"""Reservations between two looks for accounts that nobody counts any more."""
+
+
+class Account:
+    """The cells of one account.
+
+    Attributes:
+        cells: Number and amount of those that count, and perhaps of earlier ones.
+        total: Sum of them all.
+        first: No cell below counts, as was found when the account was looked at last.
+        last: Highest number of any.
+        ends: When the last of them counts no more, in Unix seconds.
+        mark: What the state was marked with when it changed last.
+    """
+
+    __slots__ = ("cells", "ends", "first", "last", "mark", "total")
+
+    def __init__(self, cells: dict[int, int], ends: float) -> None:
+        self.cells = cells
+        self.total = sum(cells.values())
+        self.first = 0
+        self.last = max(cells, default=0)
+        self.ends = ends
+        self.mark = 0
+
+    def used(self, first: int, last: int) -> int:
+        """Return what the cells of a sliding span hold."""
+        if last < self.last or first < self.first:  # the clock went back, or the span was another
+            return sum([amount for number, amount in self.cells.items() if first <= number <= last])
+        if first > self.first:
+            self.first = first
+            cells = self.cells
+            for number in [number for number in cells if number < first]:
+                self.total -= cells.pop(number)
+        return self.total
+
+    def correct(self, cell: int, by: int) -> None:
+        """Change a cell that still counts; one that has run out is gone for good."""
+        if cell in self.cells:
+            self.cells[cell] += by
+            self.total += by
+
+
+class Open:
+    """A reservation that is not settled."""
+
+    __slots__ = ("ends", "swept", "written")
+
+    def __init__(self, written: tuple[Written, ...], ends: float, *, swept: bool = False) -> None:
+        self.written = written
+        self.ends = ends
+        self.swept = swept
+
+
+class State:
+    """Accounts and open reservations."""
+
+    __slots__ = ("_n", "accounts", "mark", "open")
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.open: dict[str, Open] = {}
+        self.mark = 0
+        """Noted in each account that changes."""
+        self._n = 0
+
+    def weigh(
+        self, reservation: str, takes: Sequence[Take], lease_s: float, now: float
+    ) -> tuple[Granted, Opened | None] | Refused | Skewed:
+        """Return what a ledger would say, with the step that makes it so; None = it is so already."""
+        before: list[int] = []
+        after: list[int] = []
+        written: list[Written] = []
+        misfit = -1
+        for take in takes:
+            span, amount = take.span, take.amount
+            account = self.accounts.get(take.account)
+            if type(span) is Fixed:
+                if not span.begins <= now < span.ends:
+                    return Skewed(now)
+                cell, ends, held = int(span.begins), span.ends, False
+                used = 0 if account is None else account.cells.get(cell, 0)
+            elif type(span) is Sliding:
+                cell, held = int(now / span.seconds * CELLS), False  # as `cells_of` has it
+                ends = (cell + CELLS + 1) * span.seconds / CELLS
+                used = 0 if account is None else account.used(cell - CELLS, cell)
+            else:
+                cell, ends, held = 0, FOREVER, True
+                used = 0 if account is None else account.cells.get(0, 0)
+            if take.limit is not None and used + amount > take.limit and misfit < 0:
+                misfit = len(before)
+            before.append(used)
+            after.append(used + amount)
+            written.append((take.account, cell, amount, held, ends))
+        if reservation in self.open:
+            return Granted(tuple(before)), None
+        if misfit >= 0:
+            return self._refused(misfit, before[misfit], takes[misfit], written[misfit][1], now)
+        return Granted(tuple(after)), Opened(reservation, now + lease_s, tuple(written))
+
+    def _refused(self, index: int, used: int, take: Take, cell: int, now: float) -> Refused:
+        account = self.accounts.get(take.account)
+        first = cell - CELLS if isinstance(take.span, Sliding) else cell
+        found = {} if account is None else account.cells
+        cells = sorted((number, amount) for number, amount in found.items() if first <= number <= cell)
+        return Refused(index, used, wait_for(take, cells, now))
+
+    def begin(self, step: Opened) -> None:
+        """Apply the step of a reservation."""
+        accounts, mark = self.accounts, self.mark
+        for name, cell, amount, _, ends in step.written:
+            account = accounts.get(name)
+            if account is None:
+                account = accounts[name] = Account({}, ends)
+            cells = account.cells
+            cells[cell] = cells.get(cell, 0) + amount
+            account.total += amount
+            account.mark = mark
+            if cell > account.last:  # noqa: PLR1730  `max` is a call, five times a request
+                account.last = cell
+            if ends > account.ends:  # noqa: PLR1730
+                account.ends = ends
+        self.open[step.id] = Open(step.written, step.ends)
+
+    def settle(self, reservation: str, amounts: Sequence[int]) -> bool:
+        """Apply a settlement; return whether the reservation was there."""
+        found = self.open.pop(reservation, None)
+        if found is None:
+            return False
+        accounts, mark = self.accounts, self.mark
+        for (name, cell, taken, held, _), amount in zip(found.written, amounts, strict=True):
+            by = (0 if found.swept else -taken) if held else amount - taken
+            if by and (account := accounts.get(name)) is not None:
+                account.correct(cell, by)
+                account.mark = mark
+        return True
+
+    def apply(self, step: Step) -> None:
+        """Apply any step."""
+        match step:
+            case Opened():
+                self.begin(step)
+            case Settled():
+                self.settle(step.id, step.amounts)
+            case Swept():
+                self._sweep(step)
+            case Forgotten():
+                for each in step.ids:
+                    self.open.pop(each, None)
+            case Reset():
+                self._reset(frozenset(step.accounts))
+            case _:  # begin and end of a file change nothing
+                pass
+
+    def ended(self, now: float) -> list[Step]:
+        """Return the steps that close reservations whose lease has ended: at most two."""
+        ended = [(name, each.swept) for name, each in self.open.items() if each.ends <= now]
+        swept = tuple([name for name, was_swept in ended if not was_swept])
+        known = tuple([name for name, was_swept in ended if was_swept])
+        steps: list[Step] = []
+        if swept:
+            steps.append(Swept(swept, now + KEPT_S))
+        if known:
+            steps.append(Forgotten(known))
+        return steps
+
+    def _sweep(self, step: Swept) -> None:
+        for each in step.ids:
+            found = self.open.get(each)
+            if found is None or found.swept:
+                continue
+            for name, cell, taken, held, _ in found.written:
+                if held and (account := self.accounts.get(name)) is not None:
+                    account.correct(cell, -taken)
+                    account.mark = self.mark
+            found.swept, found.ends = True, step.ends
+
+    def _reset(self, named: frozenset[str]) -> None:
+        for name in named:
+            account = self.accounts.get(name)
+            if account is not None:
+                account.cells = dict.fromkeys(account.cells, 0)
+                account.total = 0
+                account.mark = self.mark
+        for found in self.open.values():
+            for name, cell, taken, _, _ in found.written:
+                if name in named and not found.swept and name in self.accounts:
+                    self.accounts[name].correct(cell, taken)
+
+    def used(self, takes: Iterable[Take], now: float) -> tuple[int, ...]:
+        """Return what is used of accounts."""
+        return tuple([self._used(take.account, take.span, now) for take in takes])
+
+    def _used(self, name: str, span: Span, now: float) -> int:
+        account = self.accounts.get(name)
+        if account is None:
+            return 0
+        if isinstance(span, Sliding):
+            last = int(now / span.seconds * CELLS)
+            return account.used(last - CELLS, last)
+        return account.cells.get(0 if isinstance(span, Held) else int(span.begins), 0)
+
+    def tidy(self, now: float) -> None:
+        """Now and then, forget accounts whose every cell ran out a while ago."""
+        self._n += 1
+        if self._n % TIDY_EVERY:
+            return
+        held = {each[0] for found in self.open.values() for each in found.written}
+        for name, account in list(self.accounts.items()):
+            if account.ends + KEPT_S <= now and name not in held:
+                del self.accounts[name]
+            elif len(account.cells) > 2 * CELLS:  # windows gone by
+                account.cells = dict(sorted(account.cells.items())[-CELLS - 1 :])
+                account.total = sum(account.cells.values())

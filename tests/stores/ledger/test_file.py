@@ -1,0 +1,180 @@
+"""The ledger's files: what they survive, what they refuse, and how they are copied."""
+
+import resource
+import sqlite3
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from turnout.errors import ConfigError, StoreUnavailable
+from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Take
+from turnout.stores.ledger.care import copy, problem_of
+from turnout.stores.ledger.file import FileLedger
+
+MONEY = Take("usd", Fixed(0, FOREVER), 5, 100)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger.db"
+
+
+def newest(path):
+    return max(each for each in path.with_name("ledger.db-log").iterdir() if each.name != "lock")
+
+
+async def test_what_a_killed_process_reserved_stays_and_what_it_half_wrote_is_cut_off(path):
+    dead = FileLedger(path)
+    await dead.reserve("r", [MONEY], lease_s=60)
+    dead._let_go()
+    for torn in (b"\x40\x00", b"\x40\x00\x00\x00\x01\x02\x03\x04half a step", b"\x00" * 300):
+        before = newest(path).read_bytes()
+        newest(path).write_bytes(before + torn)
+        ledger = FileLedger(path)
+        assert newest(path).read_bytes() == before
+        assert await ledger.used([MONEY]) == (5,)
+        ledger._let_go()
+    ledger = FileLedger(path)
+    assert await ledger.settle("r", [1])
+    await ledger.close()
+    await ledger.close()
+    assert [each.name for each in path.with_name("ledger.db-log").iterdir()].count("lock") == 1
+    again = FileLedger(path)
+    assert await again.used([MONEY]) == (1,)
+    assert not await again.settle("r", [1])
+    await again.close()
+
+
+async def test_a_step_that_was_changed_is_refused_at_the_start_and_while_it_runs(path):
+    ledger = FileLedger(path)
+    await ledger.reserve("r", [MONEY], lease_s=60)
+    other = FileLedger(path)
+    at = newest(path).stat().st_size
+    await ledger.settle("r", [1])
+    await ledger.reserve("s", [MONEY], lease_s=60)
+    data = bytearray(newest(path).read_bytes())
+    data[at + 12] ^= 1
+    newest(path).write_bytes(data)
+    with pytest.raises(StoreUnavailable, match=f"the ledger refuses: damaged at byte {at}"):
+        await other.used([MONEY])
+    with pytest.raises(ConfigError) as error:
+        FileLedger(path)
+    folder = path.with_name("ledger.db-log")
+    assert error.value.problems == (f"ledger: {folder} cannot be used: damaged at byte {at}",)
+    assert problem_of(path) == f"{newest(path)} is damaged at byte {at}"
+    ledger._let_go()
+    other._let_go()
+
+
+async def test_a_full_disk_refuses_and_what_was_there_stays(path):
+    ledger = FileLedger(path)
+    await ledger.reserve("r", [MONEY], lease_s=60)
+    size = newest(path).stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, hard))
+    try:
+        for name in ("s", "t"):
+            with pytest.raises(StoreUnavailable, match="the ledger refuses"):
+                await ledger.reserve(name, [MONEY], lease_s=60)
+        with pytest.raises(StoreUnavailable):
+            await ledger.settle("r", [1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert newest(path).stat().st_size == size
+    assert await ledger.used([MONEY]) == (5,)
+    assert await ledger.reserve("s", [MONEY], lease_s=60) == Granted((10,))
+    assert await ledger.settle("r", [1])
+    await ledger.close()
+
+
+async def test_files_that_cannot_be_used_are_refused_with_their_name(path):
+    path.write_bytes(b"not a database, but long enough to be taken for one" * 30)
+    with pytest.raises(ConfigError) as error:
+        FileLedger(path)
+    assert error.value.problems == (f"ledger: {path} cannot be used as a database: file is not a database",)
+    path.unlink()
+    folder = path.with_name("ledger.db-log")
+    folder.write_text("no folder")
+    with pytest.raises(ConfigError, match=f"ledger: cannot open {folder}"):
+        FileLedger(path)
+    folder.unlink()
+    await FileLedger(path).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE turnout_schema SET version = 3")
+    with pytest.raises(ConfigError, match=r"was written by a newer Turnout \(schema 3\)"):
+        FileLedger(path)
+
+
+async def test_a_ledger_that_another_holds_is_unavailable_until_it_lets_go(path, monkeypatch):
+    ledger, other = FileLedger(path), FileLedger(path)
+    monkeypatch.setattr("turnout.stores.ledger.log.BUSY_S", 0.0)
+    other._log.take()
+    with pytest.raises(StoreUnavailable, match="the ledger refuses: another process holds it"):
+        ledger._log.take(0.0)
+    other._log.leave()
+    assert await ledger.reserve("r", [Take("a", Held(), 1, 1)], lease_s=1) == Granted((1,))
+    await ledger.close()
+    await other.close()
+
+
+async def test_a_worker_that_lagged_behind_reads_the_copy_anew(path):
+    busy, idle = FileLedger(path, full_bytes=300), FileLedger(path)
+    for n in range(60):
+        await busy.reserve(f"r{n}", [Take("a", Fixed(0, FOREVER), 1, None)], lease_s=60)
+        await busy.settle(f"r{n}", [n % 2])
+        busy._join()
+    await busy.reserve("open", [MONEY], lease_s=60)
+    names = [int(each.name) for each in path.with_name("ledger.db-log").iterdir() if each.name != "lock"]
+    assert len(names) == 4
+    assert min(names) > 5
+    assert await idle.used([Take("a", Fixed(0, FOREVER), 0, None), MONEY]) == (30, 5)
+    assert await idle.settle("open", [2])
+    assert await busy.used([MONEY]) == (2,)
+    await busy.close()
+    await idle.close()
+
+
+async def test_a_copy_made_while_it_runs_holds_what_the_log_holds_and_is_a_ledger_of_its_own(path, tmp_path):
+    ledger = FileLedger(path, full_bytes=300)
+    for n in range(10):
+        await ledger.reserve(f"r{n}", [MONEY], lease_s=60)
+    out = tmp_path / "backup.db"
+    copy(path, out)
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert problem_of(path) is None
+    await ledger.settle("r0", [0])
+    await ledger.close()
+    out.replace(path)
+    with pytest.raises(ConfigError, match="if that is a backup that was put back, remove the folder"):
+        FileLedger(path)
+    path.with_name("ledger.db-log").rename(tmp_path / "gone")
+    again = FileLedger(path)
+    assert await again.used([MONEY]) == (50,)
+    assert await again.settle("r0", [1])
+    await again.close()
+
+
+async def test_a_file_of_the_release_before_is_taken_over_whole(path, tmp_path):
+    written = msgspec.msgpack.encode([("usd", 0, 5, False), ("open", 0, 1, True)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE turnout_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+        db.execute("CREATE TABLE cells (account TEXT, cell INTEGER, used INTEGER, ends REAL)")
+        db.execute("CREATE TABLE reservations (id TEXT, takes BLOB, ends REAL, swept INTEGER)")
+        db.execute("INSERT INTO turnout_schema VALUES ('ledger', 1)")
+        db.executemany("INSERT INTO cells VALUES (?, 0, ?, ?)", [("usd", 42, FOREVER), ("open", 1, FOREVER)])
+        db.execute("INSERT INTO reservations VALUES ('r', ?, 9e9, 0)", (written,))
+    assert problem_of(path) is None
+    copy(path, tmp_path / "copy.db")
+    for at in (path, tmp_path / "copy.db"):
+        ledger = FileLedger(at)
+        takes = [MONEY, Take("open", Held(), 1, None)]
+        assert await ledger.used(takes) == (42, 1)
+        assert await ledger.settle("r", [1, 0])
+        assert await ledger.used(takes) == (38, 0)
+        await ledger.close()
+    with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.OperationalError, match="no such table"):
+        db.execute("UPDATE cells SET used = 0")  # what a process of that release would do
+    again = FileLedger(path)
+    assert await again.used(takes) == (38, 0)
+    await again.close()
