@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from turnout.cli.main import cli
 from turnout.evaluate.capture import Capture
+from turnout.evaluate.unspoken import UNKNOWN
 from turnout.testing.emulator import Behaviour, Emulator, Fault, dialects, serving
 from turnout.transport.guard import egress_for
 from turnout.transport.http import HttpTransport
@@ -70,7 +71,11 @@ def test_equal_records_and_those_not_spoken_are_counted(tmp_path: Path) -> None:
         ["openai", "–", "2", "2"],
         ["all", "3", "1", "1", "0", "2"],
     ]
-    assert rows[4][:3] == ["1", "records", "equal"]
+    assert [" ".join(row) for row in rows[4:6]] == [
+        "not spoken: 1 × vector stores: a search of one provider's own; passthrough",
+        "not spoken: 1 × bytes where this endpoint answers with text",
+    ]
+    assert rows[6][:3] == ["1", "records", "equal"]
 
 
 def test_a_difference_is_shown_and_is_a_failure(tmp_path: Path) -> None:
@@ -125,7 +130,9 @@ def test_all_recorded_traffic_is_read_as_it_was_sent(shared: Path) -> None:
     sys.stdout.write(f"{told['checked']} of {told['records']} records checked, {told['equal']} equal\n")
     assert told["differences"] == []
     assert result.exit_code == 0
-    assert told["checked"] >= 1600
+    assert told["checked"] >= 2500
+    assert sum(told["unspoken"].values()) == told["not_spoken"]
+    assert UNKNOWN not in told["unspoken"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -196,6 +196,7 @@ def _summary(report: "Report") -> dict[str, object]:
         "different": report.checked - report.equal,
         "not_spoken": report.records - report.checked,
         "rows": report.rows,
+        "unspoken": report.unspoken,
         "differences": report.findings,
     }
 
@@ -214,6 +215,8 @@ def _show(report: "Report", shown: int) -> None:
     hidden = len(report.findings) - shown
     if hidden > 0:
         console.print(f"… and {hidden} more; -n {len(report.findings)} or --json shows all")
+    for reason, n in report.unspoken.items():
+        console.print(f"[dim]not spoken: {n:,} × {reason}[/]")
     console.print(_verdict(report))
 
 
@@ -226,7 +229,7 @@ def _table(report: "Report") -> "Table":
         ("checked", lambda row: row.records if row.format else 0),
         ("equal", lambda row: row.equal),
         ("different", lambda row: row.different),
-        ("not spoken yet", lambda row: 0 if row.format else row.records),
+        ("not spoken", lambda row: 0 if row.format else row.records),
     )
     table.add_column("provider", footer="all")
     table.add_column("format")

@@ -46,6 +46,8 @@ _SURFACE = "/openai/v1"
 _BEDROCK = "bedrock"
 _VERSION = b"anthropic-version"
 _BETA = b"anthropic-beta"
+_PREDICTED: Mapping[str, str] = {"taskType": "task_type", "title": "title"}
+"""Gemini's word for what a vector is to serve -> Vertex's."""
 _VERSIONS: Mapping[Host, bytes] = {
     "vertex": b'"vertex-2023-10-16"',
     "bedrock_invoke": b'"bedrock-2023-05-31"',
@@ -212,7 +214,13 @@ class VertexHosted(Hosted):
         notes = Notes()
         for name in plain.dropped:
             notes.drop(name)
-        body: dict[str, Json] = {"instances": [{"content": text} for text in request.input]}
+        more: dict[str, Json] = {}
+        for name, value in request.extra.items() if request.wire == self.wire else ():
+            if name in _PREDICTED:
+                more[_PREDICTED[name]] = value
+            elif name != "outputDimensionality":
+                notes.drop(name)
+        body: dict[str, Json] = {"instances": [{**more, "content": text} for text in request.input]}
         if request.dimensions is not None:
             body["parameters"] = {"outputDimensionality": request.dimensions}
         url = f"{to.url}/publishers/google/models/{quote(to.upstream_model, safe='@')}:predict"

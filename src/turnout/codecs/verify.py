@@ -15,9 +15,10 @@ from msgspec import Struct
 from turnout.types.json import Json, JsonObject
 
 Aspect = Literal[
-    "decode", "request", "usage", "finish", "text", "reasoning", "tool_calls", "vectors", "error"
+    "decode", "request", "usage", "finish", "text", "reasoning", "tool_calls", "vectors", "error", "shape"
 ]
-"""`decode`: an exception where there should be none, or none where there should be one."""
+"""`decode`: an exception where there should be none, or none where there should be one. `shape`: members of
+an answer that the gateway itself makes."""
 
 _SHOWN = 160
 """Characters of a value shown in a mismatch."""

@@ -4,9 +4,11 @@ Every format compares in its own `verify` module, whose raw side never uses the 
 results are counted per provider and format.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import cast
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +25,8 @@ from turnout.codecs.openai_responses import verify as openai_responses
 from turnout.codecs.prompt import verify as prompt
 from turnout.codecs.verify import Checked, Exchange, Mismatch, Verifier
 from turnout.errors import TurnoutError
+from turnout.evaluate.surfaces import SURFACES
+from turnout.evaluate.unspoken import BINARY, UNKNOWN, reason_for
 from turnout.transport.recording import Recorded
 from turnout.types.json import JsonObject
 
@@ -74,6 +78,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
+    unspoken: Mapping[str, int] = {}
+    """Reason -> records in no format that is spoken here, most first."""
 
     @property
     def records(self) -> int:
@@ -97,6 +103,7 @@ class Verification:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str | None], _Count] = {}
         self._findings: list[Finding] = []
+        self._unspoken: Counter[str] = Counter()
 
     def add(self, file: str, record: Recorded) -> None:
         """Compare one record. Never raises."""
@@ -104,6 +111,7 @@ class Verification:
         count = self._counts.setdefault((record.provider, name), _Count())
         count.records += 1
         if name is None:
+            self._unspoken[_why(record)] += 1
             return
         checked = check(name, record)
         for aspect, n in checked.compared.items():
@@ -117,7 +125,11 @@ class Verification:
     def report(self) -> Report:
         """Return what was found so far, by provider and format; what is not spoken comes last."""
         keys = sorted(self._counts, key=lambda key: (key[0], key[1] is None, key[1] or ""))
-        return Report(rows=tuple(self._counts[key].row(*key) for key in keys), findings=tuple(self._findings))
+        return Report(
+            rows=tuple(self._counts[key].row(*key) for key in keys),
+            findings=tuple(self._findings),
+            unspoken=dict(self._unspoken.most_common()),
+        )
 
 
 def spoken_as(record: Recorded) -> str | None:
@@ -128,6 +140,11 @@ def spoken_as(record: Recorded) -> str | None:
     return next(
         (name for name, each in VERIFIERS.items() if each.speaks(record.method, record.url, body)), None
     )
+
+
+def _why(record: Recorded) -> str:
+    reason = reason_for(record.provider, record.method, urlsplit(record.url).path)
+    return BINARY if reason == UNKNOWN and record.response_body_encoding is not None else reason
 
 
 def check(name: str, record: Recorded) -> Checked:
@@ -144,9 +161,10 @@ def _by_name(modules: Iterable[ModuleType]) -> dict[str, Verifier]:
     return {module.__name__.split(".")[-2]: cast("Verifier", module) for module in modules}
 
 
-VERIFIERS: Mapping[str, Verifier] = _by_name(
-    (anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses, prompt)
-)
+VERIFIERS: Mapping[str, Verifier] = {
+    **_by_name((anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses, prompt)),
+    **SURFACES,
+}
 """Format -> what compares in it; a record goes to the first that speaks it."""
 
 

@@ -35,7 +35,9 @@ class _Age(Struct, frozen=True):
     seconds: int
 
 
-class _Create(Struct, frozen=True, kw_only=True):
+class Create(Struct, frozen=True, kw_only=True):
+    """What a client says of a batch to be made."""
+
     input_file_id: str
     endpoint: str
     completion_window: str
@@ -74,7 +76,7 @@ class BatchEndpoints:
 
     async def _create(self, visit: Visit) -> None:
         bulk = self._entered(visit)
-        asked = convert(parse(await self._steps.body(visit)), _Create)
+        asked = convert(parse(await self._steps.body(visit)), Create)
         if not asked.endpoint.startswith("/v1/") or not self._defers(asked.endpoint):
             raise InvalidRequest(f"endpoint: {asked.endpoint[:64]!r} takes no batches", param="endpoint")
         if asked.metadata is not None and len(asked.metadata) > 16:

@@ -43,13 +43,13 @@ class Listing:
             ids = [item.id for item in listed]
             first, last = (ids[0], ids[-1]) if ids else (None, None)
             return msgspec.json.encode({"data": data, "has_more": False, "first_id": first, "last_id": last})
-        return msgspec.json.encode({"object": "list", "data": [_openai(item) for item in listed]})
+        return msgspec.json.encode({"object": "list", "data": [openai_row(item) for item in listed]})
 
     def model(self, name: str, principal: Principal, dialect: str) -> bytes:
         """Return one model. Raises `ModelNotFound` also for what the caller may not use."""
         for item in _names(self._engine.snapshot, principal):
             if item.id == name:
-                return msgspec.json.encode(_SHAPES.get(dialect, _openai)(item))
+                return msgspec.json.encode(_SHAPES.get(dialect, openai_row)(item))
         raise ModelNotFound(f"the model {name[:200]!r} is not served here", param="model")
 
     def ready(self, *, ready: bool, detail: bool) -> bytes:
@@ -83,7 +83,8 @@ def _may_use(principal: Principal, deployment: Deployment) -> bool:
     return not principal.allow or any(fnmatchcase(name, glob) for glob in principal.allow for name in names)
 
 
-def _openai(item: Listed) -> Json:
+def openai_row(item: Listed) -> dict[str, Json]:
+    """Return a name as OpenAI's clients read it."""
     return {
         "id": item.id,
         "object": "model",

@@ -65,7 +65,7 @@ class Verbs:
             return
         assert isinstance(self._gemini, Addressed)
         if verb == _COUNT:
-            asked = self._gemini.parse_call(_whole_request(raw), model=model, stream=False)
+            asked = self._gemini.parse_call(whole_request(raw), model=model, stream=False)
             await self._tell(visit, {"totalTokens": await self._count(visit, asked, GEMINI)})
             return
         body = self._gemini.parse_call(raw, model=model, stream=_STREAMS[verb])
@@ -105,7 +105,7 @@ def shown(visit: Visit) -> str:
     return GEMINI if google or visit.scope["path"].startswith("/v1beta/") else OPENAI
 
 
-def _whole_request(raw: bytes) -> bytes:
+def whole_request(raw: bytes) -> bytes:
     """Return what `:countTokens` asks about: the contents alone, or the whole request in a member."""
     tree = strict.parse(raw)
     whole = tree.get("generateContentRequest")

@@ -71,9 +71,14 @@ def _family(url: str, body: JsonObject) -> str | None:
     name = next((name for end, name in _PATHS.items() if path.endswith(end)), None)
     if name is None and path.endswith(_INVOKES):
         name = _carried(unquote(path.split("/")[2]))
-    if name is None or not isinstance(body.get(FAMILIES[name].prompt), str):
-        return None
-    return name
+    return name if name is not None and _prompt(body.get(FAMILIES[name].prompt)) is not None else None
+
+
+def _prompt(given: Json) -> str | None:
+    """Return a prompt; one alone in a list is one."""
+    if isinstance(given, list) and len(given) == 1:
+        given = given[0]
+    return given if isinstance(given, str) else None
 
 
 def _carried(model: str) -> str | None:
@@ -117,7 +122,7 @@ def _request(raw: JsonObject, row: Family) -> ChatRequest:
     stop = numbers.pop("stop", None)
     given = {name: value for name, value in numbers.items() if value is not None}
     stops = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else ()
-    told = Message("user", (Text(str(raw[row.prompt])),))
+    told = Message("user", (Text(_prompt(raw[row.prompt]) or ""),))
     asked = ChatRequest(model="m", messages=(told,), stream=raw.get("stream") is True, wire=PROMPTS)
     return msgspec.structs.replace(asked, stop=stops, **given)
 
@@ -125,13 +130,16 @@ def _request(raw: JsonObject, row: Family) -> ChatRequest:
 def _normal(body: JsonObject, *, without_model: bool = False) -> JsonObject:
     """Bring a request to the form in which equal meaning is equal JSON.
 
-    Allowed: an empty value, false or null in place of nothing; one stop sequence alone in place of a list.
+    Allowed: an empty value, false or null in place of nothing; one stop sequence, or prompt, alone in place
+    of a list.
     """
     out: dict[str, Json] = {}
     for name, value in body.items():
         if name in _IGNORED or value in (None, False, "", [], {}) or (without_model and name == "model"):
             continue
         out[name] = [value] if name == "stop" and isinstance(value, str) else value
+    if isinstance(out.get("prompt"), list):
+        out["prompt"] = _prompt(out["prompt"])
     return out
 
 
