@@ -13,7 +13,7 @@ OVERHEAD: Final = 512
 """Bytes that an entry takes beside its answer, roughly."""
 
 
-class Owner(Struct, frozen=True):
+class Owner(Struct, frozen=True, gc=False):
     """Whose request an answer was made for."""
 
     organisation: str = ""
@@ -21,8 +21,8 @@ class Owner(Struct, frozen=True):
     key_id: str = ""
 
 
-class Kept(Struct, frozen=True, kw_only=True, array_like=True):
-    """One answer."""
+class Kept(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One answer. Nothing in it leads back to it: the cyclic collector need not look at thousands of them."""
 
     key: bytes
     form: Form
