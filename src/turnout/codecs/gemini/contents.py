@@ -138,7 +138,9 @@ class Contents:
             else:
                 results.append((self._calls.get(part.call_id, _UNKNOWN).at, response))
             others += beside
-        return [response for _, response in sorted(results, key=itemgetter(0))] + others
+        if len(results) > 1:
+            results.sort(key=itemgetter(0))
+        return [response for _, response in results] + others
 
     def _content(self, part: Part) -> JsonObject | None:
         """Write a part; None where it says nothing to this upstream."""
@@ -190,11 +192,16 @@ class Contents:
         call: dict[str, Json] = {"name": part.name, "args": self._arguments(part)}
         if part.id and not part.id.startswith(MINTED):
             call["id"] = part.id
+        out: dict[str, Json] = {"functionCall": call}
+        if signature:
+            out[SIGNATURE] = signature
+        if not part.extra:
+            return out
         extra = dict(self._extra(part.extra))
         inner = extra.pop("functionCall", None)
         if isinstance(inner, Mapping):
             call |= inner
-        return {"functionCall": call, **({SIGNATURE: signature} if signature else {}), **extra}
+        return {**out, **extra}
 
     def _arguments(self, part: ToolCall) -> Json:
         """Return the arguments as the object Gemini demands; the model's own text where it is one."""
@@ -210,12 +217,13 @@ class Contents:
 
     def _result(self, part: ToolResult) -> tuple[JsonObject, list[Json]]:
         """Write a tool's answer; media go inside it where the model can read them there, else beside it."""
-        texts = [piece.text for piece in part.content if isinstance(piece, Text)]
-        media = [
-            written
-            for piece in part.content
-            if not isinstance(piece, Text) and (written := self._content(piece))
-        ]
+        texts: list[str] = []
+        media: list[Json] = []
+        for piece in part.content:
+            if isinstance(piece, Text):
+                texts.append(piece.text)
+            elif (written := self._content(piece)) is not None:
+                media.append(written)
         out: dict[str, Json] = {
             "name": part.name or self._calls.get(part.call_id, _UNKNOWN).name or part.call_id
         }
@@ -224,11 +232,13 @@ class Contents:
             out["id"] = part.call_id
         if media and self._media_in_results:
             out["parts"] = media
-        extra = dict(self._extra(part.extra))
-        inner = extra.pop("functionResponse", None)
-        if isinstance(inner, Mapping):
-            out |= inner
-        return {"functionResponse": out, **extra}, [] if self._media_in_results else list(media)
+        extra: dict[str, Json] = {}
+        if part.extra:
+            extra = dict(self._extra(part.extra))
+            inner = extra.pop("functionResponse", None)
+            if isinstance(inner, Mapping):
+                out |= inner
+        return {"functionResponse": out, **extra}, [] if self._media_in_results else media
 
     def _media(self, part: Media) -> JsonObject:
         if part.text is not None:
@@ -289,7 +299,7 @@ def _guess(part: Media) -> str:
 def _response(part: ToolResult, text: str) -> Json:
     """Return the object Gemini demands: as it came, or the text if a layer rewrote it."""
     value = part.value
-    if isinstance(value, Mapping) and (not part.content or plain(value) == text):
+    if value is not None and isinstance(value, Mapping) and (not part.content or plain(value) == text):
         return value
     if not part.content:
         return {} if value is None else {"output": value}

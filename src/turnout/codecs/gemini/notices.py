@@ -25,6 +25,11 @@ class Notices:
         """Note a loss by its closed word."""
         self._warnings[word] = None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Words of what was lost."""
+        return tuple(self._warnings)
+
     def encoded(self, http: HttpRequest) -> Encoded:
         """Return the request with what was noted."""
         return Encoded(http, tuple(self._dropped), tuple(self._warnings))

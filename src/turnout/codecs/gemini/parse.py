@@ -4,12 +4,11 @@ What has no canonical field stays under the name Gemini gives it, in `ChatReques
 fields whole, `generationConfig` and `toolConfig` reduced to what was not understood.
 """
 
-from collections.abc import Iterable, Mapping
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body
+from turnout.codecs.declared import Declared, Memo
 from turnout.codecs.gemini import thinking
 from turnout.codecs.gemini.fields import (
     entries,
@@ -51,6 +50,9 @@ _ADDRESS = frozenset({"model", "stream"})
 
 _KNOWN = frozenset({"generationConfig", "toolConfig", "safetySettings", "cachedContent", "labels"})
 
+_WORDS = (Text, Reasoning)
+_NO_MEDIA: frozenset[str] = frozenset()
+_known_tools = Memo[Declared]()
 _PLAIN_MODALITIES = ((), ("TEXT",))
 
 
@@ -92,10 +94,10 @@ def _request(tree: JsonObject, *, model: str | None, stream: bool | None) -> Cha
     choice = _tool_config(top)
     generation = _Generation(top)
     extras.refuse({name: value for name, value in top.items() if name not in _KNOWN}, "")
-    request = ChatRequest(
+    return ChatRequest(
         model=model or (named or "").removeprefix("models/"),
         messages=messages,
-        tools=tools,
+        tools=() if tools is None else tools,
         tool_choice=choice,
         max_tokens=generation.max_tokens,
         temperature=generation.temperature,
@@ -115,14 +117,34 @@ def _request(tree: JsonObject, *, model: str | None, stream: bool | None) -> Cha
         wire=WIRE,
         extra=top,
         kept=generation.spelled,
+        facts=_facts(messages, tools, choice, generation, is_bound="cachedContent" in top),
     )
-    facts = _facts(request, is_bound=generation.makes_media or "cachedContent" in top)
-    return msgspec.structs.replace(request, facts=facts)
 
 
-def _tools(value: Json) -> tuple[Tool | ServerTool, ...]:
+def _tools(value: Json) -> Declared | None:
+    if not value:
+        return None if value is None else _declared(value)
+    raw = write(value)
+    known = _known_tools.get(raw)
+    if known is None:
+        known = _declared(value)
+        _known_tools.put(raw, known)
+    return known if known.n_tools else None
+
+
+def _declared(value: Json) -> Declared:
+    found = _read_tools(value)
+    n_chars = 0
+    for tool in found:
+        if isinstance(tool, Tool):
+            n_chars += len(tool.name) + len(tool.description or "") + len(write(tool.schema or {}))
+    is_served = any(isinstance(tool, ServerTool) for tool in found)
+    return Declared(lambda: found, len(found), n_chars=n_chars, is_bound=is_served)
+
+
+def _read_tools(value: Json) -> tuple[Tool | ServerTool, ...]:
     found: list[Tool | ServerTool] = []
-    for i, item in enumerate(entries(value, "tools") if value is not None else ()):
+    for i, item in enumerate(entries(value, "tools")):
         entry = members(item, f"tools[{i}]")
         declared = entry.pop("functionDeclarations", None)
         at = f"tools[{i}].functionDeclarations"
@@ -193,17 +215,22 @@ class _Generation:
         at = "generationConfig"
         given = top.pop(at, None)
         fields = members(given, at) if given is not None else {}
-        self.max_tokens = take_int(fields, "maxOutputTokens", at)
-        self.temperature = take_float(fields, "temperature", at)
-        self.top_p = take_float(fields, "topP", at)
-        self.top_k = take_int(fields, "topK", at)
-        self.stop = take_strings(fields, "stopSequences", at)
-        self.seed = take_int(fields, "seed", at)
-        self.n = take_int(fields, "candidateCount", at)
-        self.presence_penalty = take_float(fields, "presencePenalty", at)
-        self.frequency_penalty = take_float(fields, "frequencyPenalty", at)
-        self.logprobs = take_bool(fields, "responseLogprobs", at)
-        self.top_logprobs = take_int(fields, "logprobs", at)
+        # Few are given: what is not there needs no call.
+        self.max_tokens = take_int(fields, "maxOutputTokens", at) if "maxOutputTokens" in fields else None
+        self.temperature = take_float(fields, "temperature", at) if "temperature" in fields else None
+        self.top_p = take_float(fields, "topP", at) if "topP" in fields else None
+        self.top_k = take_int(fields, "topK", at) if "topK" in fields else None
+        self.stop = take_strings(fields, "stopSequences", at) if "stopSequences" in fields else ()
+        self.seed = take_int(fields, "seed", at) if "seed" in fields else None
+        self.n = take_int(fields, "candidateCount", at) if "candidateCount" in fields else None
+        self.presence_penalty = (
+            take_float(fields, "presencePenalty", at) if "presencePenalty" in fields else None
+        )
+        self.frequency_penalty = (
+            take_float(fields, "frequencyPenalty", at) if "frequencyPenalty" in fields else None
+        )
+        self.logprobs = take_bool(fields, "responseLogprobs", at) if "responseLogprobs" in fields else None
+        self.top_logprobs = take_int(fields, "logprobs", at) if "logprobs" in fields else None
         self.output_format = _output_format(fields, at)
         self.thinking = _thinking(fields, at)
         modalities = fields.get("responseModalities")
@@ -221,6 +248,8 @@ class _Generation:
 
 
 def _output_format(fields: dict[str, Json], at: str) -> OutputFormat | None:
+    if not fields:
+        return None
     mime = fields.get("responseMimeType")
     # A schema in Gemini's own language stays beside its translation: to Gemini it goes back as it came.
     own = _object(fields.get("responseSchema"), f"{at}.responseSchema")
@@ -260,7 +289,7 @@ class _Count:
 
     def add(self, parts: Iterable[Part]) -> None:
         for part in parts:
-            if isinstance(part, Text | Reasoning):
+            if isinstance(part, _WORDS):
                 self.n_chars += len(part.text)
             elif isinstance(part, ToolCall):
                 self.n_chars += len(part.name) + len(part.arguments)
@@ -270,24 +299,26 @@ class _Count:
                 self.media.append(part)
 
 
-def _facts(request: ChatRequest, *, is_bound: bool) -> Facts:
+def _facts(
+    messages: Sequence[Message],
+    tools: Declared | None,
+    choice: ToolChoice | None,
+    generation: _Generation,
+    *,
+    is_bound: bool,
+) -> Facts:
     count = _Count()
-    for message in request.messages:
+    for message in messages:
         count.add(message.parts)
-    is_served = False
-    for tool in request.tools:
-        if isinstance(tool, Tool):
-            count.n_chars += len(tool.name) + len(tool.description or "") + len(write(tool.schema or {}))
-        else:
-            is_served = True
-    choice, form = request.tool_choice, request.output_format
-    is_bound = is_bound or is_served or any(media.file_id for media in count.media)
+    is_served = tools is not None and tools.is_bound
+    form = generation.output_format
+    is_bound = is_bound or is_served or generation.makes_media or any(media.file_id for media in count.media)
     return Facts(
-        n_chars=count.n_chars,
-        n_messages=len(request.messages),
+        n_chars=count.n_chars + (0 if tools is None else tools.n_chars),
+        n_messages=len(messages),
         n_media=len(count.media),
-        modalities=frozenset(media.kind for media in count.media),
-        n_tools=len(request.tools),
+        modalities=frozenset(media.kind for media in count.media) if count.media else _NO_MEDIA,
+        n_tools=0 if tools is None else tools.n_tools,
         forced_tool=choice is not None and choice.mode in {"required", "named"},
         structured=form.kind if form is not None else "",
         server_tools=is_served,

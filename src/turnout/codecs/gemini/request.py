@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from turnout.codecs.base import Encoded
+from turnout.codecs.declared import Declared, Written, written
 from turnout.codecs.gemini import thinking
 from turnout.codecs.gemini.contents import Contents
 from turnout.codecs.gemini.notices import SCHEMA_ADAPTED, Notices
@@ -26,7 +28,10 @@ MAX_CANDIDATES = 8
 
 _SAFE_MODEL = re.compile(r"[A-Za-z0-9._@/-]+")
 JSON_TYPE = (b"content-type", b"application/json")
-_ACCEPT_SSE = (b"accept", b"text/event-stream")
+_HEADERS: tuple[tuple[bytes, bytes], ...] = (JSON_TYPE,)
+_STREAM_HEADERS = (*_HEADERS, (b"accept", b"text/event-stream"))
+_KEYS = {(own, schemas): f"{WIRE} {own} {schemas}" for own in (False, True) for schemas in (False, True)}
+"""What `_declaration` looks at beside the tool: the client's format, whether the host reads JSON Schema."""
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 _READ = frozenset({"generationConfig", "toolConfig"})
 _OWN_SCHEMAS = frozenset({"responseSchema", "responseJsonSchema", "_responseJsonSchema"})
@@ -43,9 +48,9 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
         body["systemInstruction"] = {"parts": contents.system}
     body["contents"] = contents.turns
     tools = _tools(request, to, notices)
-    if tools:
+    if tools is not None:
         body["tools"] = tools
-    config = _tool_config(request, has_tools=bool(tools))
+    config = _tool_config(request, has_tools=tools is not None)
     if config:
         body["toolConfig"] = config
     generation = _generation(request, to, notices)
@@ -78,22 +83,44 @@ def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
 def call(to: Deployment, body: bytes, *, stream: bool) -> HttpRequest:
     """Address a generateContent body."""
     method, query = ("streamGenerateContent", "alt=sse") if stream else ("generateContent", "")
-    accept = (_ACCEPT_SSE,) if stream else ()
-    headers = (JSON_TYPE, *accept, *((k.encode(), v.encode()) for k, v in to.vendor.quirks.extra_headers))
+    headers = _STREAM_HEADERS if stream else _HEADERS
+    if to.vendor.quirks.extra_headers:
+        headers = (*headers, *((k.encode(), v.encode()) for k, v in to.vendor.quirks.extra_headers))
     return HttpRequest("POST", address(to, method, query), headers, body)
 
 
 def address(to: Deployment, method: str, query: str = "") -> str:
     """Return the URL of a method of the deployment's model."""
-    model = to.upstream_model
+    more = to.vendor.quirks.query
+    queries = f"{query}&{more}" if query and more else query or more
+    return f"{to.url}/{_folder(to.upstream_model)}:{method}{'?' if queries else ''}{queries}"
+
+
+@lru_cache(maxsize=1024)  # models are few
+def _folder(model: str) -> str:
     if not _SAFE_MODEL.fullmatch(model):
         model = quote(model, safe="@/")
-    folder = "" if "/" in model else "models/"
-    queries = "&".join(part for part in (query, to.vendor.quirks.query) if part)
-    return f"{to.url}/{folder}{model}:{method}{'?' if queries else ''}{queries}"
+    return model if "/" in model else f"models/{model}"
 
 
-def _tools(request: ChatRequest, to: Deployment, notices: Notices) -> list[Json]:
+def _tools(request: ChatRequest, to: Deployment, notices: Notices) -> Json:
+    """Write the tools, as they were written before where they are known; None = there are none."""
+    declared = request.tools
+    if not isinstance(declared, Declared):
+        return _all_tools(request, to, notices) or None
+    key = _KEYS[request.wire == WIRE, to.vendor.quirks.json_schema]
+    known = declared.written(key, lambda: _kept(request, to))
+    for word in known.warnings:
+        notices.warn(word)
+    return known.json
+
+
+def _kept(request: ChatRequest, to: Deployment) -> Written:
+    notices = Notices()
+    return written(_all_tools(request, to, notices), notices.warnings)
+
+
+def _all_tools(request: ChatRequest, to: Deployment, notices: Notices) -> list[Json]:
     declarations: list[Json] = []
     served: list[Json] = []
     for tool in request.tools:
@@ -139,7 +166,7 @@ def _translated(schema: JsonObject, notices: Notices, *, strict: bool, at: str) 
 
 def _tool_config(request: ChatRequest, *, has_tools: bool) -> JsonObject:
     given = request.extra.get("toolConfig") if request.wire == WIRE else None
-    config: dict[str, Json] = dict(given) if isinstance(given, Mapping) else {}
+    config: dict[str, Json] = dict(given) if isinstance(given, dict) else {}
     choice = request.tool_choice
     if choice is None or not (has_tools or request.wire == WIRE):
         return config

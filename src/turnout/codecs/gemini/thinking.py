@@ -1,6 +1,7 @@
 """How much a Gemini model should think: budgets up to 2.5, levels from 3 on (WIRE.md 12.3). Floor 2."""
 
 import re
+from functools import lru_cache
 
 from turnout.types.chat import Effort, Thinking
 from turnout.types.json import Json, JsonObject
@@ -35,6 +36,7 @@ _EXACT = frozenset({"minimal", "low", "medium", "high"})
 _EFFORTS: dict[str, Effort] = {"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high"}
 
 
+@lru_cache(maxsize=1024)  # models are few
 def generation(model: str) -> int | None:
     """Return the generation in a model's name; None for aliases such as `gemini-flash-latest`."""
     found = _GENERATION.search(model)

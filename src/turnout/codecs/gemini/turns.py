@@ -66,7 +66,9 @@ class Turns:
         """Read `contents`."""
         if isinstance(value, str):
             return [Message("user", (Text(value),))]
-        return [self._content(item, f"{at}[{i}]") for i, item in enumerate(entries(value, at))]
+        return [
+            _of_words(item) or self._content(item, f"{at}[{i}]") for i, item in enumerate(entries(value, at))
+        ]
 
     def _content(self, item: Json, at: str) -> Message:
         if not isinstance(item, dict):
@@ -76,7 +78,7 @@ class Turns:
         if role is None:
             raise refusal(f"{at}.role", f"is {given!r}; expected 'user' or 'model'")
         parts = self._parts(item, at)
-        if parts and all(isinstance(part, ToolResult) for part in parts):
+        if parts and isinstance(parts[0], ToolResult) and all(isinstance(part, ToolResult) for part in parts):
             role = "tool"
         return Message(role, parts)
 
@@ -163,6 +165,23 @@ class Turns:
         if given is None and self._open:
             return self._open.pop(0)[1]
         return given or mint_id(f"orphan|{name}|{self._n_calls}")
+
+
+def _of_words(item: Json) -> Message | None:
+    """Read a turn of plain words, which most are: no copy, no path; None = it is another one."""
+    if not isinstance(item, dict):
+        return None
+    given, value = item.get("role"), item.get("parts")
+    role = _ROLES.get(given) if given is None or isinstance(given, str) else None
+    if role is None or not isinstance(value, list):
+        return None
+    parts: list[Part] = []
+    for part in value:
+        text = part.get("text") if isinstance(part, dict) and len(part) == 1 else None
+        if not isinstance(text, str):
+            return None
+        parts.append(Text(text))
+    return Message(role, tuple(parts))
 
 
 def plain(value: JsonObject) -> str:
