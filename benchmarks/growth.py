@@ -46,6 +46,8 @@ class Point(msgspec.Struct, frozen=True):
     n: int
     cpu_us: float
     added_p50_us: float
+    ratio: float = 0.0
+    """CPU over that of the smallest in the same round, the median of the rounds; 0 = it was not kept."""
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -57,13 +59,18 @@ class Curve(msgspec.Struct, frozen=True):
     @property
     def rise(self) -> float:
         """CPU at the largest size over CPU at the smallest."""
-        return self.points[-1].cpu_us / self.points[0].cpu_us
+        return self.steps[-1]
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """CPU at each size over CPU at the smallest: within a round, so that a neighbour moves both."""
+        return tuple(point.ratio or point.cpu_us / self.points[0].cpu_us for point in self.points)
 
     @property
     def exponent(self) -> float:
         """Slope over the last step, both axes logarithmic: 0 = flat, 1 = linear."""
         last, before = self.points[-1], self.points[-2]
-        return log10(last.cpu_us / before.cpu_us) / log10(last.n / before.n)
+        return log10(self.steps[-1] / self.steps[-2]) / log10(last.n / before.n)
 
     @property
     def verdict(self) -> str:
@@ -230,11 +237,13 @@ def _curve(bench: Bench, name: str) -> Curve:
         for turn in range(bench.n_rounds):
             for each in running if turn % 2 == 0 else running[::-1]:
                 found[each.n].append(_measured(bench, each))
+    smallest = [cpu for cpu, _ in next(iter(found.values()))]
     points = tuple(
         Point(
             n,
             round(statistics.median(cpu for cpu, _ in samples), 1),
             round(statistics.median(p50 for _, p50 in samples), 1),
+            round(statistics.median(cpu / of for (cpu, _), of in zip(samples, smallest, strict=True)), 3),
         )
         for n, samples in found.items()
     )
@@ -263,7 +272,7 @@ def markdown(grown: Grown) -> str:
     lines = [head, "|---" * 7 + "|"]
     for curve in grown.curves:
         first, last = curve.points[0], curve.points[-1]
-        steps = " · ".join(f"{point.cpu_us / first.cpu_us:.2f}" for point in curve.points)
+        steps = " · ".join(f"{step:.2f}" for step in curve.steps)
         cpu = f"{first.cpu_us:.0f}–{last.cpu_us:.0f}"
         lines.append(
             f"| {curve.name} | {first.n:,}–{last.n:,} | {cpu} | {steps} "
@@ -279,7 +288,7 @@ def plots(grown: Grown) -> dict[str, str]:
     added: dict[str, list[tuple[float, float]]] = {}
     for curve in grown.curves:
         first = curve.points[0]
-        cpu[curve.name] = [(each.n / first.n, each.cpu_us / first.cpu_us) for each in curve.points]
+        cpu[curve.name] = [(p.n / first.n, step) for p, step in zip(curve.points, curve.steps, strict=True)]
         added[curve.name] = [(each.n / first.n, each.added_p50_us / 1000) for each in curve.points]
     flat = [name for name in cpu if name not in WHY]
     return {
