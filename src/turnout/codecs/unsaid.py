@@ -20,6 +20,7 @@ from turnout.types.chat import (
     Refusal,
     ServerTool,
     Text,
+    Thinking,
     Tool,
     ToolCall,
     ToolResult,
@@ -32,11 +33,18 @@ SIGNATURE = "signature"
 """In `said`: tokens of calls travel."""
 SHOWN = "thinking.shown"
 """In `said`: thoughts come back when they are asked for, or whenever there are some."""
+ITEM = "item"
+"""Member of `extra` that holds what the message says around a text."""
+THINKING = frozenset(
+    {"effort", "summary", "generate_summary", "max_tokens", "enabled", "exclude", "type", "budget_tokens"}
+    | {"maxReasoningEffort"}
+)
+"""Members of the fields in `Thinking.extra` that its own fields hold."""
 _PLAIN = (Refusal, Native)
 _ANSWERED = frozenset(
     {"item", "native", "legacy", "instructions", "role", "type", "parameters", "id", "status", "index"}
     | {"reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "extra_content"}
-    | {"document_url", "file_url", "video_url", "thoughtSignature", "citationsContent"}
+    | {"document_url", "file_url", "video_url", "thoughtSignature", "citationsContent", "cohere_document"}
 )
 """Members of `extra` that say no more than the part itself: marks of a reader, a second spelling, and what an
 answer says of itself (ids, states, places), which clients send back with it."""
@@ -62,7 +70,7 @@ def told(written: Encoded, request: ChatRequest, wire: str, said: frozenset[str]
             found.message(message)
     found.tools(request.tools)
     if request.thinking is not None:
-        found.thinking(request)
+        found.thinking(request.thinking)
     if request.output_format is not None and request.output_format.description:
         found.name("response_format.description")
     if not found.names and not found.has_thoughts:
@@ -102,13 +110,15 @@ class _Found:
 
     def members(self, extra: Mapping[str, Json]) -> None:
         for name, value in extra.items():
-            if name not in _ANSWERED and value not in (None, False, "", [], {}):
+            if name == ITEM and isinstance(value, Mapping):
+                self.members(value)
+            elif name not in _ANSWERED and value not in (None, False, "", [], {}):
                 self.name(name)
 
     def part(self, part: Part) -> None:
         if isinstance(part, _PLAIN):
             return
-        if part.extra:
+        if part.extra and not isinstance(part, Reasoning):
             self.members(part.extra)
         match part:
             case Media():
@@ -129,9 +139,11 @@ class _Found:
         if part.name is not None:
             self.name("document.name")
 
-    def thinking(self, request: ChatRequest) -> None:
-        asked = request.thinking
-        if asked is not None and asked.summary is not None:
+    def thinking(self, asked: Thinking) -> None:
+        if asked.summary is not None:
             self.name("thinking.summary")
-        if asked is not None and (asked.include is False or (asked.include and SHOWN not in self._said)):
+        if asked.include is False or (asked.include and SHOWN not in self._said):
             self.name("thinking.include")
+        for name, value in asked.extra.items():
+            for key in value.keys() - THINKING if isinstance(value, Mapping) else ():
+                self.name(f"{name}.{key}")

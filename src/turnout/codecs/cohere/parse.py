@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body, EmbedBody
 from turnout.codecs.cohere.response import call_of
-from turnout.codecs.cohere.wire import PLAN, WIRE
+from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, write
 from turnout.codecs.failures import as_object, text_in
 from turnout.errors import InvalidRequest
 from turnout.types.ask import Preferences, Wire
@@ -40,6 +41,8 @@ _KNOWN = frozenset(
 _CHOICES: Mapping[str, ToolChoice] = {"REQUIRED": ToolChoice("required"), "NONE": ToolChoice("none")}
 _ROLES: Mapping[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _TURN = frozenset({"role", "content", "tool_plan", "tool_calls", "tool_call_id"})
+_ENTRY = frozenset({"id", "data"})
+_DOCUMENT = frozenset({"text", "title"})
 _EMBED = frozenset({"model", "texts", "output_dimension", "embedding_types"})
 
 
@@ -88,9 +91,11 @@ def parse(body: bytes) -> Body:
     extra = {name: value for name, value in own.items() if name not in _KNOWN}
     extras.refuse(extra, "")
     form = asked.response_format
+    messages = [_message(turn, f"messages[{at}]") for at, turn in enumerate(asked.messages)]
+    _place_documents(messages, extra)
     request = ChatRequest(
         model=asked.model,
-        messages=tuple(_message(turn, f"messages[{at}]") for at, turn in enumerate(asked.messages)),
+        messages=tuple(messages),
         tools=tuple(_tool(tool, strict_tools=asked.strict_tools) for tool in asked.tools),
         tool_choice=_CHOICES.get(asked.tool_choice or ""),
         max_tokens=asked.max_tokens,
@@ -120,6 +125,32 @@ def parse_embed(body: bytes) -> EmbedBody:
         model=asked.model, input=tuple(asked.texts), dimensions=asked.output_dimension, wire=WIRE, extra=extra
     )
     return EmbedBody(request=request, prefer=Preferences(), wire=Wire(WIRE, tree))
+
+
+def _place_documents(messages: list[Message], extra: dict[str, Json]) -> None:
+    """Put the documents beside the messages into the user's last turn, where other formats have them.
+
+    Those that hold more than words and a title stay where they are.
+    """
+    given = extra.get("documents")
+    turns = reversed(range(len(messages)))
+    last = next((at for at in turns if messages[at].role == "user"), None)
+    found = [_document(each) for each in given] if isinstance(given, list) else []
+    read = [each for each in found if each is not None]
+    if last is not None and read and len(read) == len(found):
+        del extra["documents"]
+        messages[last] = replace(messages[last], parts=(*read, *messages[last].parts))
+
+
+def _document(given: Json) -> Media | None:
+    if isinstance(given, str):
+        return Media(kind="document", text=given, extra={DOCUMENT: given})
+    tree = as_object(given)
+    data = as_object(tree.get("data"))
+    text = data.get("text")
+    if not isinstance(text, str) or not _DOCUMENT.issuperset(data) or not _ENTRY.issuperset(tree):
+        return None
+    return Media(kind="document", text=text, name=text_in(data, "title") or None, extra={DOCUMENT: given})
 
 
 def _format(form: _Format) -> OutputFormat:
@@ -179,10 +210,20 @@ def _block(block: JsonObject) -> Part:
         case "thinking":
             rest = {name: value for name, value in block.items() if name not in {"type", "thinking"}}
             return Reasoning(text=text_in(block, "thinking"), wire=WIRE, extra=rest)
+        case "document" if text := _words(as_object(block.get("document")).get("data")):
+            return Text(text, {DOCUMENT: block})
         case "image_url" if isinstance(image := block.get("image_url"), dict):
             return _image(image)
         case _:
             return Native(WIRE, block)
+
+
+def _words(data: Json) -> str:
+    """Return what a document in a tool's answer says: its text alone, else all its members as JSON."""
+    if isinstance(data, str) or data is None:
+        return data or ""
+    tree = as_object(data)
+    return text_in(tree, "text") if set(tree) == {"text"} else write(data).decode()
 
 
 def _image(image: JsonObject) -> Media:

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from turnout.codecs.cohere.wire import PLAN, WIRE, write
+from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, write
 from turnout.codecs.notes import NATIVE_DROPPED, REASONING_DROPPED, Notes
 from turnout.errors import InvalidMedia, UnsupportedParameter
 from turnout.types.chat import (
@@ -71,6 +71,8 @@ class Turns:
 
     def _block(self, part: Part) -> JsonObject | None:
         match part:
+            case Text() if self._native and isinstance(own := part.extra.get(DOCUMENT), dict):
+                return own
             case Text():
                 return {"type": "text", "text": part.text, **(part.extra if self._native else {})}
             case Refusal():
@@ -91,6 +93,9 @@ class Turns:
                 return None
 
     def _media(self, media: Media) -> JsonObject | None:
+        if self._native and DOCUMENT in media.extra:
+            self.documents.append(media.extra[DOCUMENT])
+            return None
         if media.kind == "image" and media.file_id is None:
             url = media.url or f"data:{media.mime or 'image/png'};base64,{media.data or ''}"
             detail = {"detail": media.detail} if media.detail is not None else {}
@@ -107,7 +112,8 @@ class Turns:
         content: list[JsonObject] = []
         for part in result.content:
             if isinstance(part, Text):
-                content.append({"type": "text", "text": part.text, **(part.extra if self._native else {})})
+                block = self._block(part)
+                content += [] if block is None else [block]
             elif isinstance(part, Native) and part.wire == WIRE:
                 content.append(part.value)
             elif isinstance(part, Native):

@@ -26,6 +26,8 @@ from turnout.types.usage import Usage
 WIRE = "cohere"
 PLAN = "tool_plan"
 """Id of a `Reasoning` that is the plan in front of tool calls, not a thinking block."""
+DOCUMENT = "cohere_document"
+"""Member of the `extra` of a part that was read from a document: the document as it came."""
 TYPE = (b"content-type", b"application/json")
 
 BUDGETS: Mapping[Effort, int] = {
