@@ -22,13 +22,14 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--files", action="store_true", help="count in files in place of a Valkey")
     given = parser.parse_args()
     for seed in range(given.first, given.first + given.seeds):
         with valkey() as one, postgres() as other, tempfile.TemporaryDirectory() as folder:
             run = prove(
                 seed,
                 Path(folder),
-                (one.url, other.url),
+                ("sqlite" if given.files else one.url, other.url),
                 clients=given.clients,
                 workers=given.workers,
                 kill=seed % 4 != 0,

@@ -10,6 +10,8 @@ What is compared, exactly:
    corrected to what it says. Then, with J the sum over the journal, S what was settled by calls whose Record
    died unwritten, R what stays counted of calls nobody knows the end of: ledger = J + S + R, S and R >= 0,
    and what the emulator billed beyond the journal is covered by S + R. For the other replica rule 2 holds.
+
+The replicas count in a Valkey, or in one ledger's files as the workers of one machine do.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from msgspec import Struct
 from tests.proofs.replicas import BUDGET_NUSD, CLEAN, MODELS, Rig, body, wire
 from turnout.stores.base import Query
 from turnout.stores.ledger.base import FOREVER, Fixed, Take
+from turnout.stores.ledger.file import FileLedger
 from turnout.stores.postgres.migrate import migrate
 from turnout.stores.postgres.rows import PostgresRows
 from turnout.stores.spool.segments import adopt
@@ -55,7 +58,7 @@ async def prove(seed, folder, stores, *, clients=64, workers=4, kill=True):
     migrate(stores[1])
     statuses = Counter()
     with Rig(folder, rng, stores, workers) as rig:
-        watch = Watch(stores[0])
+        watch = Watch(ledger_at(stores[0], folder))
         watching = asyncio.create_task(watch.run())
         kill_after = rng.randint(20, 250) if kill else None
         await _load(rig, rng, clients, statuses, kill_after)
@@ -65,7 +68,7 @@ async def prove(seed, folder, stores, *, clients=64, workers=4, kill=True):
             assert await asyncio.to_thread(replica.ended) == 0
         watching.cancel()
         await asyncio.wait((watching,))
-        result = await _compared(rig, stores, kill=kill)
+        result = await _compared(rig, stores, folder, kill=kill)
     return Result(
         seed=seed,
         killed=kill,
@@ -76,14 +79,21 @@ async def prove(seed, folder, stores, *, clients=64, workers=4, kill=True):
     )
 
 
+def ledger_at(store, folder, now=time.time):
+    """Open what the replicas count in: a Valkey, or the files that they share."""
+    if store == "sqlite":
+        return FileLedger(folder / "ledger.db", now=now)
+    return ValkeyLedger(store, timeout_s=30, now=None if now is time.time else now)
+
+
 class Watch:
     """Reads the account again and again."""
 
-    def __init__(self, url):
-        self.url, self.most = url, 0
+    def __init__(self, ledger):
+        self.ledger, self.most = ledger, 0
 
     async def run(self):
-        ledger = ValkeyLedger(self.url, timeout_s=30)
+        ledger = self.ledger
         try:
             while True:
                 (used,) = await ledger.used([ACCOUNT])
@@ -145,7 +155,7 @@ async def ask(port, request, leave_after_s=None):
     return int(answer[9:12]) if answer.endswith((b"}", b"]\n\n", b"\n\n", b"0\r\n\r\n")) else "broken"
 
 
-async def _compared(rig, stores, *, kill):
+async def _compared(rig, stores, folder, *, kill):
     rows = PostgresRows(stores[1])
     if kill:
         await asyncio.to_thread(adopt, rig.replicas[0].spool, rows.insert)
@@ -158,7 +168,7 @@ async def _compared(rig, stores, *, kill):
         if r.principal == "money"
     }
     journal = sum(costs.values())
-    ledger = ValkeyLedger(stores[0], timeout_s=30, now=lambda: time.time() + 3600)
+    ledger = ledger_at(stores[0], folder, lambda: time.time() + 3600)
     try:
         (counted,) = await ledger.used([ACCOUNT])
         swept = [name for name in await ledger.sweep() if not name.endswith(":q")]

@@ -1,4 +1,4 @@
-"""Gateway processes that share a Valkey and a PostgreSQL, each replica in front of an emulator of its own."""
+"""Gateway processes that share a ledger and a PostgreSQL, each replica in front of an emulator of its own."""
 
 import json
 import os
@@ -53,7 +53,7 @@ timeouts: {{total_s: 10}}
 retry: {{base_s: 0.01, max_wait_s: 0.05}}
 breaker: {{enabled: false}}
 journal: {{path: {folder}/journal.db}}
-ledger: {{timeout_s: 10}}
+ledger: {{timeout_s: 10, path: {folder.parent}/ledger.db}}
 budgets: [{{id: one, level: team, subject: money, usd: 1, per: lifetime}}]
 quotas:
   - {{id: rpm, level: team, subject: rate, of: requests, limit: {RATE}, per: 1m}}
