@@ -1,18 +1,21 @@
 """One line per request at the gateway. Floor 6.
 
 The HTTP side (method, path, status, bytes) is seen here, around the application; what the engine did comes as
-an `AccessEvent` in the same context, before the last byte is sent.
+an `AccessEvent` in the same context, before the last byte is sent. On the path a request only leaves what is
+known of it (`Served`); whoever writes makes the line of it.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import lru_cache
+from time import monotonic, time
+
+from msgspec import Struct
 
 from turnout.layers.trace import AccessEvent
 from turnout.server.http import Message, Receive, Scope, Send
 from turnout.server.ids import CURRENT
-from turnout.server.logs.line import Line
+from turnout.server.logs.line import Line, Told
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOGGER = "turnout.access"
@@ -37,10 +40,43 @@ def heard(event: AccessEvent) -> None:
         asked.event = event
 
 
+class Served(Struct, frozen=True, gc=False):
+    """One request that ended, as the path leaves it."""
+
+    at: float
+    redact: Callable[[str], str]
+    event: AccessEvent | None
+    request_id: str | None
+    """Of a request that the engine never saw."""
+    method: str
+    path: str
+    status: int
+    duration_s: float
+    n_bytes: int
+
+    def line(self) -> Line:
+        """Return it as a line: paths of what is not found are the client's own text, and left out."""
+        path = None if self.status in _UNKNOWN else self.redact(self.path[:200])
+        if self.event is not None:
+            return _served(self, self.event, path)
+        return Line(
+            at=self.at,
+            level="info",
+            logger=LOGGER,
+            message="request",
+            request_id=self.request_id,
+            method=self.method[:16],
+            path=path,
+            status=self.status or None,
+            duration_s=round(self.duration_s, 6),
+            bytes_out=self.n_bytes,
+        )
+
+
 class Access:
     """The application, with a line in the log for each request."""
 
-    def __init__(self, app: App, put: Callable[[Line], None], redact: Callable[[str], str]) -> None:
+    def __init__(self, app: App, put: Callable[[Told], None], redact: Callable[[str], str]) -> None:
         self._app = app
         self._put = put
         self._redact = lru_cache(maxsize=1024)(redact)  # paths are few
@@ -50,7 +86,7 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked, started = _Asked(), time.monotonic()
+        asked, started = _Asked(), monotonic()
         _ASKED.set(asked)
 
         async def counted(message: Message) -> None:
@@ -64,44 +100,34 @@ class Access:
             await self._app(scope, receive, counted)
         finally:
             _ASKED.set(None)
-            self._put(self._line(scope, asked, time.monotonic() - started))
-
-    def _line(self, scope: Scope, asked: _Asked, duration_s: float) -> Line:
-        event = asked.event
-        path = None if asked.status in _UNKNOWN else self._redact(scope["path"][:200])
-        http = (scope["method"][:16], path, asked.status or None, round(duration_s, 6), asked.n_bytes)
-        if event is None:
-            method, path, status, duration_s, n_bytes = http
-            return Line(
-                at=time.time(),
-                level="info",
-                logger=LOGGER,
-                message="request",
-                request_id=CURRENT.get(),
-                method=method,
-                path=path,
-                status=status,
-                duration_s=duration_s,
-                bytes_out=n_bytes,
+            self._put(
+                Served(
+                    time(),
+                    self._redact,
+                    asked.event,
+                    CURRENT.get() if asked.event is None else None,
+                    scope["method"],
+                    scope["path"],
+                    asked.status,
+                    monotonic() - started,
+                    asked.n_bytes,
+                )
             )
-        return _served(event, *http)
 
 
-def _served(
-    event: AccessEvent, method: str, path: str | None, status: int | None, duration_s: float, n_bytes: int
-) -> Line:
+def _served(one: Served, event: AccessEvent, path: str | None) -> Line:
     return Line(
-        at=time.time(),
+        at=one.at,
         level="info",
         logger=LOGGER,
         message="request",
         request_id=event.request_id,
         trace_id=event.trace_id,
-        method=method,
+        method=one.method[:16],
         path=path,
-        status=status,
-        duration_s=duration_s,
-        bytes_out=n_bytes,
+        status=one.status or None,
+        duration_s=round(one.duration_s, 6),
+        bytes_out=one.n_bytes,
         key_id=event.key_id,
         route=event.route,
         model=event.model,

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from turnout.server.defects import places
 from turnout.server.ids import CURRENT
-from turnout.server.logs.line import Line
+from turnout.server.logs.line import Line, Told
 from turnout.server.logs.sinks import Threaded
 
 OURS = "turnout"
@@ -24,7 +24,7 @@ OURS = "turnout"
 class Sink(Protocol):
     """Takes lines without waiting."""
 
-    def put(self, line: Line) -> None:
+    def put(self, line: Told) -> None:
         """Take a line, or drop and count it."""
         ...
 
@@ -58,7 +58,7 @@ class Intake(logging.Handler):
             if isinstance(sink, Threaded):
                 sink.flush()
 
-    def put(self, line: Line) -> None:
+    def put(self, line: Told) -> None:
         """Hand a line to every sink."""
         for sink in self._sinks:
             sink.put(line)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -37,6 +38,18 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_usd: float | None = None
     ttft_s: float | None = None
     overhead_s: float | None = None
+
+    def line(self) -> "Line":
+        """Return itself."""
+        return self
+
+
+class Told(Protocol):
+    """What is a line of the log, or becomes one when it is written."""
+
+    def line(self) -> Line:
+        """Return the line; called once, beside the path."""
+        ...
 
 
 _FIRST = frozenset({"at", "level", "logger", "message"})

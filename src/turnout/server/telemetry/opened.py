@@ -24,7 +24,7 @@ from turnout.server.app import Gateway
 from turnout.server.families import FAMILIES
 from turnout.server.logs.access import Access, App, heard
 from turnout.server.logs.intake import Intake, Sink, installed
-from turnout.server.logs.line import Line, as_json, as_text
+from turnout.server.logs.line import Told, as_json, as_text
 from turnout.server.logs.redact import Redactor, secrets_in
 from turnout.server.logs.sinks import Out, RotatedFile, Stream, Threaded
 from turnout.server.metrics import Metrics
@@ -41,7 +41,7 @@ NDJSON = "application/x-ndjson"
 _SPANS_AT_ONCE = 64
 """Requests whose spans are encoded in one go: about 4 ms."""
 _LINES_AT_ONCE = 200
-Shipping = Shipper[AccessEvent] | Shipper[Line] | Shipper[bytes]
+Shipping = Shipper[AccessEvent] | Shipper[Told] | Shipper[bytes]
 
 
 class Telemetry:
@@ -227,13 +227,13 @@ class Telemetry:
             case OtlpSink():
                 return self._ship(self._otlp_lines(path, most))
 
-    def _otlp_lines(self, path: str, most: int) -> Shipper[Line]:
+    def _otlp_lines(self, path: str, most: int) -> Shipper[Told]:
         row, encoder = self._config.telemetry.otlp, self._encoder
         if row is None or encoder is None:
             raise ConfigError((f"{path}: otlp needs telemetry.otlp.endpoint",))
         return Shipper(self._transport(), _to(row, "logs"), encoder.logs, most=most, batch=_LINES_AT_ONCE)
 
-    def _ship(self, shipper: Shipper[Line]) -> Shipper[Line]:
+    def _ship(self, shipper: Shipper[Told]) -> Shipper[Told]:
         self._shipping.append(("logs", shipper))
         return shipper
 
@@ -247,5 +247,5 @@ def _to(row: OtlpConfig, signal: str) -> Receiver:
     return Receiver(f"{row.endpoint.rstrip('/')}/v1/{signal}", PROTOBUF, row.headers, row.timeout_s)
 
 
-def _lines(lines: Sequence[Line]) -> bytes:
-    return b"".join([as_json(line) + b"\n" for line in lines])
+def _lines(lines: Sequence[Told]) -> bytes:
+    return b"".join([as_json(each.line()) + b"\n" for each in lines])

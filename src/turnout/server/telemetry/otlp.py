@@ -22,7 +22,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from turnout.layers.trace import AccessEvent
-from turnout.server.logs.line import Line, fields_of
+from turnout.server.logs.line import Told, fields_of
 from turnout.server.tally import Family, Series
 from turnout.types.deployment import Deployment
 from turnout.types.record import Attempt, GuardView
@@ -174,12 +174,13 @@ class Encoder:
         point.count = int(sum(buckets))
         point.sum = total
 
-    def logs(self, lines: Sequence[Line]) -> bytes:
+    def logs(self, lines: Sequence[Told]) -> bytes:
         """Return some lines of the log."""
         request = ExportLogsServiceRequest()
         of = request.resource_logs.add(resource=self._resource)
         scope = of.scope_logs.add(scope=self._scope)
-        for line in lines:
+        for each in lines:
+            line = each.line()
             at = int(line.at * 1e6) * 1000
             scope.log_records.add(
                 time_unix_nano=at,
