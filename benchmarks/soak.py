@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -50,6 +50,8 @@ from benchmarks.machine import (
 from benchmarks.native import Bodies, Load, Native, Target
 from benchmarks.profiles import Written, write
 from benchmarks.trend import Slope, slope
+from turnout.stores.ledger.care import state_of
+from turnout.stores.ledger.state import State
 
 FAULT_EVERY, LEAVE_EVERY = 60, 4
 RELOAD_S, SAMPLE_S, SEGMENT_S = 20.0, 2.0, 10.0
@@ -152,7 +154,7 @@ class Rig:
             threads=told["threads"],
             files=n_files,
             sockets=len(sockets - _towards(self.upstream)),
-            reservations=self._ask("ledger.db", "SELECT COUNT(*) FROM reservations"),
+            reservations=len(self._ledger().open),
             rss_mb=round(rss_kb(self.process.pid) / 1024, 2),
         )
 
@@ -177,15 +179,15 @@ class Rig:
 
     def spent(self) -> tuple[int, int]:
         """Return nano-USD by the Records and by the ledger."""
-        records = self._ask("journal.db", "SELECT COALESCE(SUM(cost_nusd), 0) FROM records")
-        ledger = self._ask(
-            "ledger.db", "SELECT COALESCE(SUM(used), 0) FROM cells WHERE account LIKE 'usd:organisation:%'"
-        )
-        return records, ledger
+        with closing(sqlite3.connect(self.folder / "gateway" / "journal.db", timeout=30)) as database:
+            ((records,),) = database.execute("SELECT COALESCE(SUM(cost_nusd), 0) FROM records")
+        named = (a for name, a in self._ledger().accounts.items() if name.startswith("usd:organisation:"))
+        return int(records), sum(account.total for account in named)
 
-    def _ask(self, name: str, question: str) -> int:
-        with sqlite3.connect(self.folder / "gateway" / name, timeout=30) as database:
-            return int(database.execute(question).fetchone()[0])
+    def _ledger(self) -> State:
+        found = state_of(self.folder / "gateway" / "ledger.db")
+        assert found is not None
+        return found
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Take
-from turnout.stores.ledger.care import copy, problem_of
+from turnout.stores.ledger.care import copy, problem_of, state_of
 from turnout.stores.ledger.file import FileLedger
 
 MONEY = Take("usd", Fixed(0, FOREVER), 5, 100)
@@ -143,6 +143,7 @@ async def test_a_copy_made_while_it_runs_holds_what_the_log_holds_and_is_a_ledge
     copy(path, out)
     assert out.stat().st_mode & 0o777 == 0o600
     assert problem_of(path) is None
+    assert len(state_of(path).open) == 10
     await ledger.settle("r0", [0])
     await ledger.close()
     out.replace(path)

@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
+import msgspec
+
 from turnout.errors import ConfigError
 from turnout.stores.ledger import kept
 from turnout.stores.ledger.log import GapError, folder_of, numbers, replayed
@@ -22,22 +24,38 @@ PAUSE_S: Final = 0.1
 def problem_of(path: Path) -> str | None:
     """Say what is wrong with a ledger; None = it is intact. Changes nothing."""
     try:
-        return _retried(_problem, path)
+        with closing(kept.read_only(path)) as found:
+            (said,) = found.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            return str(said)
+        state_of(path)
     except sqlite3.Error as failure:
         return str(failure)
     except ConfigError as error:
         return "; ".join(error.problems).removeprefix("ledger: ")
-
-
-def _problem(path: Path) -> str | None:
-    with closing(kept.read_only(path)) as found:
-        (said,) = found.execute("PRAGMA quick_check(1)").fetchone()
-        there = kept.peek(found)
-    if said != "ok":
-        return str(said)
-    if there is not None:
-        _apply(State(), path, *there)
     return None
+
+
+def state_of(path: Path) -> State | None:
+    """Read a ledger as it is now; None = it is of a release without a log. Changes nothing.
+
+    Raises:
+        ConfigError: It is damaged.
+        sqlite3.Error: It cannot be read.
+    """
+    return _retried(_state, path)
+
+
+def _state(path: Path) -> State | None:
+    with closing(kept.read_only(path)) as found:
+        found.isolation_level = None
+        try:
+            loaded = kept.load(found)
+        except (msgspec.MsgspecError, TypeError) as failure:
+            raise ConfigError((f"ledger: {path} is damaged: {failure}",)) from failure
+    if loaded is not None:
+        _apply(loaded.state, path, loaded.lineage, loaded.through)
+    return None if loaded is None else loaded.state
 
 
 def copy(path: Path, target: Path) -> None:

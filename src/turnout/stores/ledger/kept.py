@@ -156,13 +156,15 @@ def read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_S)
 
 
-def peek(db: sqlite3.Connection) -> tuple[str, int] | None:
-    """Return lineage and reach of an open copy; None = of a release without a log. Raises `sqlite3.Error`."""
+def load(db: sqlite3.Connection) -> Loaded | None:
+    """Read an open copy; None = it is of a release without a log.
+
+    Raises:
+        sqlite3.Error: It cannot be read.
+        msgspec.MsgspecError: It is damaged.
+    """
     named = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'ledger_log'").fetchone()
-    if named is None:
-        return None
-    lineage, through = db.execute("SELECT lineage, through FROM ledger_log").fetchone()
-    return str(lineage), int(through)
+    return None if named is None else _load(db)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
