@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from tests.engine.kit import Rig, Turn
@@ -11,7 +12,6 @@ from turnout.config import parse_config
 from turnout.engine.booking import Booking, Guesses
 from turnout.engine.books import Books, Down
 from turnout.engine.exchange import Call
-from turnout.engine.limits import Worst
 from turnout.errors import (
     BudgetExceeded,
     ConfigError,
@@ -176,22 +176,27 @@ async def test_a_guess_follows_what_is_called_at_once_to_what_is_dearer_and_slow
     async with it.open(principal=KEY) as reply:
         await reply.response()
     exchange = it.open(principal=KEY).exchange
-    cheap, dear = it.built.engine.snapshot.deployments.values()
+    cheap, other = it.built.engine.snapshot.deployments.values()
+    price = msgspec.structs.replace(other.model.price, output=2 * other.model.price.output)
+    dear, unpriced = (
+        msgspec.structs.replace(other, model=msgspec.structs.replace(other.model, price=each))
+        for each in (price, None)
+    )
     guesses = Guesses()
-    guesses.learn("r", cheap)
 
-    def covered(money, deployment, worst_nusd):
+    def covered(deployment):
         booking = Booking(exchange.ask, "r", guesses)
-        booking.guess, booking.money = guesses.of("r"), money
-        return booking.covers(Call(exchange, deployment, exchange.request, now=0.0), Worst(0, 0, worst_nusd))
+        booking.suppose(exchange.request)
+        exchange.n_calls = 0
+        return booking.covers(Call(exchange, deployment, exchange.request, now=0.0))
 
-    assert (covered(5, cheap, 5), covered(5, dear, 6), guesses.of("r").deployment) == (True, False, dear)
-    assert [covered(6, cheap, 5) for _ in range(15)] == [True] * 15
+    assert [covered(cheap), covered(cheap), covered(dear), covered(dear)] == [False, True, False, True]
+    assert [covered(cheap) for _ in range(15)] == [True] * 15
     assert guesses.of("r").deployment is dear
-    assert covered(6, dear, 6)
-    assert [covered(6, cheap, 5) for _ in range(16)] == [True] * 16
+    assert covered(dear)
+    assert [covered(cheap) for _ in range(16)] == [True] * 16
     assert guesses.of("r").deployment is cheap
-    assert not covered(5, cheap, None)
+    assert not covered(unpriced)
 
 
 async def test_where_little_is_left_nothing_is_set_aside_on_a_guess_and_all_of_it_can_be_spent():

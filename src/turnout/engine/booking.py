@@ -18,7 +18,7 @@ Theory of operation.
 from typing import Final
 
 from turnout.engine.exchange import Call, Request
-from turnout.engine.limits import Worst, worst_case
+from turnout.engine.limits import worst_case
 from turnout.types.ask import Ask
 from turnout.types.deployment import Deployment
 
@@ -63,10 +63,11 @@ class Guesses:
 class Booking:
     """What a request has set aside."""
 
-    __slots__ = ("_ask", "guess", "guesses", "is_used", "model", "money", "name")
+    __slots__ = ("_ask", "_request", "guess", "guesses", "is_used", "model", "money", "name")
 
     def __init__(self, ask: Ask, model: str, guesses: Guesses) -> None:
         self._ask = ask
+        self._request: Request | None = None
         self.model = model
         """As the client named it."""
         self.guesses = guesses
@@ -82,6 +83,7 @@ class Booking:
         self.guess = guess = self.guesses.of(self.model)
         if guess is None or request.facts.realtime:  # a session pays answer by answer
             return
+        self._request = request
         self.money = worst_case(request, guess.deployment).cost_nusd
         if self.money is not None:
             self.name = f"{self._ask.request_id}:1"
@@ -91,7 +93,7 @@ class Booking:
         self.money = None
         self.name = f"{self._ask.request_id}:q"
 
-    def covers(self, call: Call, worst: Worst) -> bool:
+    def covers(self, call: Call) -> bool:
         """Tell whether the first call of a request needs no reservation of its own; learn from it."""
         guess, money = self.guess, self.money
         if guess is None or money is None:
@@ -99,16 +101,18 @@ class Booking:
                 self.guesses.learn(self.model, call.deployment)
             return False
         ask, now = self._ask, call.exchange.ask
-        if worst.cost_nusd is None or worst.cost_nusd > money:
-            self.guesses.learn(self.model, call.deployment)
-            return False
         if ask.principal is not now.principal or ask.surface != now.surface or ask.end_user != now.end_user:
             return False
-        if guess.deployment is call.deployment:
+        if guess.deployment is call.deployment and self._request is call.request:
             guess.n_dearer = 0
-        else:
-            guess.n_dearer += 1
-            if guess.n_dearer >= STALE:
-                self.guesses.learn(self.model, call.deployment)
+            self.is_used = True
+            return True
+        worst = worst_case(call.request, call.deployment).cost_nusd
+        if worst is None or worst > money:
+            self.guesses.learn(self.model, call.deployment)
+            return False
+        guess.n_dearer = 0 if guess.deployment is call.deployment else guess.n_dearer + 1
+        if guess.n_dearer >= STALE:
+            self.guesses.learn(self.model, call.deployment)
         self.is_used = True
         return True

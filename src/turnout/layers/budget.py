@@ -73,10 +73,8 @@ class BudgetLayer:
         def handler(call: Call) -> AbstractAsyncContextManager[Reply]:
             limits, exchange = self.limits, call.exchange
             booking = exchange.booking
-            if booking is not None and call.n == 1 and not limits.has_callees:
-                worst = worst_case(call.request, call.deployment)
-                if booking.covers(call, worst):
-                    return inner(call)
+            if booking is not None and call.n == 1 and not limits.has_callees and booking.covers(call):
+                return inner(call)
             route = None if exchange.routing is None else exchange.routing.route
             callees = limits.callees(call.deployment, route)
             found = limits.of_call(limits.callers(exchange.ask), callees)
