@@ -78,6 +78,28 @@ async def test_beyond_the_budget_and_out_of_form_nothing_is_kept() -> None:
     assert (await judged(section(), judge="Very good!"))[:2] == ([], {"failed": 1})
 
 
+@pytest.mark.parametrize(("kept", "seen"), [("true", True), ("false", False)])
+async def test_a_judge_sees_what_was_said_before_where_text_is_stored_and_nowhere_else(kept, seen) -> None:
+    asked = []
+
+    def judge(request):
+        asked.append(last_user_text(request))
+        return reply_with(request, (Text('{"score": 9}'),), model="judge")
+
+    turns = [("user", "I live in Bergen."), ("assistant", "Noted."), ("user", "What is the weather here?")]
+    stores = f"journal: {{enabled: false, content: {kept}}}"
+    async with rig(section(), edit=lambda text: text.replace("journal: {enabled: false}", stores)) as gate:
+        gate.emulator.add("oai-one", says("oai-one", {"": "Rain."}))
+        gate.emulator.add("ant-two", judge)
+        body = chat("turnout/assistant", "")
+        body["messages"] = [{"role": role, "content": text} for role, text in turns]
+        assert (await call(gate, "/v1/chat/completions", body)).status == 200
+        await gate.built.quality.settle()
+    (question,) = asked
+    assert "What is the weather here?" in question
+    assert ("user: I live in Bergen.\\nassistant: Noted." in question) is seen
+
+
 def test_a_sample_names_a_route_and_models_that_there_are() -> None:
     text = """
 providers: {oai: {vendor: openai, base_url: "http://127.0.0.1:1/v1", secret: x}}

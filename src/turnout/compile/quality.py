@@ -47,6 +47,7 @@ def _sample(row: SampleConfig, path: str, deployments: Sequence[Deployment], pro
         rubric=row.rubric,
         against=None if against is None else against.id,
         same_vendor=row.same_vendor,
+        earlier=row.earlier_chars,
     )
 
 

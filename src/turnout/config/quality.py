@@ -23,6 +23,9 @@ class SampleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Model or deployment that answers too: the two are compared, in both orders. None = a grade alone."""
     same_vendor: bool = False
     """Whether a judge may be of the answer's provider: models favour their own kin."""
+    earlier_chars: Annotated[int, Meta(ge=0, le=16_000)] = 4_000
+    """Of what was said before the last question, the latest; only where the text of requests is stored
+    (`store_content`), elsewhere and with 0 the judge sees the last question alone."""
 
 
 class QualityConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

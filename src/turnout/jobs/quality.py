@@ -36,12 +36,12 @@ from turnout.layers.hear import HearLayer
 from turnout.learn.feedback import IMPLICIT_WEIGHT
 from turnout.learn.followups import Followups, Glance
 from turnout.stores.feedback import FeedbackQuery, FeedbackStore
-from turnout.strategies.accept.base import answer_text, last_user
+from turnout.strategies.accept.base import answer_text, in_context
 from turnout.strategies.accept.calls import RUBRIC
 from turnout.strategies.accept.calls import Judge as Grader
 from turnout.strategies.accept.pairs import PAIR_RUBRIC, pair_requests, winner
 from turnout.types.ask import Ask
-from turnout.types.chat import ChatRequest, ChatResponse
+from turnout.types.chat import ChatRequest, ChatResponse, Message, Text
 from turnout.types.feedback import Feedback
 from turnout.types.quality import NOTHING_HEARD, Judge, Listening, Sample
 from turnout.types.usage import NanoUsd
@@ -199,13 +199,13 @@ class Quality:
         request_id, bill = about
         if sample.against is None:
             grader = Grader(judge.deployment, rubric=rubric_of(sample.rubric))
-            question = grader.ask(request, answer)
+            question = grader.ask(_shown(request, sample), answer)
             assert question is not None  # a judge always asks
             said = await self._ask(question.request, judge.deployment, (request_id, bill))
             return grader.verdict(request, answer, said).confidence
         whole = replace(request, stream=False)
         other = await self._ask(whole, sample.against, (request_id, bill))
-        texts = (last_user(request), answer_text(answer), answer_text(other))
+        texts = (in_context(request, sample.earlier), answer_text(answer), answer_text(other))
         pair = pair_requests(*texts, rubric=pair_rubric_of(sample.rubric))
         said_both = [await self._ask(each, judge.deployment, (request_id, bill)) for each in pair]
         won = winner(*said_both)
@@ -279,6 +279,14 @@ class _Spent:
         self.lost = 0
         """For judgements of this process that failed: the store does not know of them."""
         self.total = 0
+
+
+def _shown(request: ChatRequest, sample: Sample) -> ChatRequest:
+    """Return the conversation as one question: that is what a grader reads."""
+    if not sample.earlier:
+        return request
+    question = in_context(request, sample.earlier)
+    return replace(request, messages=(Message(role="user", parts=(Text(question),)),))
 
 
 def rubric_of(words: str | None) -> str:

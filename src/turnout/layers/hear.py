@@ -3,7 +3,8 @@
 1. Of each sampled route a share of requests is drawn by the hash of the request's id: neither the choice nor
    the outcome has a say in it. A drawn request is served on the canonical track: only there is the answer
    something that can be judged.
-2. What a judge is shown is what the guards let through, in the form in which it would be stored.
+2. What a judge is shown is what the guards let through, in the form in which it would be stored. It sees
+   the turns before the last question only where the text of a request is stored.
 3. All of it happens when the request is left: nobody waits for it. What Turnout asked itself is not listened
    to.
 """
@@ -114,6 +115,8 @@ class _Listened:
         request, answer = original, heard.answer
         if exchange.masked is not None:
             request, answer = exchange.request, _masked(answer, exchange.masked)
+        if exchange.content_of is None:  # nothing of it is kept: nothing but the question goes on
+            sample = msgspec.structs.replace(sample, earlier=0)
         if isinstance(request, ChatRequest):
             layer.judge(sample, about, request, answer, heard.deployment.id)
 

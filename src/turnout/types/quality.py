@@ -26,6 +26,8 @@ class Sample(Struct, frozen=True, kw_only=True):
     against: str | None = None
     """Deployment whose answer it is compared with; None = graded alone."""
     same_vendor: bool = False
+    earlier: int = 0
+    """Characters of earlier turns that the judge sees; 0 = the last question alone."""
 
 
 class Listening(Struct, frozen=True, kw_only=True):

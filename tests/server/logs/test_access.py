@@ -20,9 +20,9 @@ def test_a_request_becomes_a_line_when_it_is_written_and_not_before() -> None:
     )
     assert looked == []
     assert served.line() == Line(
-        at=1.5, level="info", logger=LOGGER, message="request", request_id="req_1", method="POST", path="/v1/x",
-        status=200, duration_s=0.01, bytes_out=99, route="pool", model="p/one", provider="p", attempts=1,
-        tokens_in=12, tokens_out=30, cost_usd=1200 * 1e-9, overhead_s=0.001,
+        at=1.5, level="info", logger=LOGGER, message="request", request_id="req_1", method="POST",
+        path="/v1/x", status=200, duration_s=0.01, bytes_out=99, route="pool", model="p/one", provider="p",
+        attempts=1, tokens_in=12, tokens_out=30, cost_usd=1200 * 1e-9, overhead_s=0.001,
     )  # fmt: skip
 
 

@@ -30,6 +30,28 @@ def last_user(request: ChatRequest) -> str:
     return ""
 
 
+def in_context(request: ChatRequest, most: int) -> str:
+    """Return the text of the last user turn, behind as much of what was said before as fits.
+
+    Args:
+        request: The conversation.
+        most: Characters of earlier turns, of which the latest stay; 0 = the last turn alone.
+    """
+    question, left = last_user(request), most
+    last = max((at for at, each in enumerate(request.messages) if each.role == "user"), default=0)
+    earlier: list[str] = []
+    for message in reversed(request.messages[:last]):
+        text = " ".join(part.text for part in message.parts if isinstance(part, Text))
+        line = f"{message.role}: {text}"
+        if text and left > 0:
+            earlier.append(line if len(line) <= left else f"{line[:left]}…")
+            left -= len(line)
+    if not earlier:
+        return question
+    before = "\n".join(reversed(earlier))
+    return f"Earlier in the conversation:\n{before}\n\nThe last question, which was answered:\n{question}"
+
+
 def calibrated(share: float, platt: tuple[float, float] | None) -> float:
     """Map a raw share to a calibrated probability by a logistic on its logit; None = unchanged."""
     if platt is None:
