@@ -108,3 +108,24 @@ def test_the_buffer_loses_no_byte(lines: list[tuple[bytes, bytes]], cuts: list[i
 def test_frames_is_a_pure_function_of_whole_frames() -> None:
     whole = b"data: a\n\nevent: b\ndata: c\n\n"
     assert frames(whole) == frames(b"data: a\n\n") + frames(b"event: b\ndata: c\n\n")
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("name", [b"", b"event: e"])
+def test_a_frame_like_the_one_before_is_known_without_looking_for_others(name: bytes, eol: bytes) -> None:
+    head = name + eol if name else b""
+    splitter = SseSplitter()
+    assert splitter.alone(head + b"data: a" + eol * 2) is None
+    splitter.feed(head + b"data: a" + eol * 2)
+    assert splitter.alone(head + b"data: b" + eol * 2) == b"b"
+    others = [
+        b"data: b" + eol,  # not whole
+        b"data: b" + eol * 2 + head + b"data: c" + eol * 2,
+        b"data: b" + eol + b"data: c" + eol * 2,
+        b"data: b\r" + eol * 2,
+        b"data: b\n\r\n",
+        b"data: " + eol * 2,
+    ]
+    assert [splitter.alone(head + other) for other in others] == [None] * 6
+    assert splitter.feed(b"data: x") == []
+    assert splitter.alone(head + b"data: b" + eol * 2) is None

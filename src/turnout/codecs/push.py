@@ -6,7 +6,9 @@ Theory of operation.
    split gives the same events.
 2. A failure, in-stream or of ours, is raised at once if the same read completed no event with content before
    it, else at the next call: events that arrived are never lost to what came after them.
-3. Half a frame at the end is what a cut leaves behind; whether it matters is decided by whether the answer
+3. Most of a stream is text, a few words in each read: after a frame of text alone the next read is tried as
+   another one (`_words`), which makes the event that the general way would.
+4. Half a frame at the end is what a cut leaves behind; whether it matters is decided by whether the answer
    had ended. A stream that ends before its answer is `StreamInterrupted`, whatever came last.
 """
 
@@ -15,13 +17,13 @@ from typing import ClassVar
 
 from turnout.codecs.sse import Frame, SseSplitter
 from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
-from turnout.types.event import Event
+from turnout.types.event import Event, TextDelta
 
 
 class PushDecoder(ABC):
     """Push parser of one upstream stream of server-sent events."""
 
-    __slots__ = ("_done", "_failure", "_splitter")
+    __slots__ = ("_done", "_failure", "_says_words", "_splitter")
 
     QUIET: ClassVar[tuple[type, ...]] = ()
     """Events that carry no content: a failure behind them may be raised at once."""
@@ -33,6 +35,12 @@ class PushDecoder(ABC):
         self._done = False
         """The terminal frame has passed; what follows means nothing."""
         self._failure: TurnoutError | None = None
+        self._says_words = False
+        """The frame before held text and nothing else: the next one is first read as such a frame."""
+
+    def _words(self, data: bytes) -> TextDelta | None:
+        """Read a frame as one of text alone, going on where the text before stood; None = it is none."""
+        return None
 
     @abstractmethod
     def _read(self, frame: Frame, events: list[Event]) -> None:
@@ -47,6 +55,10 @@ class PushDecoder(ABC):
         """Take the next bytes, return the events they complete. Raises the class of an in-stream error."""
         if self._failure is not None:
             raise self._failure
+        if self._says_words and (alone := self._splitter.alone(data)) is not None:
+            words = self._words(alone)
+            if words is not None:
+                return [words]
         events: list[Event] = []
         try:
             for frame in self._splitter.feed(data):

@@ -27,6 +27,8 @@ _BOM = b"\xef\xbb\xbf"
 _BLANK = re.compile(rb"\n\r?\n")
 _NEWLINES = b"\r\n"
 _CR, _LF = 0x0D, 0x0A
+_CRLF_BLANK = b"\r\n\r\n"
+"""Ends the frames of Google's hosts."""
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -86,31 +88,50 @@ class FrameBuffer:
 class SseSplitter:
     """Push parser: bytes in, frames out; any split of the bytes gives the same frames."""
 
-    __slots__ = ("_buffer", "_event", "_head")
+    __slots__ = ("_blank", "_buffer", "_head", "_is_between", "event")
 
     def __init__(self) -> None:
         self._buffer = FrameBuffer()
+        self._is_between = False
         self._head = b"data: "
-        """How the last frame that came alone began, up to its data; its event name."""
-        self._event = ""
+        """How the last frame that came alone began, up to its data."""
+        self._blank = b"\n\n"
+        """How it ended."""
+        self.event = ""
+        """Its event name."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that the next bytes complete. Raises `ProviderBadResponse` past `MAX_FRAME`."""
-        if self._buffer.is_between and data.startswith(self._head):
-            start, end = len(self._head), len(data) - 2
-            alone = data.find(_LF, start) == end and data[-1] == _LF and data[end - 1] != _CR
-            if alone and start < end < MAX_FRAME - 2:
-                return [Frame(self._event, data[start:end], data)]
+        alone = self.alone(data)
+        if alone is not None:
+            return [Frame(self.event, alone, data)]
         whole = self._buffer.take(data)
         found = frames(whole) if whole else []
+        self._is_between = self._buffer.is_between
         if len(found) == 1:
             self._learn(found[0])
         return found
 
+    def alone(self, data: bytes) -> bytes | None:
+        """Return the data of a frame if these bytes are one, whole, that begins and ends as the one before.
+
+        None means that they are to be fed; `feed` would have given a frame of this data and of `event`.
+        """
+        head, blank = self._head, self._blank
+        if not (self._is_between and data.startswith(head) and data.endswith(blank)):
+            return None
+        start, end = len(head), len(data) - len(blank)
+        line_ends = data.find(_LF, start) == end + (len(blank) == len(_CRLF_BLANK))
+        if not line_ends or not start < end < MAX_FRAME - len(blank) or data[end - 1] == _CR:
+            return None
+        return data[start:end]
+
     def _learn(self, frame: Frame) -> None:
-        head = b"event: " + frame.event.encode() + b"\ndata: " if frame.event else b"data: "
+        blank = _CRLF_BLANK if frame.raw.endswith(_CRLF_BLANK) else b"\n\n"
+        line_end = blank[: len(blank) // 2]
+        head = b"event: " + frame.event.encode() + line_end + b"data: " if frame.event else b"data: "
         if frame.raw.startswith(head):
-            self._head, self._event = head, frame.event
+            self._head, self._blank, self.event = head, blank, frame.event
 
     def end(self) -> list[Frame]:
         """Return the last frame, if the stream ended without its blank line."""

@@ -92,18 +92,15 @@ class AnthropicStream:
         self._text_head = b""
         """Of the frames of the open text, up to what it says."""
 
-    @property
-    def _flows(self) -> bool:
-        """Whether more text can be written as it comes, which is nearly always."""
-        return self._open == "text" and not self._queue
-
     def feed(self, events: Sequence[Event]) -> bytes:
         """Return the frames for these events; b"" when nothing is to be shown yet."""
+        if len(events) == 1 and self._open == "text" and not self._queue:  # nearly always
+            only = events[0]
+            if isinstance(only, TextDelta) and only.text and only.choice == 0 and not only.extra:
+                return self._text_head + write(only.text) + b"}}\n\n"
         out: list[bytes] = []
         for event in events:
             match event:
-                case TextDelta(text=text, choice=0) if text and self._flows and not event.extra:
-                    out.append(self._text_head + write(text) + b"}}\n\n")
                 case Start():
                     self._start = event
                 case UsageUpdate():

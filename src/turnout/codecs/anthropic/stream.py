@@ -13,6 +13,8 @@ Theory of operation.
 6. How frames become events, and when a failure is raised: `push.py`.
 """
 
+from typing import Literal
+
 import msgspec
 from msgspec import Struct
 
@@ -69,6 +71,24 @@ class Chunk(Struct, frozen=True):
 read_chunk = msgspec.json.Decoder(Chunk).decode
 
 
+class _Words(Struct, frozen=True, gc=False):
+    type: Literal["text_delta"]
+    text: str
+
+
+class _Saying(Struct, frozen=True, gc=False):
+    """A frame of text and nothing else that is looked at."""
+
+    type: Literal["content_block_delta"]
+    delta: _Words
+    index: int = 0
+
+
+_saying = msgspec.json.Decoder(_Saying).decode
+MOST_MISSES = 8
+"""Frames behind text that were none, after which a stream's are no longer tried as such."""
+
+
 class _Block:
     """A block between its start and its stop."""
 
@@ -92,7 +112,7 @@ class _Block:
 class AnthropicDecoder(PushDecoder):
     """Push parser of one upstream stream."""
 
-    __slots__ = ("_beside_text", "_blocks", "_counters", "_finished", "_n_calls")
+    __slots__ = ("_at", "_beside_text", "_blocks", "_counters", "_finished", "_misses", "_n_calls")
 
     QUIET = (Start, UsageUpdate)
     END = "message_stop"
@@ -105,9 +125,21 @@ class AnthropicDecoder(PushDecoder):
         self._beside_text: _Block | None = None
         """The block before was a text: this one."""
         self._finished = False
+        self._at = 0
+        """The block of the text that came last."""
+        self._misses = 0
+
+    def _words(self, data: bytes) -> TextDelta | None:
+        try:
+            said = _saying(data)
+        except (ValueError, RecursionError):
+            self._says_words, self._misses = False, self._misses + 1
+            return None
+        return TextDelta(said.delta.text) if said.index == self._at else None
 
     def _read(self, frame: Frame, events: list[Event]) -> None:
         data = frame.data
+        self._says_words = False
         try:
             chunk = read_chunk(data)
         except (ValueError, RecursionError) as error:
@@ -119,6 +151,7 @@ class AnthropicDecoder(PushDecoder):
                 block = self._blocks.get(chunk.index)
                 if block is None or chunk.delta is None:
                     raise unreadable("a delta belongs to no block", data)
+                self._at = chunk.index
                 if not self._delta(block, chunk.delta, events):
                     self._merge(block, data)
             case "content_block_start":
@@ -173,6 +206,7 @@ class AnthropicDecoder(PushDecoder):
                 cited, block.citations = block.citations, None
                 if cited is None:
                     events.append(TextDelta(delta.text or ""))
+                    self._says_words = self._misses < MOST_MISSES
                 else:
                     events.append(TextDelta(delta.text or "", extra={"citations": cited}))
             case "input_json_delta":

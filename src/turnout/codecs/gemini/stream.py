@@ -139,6 +139,10 @@ class FrameReader:
             return _data_of(self._sse.feed(data))
         return self._array.feed(data) if self._array is not None else []
 
+    def alone(self, data: bytes) -> bytes | None:
+        """Return the frame that these bytes are, if it is one like the last (`SseSplitter.alone`)."""
+        return self._sse.alone(data) if self._sse is not None else None
+
     def end(self) -> list[bytes]:
         """Return the last frame of an event stream that lacks its blank line."""
         if self._sse is None:
@@ -209,6 +213,9 @@ class GeminiDecoder:
         self._raise_held()
         events: list[Event] = []
         try:
+            alone = self._reader.alone(data) if self._is_plain else None
+            if alone is not None and self._took(alone, events):
+                return events
             for frame in self._reader.feed(data):
                 self._take(frame, events)
         except TurnoutError as failure:

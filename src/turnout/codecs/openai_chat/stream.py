@@ -109,15 +109,13 @@ class _Calls:
 class OpenAIChatDecoder(PushDecoder):
     """Push parser of one stream."""
 
-    __slots__ = ("_calls", "_finished", "_misses", "_plain", "_started")
+    __slots__ = ("_calls", "_finished", "_misses", "_started")
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[int, _Calls] = {}
         self._started = False
         self._finished: set[int] = set()
-        self._plain = False
-        """The frame before held text and nothing else."""
         self._misses = 0
 
     @property
@@ -126,15 +124,9 @@ class OpenAIChatDecoder(PushDecoder):
 
     def _read(self, frame: Frame, events: list[Event]) -> None:
         data = frame.data
-        if self._plain:
-            try:
-                only = _plain(data).choices[0]
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                self._plain, self._misses = False, self._misses + 1
-            else:
-                if only.delta.content and only.index in self._calls and frame.event != "error":
-                    events.append(TextDelta(only.delta.content, only.index))
-                    return
+        if self._says_words and frame.event != "error" and (words := self._words(data)) is not None:
+            events.append(words)
+            return
         if data == b"[DONE]":
             self._done = True
             for at in self._calls:  # some hosts never say why they stopped
@@ -150,7 +142,16 @@ class OpenAIChatDecoder(PushDecoder):
         self._read_answer(answer, events)
         if len(events) == n_before + 1 and isinstance(events[-1], TextDelta):
             is_plain = events[-1].logprobs is None and not events[-1].extra
-            self._plain = is_plain and self._misses < MOST_MISSES
+            self._says_words = is_plain and frame.event != "error" and self._misses < MOST_MISSES
+
+    def _words(self, data: bytes) -> TextDelta | None:
+        try:
+            only = _plain(data).choices[0]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._says_words, self._misses = False, self._misses + 1
+            return None
+        text = only.delta.content
+        return TextDelta(text, only.index) if text and only.index in self._calls else None
 
     def _read_answer(self, answer: Answer, events: list[Event]) -> None:
         if not self._started and (answer.id or answer.choices):

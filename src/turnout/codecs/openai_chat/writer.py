@@ -48,11 +48,12 @@ _OPENED_BY_CALL: dict[str, Json] = {"role": "assistant", "content": None, "refus
 class _Choice:
     """State of one choice of the stream."""
 
-    __slots__ = ("calls", "n_thoughts", "open", "prefix")
+    __slots__ = ("calls", "n_thoughts", "open", "prefix", "words")
 
     def __init__(self, prefix: bytes) -> None:
         self.prefix = prefix
         """Everything before the delta's value."""
+        self.words = prefix + b'{"content":'
         self.open = False
         self.calls: dict[int, bool] = {}
         """Calls whose head was sent -> whether arguments followed."""
@@ -62,7 +63,17 @@ class _Choice:
 class OpenAIChatStream:
     """Writes one stream."""
 
-    __slots__ = ("_choices", "_finished", "_head", "_hold_finish", "_id", "_style", "_tail", "_usage")
+    __slots__ = (
+        "_choices",
+        "_finished",
+        "_head",
+        "_hold_finish",
+        "_id",
+        "_style",
+        "_tail",
+        "_usage",
+        "_words_end",
+    )
 
     def __init__(self, request: ChatRequest, summary: Summary) -> None:
         self._id = answer_id(summary)
@@ -79,9 +90,17 @@ class OpenAIChatStream:
         }
         self._head = b"data: " + _encode(head)[:-1]
         self._tail = b"}]" + (b',"usage":null' if request.include_usage else b"") + b"}\n\n"
+        self._words_end = b'},"finish_reason":null' + self._tail
 
     def feed(self, events: Sequence[Event]) -> bytes:
         """Return the frames for these events."""
+        if len(events) == 1 and isinstance(only := events[0], TextDelta):  # nearly always
+            choice = self._choices.get(only.choice)
+            if choice is not None and choice.open and only.text and only.logprobs is None and not only.extra:
+                return choice.words + _encode(only.text) + self._words_end
+        return self._frames(events)
+
+    def _frames(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
             match event:
@@ -156,8 +175,7 @@ class OpenAIChatStream:
         choice = self._opened(event.choice, out)
         if event.logprobs is None and not event.extra:
             if event.text:
-                words = b'{"content":' + _encode(event.text) + b'},"finish_reason":null'
-                out.append(choice.prefix + words + self._tail)
+                out.append(choice.words + _encode(event.text) + self._words_end)
             return
         delta: dict[str, Json] = {"content": event.text}
         notes = annotations(event.extra)

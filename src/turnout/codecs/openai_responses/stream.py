@@ -11,9 +11,10 @@ Theory of operation.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import msgspec
+from msgspec import Meta, Struct
 
 from turnout.codecs.openai_responses.errors import error_of, unreadable
 from turnout.codecs.openai_responses.finish import FAILED, has_calls, has_refusal, read_finish
@@ -39,6 +40,21 @@ from turnout.types.event import (
 from turnout.types.json import Json, JsonObject
 
 _frame = msgspec.json.Decoder(Frame).decode
+MOST_MISSES = 8
+"""Frames behind text that were none, after which a stream's are no longer tried as such."""
+
+
+class _Saying(Struct, frozen=True, gc=False):
+    """A frame of text and nothing else that is looked at."""
+
+    type: Literal["response.output_text.delta"]
+    delta: str
+    output_index: int = 0
+    content_index: int = 0
+    logprobs: Annotated[list[object], Meta(max_length=0)] | None = None
+
+
+_saying = msgspec.json.Decoder(_Saying).decode
 TERMINAL = frozenset({"response.completed", "response.incomplete", "response.done"})
 FAILURES = frozenset({"error", "response.failed", "response.cancelled"})
 
@@ -61,7 +77,7 @@ class _Item:
 class OpenAIResponsesDecoder(PushDecoder):
     """Push parser of one stream."""
 
-    __slots__ = ("_calls", "_items", "_refused", "_started")
+    __slots__ = ("_at", "_calls", "_items", "_misses", "_refused", "_started")
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,9 +85,22 @@ class OpenAIResponsesDecoder(PushDecoder):
         self._calls = 0
         self._started = False
         self._refused = False
+        self._at = (0, 0)
+        """Item and part of the text that came last."""
+        self._misses = 0
+
+    def _words(self, data: bytes) -> TextDelta | None:
+        try:
+            said = _saying(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._says_words, self._misses = False, self._misses + 1
+            return None
+        here = (said.output_index, said.content_index) == self._at
+        return TextDelta(said.delta) if here and said.delta else None
 
     def _read(self, raw: SseFrame, events: list[Event]) -> None:
         data = raw.data
+        self._says_words = False
         if data == b"[DONE]":
             return
         try:
@@ -85,6 +114,8 @@ class OpenAIResponsesDecoder(PushDecoder):
                 events.append(TextDelta(frame.delta or "", 0, words_of(_json(frame.logprobs))))
             elif frame.delta:
                 events.append(TextDelta(frame.delta))
+                self._at = (frame.output_index, frame.content_index)
+                self._says_words = self._misses < MOST_MISSES
             return
         read = _READERS.get(kind)
         if read is not None:

@@ -97,6 +97,13 @@ class OpenAIResponsesStream:
 
     def feed(self, events: Sequence[Event]) -> bytes:
         """Return the frames for these events; b"" when nothing is to be shown yet."""
+        if len(events) == 1 and isinstance(self._open, OpenMessage):  # nearly always
+            words = self._words(events[0], self._open)
+            if words is not None:
+                return words
+        return self._frames(events)
+
+    def _frames(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
             match event:
@@ -192,14 +199,21 @@ class OpenAIResponsesStream:
             case _:
                 assert_never(event)
 
+    def _words(self, event: Event, message: OpenMessage) -> bytes | None:
+        """Return the frame of plain text that goes on with the open part; None = it does not."""
+        if not isinstance(event, TextDelta) or message.kind != "output_text" or event.choice != 0:
+            return None
+        text = event.text
+        if not text or event.logprobs is not None or event.extra:
+            return None
+        message.texts.append(text)
+        number, self._next = self._next, self._next + 1
+        return _TEXT_HEAD % number + message.tail + write(text) + _TEXT_END
+
     def _text(self, event: TextDelta, out: list[bytes]) -> None:
-        open_ = self._open
-        flows = isinstance(open_, OpenMessage) and open_.kind == "output_text"
-        if flows and event.text and event.logprobs is None and not event.extra:  # nearly every event
-            assert isinstance(open_, OpenMessage)
-            open_.texts.append(event.text)
-            out.append(_TEXT_HEAD % self._next + open_.tail + write(event.text) + _TEXT_END)
-            self._next += 1
+        words = self._words(event, self._open) if isinstance(self._open, OpenMessage) else None
+        if words is not None:
+            out.append(words)
             return
         if not event.text and not event.extra:
             return
