@@ -96,9 +96,9 @@ class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where budgets and quotas are counted."""
 
     store: Address | None = None
-    """`sqlite` = the file at `path`, shared by the workers of this machine; `memory` = this process alone,
-    until it ends; `valkey://host:port/db` or `postgres://user@host:port/name` = shared by replicas. None =
-    `sqlite`."""
+    """`sqlite` = the file at `path` and the log beside it, shared by the workers of this machine; `memory` =
+    this process alone, until it ends; `valkey://host:port/db` or `postgres://user@host:port/name` = shared by
+    replicas. None = `sqlite`."""
     path: str = ".turnout/ledger.db"
     durable: bool = False
     """Whether every step waits for the disk: survives a power cut, and costs a millisecond. Of `sqlite`:
