@@ -1,6 +1,7 @@
 """What a conversation says beyond a format is told, whichever format it is."""
 
 import pytest
+
 from turnout.codecs.anthropic import Anthropic
 from turnout.codecs.bedrock import Bedrock
 from turnout.codecs.cohere import Cohere

@@ -168,7 +168,7 @@ def usage_object(usage: Usage) -> dict[str, Json]:
     write_1h = usage.cache_write_1h or 0
     written = (usage.cache_write_5m or 0) + write_1h
     out: dict[str, Json] = {
-        "input_tokens": (usage.input_uncached or 0) + (usage.audio_in or 0),
+        "input_tokens": (usage.input_uncached or 0) + (usage.audio_in or 0) + (usage.image_in or 0),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": usage.cache_read or 0,
         "output_tokens": usage.n_output,

@@ -174,7 +174,12 @@ def _thought(event: ReasoningDelta) -> JsonObject:
 
 
 def _content(choice: Choice) -> list[Json]:
-    return [block for block in map(_block, choice.parts) if block is not None]
+    parts: list[Part] = []
+    for part in choice.parts:
+        if isinstance(part, Reasoning) and part.redacted is not None and part.text:
+            parts.append(Reasoning(text=part.text))  # a block has words or what is encrypted, not both
+        parts.append(part)
+    return [block for block in map(_block, parts) if block is not None]
 
 
 def _block(part: Part) -> JsonObject | None:

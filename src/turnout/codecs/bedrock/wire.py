@@ -93,8 +93,9 @@ def usage_of(raw: Json) -> Usage:
 
 def usage_object(usage: Usage) -> JsonObject:
     """Write `usage`."""
-    out: dict[str, Json] = {"inputTokens": usage.input_uncached or 0, "outputTokens": usage.n_output}
     written = (usage.cache_write_5m or 0) + (usage.cache_write_1h or 0)
+    fresh = usage.n_input - (usage.cache_read or 0) - written  # sound and pictures included
+    out: dict[str, Json] = {"inputTokens": fresh, "outputTokens": usage.n_output}
     if usage.cache_read is not None or written:
         out |= {"cacheReadInputTokens": usage.cache_read or 0, "cacheWriteInputTokens": written}
     return {**out, "totalTokens": usage.n_input + usage.n_output}

@@ -150,7 +150,9 @@ def _call(part: ToolCall) -> JsonObject | None:
         if part.kind != "custom":
             return None
         text = write({"input": part.arguments}).decode()
-    call: dict[str, Json] = {"name": part.name, "args": Raw(text.encode())}
+    # Line ends of the model's own layout would end the frame; inside JSON texts there are none.
+    line = text.replace("\n", " ").replace("\r", " ")
+    call: dict[str, Json] = {"name": part.name, "args": Raw(line.encode())}
     if part.id and not part.id.startswith(MINTED):
         call["id"] = part.id
     return {"functionCall": call, **({SIGNATURE: part.signature} if part.signature else {})}

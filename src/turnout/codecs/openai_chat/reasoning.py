@@ -67,7 +67,12 @@ def write_signature(signature: str | None) -> dict[str, Json]:
 
 def write_details(parts: Iterable[Reasoning]) -> list[Json]:
     """Write reasoning as `reasoning_details`, so that a client can hand it back with its signatures."""
-    return [_detail(part, i) for i, part in enumerate(parts)]
+    entries: list[Reasoning] = []
+    for part in parts:
+        if part.redacted is not None and part.text:  # what can be read stands in an entry of its own
+            entries.append(Reasoning(text=part.text, wire=part.wire))
+        entries.append(part)
+    return [_detail(part, i) for i, part in enumerate(entries)]
 
 
 def _detail(part: Reasoning, index: int) -> dict[str, Json]:
