@@ -78,3 +78,15 @@ async def test_openais_node_client_uploads_and_has_a_batch_answered(tmp_path):
     async with running(tmp_path) as rig:
         saw = await run(rig, "node", home / "bulk.mjs")
     assert saw == {"batch": ["completed", len(MODELS)], "answers": ANSWERS}
+
+
+async def test_googles_python_client_has_batch_jobs_answered(tmp_path):
+    python = environment("python-google-genai") / "venv" / "bin" / "python"
+    async with running(tmp_path) as rig:
+        saw = await run(rig, python, "-B", HERE / "bulk" / "python_google_genai.py")
+    assert saw == {
+        "names": [f"of {model}" for model in MODELS],
+        "answers": ANSWERS,
+        "listed": True,
+        "left": len(MODELS) - 1,
+    }

@@ -111,7 +111,7 @@ async def spent_of(running):
     return {record.request_id: record.outcome.cost_nusd for record in await running.records()}
 
 
-@pytest.mark.parametrize("model", ["oai/one", "ant/one"])
+@pytest.mark.parametrize("model", ["oai/one", "ant/one", "gem/one"])
 async def test_a_batch_goes_to_the_providers_own_endpoint_where_that_is_cheaper(tmp_path, model):
     async with rig(tmp_path, more=NATIVE, edit=cheaper) as running, client(running) as ai:
         running.emulator.batches.polls = 2
@@ -349,8 +349,69 @@ async def test_message_batches_in_anthropics_shape_over_any_provider(tmp_path):
             await ai.messages.batches.create(requests=[requests[0], requests[0]])
 
 
+async def test_batch_jobs_in_geminis_shape_over_any_provider(tmp_path):
+    def entry(text, **metadata):
+        contents = [{"role": "user", "parts": [{"text": text}]}]
+        return {"request": {"contents": contents, "model": "models/oai/one"}, "metadata": metadata}
+
+    async with rig(tmp_path) as running:
+
+        async def ask(path, body=None, method="POST"):
+            reply = await call(running, f"/v1beta/{path}", body, method=method)
+            return reply.status, reply.json()
+
+        async def wait(name):
+            async with asyncio.timeout(20):
+                while not (told := (await ask(name, method="GET"))[1]).get("done"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            return told
+
+        def job(*entries):
+            return {
+                "batch": {"displayName": "night", "inputConfig": {"requests": {"requests": list(entries)}}}
+            }
+
+        asked = job(
+            entry("one", key="a"), entry("two", deep={"b": 1}), {"request": entry("three")["request"]}
+        )
+        status, made = await ask("models/oai/one:batchGenerateContent", asked)
+        assert (status, made["metadata"]["state"], made["metadata"]["model"]) == (
+            *(200, "BATCH_STATE_RUNNING", "models/oai/one"),
+        )
+        assert made["metadata"]["batchStats"] == {"requestCount": "3", "pendingRequestCount": "3"}
+        done = await wait(made["name"])
+        assert done["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
+        assert done["metadata"]["batchStats"] == {"requestCount": "3", "successfulRequestCount": "3"}
+        assert done["metadata"]["output"] == done["response"]
+        answers = done["response"]["inlinedResponses"]["inlinedResponses"]
+        assert [each.get("metadata") for each in answers] == [{"key": "a"}, {"deep": {"b": 1}}, None]
+        texts = [each["response"]["candidates"][0]["content"]["parts"][0]["text"] for each in answers]
+        assert [text.rpartition(" ")[2] for text in texts] == ["one", "two", "three"]
+        failing = (await ask("models/nobody/knows:batchGenerateContent", job({"request": {"contents": []}})))[
+            1
+        ]
+        (answer,) = (await wait(failing["name"]))["response"]["inlinedResponses"]["inlinedResponses"]
+        assert set(answer) == {"error"}
+        first = (await ask("batches?pageSize=1", method="GET"))[1]
+        rest = (await ask(f"batches?pageSize=1&pageToken={first['nextPageToken']}", method="GET"))[1]
+        assert [first["operations"][0]["name"], rest["operations"][0]["name"], rest.get("nextPageToken")] == [
+            *(failing["name"], made["name"], None)
+        ]
+        assert (await ask(f"{made['name']}:cancel"))[0] == 200
+        assert await ask(made["name"], method="DELETE") == (200, {})
+        status, told = await ask(made["name"], method="GET")
+        assert (status, told["error"]["status"]) == (404, "NOT_FOUND")
+        for wrong in (
+            job(),
+            job({"request": {"model": "models/else", "contents": []}}),
+            {"batch": {"inputConfig": {"fileName": "files/1"}}},
+        ):
+            status, told = await ask("models/oai/one:batchGenerateContent", wrong)
+            assert (status, told["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
 async def test_without_a_place_to_keep_them_there_are_none(rig):
-    for path in ("/v1/files", "/v1/batches", "/v1/messages/batches"):
+    for path in ("/v1/files", "/v1/batches", "/v1/messages/batches", "/v1beta/batches"):
         reply = await call(rig, path, method="GET")
         assert (reply.status, "its operator can set" in reply.body.decode()) == (404, True)
 

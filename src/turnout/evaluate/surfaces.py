@@ -22,12 +22,13 @@ from turnout.codecs.verify import Checked, Comparison, Exchange, lines
 from turnout.errors import TurnoutError
 from turnout.server import batches, message_batches, uploads
 from turnout.server.batch_lines import read_requests, write_anthropic, write_openai
+from turnout.server.gemini_batches import endpoint_of, operation, read_job
 from turnout.server.kept import Document, read_document
 from turnout.server.listing import Listed, openai_row
 from turnout.server.talks import begun
 from turnout.server.talks import view as talk_view
 from turnout.server.verbs import whole_request
-from turnout.stores.files import Batch, File, Result, Stored
+from turnout.stores.files import Batch, Counts, File, Result, Stored
 from turnout.types.chat import ChatRequest, Text
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.embed import EmbedRequest
@@ -236,6 +237,27 @@ def _message_results(found: Comparison, record: Exchange) -> None:
             found.equal("text", "message", text, "".join(told))
 
 
+def _job(found: Comparison, record: Exchange) -> None:
+    if record.request_body:
+        sent = _read(record.request_body)["batch"]
+        name, read = read_job(record.request_body, "gemini-2.5-flash", _MOST)
+        asked = sent["inputConfig"]["requests"]["requests"]
+        told = [[_without_model(each["request"]), each["metadata"]] for each in asked]
+        ours = [[_read(line.body), _read(line.custom_id)] for line in read]
+        found.equal("request", "requests", [sent["displayName"], told], [name, ours])
+    told = _read(record.response_body)
+    held = operation(msgspec.structs.replace(_BATCH, counts=Counts(2), endpoint=endpoint_of("m")))
+    _members(found, told, msgspec.to_builtins(held), frozenset())
+    about, stats = told["metadata"], told["metadata"]["batchStats"]
+    shown = msgspec.to_builtins(held)["metadata"]
+    _members(found, about, shown, frozenset())
+    _members(found, stats, shown["batchStats"], frozenset())
+
+
+def _without_model(request: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in request.items() if name != "model"}
+
+
 def _models(found: Comparison, record: Exchange) -> None:
     told = _read(record.response_body)
     ours = openai_row(Listed("m", "model", "o"))
@@ -303,6 +325,8 @@ SURFACES: Final[Mapping[str, Surface]] = {
         (
             _call("POST", _OPENAI + r"/batches$", _batch),
             _call("GET", _OPENAI + r"/batches/[^/]+$", _batch),
+            _call("POST", r":batchGenerateContent$", _job),
+            _call("GET", r"^generativelanguage\.googleapis\.com/v1beta/batches/[^/]+$", _job),
             _call("POST", r"/v1/messages/batches(/[^/]+/cancel)?$", _message_batch),
             _call("GET", r"/v1/messages/batches/[^/]+$", _message_batch),
             _call("GET", r"/v1/messages/batches/[^/]+/results$", _message_results),

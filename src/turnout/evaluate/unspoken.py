@@ -34,10 +34,9 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
     (r"anthropic .* /v1/complete", "Anthropic's text completions: retired"),
     (
         r"mistral .* /v1/(batch|files)",
-        "Mistral's batch jobs: batches are taken in OpenAI's and Anthropic's shape",
+        "Mistral's batch jobs: batches are taken in OpenAI's, Anthropic's and Gemini's shape",
     ),
-    (r"gemini .*(:batchGenerateContent|/batches/)", "Gemini's batch jobs: batches are taken in other shapes"),
-    (r"xai .* /v1/batches", "xAI's batches: batches are taken in OpenAI's and Anthropic's shape"),
+    (r"xai .* /v1/batches", "xAI's batches: batches are taken in OpenAI's, Anthropic's and Gemini's shape"),
     (
         r"xai .* /v1/videos|replicate .* /v1/",
         "pictures and films as jobs that are polled: no operation here lasts",

@@ -35,7 +35,7 @@ from turnout.server.mcp import Mcp
 from turnout.server.mcp_tools import McpTools
 from turnout.server.openapi import Described
 from turnout.server.passthrough import Passthrough
-from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, Found, Paths, dialect_of
+from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, SHARED, Paths, dialect_of
 from turnout.server.realtime import Realtime
 from turnout.server.recommend import Asking, recommend
 from turnout.server.responses import Responses
@@ -153,9 +153,10 @@ class Gateway:
         self.feedback.mount(paths)
         paths.add("POST", "/explain", self._explain, OPENAI)
         paths.add("POST", "/recommend", self._recommend, OPENAI)
-        for dialect in (GEMINI, OPENAI):  # where both have a path, the headers tell them apart
-            paths.add("GET", "/models", self._models, dialect)
-            paths.add("GET", "/models/", self._models, dialect)
+        paths.add("GET", "/models", self._models, SHARED)
+        paths.add("GET", "/models/", self._models, SHARED)
+        paths.add_root("/v1beta/models", self._models, ("GET",), GEMINI)
+        paths.add_under("/v1beta/models/", self._models, GEMINI, ("GET",))
         paths.add("POST", "/messages", messages, ANTHROPIC)
         paths.add("POST", "/messages/count_tokens", self._verbs.count, ANTHROPIC)
         paths.add("POST", "/models/", self._verbs.call, GEMINI)
@@ -172,10 +173,9 @@ class Gateway:
         asks = {chat, completions, messages, create, self._embeddings, self._verbs.call}
         return paths, tasks | asks
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one ASGI connection scope."""
-        if scope["type"] == "http":
-            await self._visit(Visit(scope, receive, send))
+        return self._visit(Visit(scope, receive, send)) if scope["type"] == "http" else asyncio.sleep(0)
 
     async def _visit(self, visit: Visit) -> None:
         scope = visit.scope
@@ -189,7 +189,7 @@ class Gateway:
             if found is None:
                 await self._unknown(visit, dialect)
             else:
-                dialect = self._spoken(visit, found)
+                dialect = shown(visit) if found.dialect == SHARED else found.dialect
                 visit.path_rest = found.rest
                 await found.endpoint(visit)
         except TurnoutError as error:
@@ -209,10 +209,6 @@ class Gateway:
 
     def _paths_of(self, visit: Visit) -> Paths[Visit]:
         return self.plane.paths if ADMIN_SIDE in visit.scope else self._paths
-
-    def _spoken(self, visit: Visit, found: Found[Visit]) -> str:
-        """Return the dialect of the answer: of two at one path, the one the client's headers show."""
-        return shown(visit) if found.endpoint == self._models else found.dialect
 
     def _defers(self, path: str) -> bool:
         """Tell whether a path can be asked in the background."""
@@ -259,17 +255,15 @@ class Gateway:
         headers.append((b"allow", ", ".join(methods).encode()))
         await respond(visit.send, 405, headers, b"" if method == "HEAD" else body)
 
-    async def _body(self, visit: Visit) -> bytes:
+    def _body(self, visit: Visit) -> Awaitable[bytes]:
         inbound = visit.inbound
         if inbound.content_type and not inbound.content_type.lower().startswith("application/json"):
             raise InvalidRequest("content-type must be application/json", param="content-type")
-        return await self._read(visit)
+        return self._read(visit)
 
-    async def _read(self, visit: Visit) -> bytes:
-        inbound = visit.inbound
-        return await read_body(
-            visit.receive, self.settings.max_body_bytes, inbound.content_length, inbound.content_encoding
-        )
+    def _read(self, visit: Visit) -> Awaitable[bytes]:
+        inbound, limit = visit.inbound, self.settings.max_body_bytes
+        return read_body(visit.receive, limit, inbound.content_length, inbound.content_encoding)
 
     def _enter(self, visit: Visit, endpoint: str) -> None:
         """Check who asks, for what and from where, and whether there is room."""
@@ -307,6 +301,9 @@ class Gateway:
         opened = self._open(visit, body, name)
         if body.request.stream:
             await self._stream(visit, Stream(answer, opened, visit.send))
+        elif visit.inbound.idempotency_key is None:
+            whole = await while_there(visit, answer.whole(opened))
+            await respond(visit.send, 200, whole.headers, whole.body)
         else:
             await self._once(visit, raw, name, lambda: answer.whole(opened))
 

@@ -2,10 +2,11 @@
 
 OpenAI: one object a line with `custom_id`, `method`, `url` and `body`; answers with `response` or `error`.
 Anthropic: `requests[]` with `custom_id` and `params`; answers with a `result` of one of four types.
+Gemini: `requests[]` with `request` and `metadata`; answers with `response` or `error`, in order.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,12 @@ class _Requests(Struct, frozen=True):
     requests: tuple[_Request, ...]
 
 
+class _Failure(Struct, frozen=True):
+    error: Raw = Raw(b"{}")
+
+
+_NO_METADATA: Final = "{}"
+_read_failure = msgspec.json.Decoder(_Failure).decode
 _write = msgspec.json.Encoder().encode
 _read_body = msgspec.json.Decoder(_Bodies).decode
 _read_requests = msgspec.json.Decoder(_Requests).decode
@@ -152,9 +159,32 @@ def write_anthropic(_batch_id: str, line: Stored) -> bytes:
     return _write({"custom_id": line.custom_id, "result": tree}) + b"\n"
 
 
+def write_gemini(_batch_id: str, line: Stored) -> bytes:
+    """Write a line of a job's answers."""
+    result = line.result
+    tree: dict[str, object] = {}
+    if line.custom_id != _NO_METADATA:
+        tree["metadata"] = Raw(line.custom_id.encode())
+    if result.kind == "succeeded":
+        tree["response"] = Raw(result.body)
+    elif result.kind == "errored" and result.body:
+        tree["error"] = _read_failure(result.body).error
+    else:
+        code = 1 if result.kind == "canceled" else 4 if result.kind == "expired" else 13
+        tree["error"] = {"code": code, "message": result.message}
+    return _write(tree) + b"\n"
+
+
+WRITERS: Final[Mapping[Form, Write]] = {
+    "openai": write_openai,
+    "anthropic": write_anthropic,
+    "gemini": write_gemini,
+}
+
+
 def is_output(form: Form, result: Result) -> bool:
     """Tell whether a line stands in the output file; the rest stands in the error file."""
-    return form == "anthropic" or result.kind == "succeeded"
+    return form != "openai" or result.kind == "succeeded"
 
 
 def chunked(lines: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -277,6 +277,8 @@ class NativeBatches:
             first = planned[0].deployment if planned else None
             if found is None or (first is not None and not _alike(first, found.deployment)):
                 return None
+            if first is not None and OWN[first.vendor.batches].one_model and first.id != found.deployment.id:
+                return None
             planned.append(found)
         return planned or None
 

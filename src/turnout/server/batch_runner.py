@@ -26,7 +26,7 @@ import msgspec
 from turnout.codecs.base import Dialect
 from turnout.config.files import BatchesConfig
 from turnout.errors import CapacityExhausted, NotFound, StoreUnavailable, TurnoutError
-from turnout.server.batch_lines import chunked, is_output, read_file, write_anthropic, write_openai
+from turnout.server.batch_lines import WRITERS, chunked, is_output, read_file
 from turnout.server.defects import note_defect
 from turnout.server.deferred import Asked, Deferred
 from turnout.server.ids import new_request_id
@@ -322,7 +322,7 @@ class BatchRunner:
             draft.drop()
 
     def _lines(self, batch: Batch, *, is_error: bool) -> Iterator[bytes]:
-        write = write_anthropic if batch.form == "anthropic" else write_openai
+        write = WRITERS[batch.form]
         after = 0
         while page := self.batches.results(batch.id, after, ROWS):
             for line in page:

@@ -1,15 +1,16 @@
 """Batch endpoints of providers: how a batch is made, looked at, fetched and called off. Floor 6.
 
-Two shapes: OpenAI's files and batches, Anthropic's message batches. Sources: the API references of both
-(seen 2026-11). Addresses are the provider's own, from the configuration; what an answer names as an address
-is never followed.
+Three shapes: OpenAI's files and batches, Anthropic's message batches, Gemini's jobs. Sources: the API
+references of the three (seen 2026-11). Addresses are the provider's own, from the configuration; what an
+answer names as an address is never followed.
 """
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from secrets import token_hex
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
@@ -25,6 +26,8 @@ WINDOW_S: Final = 86_400.0
 MOST_LINE: Final = 32 * 1024 * 1024
 MOST_BODY: Final = 200 * 1024 * 1024
 """Of a batch that is handed over."""
+MOST_INLINE: Final = 20 * 1000 * 1000
+"""Of one whose requests Google takes in the body (Gemini API, Batch, seen 2026-11)."""
 URLS: Final[Mapping[str, str]] = {"openai_chat": "/v1/chat/completions", "openai_responses": "/v1/responses"}
 JSON: Final = ((b"content-type", b"application/json"),)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -87,7 +90,40 @@ class _Line(Struct, frozen=True):
     result: _Result | None = None
 
 
+class _Inlined(Struct, frozen=True):
+    response: Raw = Raw()
+    error: Raw = Raw()
+    metadata: dict[str, str] = {}
+
+
+class _InlinedList(Struct, frozen=True, rename="camel"):
+    inlined_responses: tuple[_Inlined, ...] = ()
+
+
+class _Output(Struct, frozen=True, rename="camel"):
+    inlined_responses: _InlinedList = _InlinedList()
+
+
+class _Job(Struct, frozen=True, rename="camel"):
+    display_name: str = ""
+    state: str = ""
+    output: _Output | None = None
+
+
+class _Operation(Struct, frozen=True):
+    name: str = ""
+    done: bool = False
+    metadata: _Job = _Job()
+    response: _Output | None = None
+
+
+class _Operations(Struct, frozen=True):
+    operations: tuple[_Operation, ...] = ()
+
+
 _write = msgspec.json.Encoder().encode
+_read_operation = msgspec.json.Decoder(_Operation).decode
+_read_operations = msgspec.json.Decoder(_Operations).decode
 _read_named = msgspec.json.Decoder(_Named).decode
 _read_batch = msgspec.json.Decoder(_Batch).decode
 _read_list = msgspec.json.Decoder(_List).decode
@@ -96,6 +132,9 @@ _read_line = msgspec.json.Decoder(_Line).decode
 
 class Own(ABC):
     """One provider's own batch endpoint, under one credential."""
+
+    one_model: ClassVar[bool] = False
+    """Whether all lines of a batch must ask the same model."""
 
     def __init__(self, till: Till, to: Deployment, authorise: Authorise | None) -> None:
         self._till = till
@@ -264,7 +303,64 @@ class AnthropicBatches(Own):
         await self._ask("POST", path, b"", (*JSON, self._VERSION))
 
 
-OWN: Final[Mapping[str, type[Own]]] = {"openai": OpenAiBatches, "anthropic": AnthropicBatches}
+class GeminiBatches(Own):
+    """Batch jobs as Google has them, with requests and answers in the job itself."""
+
+    one_model = True
+
+    async def create(self, sending: Sending) -> tuple[str, str]:
+        """Make a job."""
+        requests = [{"request": Raw(body), "metadata": {"key": str(n)}} for n, body in sending.lines]
+        config = {"requests": {"requests": requests}}
+        content = _write({"batch": {"displayName": sending.mark, "inputConfig": config}})
+        if len(content) > MOST_INLINE:
+            raise Failed("it is too large")
+        made = await self._ask("POST", f"/models/{self._model}:batchGenerateContent", content, JSON)
+        return "", _job(_decoded(_read_operation, made))
+
+    async def find(self, mark: str) -> str | None:
+        """Look for the mark among the latest jobs."""
+        found = _decoded(_read_operations, await self._ask("GET", "/batches?pageSize=100")).operations
+        return next((_job(each) for each in found if each.metadata.display_name == mark), None)
+
+    async def done(self, batch_id: str) -> tuple[str, ...] | None:
+        """Tell whether it has ended."""
+        job = _decoded(_read_operation, await self._ask("GET", f"/batches/{batch_id}"))
+        if job.metadata.state == "BATCH_STATE_FAILED":
+            raise Failed("the provider refused the batch")
+        return () if job.done else None
+
+    async def answers(self, batch_id: str, done: tuple[str, ...]) -> AsyncIterator[Answered]:
+        """Read what stands in the job."""
+        job = _decoded(_read_operation, await self._ask("GET", f"/batches/{batch_id}"))
+        held = job.response if job.response is not None else job.metadata.output
+        for each in held.inlined_responses.inlined_responses if held is not None else ():
+            key = each.metadata.get("key", "")
+            if not key.isdigit():
+                continue
+            if each.response:
+                yield Answered(int(key), 200, bytes(each.response))
+            elif each.error:
+                yield Answered(int(key), 400, _write({"error": each.error}))
+
+    async def cancel(self, batch_id: str) -> None:
+        """Call a job off."""
+        await self._ask("POST", f"/batches/{batch_id}:cancel", b"", JSON)
+
+    @property
+    def _model(self) -> str:
+        return quote(self._to.upstream_model.removeprefix("models/"), safe="")
+
+
+def _job(operation: _Operation) -> str:
+    return _name(operation.name.removeprefix("batches/"))
+
+
+OWN: Final[Mapping[str, type[Own]]] = {
+    "openai": OpenAiBatches,
+    "anthropic": AnthropicBatches,
+    "gemini": GeminiBatches,
+}
 """Shape of a batch endpoint -> who speaks to it."""
 
 

@@ -5,9 +5,9 @@ Source: OpenAI API reference, Batch (seen 2026-11). WIRE.md 3.8.
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -16,15 +16,17 @@ from msgspec import Meta, Struct
 from turnout.codecs.strict import convert, parse
 from turnout.errors import Conflict, InvalidRequest, NotFound
 from turnout.server.bulk import Bulk, Wanted, enabled
+from turnout.server.gemini_batches import GeminiBatches
 from turnout.server.http import JSON_TYPE, respond
-from turnout.server.paths import OPENAI, Paths
+from turnout.server.paths import GEMINI, OPENAI, SHARED, Paths
 from turnout.server.uploads import age_of, found_file, limit_of, owner_of, page
-from turnout.server.verbs import Steps
+from turnout.server.verbs import Steps, shown
 from turnout.server.visit import Visit
 from turnout.stores.files import ENDED, Batch
 from turnout.types.json import Json
 
 MOST_LISTED: Final = 100
+Endpoint: TypeAlias = Callable[[Visit], Awaitable[None]]
 LONGEST_S: Final = 7 * 86_400
 _WINDOW = re.compile(r"([1-9]\d{0,2})([hd])")
 _write = msgspec.json.Encoder().encode
@@ -52,23 +54,27 @@ class BatchEndpoints:
         bulk: Where batches are kept; None = nowhere.
     """
 
-    def __init__(self, steps: Steps, defers: Callable[[str], bool]) -> None:
+    def __init__(self, steps: Steps, defers: Callable[[str], bool], jobs: GeminiBatches) -> None:
         """Prepare.
 
         Args:
             steps: What the gateway does for each of its endpoints.
             defers: Tells whether an endpoint can be asked in the background.
+            jobs: What serves clients of Gemini's format at the same paths.
         """
         self._steps = steps
         self._defers = defers
+        self._jobs = jobs
         self.bulk: Bulk | None = None
 
     def mount(self, paths: Paths[Visit]) -> None:
         """Serve the paths."""
         paths.add("POST", "/batches", self._create, OPENAI)
-        paths.add("GET", "/batches", self._list, OPENAI)
-        paths.add("GET", "/batches/", self._show, OPENAI)
-        paths.add("POST", "/batches/", self._cancel, OPENAI)
+        jobs = self._jobs
+        paths.add("GET", "/batches", _either(self._list, jobs.listed), SHARED)
+        paths.add("GET", "/batches/", _either(self._show, jobs.show), SHARED)
+        paths.add("POST", "/batches/", _either(self._cancel, jobs.cancel), SHARED)
+        paths.add("DELETE", "/batches/", _either(self._no_such, jobs.delete), SHARED)
 
     def _entered(self, visit: Visit) -> Bulk:
         self._steps.enter(visit, "batches")
@@ -115,11 +121,24 @@ class BatchEndpoints:
             raise Conflict(f"Cannot cancel a batch with status '{batch.state}'.")
         await self._tell(visit, await bulk.cancel(batch_id, visit, "openai"))
 
+    async def _no_such(self, visit: Visit) -> None:
+        self._entered(visit)
+        raise NotFound(f"no such endpoint: DELETE {visit.scope['path'][:200]}")
+
     async def _tell(self, visit: Visit, batch: Batch) -> None:
         await self._send(visit, view(batch))
 
     async def _send(self, visit: Visit, tree: Mapping[str, Json]) -> None:
         await respond(visit.send, 200, [JSON_TYPE, *self._steps.ids(visit.request_id)], _write(tree))
+
+
+def _either(openai: Endpoint, gemini: Endpoint) -> Endpoint:
+    """Return what serves a path that two formats have, each to its own clients."""
+
+    async def serve(visit: Visit) -> None:
+        await (gemini if shown(visit) == GEMINI else openai)(visit)
+
+    return serve
 
 
 def view(batch: Batch) -> dict[str, Json]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from turnout.server.batches import BatchEndpoints
 from turnout.server.bulk import Bulk
+from turnout.server.gemini_batches import GeminiBatches
 from turnout.server.message_batches import MessageBatches
 from turnout.server.paths import Paths
 from turnout.server.uploads import Shelf, Uploads
@@ -13,7 +14,7 @@ from turnout.types.principal import Principal
 
 
 class BulkEndpoints:
-    """`/v1/files`, `/v1/batches` and `/v1/messages/batches` at one gateway."""
+    """`/v1/files`, `/v1/batches`, `/v1/messages/batches` and Gemini's jobs at one gateway."""
 
     def __init__(self, steps: Steps, defers: Callable[[str], bool], who: Callable[[str], Principal]) -> None:
         """Prepare.
@@ -25,7 +26,8 @@ class BulkEndpoints:
         """
         self.who = who
         self._uploads = Uploads(steps)
-        self._batches = BatchEndpoints(steps, defers)
+        self._gemini = GeminiBatches(steps)
+        self._batches = BatchEndpoints(steps, defers, self._gemini)
         self._messages = MessageBatches(steps)
 
     def mount(self, paths: Paths[Visit]) -> None:
@@ -33,8 +35,9 @@ class BulkEndpoints:
         self._uploads.mount(paths)
         self._batches.mount(paths)
         self._messages.mount(paths)
+        self._gemini.mount(paths)
 
     def serve_from(self, shelf: Shelf | None, bulk: Bulk | None) -> None:
         """From now on keep files and batches there; None = nowhere."""
         self._uploads.shelf = shelf
-        self._batches.bulk = self._messages.bulk = bulk
+        self._batches.bulk = self._messages.bulk = self._gemini.bulk = bulk

@@ -11,8 +11,11 @@ from typing import Generic, NamedTuple, TypeVar
 V = TypeVar("V")
 OPENAI, ANTHROPIC, GEMINI = "openai_chat", "anthropic", "gemini"
 RESPONSES, COMPLETIONS = "openai_responses", "openai_completions"
+SHARED = "openai_or_gemini"
+"""Where two formats have the same path, and headers tell their clients apart."""
 _BASES: Mapping[str, tuple[str, ...]] = {
     OPENAI: ("/v1", "", "/openai/v1", "/api/v1"),
+    SHARED: ("/v1", "", "/openai/v1", "/api/v1"),
     RESPONSES: ("/v1", "", "/openai/v1", "/api/v1"),
     ANTHROPIC: ("/v1", "", "/anthropic/v1"),
     GEMINI: ("/v1beta", "/v1"),
@@ -44,7 +47,8 @@ class _Beneath(NamedTuple, Generic[V]):
     method: str
     prefix: str
     ending: str | None
-    """What follows the segment that is an id, `*` for one more of them; None = any segments."""
+    """What follows the segment that is an id, `*` for one more of them; what begins otherwise than with `/`
+    ends a name that may hold `/`. None = any segments."""
     found: Found[V]
 
     def serves(self, path: str) -> bool:
@@ -52,6 +56,8 @@ class _Beneath(NamedTuple, Generic[V]):
             return False
         if self.ending is None:
             return True
+        if not self.ending.startswith("/") and self.ending:
+            return path.endswith(self.ending) and len(path) > len(self.prefix) + len(self.ending)
         name, *given = path[len(self.prefix) :].split("/")
         wanted = self.ending.split("/")[1:]
         if not name or len(given) != len(wanted):
@@ -95,11 +101,15 @@ class Paths(Generic[V]):
         self._prefixes += [_Beneath(method, path, None, Found(endpoint, dialect)) for method in methods]
 
     def add_root(
-        self, path: str, endpoint: Callable[[V], Awaitable[None]], methods: Sequence[str] = ("GET", "HEAD")
+        self,
+        path: str,
+        endpoint: Callable[[V], Awaitable[None]],
+        methods: Sequence[str] = ("GET", "HEAD"),
+        dialect: str = OPENAI,
     ) -> None:
         """Serve a path as it stands."""
         for method in methods:
-            self._exact[method, path] = Found(endpoint, OPENAI)
+            self._exact[method, path] = Found(endpoint, dialect)
 
     def find(self, method: str, path: str) -> Found[V] | None:
         """Return what serves this; None = nothing does."""

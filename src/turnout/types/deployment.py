@@ -77,7 +77,7 @@ class Vendor(Struct, frozen=True, kw_only=True):
     embeddings: bool = True
     tasks: frozenset[str] | None = None
     """Operations it serves beside conversations and vectors: kinds of `TaskRequest`; None = not known."""
-    batches: Literal["", "openai", "anthropic"] = ""
+    batches: Literal["", "openai", "anthropic", "gemini"] = ""
     """Shape of its own batch endpoint; "" = it has none that is known here."""
     docs: str = ""
     aliases: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from msgspec import Struct
 Purpose = Literal["batch", "batch_output", "user_data", "assistants", "vision", "evals", "fine-tune"]
 PURPOSES: Final[frozenset[str]] = frozenset(get_args(Purpose)) - {"batch_output"}
 """Those that a client may name."""
-Form = Literal["openai", "anthropic"]
+Form = Literal["openai", "anthropic", "gemini"]
 """Whose shape a batch was handed in and is shown in."""
 BatchState = Literal["validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelled"]
 """As it is stored; `cancelling` is a batch that was told to stop and has not yet."""

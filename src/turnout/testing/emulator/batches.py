@@ -1,4 +1,4 @@
-"""Emulated batch endpoints: OpenAI's files and batches, Anthropic's message batches. Floor 6.
+"""Emulated batch endpoints: OpenAI's files and batches, Anthropic's message batches, Gemini's jobs. Floor 6.
 
 A batch is answered when it is made, and says that it is done after `polls` looks at it.
 """
@@ -16,6 +16,7 @@ from turnout.testing.emulator.faults import EMULATED
 Answers = Callable[[str, bytes], tuple[int, bytes]]
 """Path and body of a call -> status and body of the answer."""
 FILES, BATCHES, MESSAGES = "/v1/files", "/v1/batches", "/v1/messages/batches"
+JOBS, JOB_VERB = "/v1beta/batches", ":batchGenerateContent"
 CREATED: Final = 1_700_000_000
 
 
@@ -68,13 +69,16 @@ class EmulatedBatches:
 
     def at(self, path: str) -> bool:
         """Tell whether a path is one of these endpoints'."""
-        return path.startswith((FILES, BATCHES, MESSAGES))
+        return path.startswith((FILES, BATCHES, MESSAGES, JOBS)) or path.endswith(JOB_VERB)
 
     async def serve(self, scope: tuple[str, str, str], body: bytes, send: Send) -> None:
         """Serve a call: method, path, content type; body."""
         method, path, content_type = scope
         if self.down:
             await _tell(send, 503, _write({"error": {"message": "emulated: no batches now"}}))
+            return
+        if path.startswith(JOBS) or path.endswith(JOB_VERB):
+            await self._job(send, method, path, body)
             return
         for start, serve in ((FILES, self._file), (MESSAGES, self._batch), (BATCHES, self._batch)):
             if path.startswith(start):
@@ -122,6 +126,36 @@ class EmulatedBatches:
         else:
             found.n_polls += 1
         await _tell(send, 200, self._shown(found))
+
+    async def _job(self, send: Send, method: str, path: str, body: bytes) -> None:
+        """Serve a call of Gemini's."""
+        if path.endswith(JOB_VERB):
+            batch = msgspec.json.decode(body)["batch"]
+            url = path.removesuffix(JOB_VERB) + ":generateContent"
+            lines = [self._inlined(url, each) for each in batch["inputConfig"]["requests"]["requests"]]
+            name = f"job_emu{len(self.held)}"
+            marks = {"displayName": batch.get("displayName", "")}
+            self.held[name] = Held(name, False, len(lines), b"[" + b",".join(lines) + b"]", metadata=marks)
+            await _tell(send, 200, _shown_job(self.held[name], done=False))
+            return
+        job_id, _, verb = path.removeprefix(JOBS).strip("/").partition(":")
+        if not job_id:
+            shown = [Raw(_shown_job(each, done=False)) for each in self.held.values()]
+            await _tell(send, 200, _write({"operations": shown}))
+            return
+        found = self.held.get(job_id)
+        if found is None:
+            await _tell(send, 404, _write({"error": {"message": "no such job"}}))
+            return
+        found.cancelled |= verb == "cancel"
+        found.n_polls += not verb
+        done = found.cancelled or found.n_polls >= self.polls
+        await _tell(send, 200, b"{}" if verb else _shown_job(found, done=done))
+
+    def _inlined(self, url: str, entry: dict[str, object]) -> bytes:
+        status, body = self._answers(url, _write(entry["request"]))
+        answer = {"response": Raw(body)} if status == 200 else msgspec.json.decode(body)
+        return _write({**answer, "metadata": entry.get("metadata", {})})
 
     def _made(self, asked: _Asked, *, is_messages: bool) -> Held:
         batch_id = f"{'msgbatch' if is_messages else 'batch'}_emu{len(self.held)}"
@@ -175,6 +209,19 @@ class EmulatedBatches:
                 **files,
             }
         )
+
+
+def _shown_job(held: Held, *, done: bool) -> bytes:
+    name = f"batches/{held.id}"
+    word = "CANCELLED" if held.cancelled else "SUCCEEDED" if done else "RUNNING"
+    told: dict[str, object] = {
+        "name": name,
+        "metadata": {"name": name, "state": f"BATCH_STATE_{word}", **(held.metadata or {})},
+    }
+    if done:
+        answers = {"inlinedResponses": {"inlinedResponses": Raw(held.output)}}
+        told |= {"done": True, "response": answers}
+    return _write(told)
 
 
 def _upload(content_type: str, body: bytes) -> bytes:
