@@ -97,7 +97,15 @@ def openai_row(item: Listed) -> dict[str, Json]:
 
 
 def _anthropic(item: Listed) -> Json:
-    return {"type": "model", "id": item.id, "display_name": item.id, "created_at": "1970-01-01T00:00:00Z"}
+    return {
+        "type": "model",
+        "id": item.id,
+        "display_name": item.id,
+        "created_at": "1970-01-01T00:00:00Z",
+        "max_input_tokens": None if item.facts is None else item.facts.context_window,
+        "max_tokens": None if item.facts is None else item.facts.max_output,
+        "capabilities": None,
+    }
 
 
 def _gemini(item: Listed) -> Json:

@@ -96,12 +96,10 @@ def echo(request: ChatRequest, summary: Summary, names: Names) -> dict[str, Json
         "output": [],
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "previous_response_id": own.get("previous_response_id"),
-        "prompt_cache_key": own.get("prompt_cache_key"),
         "reasoning": {
             "effort": None if thinking is None else thinking.effort,
             "summary": None if thinking is None else thinking.summary,
         },
-        "safety_identifier": own.get("safety_identifier"),
         "service_tier": own.get("service_tier"),
         "store": own.get("store") is not False,
         "temperature": request.temperature,
@@ -114,9 +112,19 @@ def echo(request: ChatRequest, summary: Summary, names: Names) -> dict[str, Json
         "top_p": request.top_p,
         "truncation": own.get("truncation", "disabled"),
         "usage": None,
-        "user": request.user,
+        **_named(request, own),
         "metadata": own.get("metadata", {}),
     }
+
+
+def _named(request: ChatRequest, own: Mapping[str, Json]) -> dict[str, Json]:
+    """Return whom the request named. Left out where it named nobody: none may be null."""
+    said: dict[str, Json] = {
+        "prompt_cache_key": own.get("prompt_cache_key"),
+        "safety_identifier": own.get("safety_identifier"),
+        "user": request.user,
+    }
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def ending(finish: FinishReason, *, refused: bool) -> dict[str, Json]:

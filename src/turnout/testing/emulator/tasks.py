@@ -34,6 +34,12 @@ _ENDS: Final = (
 )
 _SOUNDS: Final = {"mp3": "audio/mpeg", "wav": "audio/wav", "opus": "audio/ogg", "pcm": "audio/pcm"}
 _PIECE: Final = 64
+_HARMS: Final = (
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent"),
+    *("self-harm", "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors"),
+    *("violence", "violence/graphic"),
+)
+"""Every category of a moderation."""
 _EVENTS: RawHeaders = [(b"content-type", b"text/event-stream; charset=utf-8")]
 _write = msgspec.json.Encoder().encode
 
@@ -175,8 +181,9 @@ def _judged(asked: _Asked, model: str) -> Json:
         rows.append(
             {
                 "flagged": harmful,
-                "categories": {"violence": harmful},
-                "category_scores": {"violence": 0.9 if harmful else 0.01},
+                "categories": {name: harmful and name == "violence" for name in _HARMS},
+                "category_scores": {name: 0.9 if harmful and name == "violence" else 0.01 for name in _HARMS},
+                "category_applied_input_types": {name: ["text"] for name in _HARMS},
             }
         )
     return {"id": "modr-emu", "model": model, "results": rows}
