@@ -1,7 +1,7 @@
 import pytest
 
 from turnout.errors import ConfigError
-from turnout.govern.pepper import peppers_in, peppers_of, rotate_in
+from turnout.govern.pepper import Pepper, peppers_in, peppers_of, rotate_in
 from turnout.types.secret import Secret
 
 
@@ -47,3 +47,11 @@ def test_digests_differ_by_pepper_and_show_nothing() -> None:
     assert one.digest("tn_x") != two.digest("tn_x")
     assert one.id != two.id
     assert "0123456789abcdef" not in repr(one)
+
+
+def test_a_secret_taken_in_once_gives_the_same_digests() -> None:
+    for length in (1, 31, 64, 65, 200):
+        pepper = Pepper("id", Secret("é" + "s" * length))
+        mac = pepper.mac()
+        for text in ("", "tn_x", "\udcff", "x" * 3000):
+            assert mac.digest(text) == pepper.digest(text)

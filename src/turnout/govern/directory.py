@@ -54,10 +54,11 @@ class Directory:
             when the last of them ends: a gateway never opens because its keys were revoked.
     """
 
-    __slots__ = ("_by_digest", "_by_id", "_disabled", "_now", "_peppers", "has_keys", "moved")
+    __slots__ = ("_by_digest", "_by_id", "_disabled", "_macs", "_now", "_peppers", "has_keys", "moved")
 
     def __init__(self, peppers: Peppers, now: Callable[[], float] = time.time) -> None:
         self._peppers = peppers
+        self._macs = [(pepper, pepper.mac()) for pepper in peppers.accepted]
         self._now = now
         self._by_digest: dict[bytes, _Known] = {}
         self._by_id: dict[str, _Known] = {}
@@ -72,8 +73,8 @@ class Directory:
         """Return who presents this key; None = it is not valid."""
         if not self._by_digest or not is_well_formed(text):
             return None
-        for pepper in self._peppers.accepted:
-            digest = pepper.digest(text)
+        for pepper, mac in self._macs:
+            digest = mac.digest(text)
             known = self._by_digest.get(digest)
             if known is not None and hmac.compare_digest(known.digest, digest):
                 if self._now() >= known.expires:
@@ -102,6 +103,7 @@ class Directory:
         """Hold another revision of the desk from now on; under other peppers, where they are given."""
         if peppers is not None:
             self._peppers = peppers
+            self._macs = [(pepper, pepper.mac()) for pepper in peppers.accepted]
         found = [_known(key, holdings.texts) for key in holdings.keys if _works(key, holdings)]
         users = {user.id: user for user in holdings.users if not user.disabled}
         found += [held for token in holdings.tokens if (held := _held(token, users, holdings)) is not None]

@@ -24,8 +24,31 @@ from turnout.types.secret import Secret
 
 N_ACCEPTED: Final = 2
 _N_ID: Final = 12
+_N_BLOCK: Final = 64
+"""Bytes that SHA-256 takes in at once."""
 _N_FILE: Final = 32
 """Random bytes of a pepper in a file; written in hexadecimal, one pepper a line, newest first."""
+
+
+class Mac:
+    """HMAC-SHA-256 under a secret that is taken in once: a third of the time, and no thread is waited for.
+
+    Source: RFC 2104, section 2 and section 4 (states kept before the text).
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: bytes) -> None:
+        block = (hashlib.sha256(secret).digest() if len(secret) > _N_BLOCK else secret).ljust(_N_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def digest(self, text: str) -> bytes:
+        """Return the keyed digest of a text."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode("utf-8", "surrogateescape"))
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 class Pepper(Struct, frozen=True):
@@ -37,6 +60,10 @@ class Pepper(Struct, frozen=True):
     def digest(self, text: str) -> bytes:
         """Return the keyed digest of a text."""
         return hmac.digest(_bytes(self.secret), text.encode("utf-8", "surrogateescape"), hashlib.sha256)
+
+    def mac(self) -> Mac:
+        """Return what digests many texts."""
+        return Mac(_bytes(self.secret))
 
 
 class Peppers(Struct, frozen=True):

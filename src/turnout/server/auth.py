@@ -120,7 +120,7 @@ class Gate:
 
     def _find(self, text: str) -> Principal | None:
         directory = self._directory
-        found = self._known.get(self._digest(text))
+        found = self._known.get(self._digest(text)) if self._known else None
         if directory is None:
             return found
         if found is None:
