@@ -1,7 +1,7 @@
 """Which facts of a Record are searched and summed, and how they are read out of it. Floor 3."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from turnout.stores.base import Query
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 INT64 = 2**63 - 1
 """The largest integer that msgpack's and SQLite's signed columns both hold."""
 _ANY_ERROR = "any"
@@ -247,9 +246,12 @@ def _strong(end: Outcome | _End, decision: Decision | _Choice | None) -> int | N
 
 def microseconds(at: datetime) -> int:
     """Return an instant as whole microseconds since 1970; without a zone it is taken as UTC."""
-    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH) // _MICROSECOND
+    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _int64(value: int | None) -> int | None:
     # Sums of an upstream's numbers may exceed what a database column holds.
-    return value if value is None else max(-INT64, min(value, INT64))
+    if value is None or -INT64 <= value <= INT64:
+        return value
+    return INT64 if value > 0 else -INT64
