@@ -139,7 +139,8 @@ def test_a_socket_that_closed_in_this_turn_is_stale():
     socket.write = closed
     response = PooledResponse(connection, ResponseLimits(), Timeouts(), set(), 0.0)
     connection.start(response, b"POST / HTTP/1.1\r\n\r\n", b"", head_only=False)
-    asyncio.run(response.head())
+    with asyncio.Runner() as runner:
+        runner.run(response.head(runner.get_loop()))
     assert isinstance(response.error, ProviderUnreachable)
     assert (response.stale, connection.gone, socket.done) == (True, True, ["abort"])
 

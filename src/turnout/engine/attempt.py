@@ -11,7 +11,7 @@ Theory of operation.
    and frames without content (comments, pings, role-only chunks) do not extend the first-content limit.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -54,12 +54,11 @@ class Upstreams:
         traced: frozenset[str] = frozenset(),
     ) -> None:
         self._codecs, self._traced = codecs, traced  # providers that are told the trace; "*" = all
-        self._transport = transport
+        self._transport, self.clock = transport, clock
         self._authorise = authorise
         """Deployment id -> credential headers; absent = none."""
         self._prepared = {name: each for name, each in authorise.items() if isinstance(each, Prepared)}
         self._hosted: dict[tuple[Host, str], Codec] = {}
-        self.clock = clock
 
     def codec(self, deployment: Deployment) -> Codec:
         """Return the codec of a deployment's wire format, in its host's envelope."""
@@ -71,14 +70,18 @@ class Upstreams:
             self._hosted[key] = compose(vendor.host, self._codecs[vendor.codec])
         return self._hosted[key]
 
-    async def send(self, encoded: Encoded, call: Call) -> Response:
+    def send(self, encoded: Encoded, call: Call) -> Awaitable[Response]:
         """Send with the deployment's credential; wait for the head of the answer."""
         http, name = self._told(encoded.http, call), call.deployment.id
-        if self._prepared and (prepared := self._prepared.get(name)) is not None:
-            await prepared.prepare(self._transport)
+        if name in self._prepared:
+            return self._when_prepared(http, call, self._prepared[name])
         authorise = self._authorise.get(name)
         if isinstance(authorise, Rotation):
-            return await self._in_turn(http, call, authorise)
+            return self._in_turn(http, call, authorise)
+        return self._transport.send(http, call.timeouts, authorise)
+
+    async def _when_prepared(self, http: HttpRequest, call: Call, authorise: Prepared) -> Response:
+        await authorise.prepare(self._transport)
         return await self._transport.send(http, call.timeouts, authorise)
 
     def _told(self, http: HttpRequest, call: Call) -> HttpRequest:
@@ -167,26 +170,23 @@ class _Attempt:
             and exchange.ask.explain == "none"
             and not exchange.policy.echo_model
         )
-        if express:
-            assert wire is not None
+        if express and wire is not None:
             encoded = codec.forward(wire, call.deployment, stream=request.stream)
         else:
             encoded = codec.encode(request, call.deployment)
         self._note(encoded)
-        response = await self._send(encoded)
-        if response.status // 100 != 2:
-            raise codec.error(HttpResponse(response.status, response.headers, await response.read()))
+        response = self._response = await self._upstreams.send(encoded, call)
+        status = call.status = response.status
+        if status // 100 != 2:
+            raise codec.error(HttpResponse(status, response.headers, await response.read()))
         if request.stream and not response.headers.get("content-type", "").startswith("application/json"):
             if express:
                 return await self._tapped(response, codec.tap(strip_usage=not request.include_usage))
             return await self._decoded(response, codec.decoder())
-        return self._whole(
-            codec, HttpResponse(response.status, response.headers, await response.read()), express
-        )
+        return self._whole(codec, HttpResponse(status, response.headers, await response.read()), express)
 
     async def _send(self, encoded: Encoded) -> Response:
-        response = await self._upstreams.send(encoded, self._call)
-        self._response = response
+        response = self._response = await self._upstreams.send(encoded, self._call)
         self._call.status = response.status
         return response
 

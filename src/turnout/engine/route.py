@@ -34,11 +34,12 @@ from turnout.errors import (
 )
 from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Surface
 from turnout.strategies.filters import Allowed, Priced
+from turnout.strategies.priority import Priority
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
 from turnout.types.deployment import Candidate, Stats
 from turnout.types.moment import Moment, Session
-from turnout.types.record import Dropped
+from turnout.types.record import Dropped, Reason
 from turnout.types.signal import Canonical, Signal, Signals
 
 CHARS_PER_TOKEN = 3.2
@@ -60,6 +61,7 @@ class Router:
     __slots__ = (
         "_allowances",
         "_counts",
+        "_only",
         "_outputs",
         "_pacers",
         "_pools",
@@ -80,6 +82,8 @@ class Router:
         self._repeats = Repeats() if remembered is None else remembered.repeats
         self._standings = None if remembered is None else remembered.standings
         self._pools = Pools(snapshot)
+        self._only: dict[tuple[str, bool], Choice] = {}
+        """Deployment, and whether it was named -> the choice of it where nobody else is a candidate."""
         self._told = Told()
         self._counts: dict[str, int] = {}
         """Route -> requests decided so far."""
@@ -161,23 +165,26 @@ class Router:
         first, last, drawn = parted(context, kept, draw)
         if last:
             choice = _set_aside(strategy, context, (kept, first, last), draw)
+        elif len(candidates) == 1 and type(strategy) is Priority:
+            choice = self._alone(kept[0].id, pinned=pool.pinned)
         else:
             choice = strategy.choose(context, kept, draw)
         if not isinstance(context.request, ChatRequest):
             choice = msgspec.structs.replace(choice, plan=one_by_one(choice.plan))
         if drawn:
             choice = msgspec.structs.replace(choice, propensity=None)
-        if len(candidates) == 1 and choice.reason != "pinned_by_caller":
-            choice = msgspec.structs.replace(
-                choice, reason="pinned_by_caller" if pool.pinned else "only_candidate"
-            )
-        elif pool.pinned:
-            choice = msgspec.structs.replace(choice, reason="pinned_by_caller")
-        if ask.diverted is not None:
-            choice = msgspec.structs.replace(choice, reason="rewritten_by_policy")
-        elif ask.downgrade is not None:
-            choice = msgspec.structs.replace(choice, reason="budget_downgrade")
+        reason = _why(choice, pool, ask, n=len(candidates))
+        if reason != choice.reason:
+            choice = msgspec.structs.replace(choice, reason=reason)
         return Routed(pool, context, candidates, dropped, choice, self._snapshot, self._told)
+
+    def _alone(self, name: str, *, pinned: bool) -> Choice:
+        """Return the choice of `priority` where there is none: the same for every request."""
+        choice = self._only.get((name, pinned))
+        if choice is None:
+            reason: Reason = "pinned_by_caller" if pinned else "only_candidate"
+            choice = self._only[name, pinned] = Choice(plan=plans.Try(name), reason=reason, propensity=1.0)
+        return choice
 
     def remember(self, ask: Ask, deployment: str, context: Context) -> None:
         """Take in who answers a turn of a conversation."""
@@ -279,6 +286,17 @@ def _hedges(plan: plans.Plan) -> bool:
     return isinstance(plan, plans.Hedge) or (
         isinstance(plan, plans.Sequence) and isinstance(plan.nodes[0], plans.Hedge)
     )
+
+
+def _why(choice: Choice, pool: Pool, ask: Ask, *, n: int) -> Reason:
+    """Return why the first model was chosen, where something else than the strategy says it."""
+    if ask.diverted is not None:
+        return "rewritten_by_policy"
+    if ask.downgrade is not None:
+        return "budget_downgrade"
+    if pool.pinned or (n == 1 and choice.reason == "pinned_by_caller"):
+        return "pinned_by_caller"
+    return "only_candidate" if n == 1 else choice.reason
 
 
 def _set_aside(

@@ -28,6 +28,8 @@ def parted(context: Context, candidates: Candidates, draw: Draw) -> tuple[Candid
         candidates: What the filters left.
         draw: Decides for those that should get a share of their calls only.
     """
+    if len(candidates) == 1:
+        return candidates, (), False
     if all(c.stats.share >= 1 and not c.stats.demoted for c in candidates):
         return candidates, (), False
     looping = in_tool_loop(context.request)

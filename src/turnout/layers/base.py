@@ -124,7 +124,7 @@ def conclude(exchange: Exchange, error: BaseException | None, now: float) -> Out
         cache=None if exchange.cached is None else exchange.cached.status,
         ttft_s=None if exchange.committed_at is None else exchange.committed_at - exchange.started,
         total_s=total_s,
-        overhead_s=max(0.0, total_s - exchange.upstream_s),
+        overhead_s=total_s - exchange.upstream_s if total_s > exchange.upstream_s else 0.0,
         n_attempts=len(attempts),
         n_fallbacks=exchange.n_fallbacks,
         shaped=exchange.shaped,

@@ -91,12 +91,12 @@ class HttpTransport:
             connection = await self._connect(pool, timeouts, started, fresh=False)
         response = pool.begin(connection, timeouts, started)
         connection.start(response, head, body, head_only=request.method == "HEAD")
-        await response.head()
+        await response.head(pool.loop)
         if response.stale:
             connection = await self._connect(pool, timeouts, started, fresh=True)
             response = pool.begin(connection, timeouts, started)
             connection.start(response, head, body, head_only=request.method == "HEAD")
-            await response.head()
+            await response.head(pool.loop)
         if response.error is not None:
             raise response.error
         return response

@@ -80,6 +80,7 @@ class PooledResponse:
         "_decoder",
         "_items",
         "_limits",
+        "_loop",
         "_mark",
         "_paused",
         "_reads",
@@ -111,6 +112,8 @@ class PooledResponse:
         self._limits = limits
         self._timeouts = timeouts
         self._items = items
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The one that runs: asking which it is, is a system call."""
         self._started = started
         """When the attempt began (total limit)."""
         self._since: float | None = None
@@ -138,11 +141,12 @@ class PooledResponse:
         self.waiter: asyncio.Future[None] | None = None
         self.line: Line | None = line
 
-    async def head(self) -> None:
+    async def head(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait until the head is there, or `error` is set."""
+        self._loop = loop
         if self.line is None:  # it failed while it was sent
             return
-        waiter = self.waiter = asyncio.get_running_loop().create_future()
+        waiter = self.waiter = loop.create_future()
         try:
             await waiter
         except BaseException:  # cancelled: nobody will read on
@@ -257,7 +261,7 @@ class PooledResponse:
     async def _wait(self, want: int) -> None:
         self._reads += 1
         self.want = want
-        waiter = self.waiter = asyncio.get_running_loop().create_future()
+        waiter = self.waiter = (self._loop or asyncio.get_running_loop()).create_future()
         try:
             await waiter
         except BaseException:  # cancelled: nobody will read on
