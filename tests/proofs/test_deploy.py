@@ -1,0 +1,76 @@
+"""What is deployed, in the hands of those who read it: Prometheus' grammar, and Helm itself.
+
+`tests/test_deploy.py` looks at names and shapes without either; this asks a parser of PromQL and Helm's own
+engine (`pip install promql-parser helm-python-sdk`), and skips where they are not.
+"""
+
+import re
+
+import pytest
+import yaml
+
+from tests.test_deploy import ALERTS, DASHBOARD, DEPLOY, ENV, unknown
+from turnout.config import parse_config
+
+CHART = DEPLOY / "helm/turnout"
+GRAFANA = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}
+ALL_ON = {
+    "migrate": True,
+    "networkPolicy": {"enabled": True},
+    "serviceMonitor": {"enabled": True},
+    "podDisruptionBudget": {"enabled": True},
+}
+_ERROR = 3
+"""Helm's word for a finding that is no advice."""
+
+
+def expressions() -> list[str]:
+    """Every expression of the alert rules and of Grafana's panels, with its own words filled in."""
+    rules = [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
+    panels = [target["expr"] for panel in _panels(DASHBOARD["panels"]) for target in panel.get("targets", ())]
+    found = []
+    for text in (*rules, *panels):
+        for name, value in GRAFANA.items():
+            text = text.replace(name, value)  # noqa: PLW2901
+        found.append(re.sub(r"\$\{?\w+\}?", ".*", text))
+    return found
+
+
+def _panels(panels):
+    for each in panels:
+        yield each
+        yield from _panels(each.get("panels", ()))
+
+
+def test_every_expression_is_promql() -> None:
+    parser = pytest.importorskip("promql_parser", reason="pip install promql-parser: a grammar of PromQL")
+    every = expressions()
+    assert len(every) > 20
+    for text in every:
+        parser.parse(text)
+        assert unknown(re.sub(r"\s+", " ", text)) == set(), text
+
+
+@pytest.mark.parametrize("values", [{}, ALL_ON], ids=["as it is", "all on"])
+def test_helm_renders_the_chart_to_what_a_cluster_takes(values) -> None:
+    helm = pytest.importorskip("helm_python.chart", reason="pip install helm-python-sdk: Helm's own engine")
+    report = helm.lint(CHART, values)
+    assert [each for each in report["messages"] if each["severity"] == _ERROR] == report["errors"] == []
+    made = {}
+    for text in helm.Chart.load(CHART).render(values, name="gate", namespace="ai").values():
+        for each in yaml.safe_load_all(text):
+            if each:
+                made[each["kind"]] = each
+    always = {"ConfigMap", "PodDisruptionBudget", "Service", "StatefulSet"}
+    assert set(made) == always | ({"NetworkPolicy", "ServiceMonitor"} if values else set())
+    ours = made["StatefulSet"]["spec"]["selector"]["matchLabels"]
+    assert ours.items() <= made["StatefulSet"]["spec"]["template"]["metadata"]["labels"].items()
+    assert made["Service"]["spec"]["selector"].items() <= ours.items()
+    assert made["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == ours
+    (text,) = made["ConfigMap"]["data"].values()
+    config = parse_config(text, env=ENV)
+    (container,) = made["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert config.server.port in {port["containerPort"] for port in container["ports"]}
+    assert {port["targetPort"] for port in made["Service"]["spec"]["ports"]} <= {
+        value for port in container["ports"] for value in (port["name"], port["containerPort"])
+    }
