@@ -4,7 +4,8 @@
 
 Every Record comes from the real engine: its decisions, retries, fallbacks and costs are what Turnout does
 with providers that behave as `Providers` says, on a clock that jumps. Only the instants of arrival are moved,
-so that the month ends now, and the names are made up. Screenshots and browser tests start from this.
+so that the month ends now, and the names are made up. What else the company has (budgets in use, an alert
+that is over, a certificate that ends soon) is in `seed_standing.py`. Screenshots and browser tests use it.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
+from seed_standing import alarm, certify, spend, standing
 
 from turnout.build import build
 from turnout.config import load_config, parse_config
@@ -75,16 +77,25 @@ routes:
     strategy: {{type: fastest}}
     cache: {{mode: exact, sampled: true}}
   - name: reports
-    models: [openai/gpt-5.4, anthropic/claude-sonnet-5]
-    strategy: {{type: best, quality: {{openai/gpt-5.4: 0.9, anthropic/claude-sonnet-5: 0.89}}}}
+    models: [anthropic/claude-sonnet-5, openai/gpt-5.4]
+    strategy:
+      type: cheapest
+      q_floor: 0.85
+      quality: {{anthropic/claude-sonnet-5: 0.9, openai/gpt-5.4: 0.89}}
+    certificate: {{file: {folder}/reports.certificate.json, max_loss: 0.03}}
+  - name: drafts
+    models: [openai/gpt-5.4-nano, openai/gpt-5.4]
+    strategy: {{type: threshold, weak: openai/gpt-5.4-nano, strong: openai/gpt-5.4, threshold: 0.5}}
 default_route: assistant
-budgets:
-  - {{id: company, level: organisation, usd: 500, per: month, thresholds: [{{at: 0.8}}]}}
 guards: {{rules: [{{name: personal, guard: {{type: pii}}, mode: redact}}]}}
 quotas:
   - {{id: pace, level: key, of: requests, limit: 600, per: 1m}}
 """
-TEAMS = {"web": ("assistant", "search"), "care": ("support",), "data": ("reports", "assistant")}
+TEAMS = {
+    "web": ("assistant", "search", "drafts"),
+    "care": ("support", "drafts"),
+    "data": ("reports", "assistant"),
+}
 CUSTOMERS = [f"customer-{n:02d}" for n in range(1, 25)]
 DIRECT, NAMED = 0.06, ("anthropic/claude-sonnet-5", "mistral/mistral-small-latest")
 """Share of requests that name a model, and therefore have nothing to fall back on."""
@@ -92,6 +103,19 @@ TELLING = 0.15
 """Share of requests in which somebody gives an address."""
 PERSONAL = "Write to woodchuck@example.com, or call +1 202 555 0143."
 QUESTION = "How much wood would a woodchuck chuck if a woodchuck could chuck wood? "
+EASY = (
+    "What time does the office in Oslo open?",
+    "Translate 'good morning' into French.",
+    "Write a short note that thanks a colleague.",
+    "Say in one line: the parcel is late.",
+)
+HARD = (
+    "Prove that the sum of two odd integers is even, step by step.",
+    "Derive the gradient of the cross-entropy with respect to p = [0.2, 0.5, 0.3], and explain each step.",
+    "Compare a token bucket, a sliding window and a leaky bucket over 12 regions; give bounds on the delay.",
+    "Payment is due 30 days after delivery unless goods are defective; 40 % were, on March 3. What is due?",
+)
+"""What the route `drafts` is asked: it goes by how hard a request looks."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -112,8 +136,10 @@ MODELS: Mapping[str, Model] = {
     "claude-haiku-4-5": Model(0.45, 210),
     "mistral-small-latest": Model(0.4, 150, fails=0.02),
 }
-OUTAGE = (0.81, 0.823)
-"""Share of the month in which Anthropic's models answer 529."""
+OUTAGE = (0.81, 0.8112)
+"""Share of the month in which Anthropic's models answer 529: about fifty minutes."""
+BUSY = 90
+"""Requests that arrive during it: it is a busy hour, and some ask again."""
 
 
 class Providers:
@@ -191,7 +217,7 @@ class Reply:
 
 def moments(n: int, rng: random.Random) -> list[float]:
     """Return when requests arrive, as shares of the month: more by day, fewer on two days in seven."""
-    found: list[float] = []
+    found = [rng.uniform(*OUTAGE) for _ in range(min(BUSY, n // 5))]
     while len(found) < n:
         at = rng.random()
         day, hour = at * DAYS % 7, at * DAYS * 24 % 24
@@ -215,10 +241,9 @@ async def play(text: str, n: int, seed: int) -> list[Record]:
             team = rng.choices(list(TEAMS), (5, 3, 2))[0]
             ask = asking(number, rng, team)
             arrivals[ask.request_id] = ends - timedelta(days=DAYS * (1 - at), seconds=30)
-            text_in = QUESTION * max(1, round(rng.lognormvariate(2.2, 1.0)))
-            text_in += PERSONAL if rng.random() < TELLING else ""
-            message = Message(role="user", parts=(Text(text_in),))
             model = f"turnout/{rng.choice(TEAMS[team])}" if rng.random() > DIRECT else rng.choice(NAMED)
+            text_in = asked(model, rng) + (PERSONAL if rng.random() < TELLING else "")
+            message = Message(role="user", parts=(Text(text_in),))
             request = ChatRequest(model=model, messages=(message,), stream=rng.random() < 0.7)
             try:
                 async with built.engine.open(request, ask) as reply:
@@ -230,6 +255,15 @@ async def play(text: str, n: int, seed: int) -> list[Record]:
     finally:
         await built.close()
     return sorted((replace(each, at=arrivals[each.request_id]) for each in found), key=lambda each: each.at)
+
+
+def asked(model: str, rng: random.Random) -> str:
+    """Return a question."""
+    if model != "turnout/drafts":
+        return QUESTION * max(1, round(rng.lognormvariate(2.2, 1.0)))
+    hard = rng.betavariate(1.2, 1.8)
+    parts = [rng.choice(HARD if rng.random() < hard else EASY) for _ in range(rng.randint(1, 7))]
+    return " ".join(parts) + " "
 
 
 def asking(number: int, rng: random.Random, team: str) -> Ask:
@@ -262,6 +296,7 @@ async def keep(folder: Path, records: list[Record]) -> None:
 
 WORTH = {"openai/gpt-5.4": 0.93, "anthropic/claude-sonnet-5": 0.92, "openai/gpt-5.4-mini": 0.82}
 """How good answers are taken to be; of any other model 0.75."""
+WEAK = 0.75
 
 
 async def say(folder: Path, records: list[Record], seed: int) -> int:
@@ -272,7 +307,7 @@ async def say(folder: Path, records: list[Record], seed: int) -> int:
     for record in records:
         if record.outcome.error is not None or record.decision is None:
             continue
-        worth = WORTH.get(record.outcome.model or "", 0.75)
+        worth = worth_of(record)
         graded, liked = min(1.0, max(0.0, rng.gauss(worth, 0.08))), float(rng.random() < worth)
         words: list[tuple[float, int, dict[str, object]]] = [
             (
@@ -294,6 +329,15 @@ async def say(folder: Path, records: list[Record], seed: int) -> int:
                 n += 1
     await store.close()
     return n
+
+
+def worth_of(record: Record) -> float:
+    """Return how good an answer is: of a small model the better, the easier the request looked."""
+    worth = WORTH.get(record.outcome.model or "", 0.75)
+    signal = None if record.decision is None else record.decision.signals.get("complexity")
+    if signal is None or not isinstance(signal.value, float) or worth > WEAK:
+        return worth
+    return min(0.97, max(0.05, 0.97 - 6 * max(0.0, signal.value - 0.38)))
 
 
 def _word(record: Record, at: datetime, name: str, said: Mapping[str, object]) -> Feedback:
@@ -320,17 +364,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--port", type=int, default=4000)
     parser.add_argument("--emulator", default="http://127.0.0.1:9000", help="where models are asked later")
+    parser.add_argument("--pager", default="http://127.0.0.1:9009/", help="whom alerts are told to later")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     assert urlsplit(options.emulator).hostname == "127.0.0.1"
-    text = CONFIG.format(folder=options.folder.resolve(), port=options.port, emulator=options.emulator)
-    (options.folder / "turnout.yaml").write_text(text)
+    folder = options.folder.resolve()
+    certify(folder)
+    text = CONFIG.format(folder=folder, port=options.port, emulator=options.emulator)
     records = clock.run(play(text, options.requests, options.seed))
-    asyncio.run(keep(options.folder, records))
-    asyncio.run(say(options.folder, records, options.seed))
+    (folder / "turnout.yaml").write_text(text + standing(folder, records, options.pager))
+    asyncio.run(furnish(folder, records, options.seed))
     sys.stdout.write(f"{len(records)} requests in {options.folder}; serve them with\n")
     sys.stdout.write(f"    turnout serve --config {options.folder}/turnout.yaml\n")
     return 0
+
+
+async def furnish(folder: Path, records: list[Record], seed: int) -> None:
+    """Write everything to the stores of a folder's configuration."""
+    await keep(folder, records)
+    await say(folder, records, seed)
+    await spend(folder, records)
+    begins = records[-1].at - timedelta(days=DAYS)
+    await alarm(folder, records, tuple(begins + share * timedelta(days=DAYS) for share in OUTAGE))
 
 
 if __name__ == "__main__":

@@ -20,21 +20,13 @@ from turnout.testing.emulator.serve import dialects, serving_in_thread
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ROUTES = ("assistant", "support", "search", "reports")
+ROUTES = ("assistant", "support", "search", "reports", "drafts")
 ASKED = (
     *("openai/gpt-5.4", "openai/gpt-5.4-mini", "openai/gpt-5.4-nano"),
     *("anthropic/claude-sonnet-5", "anthropic/claude-haiku-4-5", "mistral/mistral-small-latest"),
 )
 N_LIVE = 24
 """Requests sent through the gateway itself, so that it has seen its providers."""
-ALERTS = """
-alerts:
-  every_s: 5
-  path: {folder}/alerts.db
-  receivers:
-    ops: {{type: webhook, url: "http://127.0.0.1:{port}/", secret: 0123456789abcdef0123456789abcdef}}
-  rules: {{provider_errors: {{type: provider_errors, above: 0.02, min_calls: 10}}}}
-"""
 LISTENS = re.compile(r"http://127\.0\.0\.1:\d+")
 MODELS = (
     *("gpt-5.4", "gpt-5.4-mini", "gpt-5.4-nano"),
@@ -103,11 +95,10 @@ class World:
             for name in MODELS:
                 self.emulator.add(name, behaviour=PACE)
             upstream = self._closing.enter_context(serving_in_thread(self.emulator))
-            self._run("scripts/seed.py", str(self.folder), "--requests", str(self._n), "--emulator", upstream,
-                      "--port", str(self._port))  # fmt: skip
             self._pager = self._closing.enter_context(pager())
-            with self.config.open("a") as file:
-                file.write(ALERTS.format(folder=self.folder, port=self._pager.server_port))
+            told = f"http://127.0.0.1:{self._pager.server_port}/"
+            self._run("scripts/seed.py", str(self.folder), "--requests", str(self._n), "--emulator", upstream,
+                      "--port", str(self._port), "--pager", told)  # fmt: skip
             if self._keyed:
                 self.admin = self.key("--role", "owner", "--name", "Ada")
             self._serve()
@@ -130,7 +121,7 @@ class World:
         for name in ASKED * 2:
             self.ask(name, "Hello")
         for n in range(N_LIVE):
-            self.ask(f"turnout/{ROUTES[n % 4]}", f"How do I return parcel {n // 8}?", max_tokens=200)
+            self.ask(f"turnout/{ROUTES[n % 5]}", f"How do I return parcel {n // 8}?", max_tokens=200)
 
     def admin_api(self, method: str, path: str, tree: object = None) -> dict:
         """Ask the admin API as the owner."""

@@ -15,6 +15,7 @@ from turnout.types.usage import usd
 
 MIB: Final = 1024 * 1024
 DAY_S: Final = 86_400.0
+DOLLAR: Final = 1_000_000_000
 NEARLY, FULL = 0.8, 1.0
 """Shares of a budget from which on it is a warning, and critical."""
 
@@ -32,7 +33,7 @@ def _used_to(rule: Budgets, of: Used, share: float) -> Reading:
     budget, limit = of.budget, of.budget.limit_nusd
     used = of.used_nusd / limit if limit else 0.0
     until = "" if of.resets_at is None else f", until {of.resets_at:%Y-%m-%d %H:%M} UTC"
-    text = f"{usd(of.used_nusd)} of {usd(limit)} USD used ({used:.0%}{until})"
+    text = f"{_dollars(of.used_nusd)} of {_dollars(limit)} USD used ({used:.0%}{until})"
     return Reading(
         labels={"budget": budget.id, "subject": of.subject, "at": f"{share:.0%}"},
         breach=used >= share,
@@ -41,6 +42,11 @@ def _used_to(rule: Budgets, of: Used, share: float) -> Reading:
         severity=_severity(rule, share),
         text=f"budget {budget.id} of {budget.level} {of.subject}: {text}",
     )
+
+
+def _dollars(nano: int) -> str:
+    """Write money as far as people read it: cents, and of less than a dollar all of it."""
+    return usd(nano) if abs(nano) < DOLLAR else f"{nano / DOLLAR:,.2f}"
 
 
 def _severity(rule: Budgets, share: float) -> Severity:

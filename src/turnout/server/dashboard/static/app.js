@@ -2,6 +2,7 @@
 
 import { ask, setProof, whenSignedOut } from './lib/api.js';
 import { h, put } from './lib/dom.js';
+import { timeZone } from './lib/format.js';
 import { FILTERS, RANGES, YESTERDAY, change, here, link, range } from './lib/place.js';
 import { chip, problem } from './ui/parts.js';
 import { login } from './ui/login.js';
@@ -36,7 +37,7 @@ async function begin() {
     await show();
   } catch (error) {
     if (error.status === 401) signIn();
-    else put(app, h('main', { id: 'main' }, problem(error)));
+    else put(app, h('main', { id: 'main' }, problem(error, begin)));
   }
 }
 
@@ -58,7 +59,7 @@ async function show(moved = false) {
   document.title = `${title ?? 'Not found'} · Turnout`;
   const main = h('main', { id: 'main', tabindex: '-1', 'aria-labelledby': 'title' }, h('p', { class: 'wait', role: 'status' }, 'Loading…'));
   const heading = h('h1', { id: 'title' }, page === 'request' ? id : title ?? 'Not found');
-  put(app, h('div', { class: 'frame' }, rail(page), h('div', { class: 'stage' }, bar(page, heading), main)));
+  put(app, h('div', { class: 'frame' }, rail(page), h('div', { class: 'stage' }, bar(page, heading), main, h('p', { class: 'zone soft' }, `Times are told in ${timeZone()}.`))));
   const back = refocus(held);
   if (moved && !back) main.focus();
   try {
@@ -70,7 +71,7 @@ async function show(moved = false) {
       if (!back) refocus(held);
     }
   } catch (error) {
-    put(main, problem(error));
+    put(main, problem(error, error.status === 404 ? null : () => show()));
   }
 }
 

@@ -22,8 +22,9 @@ export function frame(label, draw, extra = []) {
   return box;
 }
 
-/** Round steps from 0 to at least `most`: [0, 20, 40, 60]. */
-export function ticks(most, wanted = 4) {
+/** Round steps from 0 to at least `most`: [0, 20, 40, 60]. `least`: how far up the axis goes at least. */
+export function ticks(value, wanted = 4, least = 0) {
+  const most = Math.max(value, least);
   if (!(most > 0)) return [0, 1];
   const rough = most / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -33,14 +34,31 @@ export function ticks(most, wanted = 4) {
   return found;
 }
 
+const NUMBER = /^([^\d]*)([\d.,]+)([^\d]*)$/;
+const INEXACT = 1e-9;
+
+/** The texts of an axis, all in the unit of its end and with as many decimals as one of them needs: 0 s, 2.5 s, 5.0 s. */
+export function labels(marks, write) {
+  const plain = marks.map(write);
+  const [, before, digits, after] = NUMBER.exec(plain.at(-1)) ?? [];
+  const end = marks.at(-1);
+  const shown = Number(digits?.replaceAll(',', ''));
+  const factor = 10 ** Math.round(Math.log10(shown / end));
+  if (!(end > 0) || Math.abs(shown / (end * factor) - 1) > 0.02) return plain;
+  const values = marks.map((mark) => mark * factor);
+  const decimals = [0, 1, 2, 3, 4].find((n) => values.every((value) => Math.abs(Number(value.toFixed(n)) - value) < INEXACT * end * factor)) ?? 4;
+  const plainZero = `${before}0${after.startsWith(' ') ? after : ''}`; // 0 s, $0, and 0 before 10K
+  return values.map((value) => (value === 0 ? plainZero : `${before}${value.toLocaleString('en-US', { minimumFractionDigits: decimals, maximumFractionDigits: decimals })}${after}`));
+}
+
 /** From a range of values to a range of pixels. */
 export const scale = (low, high, from, to) => (value) => from + ((value - low) / (high - low || 1)) * (to - from);
 
 /** Horizontal lines with their values. */
-export function rows(marks, y, left, right, write) {
-  return marks.map((mark) => s('g', {},
-    s('line', { class: mark === 0 ? 'axis-line' : 'grid-line', x1: left, x2: right, y1: y(mark), y2: y(mark) }),
-    s('text', { x: left - 8, y: y(mark) + 4, 'text-anchor': 'end' }, write(mark))));
+export function rows(marks, y, left, right, texts) {
+  return marks.map((mark, at) => s('g', {},
+    s('line', { class: at === 0 ? 'axis-line' : 'grid-line', x1: left, x2: right, y1: y(mark), y2: y(mark) }),
+    s('text', { x: left - 8, y: y(mark) + 4, 'text-anchor': 'end' }, texts[at])));
 }
 
 /** Room that the longest of these texts needs, in pixels. */

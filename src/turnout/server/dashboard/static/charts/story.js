@@ -1,7 +1,8 @@
 // One request drawn: its attempts over time, and its plan as a tree.
 
 import { h, s } from '../lib/dom.js';
-import { seconds, words } from '../lib/format.js';
+import { nusd, seconds, words } from '../lib/format.js';
+import { chip } from '../ui/parts.js';
 import { frame, scale, ticks } from './frame.js';
 
 const TONE = { ok: 'var(--good)', failed: 'var(--bad)', rejected: 'var(--warn)', cancelled: 'var(--c8)', lost: 'var(--c8)' };
@@ -32,27 +33,38 @@ export function timeline(record) {
   return frame(`Timeline: ${told}`, draw);
 }
 
-/** A plan as nested lists: what is tried, and in what order. `plan` is the tree of docs/reference: `{"sequence": […]}`. */
-export function tree(plan, used = new Set()) {
-  if (plan === null || plan === undefined) return h('p', { class: 'soft' }, 'No plan was made.');
-  return h('ul', { class: 'tree' }, node(plan, used));
-}
-
 const MEANING = {
   sequence: 'one after the other, until one answers',
   cascade: 'cheapest first, until an answer is accepted',
-  hedge: 'the second starts when the first is late',
-  fanout: 'all at once, then one answer from all',
+  hedge: 'the next starts when the one before is late',
+  fanout: 'all at once, then one answer of all',
 };
+const ORDERED = new Set(['sequence', 'cascade', 'hedge']);
 
-function node(plan, used) {
+/**
+ * A plan as a tree: what is tried, in what order, by which rule one goes on, and what came of it.
+ * `plan` is the tree of docs/reference: `{"sequence": […]}`; `attempts` are those of the Record.
+ */
+export function tree(plan, attempts = []) {
+  if (plan === null || plan === undefined) return h('p', { class: 'soft' }, 'No plan was made.');
+  const ends = new Map();
+  for (const each of attempts) ends.set(each.deployment, [...(ends.get(each.deployment) ?? []), each]);
+  return h('ul', { class: 'tree' }, node(plan, ends, null));
+}
+
+function node(plan, ends, n) {
   const kind = Object.keys(plan).find((name) => name === 'try' || name in MEANING) ?? Object.keys(plan)[0];
-  if (kind === 'try') {
-    const called = used.has(plan.try);
-    return h('li', {}, h('span', { class: `chip ${called ? 'good' : ''}` }, plan.try), called && h('small', {}, ' was asked'));
-  }
-  const rules = [plan.accept && `accepted by ${plan.accept}`, plan.reduce && `joined by ${plan.reduce}`, plan.delay_s !== undefined && `after ${seconds(plan.delay_s)}`];
+  const number = n && h('span', { class: 'step', 'aria-hidden': 'true' }, String(n));
+  if (kind === 'try') return leaf(plan.try, ends.get(plan.try) ?? [], number);
+  const rules = [plan.accept && `accepted by ${words(plan.accept)}`, plan.reduce && `joined by ${words(plan.reduce)}`, plan.delay_s !== undefined && `after ${seconds(plan.delay_s)}`];
   return h('li', {},
-    h('span', { class: 'chip accent' }, kind), ' ', h('small', {}, [MEANING[kind], ...rules].filter(Boolean).join('; ')),
-    h('ul', {}, plan[kind].map((child) => node(child, used))));
+    h('div', { class: 'node' }, number, h('span', { class: 'chip accent' }, words(kind)), h('small', {}, [MEANING[kind], ...rules].filter(Boolean).join('; '))),
+    h('ul', {}, plan[kind].map((child, at) => node(child, ends, ORDERED.has(kind) && plan[kind].length > 1 ? at + 1 : null))));
+}
+
+const TONES = { ok: 'good', failed: 'bad', rejected: 'warn' };
+
+function leaf(name, attempts, number) {
+  const told = attempts.map((each) => chip([words(each.error ?? each.verdict ?? (each.outcome === 'ok' ? 'answered' : each.outcome)), seconds(each.duration_s), each.cost_nusd && nusd(each.cost_nusd)].filter(Boolean).join(' · '), TONES[each.outcome]));
+  return h('li', { class: attempts.length ? 'asked' : '' }, h('div', { class: 'node' }, number, h('strong', {}, name), told.length ? [h('span', { class: 'visually-hidden' }, 'was asked'), told] : h('small', {}, 'not needed')));
 }

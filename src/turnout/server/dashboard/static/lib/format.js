@@ -1,17 +1,30 @@
 // How numbers, money and times are written, everywhere the same.
 
-const LOCALE = undefined; // the reader's own
-const whole = new Intl.NumberFormat(LOCALE);
-const short = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumSignificantDigits: 3 });
+const NUMBERS = 'en-US'; // the language of the page
+const LOCALE = undefined; // dates and times are written as the reader is used to
+const whole = new Intl.NumberFormat(NUMBERS);
+const short = new Intl.NumberFormat(NUMBERS, { notation: 'compact', maximumSignificantDigits: 3 });
 const dateTime = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'medium' });
 const timeOnly = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const dayOnly = new Intl.DateTimeFormat(LOCALE, { month: 'short', day: 'numeric' });
 const minuteOnly = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit' });
 
+const zone = new Intl.DateTimeFormat(LOCALE, { timeZoneName: 'shortOffset' });
+
+/** Where times are told: Europe/Berlin, GMT+1. */
+export function timeZone(now = new Date()) {
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const offset = zone.formatToParts(now).find((part) => part.type === 'timeZoneName')?.value;
+  return name === 'UTC' ? name : `${name} (${offset})`;
+}
+
 export const NONE = '–';
 
 /** 1234567 → 1,234,567 */
 export const count = (n) => (n === null || n === undefined ? NONE : whole.format(n));
+
+/** 1 request, 1,234 requests */
+export const many = (n, word) => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
 
 /** 1234567 → 1.23M */
 export const brief = (n) => (n === null || n === undefined ? NONE : Math.abs(n) < 10000 ? whole.format(Math.round(n * 100) / 100) : short.format(n));
@@ -24,7 +37,7 @@ export function usd(value) {
   const size = Math.abs(n);
   const sign = n < 0 ? '−' : '';
   if (size >= 100000) return `${sign}$${short.format(size)}`;
-  if (size >= 1) return `${sign}$${size.toLocaleString(LOCALE, { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  if (size >= 1) return `${sign}$${size.toLocaleString(NUMBERS, { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
   if (size >= 0.01) return `${sign}$${size.toFixed(4).replace(/0{1,2}$/, '')}`;
   return `${sign}$${Number(size.toPrecision(3)).toFixed(9).replace(/0+$/, '')}`;
 }
@@ -37,9 +50,9 @@ export function seconds(value) {
   if (value === 0) return '0 s';
   if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
   if (value < 1) return `${Math.round(value * 1000)} ms`;
-  if (value < 120) return `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s`;
-  if (value < 7200) return `${Math.floor(value / 60)} min${Math.round(value % 60) ? ` ${Math.round(value % 60)} s` : ''}`;
-  if (value < 172800) return `${(value / 3600).toFixed(1)} h`;
+  if (value < 60) return `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s`;
+  if (value < 3600) return `${Math.floor(value / 60)} min${Math.round(value % 60) ? ` ${Math.round(value % 60)} s` : ''}`;
+  if (value < 172800) return `${Number((value / 3600).toFixed(1))} h`;
   return `${Math.round(value / 86400)} days`;
 }
 
@@ -50,7 +63,12 @@ export function percent(share, digits = 1) {
 }
 
 export const when = (text) => (text ? dateTime.format(new Date(text)) : NONE);
-export const clock = (text) => timeOnly.format(new Date(text));
+
+/** The time of day; of another day than today its date as well. */
+export function clock(text, now = new Date()) {
+  const at = new Date(text);
+  return at.toDateString() === now.toDateString() ? timeOnly.format(at) : `${dayOnly.format(at)}, ${timeOnly.format(at)}`;
+}
 
 /** The mark on a time axis, as fine as the step. */
 export function tick(date, stepMs) {

@@ -37,7 +37,7 @@ function page(found, acts, reload) {
     firing(seen(found.firing), acts, reload),
     found.pending.length ? card('Not yet', 'it must last before anybody is told', list(seen(found.pending), 'Pending alerts', [since])) : null,
     card('Who is told', 'addresses are never shown', receivers(found.receivers, acts)),
-    card('Over', found.history.length ? `the last ${count(found.history.length)}` : null, list(seen(found.history), 'Alerts that are over', [since, over], 'Nothing was wrong yet.')),
+    card('Over', found.history.length > 1 ? `the last ${count(found.history.length)}` : null, list(seen(found.history), 'Alerts that are over', [since, over, lasted], 'Nothing was wrong yet.')),
     found.silences.length ? card('Silences', null, silences(found, acts, reload)) : null,
     card('Rules', 'as configured', rules(found.rules)),
   ];
@@ -57,6 +57,8 @@ function tiles(found) {
 }
 
 const since = { name: 'since', title: 'Since', tight: true, sort: (row) => row.since, cell: (row) => h('span', { title: when(row.since) }, ago(row.since)) };
+const lasted = { name: 'lasted', title: 'Lasted', num: true, sort: (row) => length(row), cell: (row) => seconds(length(row)) };
+const length = (row) => (new Date(row.ended_at) - new Date(row.fired_at ?? row.since)) / 1000;
 const over = { name: 'ended', title: 'Over', tight: true, sort: (row) => row.ended_at, cell: (row) => h('span', { title: when(row.ended_at) }, ago(row.ended_at)) };
 
 function list(rows, caption, more, none) {

@@ -7,7 +7,7 @@ import { asked, change, here, link } from '../lib/place.js';
 import { histogram } from '../charts/bars.js';
 import { COLOURS } from '../charts/frame.js';
 import { scatter } from '../charts/scatter.js';
-import { series } from '../charts/series.js';
+import { judged } from '../charts/series.js';
 import { card, chip, empty, facts, later, segments, table, tile } from '../ui/parts.js';
 
 const number = (n) => (n === null || n === undefined ? '–' : Number(n.toPrecision(4)).toString());
@@ -42,7 +42,7 @@ function distribution(found) {
   if (edges.length < 3) return empty(`Every request came to ${number(edges[0])}: there is no distribution to show.`);
   const marks = [['in force', found.threshold], ['suggested', found.suggestion.threshold]].filter(([, at]) => at !== null && at >= edges[0] && at <= edges.at(-1)).map(([name, at]) => ({ name, at }));
   return histogram({
-    label: 'Requests by how much a stronger model was needed', edges, write: number, marks,
+    label: 'Requests by how much a stronger model was needed', edges, write: (n) => n.toFixed(2), marks,
     groups: [{ name: 'cheap model', counts: found.bins.map((bin) => bin.n_weak), colour: COLOURS[0] }, { name: 'strong model', counts: found.bins.map((bin) => bin.n - bin.n_weak), colour: COLOURS[1] }],
   });
 }
@@ -50,10 +50,8 @@ function distribution(found) {
 function corrections(found) {
   const known = found.bins.filter((bin) => bin.rate);
   if (!known.length) return empty('Nothing was said of a cheap answer yet.', 'Clients say it at `POST /v1/feedback`; the section `quality` has a share of answers judged.');
-  const least = found.bins[0].low;
-  const points = known.map((bin) => ({ name: `${bin.n_rated} judged`, x: (bin.low + bin.high) / 2 - Math.min(0, least), y: bin.rate.mean, low: bin.rate.low, high: bin.rate.high, colour: COLOURS[0] }));
-  const write = (x) => number(x + Math.min(0, least));
-  return scatter({ label: 'Rate of corrections by need', points, xName: words(found.of), yName: 'corrected', writeX: write, writeY: (y) => percent(y, 0) });
+  const points = known.map((bin) => ({ name: `${count(bin.n_rated)} judged`, x: (bin.low + bin.high) / 2, y: bin.rate.mean, low: bin.rate.low, high: bin.rate.high, colour: COLOURS[0] }));
+  return scatter({ label: 'Rate of corrections by need', points, xFrom: Math.floor(found.bins[0].low * 10) / 10, xName: words(found.of), yName: 'corrected', writeX: (n) => n.toFixed(2), writeY: (y) => percent(y, 0), quiet: true });
 }
 
 function suggestion(found) {
@@ -68,12 +66,6 @@ function suggestion(found) {
     ['Predicted cost', change === null ? null : `${nusd(of.cost_nusd)} → ${nusd(of.new_cost_nusd)} (${change > 0 ? '+' : ''}${percent(change)})`],
     ['Signs of displeasure', count(found.bins.reduce((sum, bin) => sum + bin.signs, 0))],
   ]), h('p', { class: 'soft' }, h('code', {}, `turnout calibrate feedback --route ${found.route}`), ' tells it with another rate; it is a suggestion to be tried, and no promise.'));
-}
-
-function judged(rows) {
-  const times = rows.map((each) => new Date(each.at).getTime());
-  return series({ label: 'Judged quality over time', times, stepMs: 86400000, write: (n) => n.toFixed(2), lines: [
-    { name: 'mean', values: rows.map((each) => each.mean) }, { name: 'low', values: rows.map((each) => each.low), colour: 'var(--c8)' }, { name: 'high', values: rows.map((each) => each.high), colour: 'var(--c8)' }] });
 }
 
 function quality(route) {
@@ -105,7 +97,7 @@ function said(route) {
     for (const each of found) kinds[each.kind] = (kinds[each.kind] ?? 0) + 1;
     return h('div', { class: 'stack' }, h('span', { class: 'chips' }, Object.entries(kinds).sort((a, b) => b[1] - a[1]).map(([name, n]) => chip(`${words(name)} ${brief(n)}`))),
       table([
-        { name: 'at', title: 'Said', cell: (row) => h('a', { href: link('request', row.request_id) }, ago(row.at)) },
+        { name: 'at', title: 'Said', tight: true, cell: (row) => h('a', { href: link('request', row.request_id), title: when(row.at) }, ago(row.at)) },
         { name: 'kind', title: 'Kind', cell: (row) => words(row.kind) },
         { name: 'score', title: 'Score', num: true, sort: (row) => row.score ?? null, cell: (row) => (row.score === null || row.score === undefined ? '–' : row.score.toFixed(2)) },
         { name: 'model', title: 'Answered by', cell: (row) => row.model ?? '–' }, { name: 'source', title: 'By', cell: (row) => row.source || '–' },
@@ -146,7 +138,7 @@ function scoreboard(of) {
       { name: 'cost', title: 'USD a prompt', num: true, sort: (row) => row.cost_usd ?? null, cell: (row) => number(row.cost_usd) },
       { name: 'share', title: 'Strong calls', num: true, sort: (row) => row.strong_share ?? null, cell: (row) => percent(row.strong_share) }], [...of.lines, ...of.singles], { caption: 'Policies', sort: 'quality' })),
     h('div', { class: 'grid' }, (of.forecasts ?? []).map((forecast) => card(`Calibration of ${forecast.name}`, `Brier ${number(forecast.brier)}, expected error ${number(forecast.ece)}`, scatter({
-      label: `Predicted against observed quality of ${forecast.name}`, xName: 'predicted', yName: 'observed', writeX: (x) => x.toFixed(2), writeY: (y) => y.toFixed(2), line: [{ x: 0, y: 0 }, { x: 1, y: 1 }],
+      label: `Predicted against observed quality of ${forecast.name}`, xName: 'predicted', yName: 'observed', writeX: (x) => x.toFixed(2), writeY: (y) => y.toFixed(2), line: [{ x: 0, y: 0 }, { x: 1, y: 1 }], quiet: true,
       points: forecast.bins.map(([x, y, n]) => ({ name: `${n}`, x, y, colour: COLOURS[0] })) })))),
     of.differences?.length ? card('Against others', null, table([
       { name: 'minus', title: 'Minus', cell: (row) => row.minus }, { name: 'of', title: 'Of', cell: (row) => words(row.of) },

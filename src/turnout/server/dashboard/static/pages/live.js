@@ -23,6 +23,7 @@ const COLUMNS = [
 
 export default async function live({ onLeave }) {
   const list = h('div', { class: 'card' });
+  const trouble = h('div', { class: 'trouble' });
   const note = h('p', { class: 'soft', role: 'status' });
   const search = here().query.get('text') ?? '';
   const order = here().query.get('order') ?? 'newest';
@@ -37,11 +38,29 @@ export default async function live({ onLeave }) {
     page = await get('/requests', params);
     draw();
   };
-  const draw = () => put(list, page.data.length
-    ? table(COLUMNS, page.data, { href: (row) => link('request', row.request_id), caption: 'Requests' })
-    : empty(search || error ? 'No request matches.' : 'No request arrived in this time.'));
+  let shown = null;
+  const kept = {};
+  const draw = () => { // only what changed moves: order, place and keyboard stay
+    const now = JSON.stringify(page.data.map((row) => [row.request_id, row.error, row.cost_usd]));
+    if (now === shown) return;
+    shown = now;
+    const held = list.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+    const left = list.firstElementChild?.scrollLeft ?? 0;
+    put(list, page.data.length
+      ? table(COLUMNS, page.data, { href: (row) => link('request', row.request_id), caption: 'Requests', kept })
+      : empty(search || error ? 'No request matches.' : 'No request arrived in this time.', search || error ? 'Ids, models, providers, tags, customers and classes of errors are looked through.' : 'What comes shows here within two seconds.'));
+    list.firstElementChild.scrollLeft = left;
+    if (held) list.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+  };
   const again = async () => {
-    if (!paused && !document.hidden) await load().catch((failure) => put(list, problem(failure)));
+    if (!paused && !document.hidden) {
+      try {
+        await load();
+        put(trouble);
+      } catch (failure) {
+        put(trouble, problem(failure)); // what is there stays
+      }
+    }
     note.textContent = paused ? 'Stands still.' : `Looks every ${EVERY_MS / 1000} s.`;
     timer = setTimeout(again, EVERY_MS);
   };
@@ -51,9 +70,10 @@ export default async function live({ onLeave }) {
     page = { ...next, data: [...page.data, ...next.data] };
     draw();
   };
-  const button = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
+  const button = h('button', { type: 'button', onclick: () => {
     paused = !paused;
     button.textContent = paused ? 'Go on' : 'Pause';
+    note.textContent = paused ? 'Stands still.' : '';
   } }, paused ? 'Go on' : 'Pause');
   onLeave(() => clearTimeout(timer));
   await load();
@@ -66,7 +86,7 @@ export default async function live({ onLeave }) {
         Object.entries({ newest: 'newest first', dearest: 'dearest first', oldest: 'oldest first' }).map(([value, title]) => h('option', { value, selected: value === order }, title))),
       error && h('button', { type: 'button', class: 'chip bad', onclick: () => change({ text: search, order, error: null }) }, `${words(error)} ×`),
       button, note),
-    list,
+    trouble, list,
     page.has_more ? h('div', {}, h('button', { type: 'button', onclick: more }, 'Show more')) : null,
   ];
 }

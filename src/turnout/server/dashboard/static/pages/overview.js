@@ -1,15 +1,17 @@
 // What happened in the chosen time: spend, traffic, failures, latency, and who made it.
 
+import { get } from '../lib/api.js';
 import { usage } from '../lib/usage.js';
 import { h } from '../lib/dom.js';
-import { brief, count, percent, seconds, usd } from '../lib/format.js';
+import { ago, brief, count, many, percent, seconds, usd } from '../lib/format.js';
 import { STEP_MS, asked, link, range } from '../lib/place.js';
 import { bars } from '../charts/bars.js';
 import { series } from '../charts/series.js';
-import { card, empty, segments, later, tile } from '../ui/parts.js';
+import { first } from '../ui/first.js';
+import { by as groupedBy, card, empty, later, tile } from '../ui/parts.js';
 import { put } from '../lib/dom.js';
 
-export default async function overview() {
+export default async function overview({ me, onLeave, reload }) {
   const now = range();
   const [totals, before, steps] = await Promise.all([
     usage('totals', asked()),
@@ -18,9 +20,19 @@ export default async function overview() {
   ]);
   const [sum] = totals;
   if (!sum?.requests) {
-    return [empty('No request arrived in this time.', 'Point a client at this gateway, or choose a longer time.')];
+    return [await nothing(now, () => first({ me, onLeave, arrived: reload }))];
   }
   return [tiles(sum, before[0]), charts(fill(steps, now), now), groups(sum)];
+}
+
+/** Nothing in this time: because nothing ever came, or because of what is chosen. */
+async function nothing(now, begin) {
+  const { data: [last] } = await get('/requests', { limit: 1 });
+  if (!last) return begin();
+  const chosen = Object.keys(now.filters).length;
+  return card(null, null, empty(chosen ? 'No request of this time fits the filters.' : 'No request arrived in this time.',
+    h('p', {}, 'The last one came ', h('a', { href: link('request', last.request_id) }, ago(last.at)), '.'),
+    h('p', {}, h('a', { class: 'button', href: link('overview', '', { range: '30d', since: null, until: null }, false) }, 'Everything of 30 days'))));
 }
 
 function tiles(sum, before) {
@@ -29,10 +41,10 @@ function tiles(sum, before) {
     tile('Requests', brief(sum.requests), against(sum.requests, before?.requests)),
     tile('Tokens in · out', `${brief(sum.input_tokens)} · ${brief(sum.output_tokens)}`, sum.cached_tokens ? `${percent(sum.cached_tokens / sum.input_tokens)} of input read from caches` : null),
     tile('Saved against always-strongest', usd(sum.saved), sum.strong ? `${percent(sum.saved / sum.strong)} of ${usd(sum.strong)}` : 'not known', sum.saved > 0 ? 'good' : ''),
-    tile('Failed', percent(sum.failed / sum.requests, 2), `${count(sum.failed)} requests`, sum.failed / sum.requests > 0.02 ? 'bad' : ''),
+    tile('Failed', percent(sum.failed / sum.requests, 2), many(sum.failed, 'request'), sum.failed / sum.requests > 0.02 ? 'bad' : ''),
     tile('First token p50 · p95', `${seconds(sum.ttft_s?.p50)} · ${seconds(sum.ttft_s?.p95)}`, `p99 ${seconds(sum.ttft_s?.p99)}`),
     tile('Whole answer p50 · p95', `${seconds(sum.total_s?.p50)} · ${seconds(sum.total_s?.p95)}`, `p99 ${seconds(sum.total_s?.p99)}`),
-    tile('Answered from cache', percent((sum.cache_hits ?? 0) / sum.requests), `${count(sum.cache_hits ?? 0)} requests`));
+    tile('Answered from cache', percent((sum.cache_hits ?? 0) / sum.requests), many(sum.cache_hits ?? 0, 'request')));
 }
 
 function against(now, before) {
@@ -60,13 +72,13 @@ function charts(at, now) {
     card('Time to the first token', 'of answers, by quantile', series({ ...shared, label: 'Time to the first token', write: seconds, lines: ['p50', 'p95', 'p99'].map((name) => ({ name, values: at.of((row) => row.ttft_s?.[name] ?? null, null) })) })),
     card('Time of the whole answer', 'by quantile', series({ ...shared, label: 'Time of the whole answer', write: seconds, lines: ['p50', 'p95', 'p99'].map((name) => ({ name, values: at.of((row) => row.total_s?.[name] ?? null, null) })) })),
     card('Tokens', `per ${per}`, series({ ...shared, label: `Tokens per ${per}`, write: brief, stacked: true, lines: [{ name: 'in', values: at.of((row) => row.input_tokens) }, { name: 'out', values: at.of((row) => row.output_tokens) }] })),
-    card('Failed', `share per ${per}`, series({ ...shared, label: 'Share of requests that failed', write: (n) => percent(n), lines: [{ name: 'failed', values: at.of((row) => row.failed / row.requests, null), colour: 'var(--bad)' }] })));
+    card('Failed', `share per ${per}`, series({ ...shared, label: 'Share of requests that failed', write: (n) => percent(n), least: 0.04, lines: [{ name: 'failed', values: at.of((row) => row.failed / row.requests, null), colour: 'var(--bad)' }] })));
 }
 
 function groups(sum) {
   const box = h('div');
   const errors = Object.entries(sum.errors ?? {}).sort((a, b) => b[1] - a[1]);
-  const draw = (by) => put(box, card('Who made the spend', segments('Group by', { model: 'model', route: 'route', project: 'project', team: 'team', customer: 'customer', tag: 'tag', key: 'key' }, by, draw),
+  const draw = (by) => put(box, card('Who made the spend', groupedBy('Group by', ['model', 'route', 'project', 'team', 'customer', 'tag', 'key'], by, draw),
     later(async () => {
       const found = await usage('top', asked({ by, limit: 10, latencies: 'false' }));
       return found.length ? bars(`Spend by ${by}`, found.map((row) => ({

@@ -34,7 +34,6 @@ function head(record) {
 }
 
 function why(record, decision) {
-  const used = new Set(record.attempts?.map((each) => each.deployment));
   const first = decision.chosen?.[0];
   const story = `${first ?? 'Nothing'} because ${words(decision.reason)}`
     + (decision.rule ? ` (${decision.rule})` : '') + (decision.abstained ? `; the router abstained: ${words(decision.abstained)}` : '');
@@ -45,7 +44,7 @@ function why(record, decision) {
         chips(binding.map((each) => chip(`held by ${words(each)}`, 'warn')), (decision.objective?.relaxed ?? []).map((each) => chip(`let go: ${words(each)}`, 'warn')),
           decision.certificate && chip(decision.certificate.uncertified ? `no promise: ${words(decision.certificate.uncertified)}` : `within certificate ${decision.certificate.id}`, decision.certificate.uncertified ? 'warn' : 'good')),
         candidates(decision))),
-    card('The plan', 'what would be tried, in order', tree(decision.plan, used)));
+    card('The plan', 'what would be tried, in order', tree(decision.plan, record.attempts)));
 }
 
 const STATUS_TONE = { chosen: 'good', eligible: 'accent', filtered: '', cooling: 'warn', lost: '' };

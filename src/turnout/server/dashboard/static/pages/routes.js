@@ -6,7 +6,7 @@ import { ago, brief, nusd, percent, seconds, usd, when, words } from '../lib/for
 import { asked, link, range } from '../lib/place.js';
 import { usage } from '../lib/usage.js';
 import { scatter } from '../charts/scatter.js';
-import { series } from '../charts/series.js';
+import { judged, series } from '../charts/series.js';
 import { form, say } from '../ui/dialog.js';
 import { card, chip, empty, facts, later, problem, table, tile } from '../ui/parts.js';
 import { fill } from './overview.js';
@@ -49,7 +49,7 @@ async function one(route, me, reload) {
       return table([
         { name: 'at', title: 'Arrived', cell: (row) => h('a', { href: link('request', row.request_id) }, ago(row.at)) },
         { name: 'model', title: 'Answered by', cell: (row) => row.model ?? words(row.error) },
-        { name: 'cost', title: 'Cost', num: true, cell: (row) => (row.cost_usd === null ? '–' : `$${row.cost_usd}`) },
+        { name: 'cost', title: 'Cost', num: true, cell: (row) => usd(row.cost_usd) },
       ], found.data, { caption: 'Last requests', href: (row) => link('request', row.request_id) });
     })),
   ];
@@ -80,7 +80,7 @@ function tradeOff(rows, stated) {
       return { name: row.group, x: row.cost / row.requests, y: stated[row.group] ?? measured };
     }).filter((point) => point.y !== null);
     if (!points.length) return empty('No quality is known of these models: add benchmark scores, or collect outcomes.');
-    return scatter({ label: 'Cost against quality', points, xName: 'mean cost per request', yName: 'quality', writeX: (n) => `$${n.toPrecision(2)}`, writeY: (n) => n.toFixed(2) });
+    return scatter({ label: 'Cost against quality', points, xName: 'mean cost per request', yName: 'quality', writeX: usd, writeY: (n) => n.toFixed(2) });
   });
   return card('Cost and quality', 'mean cost per request on this route; quality as the route states it, else the mean of the catalogue’s benchmarks', box);
 }
@@ -99,8 +99,7 @@ function quality(route) {
     const { since, until } = asked();
     const found = (await get('/quality', { route: route.id, since, until })).data;
     if (!found.length) return empty('No answers were judged.', 'The section `quality` of the configuration samples live traffic.');
-    const times = found.map((each) => new Date(each.at).getTime());
-    return series({ label: 'Judged quality over time', times, stepMs: 86400000, write: (n) => n.toFixed(2), lines: [{ name: 'mean', values: found.map((each) => each.mean) }, { name: 'low', values: found.map((each) => each.low), colour: 'var(--c8)' }, { name: 'high', values: found.map((each) => each.high), colour: 'var(--c8)' }] });
+    return judged(found);
   }));
 }
 

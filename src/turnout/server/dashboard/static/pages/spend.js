@@ -8,7 +8,7 @@ import { usage } from '../lib/usage.js';
 import { bars } from '../charts/bars.js';
 import { series } from '../charts/series.js';
 import { confirm, form, say } from '../ui/dialog.js';
-import { card, chip, empty, later, meter, segments, table, tile } from '../ui/parts.js';
+import { by as groupedBy, card, chip, empty, later, meter, table, tile } from '../ui/parts.js';
 import { fill } from './overview.js';
 
 const DAY_S = 86400;
@@ -22,6 +22,7 @@ export default async function spend({ me, reload }) {
   ]);
   const sum = totals[0] ?? { cost: 0, requests: 0 };
   return [
+    takeAway(now, step),
     h('div', { class: 'grid tiles' },
       tile('Spent', usd(sum.cost), now.name === 'custom' ? '' : `last ${now.name}`),
       tile('A day, at this pace', usd((sum.cost / now.span) * DAY_S)),
@@ -32,6 +33,16 @@ export default async function spend({ me, reload }) {
     h('div', { class: 'grid wide-left' }, over(steps, step), who()),
     limits(me, reload), statement(),
   ];
+}
+
+/** What is shown, as a file or on paper. */
+function takeAway(now, step) {
+  const file = new URLSearchParams({ ...asked({ by: 'team,model', per: step.step === 'day' ? 'day' : 'hour' }), format: 'csv' });
+  if (file.has('key')) { file.set('key_id', file.get('key')); file.delete('key'); }
+  return h('div', { class: 'row spread' },
+    h('span', { class: 'soft' }, `${when(now.since)} – ${when(now.until)}`, Object.entries(now.filters).map(([name, value]) => ` · ${name}: ${value}`)),
+    h('span', { class: 'row no-print' }, h('a', { class: 'button', href: `/admin/v1/exports/spend?${file}`, download: true }, 'Download as CSV'),
+      h('button', { type: 'button', onclick: () => window.print() }, 'Print')));
 }
 
 function over(rows, step) {
@@ -46,7 +57,7 @@ function over(rows, step) {
 
 function who() {
   const box = h('div');
-  const draw = (by) => put(box, card('By', segments('Group by', { team: 'team', project: 'project', customer: 'customer', key: 'key', tag: 'tag', route: 'route' }, by, draw), later(async () => {
+  const draw = (by) => put(box, card('Who spent it', groupedBy('Group by', ['team', 'project', 'customer', 'key', 'tag', 'route', 'model'], by, draw), later(async () => {
     const found = await usage('top', asked({ by, limit: 12, latencies: 'false' }));
     return found.length ? bars(`Spend by ${by}`, found.map((row) => ({ name: row.group || '(none)', value: row.cost, note: `${brief(row.requests)} requests`, href: row.group ? link('spend', '', { [by]: row.group }) : undefined })), usd) : empty('Nothing was spent.');
   })));

@@ -26,9 +26,10 @@ export const prose = (text) => text.split('`').map((part, at) => (at % 2 ? h('co
 /** What stands where there is nothing yet; say what to do. */
 export const empty = (text, ...more) => h('div', { class: 'empty' }, [text, ...more].map((each) => (typeof each === 'string' ? h('p', {}, prose(each)) : each)));
 
-/** A failure, in the gateway's words. */
-export function problem(error) {
-  return h('div', { class: 'problem', role: 'alert' }, h('strong', {}, error.status === 403 ? 'Not allowed' : 'That did not work'), h('span', {}, error.message));
+/** A failure, in the gateway's words; `again` tries it once more. */
+export function problem(error, again) {
+  return h('div', { class: 'problem', role: 'alert' }, h('strong', {}, error.status === 403 ? 'Not allowed' : 'That did not work'), h('span', {}, error.message),
+    again && error.status !== 403 && h('div', {}, h('button', { type: 'button', onclick: again }, 'Try again')));
 }
 
 /** Pairs of name and value; what is not known is left out. */
@@ -39,21 +40,27 @@ export function facts(pairs) {
 
 /** Show `wait` until the work is done, then what it returns, or its failure. */
 export function later(work, wait = 'Loading…') {
-  const box = h('div', { class: 'stack' }, h('p', { class: 'wait', role: 'status' }, wait));
-  Promise.resolve().then(work).then((found) => put(box, found), (error) => {
-    if (error.name !== 'AbortError') put(box, problem(error));
-  });
+  const box = h('div', { class: 'stack' });
+  const start = () => {
+    put(box, h('p', { class: 'wait', role: 'status' }, wait));
+    Promise.resolve().then(work).then((found) => put(box, found), (error) => {
+      if (error.name !== 'AbortError') put(box, problem(error, start));
+    });
+  };
+  start();
   return box;
 }
 
 /**
  * A table that can be sorted.
- * Columns: {name, title, cell(row), sort?(row), num?, tight?}. Options: {href?(row), sort?, empty?, caption}.
+ * Columns: {name, title, cell(row), sort?(row), num?, tight?}. Options: {href?(row), sort?, down?, empty?, caption, kept?};
+ * `kept` is an object in which the order that was chosen outlives the table.
  */
 export function table(columns, rows, options = {}) {
   if (!rows.length) return empty(options.empty ?? 'Nothing here yet.');
-  let by = options.sort ?? null;
-  let down = options.down ?? true;
+  const kept = options.kept ?? {};
+  let by = kept.by ?? options.sort ?? null;
+  let down = kept.down ?? options.down ?? true;
   const body = h('tbody');
   const heads = columns.map((column) => h('th', { scope: 'col', class: column.num ? 'num' : '' },
     column.sort ? h('button', { type: 'button', onclick: () => turn(column) }, column.title) : column.title));
@@ -69,6 +76,7 @@ export function table(columns, rows, options = {}) {
   const turn = (column) => {
     down = by === column.name ? !down : true;
     by = column.name;
+    Object.assign(kept, { by, down });
     draw();
   };
   draw();
@@ -93,6 +101,21 @@ function compare(a, b) {
   if (a === null || a === undefined) return -1;
   if (b === null || b === undefined) return 1;
   return a < b ? -1 : 1;
+}
+
+/** A text to be taken elsewhere, as it is. */
+export function code(text) {
+  const button = h('button', { class: 'quiet', type: 'button', onclick: async () => {
+    await navigator.clipboard?.writeText(text);
+    button.textContent = 'Copied';
+  } }, 'Copy');
+  return h('div', { class: 'stack' }, h('pre', { class: 'code', tabindex: '0' }, text), h('div', {}, button));
+}
+
+/** A choice of what things are counted by, in the head of a card. */
+export function by(label, choices, chosen, pick) {
+  return h('label', { class: 'by soft' }, 'by ', h('select', { 'aria-label': label, onchange: (event) => pick(event.target.value) },
+    choices.map((each) => h('option', { value: each, selected: each === chosen }, each))));
 }
 
 /** Buttons of which one is pressed. `choices`: {value: title}. */
