@@ -110,28 +110,34 @@ class _Found:
 
     def members(self, extra: Mapping[str, Json]) -> None:
         for name, value in extra.items():
-            if name == ITEM and isinstance(value, Mapping):
+            if name == ITEM and isinstance(value, dict):
                 self.members(value)
             elif name not in _ANSWERED and value not in (None, False, "", [], {}):
                 self.name(name)
 
     def part(self, part: Part) -> None:
-        if isinstance(part, _PLAIN):
-            return
-        if part.extra and not isinstance(part, Reasoning):
-            self.members(part.extra)
-        match part:
-            case Media():
+        if isinstance(part, ToolCall):
+            if part.extra:
+                self.members(part.extra)
+            self.has_thoughts |= part.signature is not None and SIGNATURE not in self._said
+        elif isinstance(part, ToolResult):
+            self._result(part)
+        elif isinstance(part, Reasoning):
+            self.has_thoughts |= REASONING not in self._said and part.wire not in (self._wire, "")
+        elif not isinstance(part, _PLAIN):
+            if part.extra:
+                self.members(part.extra)
+            if isinstance(part, Media):
                 self._media(part)
-            case ToolCall(signature=str()) if SIGNATURE not in self._said:
-                self.has_thoughts = True
-            case ToolResult():
-                if part.is_error:
-                    self.name("tool_result.is_error")
-                for each in part.content:
-                    self.part(each)
-            case Reasoning() if REASONING not in self._said and part.wire not in (self._wire, ""):
-                self.has_thoughts = True
+
+    def _result(self, part: ToolResult) -> None:
+        if part.extra:
+            self.members(part.extra)
+        if part.is_error:
+            self.name("tool_result.is_error")
+        for each in part.content:
+            if not isinstance(each, Text) or each.extra:
+                self.part(each)
 
     def _media(self, part: Media) -> None:
         if part.detail not in (None, "auto"):

@@ -158,6 +158,8 @@ _READERS: Mapping[str, Callable[[JsonObject], Part]] = {
 
 def object_of(text: str) -> bool:
     """Tell whether a text is one JSON object."""
+    if text[:1] != "{" and text.lstrip()[:1] != "{":
+        return False
     try:
         return isinstance(read(text), dict)
     except (ValueError, RecursionError):

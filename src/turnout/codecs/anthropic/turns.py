@@ -194,14 +194,16 @@ class _Writer:
         else:
             self._notes.warn("tool_arguments_wrapped")
             given = {"arguments": call.arguments}
-        sent = self._ids.of_call(call)
-        out: Block = {"type": "tool_use", "id": sent, "name": call.name, "input": given}
+        out: Block = {"type": "tool_use", "id": self._ids.of_call(call), "name": call.name, "input": given}
         return {**out, **self._extra(call.extra)} if call.extra else out
 
     def _result(self, result: ToolResult) -> Block:
         out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_result(result)}
-        blocks = [block for part in result.content if (block := self._block(part)) is not None]
-        if blocks:
+        parts = result.content
+        only = parts[0] if len(parts) == 1 else None
+        if isinstance(only, Text) and not only.extra and not only.text.isspace() and only.text:
+            out["content"] = only.text
+        elif blocks := [block for part in parts if (block := self._block(part)) is not None]:
             out["content"] = content(blocks)
         elif result.value is not None:
             out["content"] = write(result.value).decode()
@@ -232,12 +234,13 @@ class _CallIds:
         """(tool, id as sent) of calls without an id that wait for their answers."""
 
     def of_call(self, call: ToolCall) -> str:
-        sent = tool_id(call.id) if call.id else ""
+        given = call.id
+        sent = tool_id(given) if given else ""
         if not sent or (self._renames and sent in self._used):
-            sent = tool_id(f"{call.id}/{call.name}/{len(self._used)}")
+            sent = tool_id(f"{given}/{call.name}/{len(self._used)}")
         self._used.add(sent)
-        if call.id:
-            self._sent[call.id] = sent
+        if given:
+            self._sent[given] = sent
         else:
             self._unnamed.append((call.name, sent))
         return sent

@@ -4,7 +4,7 @@ A turn of another format may hold what OpenAI says in several messages: tool res
 their own, before the words that came with them; pictures inside a result follow in a user message.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -173,12 +173,16 @@ class Turns:
 
 
 def _call(call: ToolCall, call_id: str, *, same: bool) -> Json:
-    extra: Mapping[str, Json] = call.extra if same else write_signature(call.signature)
+    out: dict[str, Json] = {"id": call_id, "type": call.kind}
     if call.kind == "custom":
-        custom: Json = {"name": call.name, "input": call.arguments}
-        return {"id": call_id, "type": "custom", "custom": custom, **extra}
-    function: Json = {"name": call.name, "arguments": call.arguments if call.arguments or same else "{}"}
-    return {"id": call_id, "type": "function", "function": function, **extra}
+        out["custom"] = {"name": call.name, "input": call.arguments}
+    else:
+        out["function"] = {"name": call.name, "arguments": call.arguments or ("" if same else "{}")}
+    if same:
+        out |= call.extra
+    elif call.signature is not None:
+        out |= write_signature(call.signature)
+    return out
 
 
 def _answer(result: ToolResult) -> str:
