@@ -9,6 +9,7 @@ from random import Random
 
 from benchmarks.journal.records import BEGINS, ENDS, MODELS, customer
 from turnout.stores.base import Query
+from turnout.stores.postgres.connect import connect
 from turnout.stores.postgres.rows import PostgresRows
 from turnout.stores.sqlite import SqliteRows
 from turnout.stores.sums import SumQuery
@@ -110,23 +111,37 @@ def _an_id(rows: Rows, rng: Random) -> str:
     return f"req_{ms:011x}{n:015x}"
 
 
-def report(path: Path | None, url: str | None, rounds: int) -> None:
+def report(path: Path | None, url: str | None, rounds: int) -> list[dict[str, object]]:
+    """Ask and print; return the rows."""
+    found: list[dict[str, object]] = []
     stores: list[tuple[str, Rows]] = []
     if path:
         stores.append((f"SQLite {sqlite3.sqlite_version}", SqliteRows(path)))
     if url:
-        stores.append(("PostgreSQL", PostgresRows(url)))
+        stores.append((_version(url), PostgresRows(url)))
     for name, rows in stores:
         print(f"\n| {name} | p50 ms | p95 ms |\n|---|--:|--:|")
         for what, ask in questions():
-            rng, times = Random(7), []
-            for _ in range(rounds):
-                began = time.perf_counter()
-                ask(rows, rng)
-                times.append((time.perf_counter() - began) * 1000)
-                if sum(times) > 8_000:
-                    break
-            times.sort()
+            times = _times(rows, ask, rounds)
             p50, p95 = times[len(times) // 2], times[min(len(times) - 1, int(0.95 * len(times)))]
             print(f"| {what} | {p50:.1f} | {p95:.1f} |{'  <-- slow' if p95 > 300 else ''}", flush=True)
+            found.append({"store": name, "question": what, "p50_ms": round(p50, 2), "p95_ms": round(p95, 2)})
         rows.close()
+    return found
+
+
+def _times(rows: Rows, ask: Ask, rounds: int) -> list[float]:
+    rng, times = Random(7), []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        ask(rows, rng)
+        times.append((time.perf_counter() - began) * 1000)
+        if sum(times) > 8_000:
+            break
+    return sorted(times)
+
+
+def _version(url: str) -> str:
+    with connect(url, timeout_s=10) as db:
+        row = db.execute("SHOW server_version").fetchone()
+    return f"PostgreSQL {row[0] if row else ''}"

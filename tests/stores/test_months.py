@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from turnout.stores.base import Query, encode
 from turnout.stores.memory import MemoryJournal
-from turnout.stores.sqlite import SqliteRows, dearest, schema, select
+from turnout.stores.sqlite import SqliteRows, dearest, select
 from turnout.stores.sums import SumQuery
+from turnout.stores.sums.usage import UsageQuery
 from turnout.testing.store import example_record
 from turnout.types.record import Outcome
 
@@ -137,9 +138,10 @@ def test_a_beginning_finds_what_its_words_find_few_or_many(tmp_path, monkeypatch
 
 
 OLDER = (
-    *("DROP TABLE usage_words", "DROP TABLE usage_whole"),
+    *(f"DROP TABLE usage_{name}" for name in ("words", "whole", "later")),
+    *(f"DELETE FROM usage_{name} WHERE cube > 10" for name in ("subjects", "minutes", "hours", "days")),
     *(f"DROP INDEX records_failed_{name}" for name in ("organisation", "principal", "customer")),
-    "DELETE FROM turnout_schema WHERE part IN ('journal.months', 'journal.spend')",
+    "DELETE FROM turnout_schema WHERE part IN ('journal.months', 'journal.spend', 'journal.cubes')",
 )
 
 
@@ -175,8 +177,14 @@ def test_a_file_of_before_gets_its_indexes_words_and_the_day_from_which_cells_kn
         with pytest.raises(StopIteration) as done:
             journal.sums(query).send(None)
         assert again.sums(query) == done.value.value
+    late = records(400)[200:]
+    again.insert([encode(each) for each in late])
+    cells = MemoryJournal()
+    for each in (*made[19:], *late):
+        cells.append(each)
+    for since in (AT, AT + 4 * DAY):  # before and after there were cells of all organisations together
+        usage = UsageQuery(since=since, until=AT + 9 * DAY, by=("model",))
+        with pytest.raises(StopIteration) as done:
+            cells.usage(usage).send(None)
+        assert again.usage(usage) == done.value.value
     again.close()
-
-
-def test_every_part_is_added_to_a_file_once():
-    assert [*schema.LATER] == ["journal.sums", "journal.usage", "journal.months", "journal.spend"]

@@ -110,6 +110,19 @@ def conditions(query: Query) -> dict[str, str | int]:
     return found
 
 
+def onwards(query: Query) -> dict[str, str | int]:
+    """Return `conditions`, with a range that begins where the page before ended.
+
+    A database looks for the range in its index; left as it was, it would pass by all pages before this one.
+    """
+    found, after = conditions(query), query.after
+    if after is not None and query.order == "newest":
+        found["until"] = min(int(found.get("until", _INT64)), after.at_us + 1)
+    elif after is not None and query.order == "oldest":
+        found["since"] = max(int(found.get("since", -_INT64)), after.at_us)
+    return found
+
+
 class Term(Struct, frozen=True):
     """One word of a search."""
 

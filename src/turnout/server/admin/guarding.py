@@ -4,7 +4,6 @@ What guards found is read from the journal, newest first, so many Records at mos
 back it looked. A review is a word of feedback on the request (S-34); no text of a request is ever told here.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
@@ -22,9 +21,10 @@ from turnout.server.hearing import feedback_id
 from turnout.stores.base import Query
 from turnout.stores.columns import EPOCH
 from turnout.stores.feedback import FeedbackQuery, FeedbackStore
+from turnout.stores.glance import glance
 from turnout.types.feedback import Feedback
 from turnout.types.json import Json
-from turnout.types.record import GuardView, Record
+from turnout.types.record import Record
 
 QUERY: Final = (
     *("since", "until", "step", "limit", "organisation", "project", "team", "customer", "key_id", "tag"),
@@ -64,6 +64,39 @@ class Tallied(Struct, kw_only=True):
     kinds: dict[str, int] = {}
 
 
+class View(Struct, frozen=True, gc=False):
+    """The part of a guard's word that is counted."""
+
+    name: str
+    type: str
+    stage: str
+    action: str
+    found: dict[str, int] = {}
+    duration_s: float = 0.0
+
+
+class Answered(Struct, frozen=True, gc=False):
+    """The part of an outcome that is told."""
+
+    model: str | None = None
+
+
+class Decided(Struct, frozen=True, gc=False):
+    """The part of a decision that is told."""
+
+    route: str
+
+
+class Seen(Struct, frozen=True, gc=False):
+    """The part of a Record that is counted: a third of the time of reading it whole."""
+
+    request_id: str
+    at: datetime
+    outcome: Answered
+    guards: tuple[View, ...] = ()
+    decision: Decided | None = None
+
+
 async def _list(call: Call) -> Given:
     step_s = _STEPS.get(call.text("step") or "hour")
     if step_s is None:
@@ -71,11 +104,12 @@ async def _list(call: Call) -> Given:
     limit = call.number("limit", 50, 500)
     tallies: dict[str, Tallied] = {}
     steps: dict[tuple[int, str], int] = {}
-    latest: list[tuple[Record, GuardView]] = []
-    n, oldest = 0, None
-    async for record in _records(call):
-        n, oldest = n + 1, record.at
-        _count(record, tallies)
+    latest: list[tuple[Seen, View]] = []
+    records = await _records(call)
+    n, oldest = len(records), records[-1].at if records else None
+    for record in records:
+        if record.guards:
+            _count(record, tallies)
         for view in _hits(record):
             at = int((record.at - EPOCH).total_seconds()) // step_s * step_s
             steps[at, view.name] = steps.get((at, view.name), 0) + 1
@@ -102,7 +136,7 @@ async def _list(call: Call) -> Given:
     return Given(body=body)
 
 
-async def _records(call: Call) -> AsyncIterator[Record]:
+async def _records(call: Call) -> tuple[Seen, ...]:
     journal = call.built.journal
     if journal is None:
         raise NotFound("no journal is kept here; set journal.enabled: true")
@@ -118,20 +152,14 @@ async def _records(call: Call) -> AsyncIterator[Record]:
         provider=call.text("provider"),
         route=call.text("route"),
         tag=call.text("tag"),
-        limit=_PAGE,
+        limit=MOST_LOOKED,
     )
-    for _ in range(MOST_LOOKED // _PAGE):
-        found = await journal.query(query)
-        for entry in found.entries:
-            yield entry.record
-        if len(found.entries) < _PAGE:
-            return
-        query = replace(query, after=found.entries[-1].cursor)
+    return await glance(journal, query, Seen)
 
 
-def _hits(record: Record) -> list[GuardView]:
+def _hits(record: Seen) -> list[View]:
     """Return where a guard found something: once a guard, at the stage where it did most."""
-    found: dict[str, GuardView] = {}
+    found: dict[str, View] = {}
     for view in record.guards:
         if view.action in _HITS and view.found:
             known = found.get(view.name)
@@ -140,7 +168,7 @@ def _hits(record: Record) -> list[GuardView]:
     return list(found.values())
 
 
-def _count(record: Record, tallies: dict[str, Tallied]) -> None:
+def _count(record: Seen, tallies: dict[str, Tallied]) -> None:
     for name in {view.name for view in record.guards if view.action != "skipped"}:
         tallies.setdefault(name, Tallied(name=name, kinds={})).asked += 1
     for view in record.guards:
@@ -214,7 +242,7 @@ def _told(tally: Tallied) -> dict[str, Json]:
     }
 
 
-def _hit(record: Record, view: GuardView, reviews: dict[tuple[str, str], str]) -> dict[str, Json]:
+def _hit(record: Seen, view: View, reviews: dict[tuple[str, str], str]) -> dict[str, Json]:
     return {
         "request_id": record.request_id,
         "at": written(record.at),
@@ -237,7 +265,7 @@ async def _review(call: Call) -> Given:
     record = await journal.get(said.request_id)
     if record is None or not call.actor.sees(record.organisation):
         raise NotFound(f"there is no request {said.request_id[:64]!r}")
-    if said.guard not in {view.name for view in _hits(record)}:
+    if said.guard not in {view.name for view in _hits(msgspec.convert(record, Seen, from_attributes=True))}:
         raise InvalidRequest(f"guard: {said.guard!r} found nothing in this request", param="guard")
     if call.has_office:
         await noted(call, f"request/{record.request_id}", {"guard": said.guard, "verdict": said.verdict})

@@ -27,6 +27,7 @@ from turnout.stores.postgres import private, sums, usage
 from turnout.stores.postgres.connect import Connection, check_url, connect, unavailable
 from turnout.stores.postgres.migrate import check_steps
 from turnout.stores.postgres.select import counting, statement
+from turnout.stores.postgres.spend import read_spend
 from turnout.stores.private.base import Whose
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums.sqlite import written_tags
@@ -120,6 +121,13 @@ class PostgresRows:
         )
         return Page(entries, more=len(found) > query.limit)
 
+    def payloads(self, query: Query) -> list[bytes]:
+        """Return the Records that match as they are stored; see `stores.glance`."""
+        text, values = statement(query)
+        with self._read() as db:
+            found = db.execute(text.encode(), values, binary=True).fetchall()
+        return [bytes(payload) for _, _, payload in found[: query.limit]]
+
     def count(self, query: Query) -> int:
         """Return how many Records match, whatever the order, place and limit. Raises StoreUnavailable."""
         text, values = counting(query)
@@ -134,16 +142,13 @@ class PostgresRows:
 
     def sums(self, query: SumQuery) -> tuple[Sum, ...]:
         """Return sums over all requests; see `stores.sums`. Raises StoreUnavailable."""
+        self._follow()
         with self._read() as db:
-            return sums.read_sums(db, query)
+            return read_spend(db, query)
 
     def usage(self, query: UsageQuery) -> tuple[Used, ...]:
         """Return usage by group and over time; see `stores.sums.usage`. Raises StoreUnavailable."""
-        with self._read() as db:
-            behind = usage.is_behind(db)
-        if behind:
-            with suppress(StoreUnavailable):  # without the latest, if need be
-                self.follow()
+        self._follow()
         with self._read() as db:
             found = usage.read_usage(db, query)
             if found is None:
@@ -154,6 +159,14 @@ class PostgresRows:
         """Let usage follow the rows; return how many were counted. Raises StoreUnavailable."""
         with self._beside() as db:
             return usage.UsageWriter().follow(db, most)
+
+    def _follow(self) -> None:
+        """Follow if there is anything to follow; without the latest, if need be."""
+        with self._read() as db:
+            behind = usage.is_behind(db)
+        if behind:
+            with suppress(StoreUnavailable):
+                self.follow()
 
     def prune_usage(self, now: datetime, most: int) -> int:
         """Delete what was kept long enough; see `UsageRows.prune_usage`. Raises StoreUnavailable."""
@@ -166,7 +179,8 @@ class PostgresRows:
             return private.owners(db)
 
     def expire(self, whose: Whose, before: datetime, most: int) -> int:
-        """Delete old Records; see `stores.private`. Raises StoreUnavailable."""
+        """Delete old Records, which usage has followed; see `stores.private`. Raises StoreUnavailable."""
+        self._follow()
         with self._beside() as db:
             return private.expire(db, whose, before, most)
 

@@ -6,7 +6,7 @@ index that has the cost behind the day; those of a customer or a key in its own.
 
 from typing import Final
 
-from turnout.stores.base import ANY_ERROR, Query, conditions, terms_of
+from turnout.stores.base import ANY_ERROR, Query, conditions, onwards, terms_of
 
 _SELECT: Final = "SELECT at_us, seq, record FROM journal"
 _COUNT: Final = "SELECT count(*) FROM journal"
@@ -40,7 +40,7 @@ _DEAREST: Final = """SELECT cost_nusd, seq, record FROM
 
 def statement(query: Query) -> tuple[str, tuple[object, ...]]:
     """Return the SELECT for a query; it asks for one row more than the limit, to see whether there is one."""
-    tests, values = _tests(query)
+    tests, values = _tests(query, onwards(query) if query.search is None else conditions(query))
     if query.order == "dearest":
         return _dearest(query, tests, values)
     match query.order, query.after:
@@ -59,12 +59,11 @@ def statement(query: Query) -> tuple[str, tuple[object, ...]]:
 
 def counting(query: Query) -> tuple[str, tuple[object, ...]]:
     """Return the statement that counts what matches, whatever the order, place and limit."""
-    tests, values = _tests(query)
+    tests, values = _tests(query, conditions(query))
     return _COUNT + (" WHERE " + " AND ".join(tests) if tests else ""), tuple(values)
 
 
-def _tests(query: Query) -> tuple[list[str], list[object]]:
-    given = conditions(query)
+def _tests(query: Query, given: dict[str, str | int]) -> tuple[list[str], list[object]]:
     tests = [_TESTS[name] for name in given]
     values: list[object] = list(given.values())
     if query.error == ANY_ERROR:

@@ -10,7 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from turnout.stores.postgres.functions import LEDGER_FUNCTIONS
+from turnout.stores.postgres.spend import WHOLE
 from turnout.stores.postgres.sums import SCHEMA as SUMS
+from turnout.stores.postgres.usage import LATER
 from turnout.stores.postgres.usage import SCHEMA as USAGE
 
 
@@ -100,6 +102,32 @@ CREATE INDEX feedback_route ON feedback (route, asked_us);
 CREATE INDEX feedback_customer ON feedback (customer) WHERE customer IS NOT NULL;
 """
 
+_FAILED: Final = """
+CREATE INDEX journal_failed_{name} ON journal ({name}, at_us, seq, error) WHERE error IS NOT NULL;"""
+_PRICED: Final = """
+DROP INDEX journal_{name};
+CREATE INDEX journal_{name} ON journal ({name}, at_us, seq, cost_nusd);"""
+MONTHS: Final = (
+    """
+-- Failures are few: who had them stands beside them, and who has many of the others finds its own.
+DROP INDEX journal_error;
+CREATE INDEX journal_error ON journal (at_us, seq, error, organisation, project, team, principal, customer,
+    route, model, provider) WHERE error IS NOT NULL;"""
+    + "".join(_FAILED.format(name=name) for name in ("organisation", "principal", "customer"))
+    + """
+-- By day, provider and model, on which the cost depends most: each part is left early by itself.
+DROP INDEX journal_dearest;
+CREATE INDEX journal_dearest ON journal ((at_us / 86400000000), provider, model, cost_nusd, seq)
+    WHERE cost_nusd IS NOT NULL;
+-- With the cost: the dearest of somebody are found in the index."""
+    + "".join(
+        _PRICED.format(name=name)
+        for name in ("organisation", "project", "team", "principal", "customer", "route")
+    )
+    + LATER
+    + WHOLE
+)
+
 STEPS: Final = (
     Step(1, "journal", JOURNAL),
     Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
@@ -107,4 +135,5 @@ STEPS: Final = (
     Step(4, "owners", OWNERS),
     Step(5, "usage", SUMS + USAGE + SEARCHED),
     Step(6, "feedback", FEEDBACK),
+    Step(7, "months", MONTHS),
 )

@@ -40,6 +40,11 @@ SCHEMA: Final = (
 INSERT INTO usage_through VALUES (0);
 """
 )
+LATER: Final = """
+-- The day from which there are cells of the cubes that came later: all days of a new database.
+CREATE TABLE usage_later (day BIGINT NOT NULL);
+INSERT INTO usage_later SELECT coalesce(max(at_us) / 86400000000 + 1, -1000000) FROM journal;
+"""
 _KNOWN: Final = "SELECT id FROM usage_subjects WHERE cube = %s AND " + " AND ".join(  # noqa: S608
     f"{name} = %s" for name in NAMES
 )  # constants
@@ -64,12 +69,12 @@ _HOLD: Final = "SELECT seq FROM usage_through FOR UPDATE"
 _BEHIND: Final = "SELECT 1 FROM journal WHERE seq > (SELECT seq FROM usage_through) LIMIT 1"
 _NEXT: Final = """SELECT seq, record FROM journal WHERE seq > (SELECT seq FROM usage_through)
     ORDER BY seq LIMIT %s"""
-_SEEK: Final = """ FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS t (at)
+_SEEK: Final = """SELECT {columns} FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS t (at)
     CROSS JOIN unnest(%(subjects)s::bigint[]) AS wanted (id)
-    JOIN {table} AS c ON c.cube = %(cube)s AND c.at = t.at AND c.subject = wanted.id
-    JOIN usage_subjects AS s ON s.id = c.subject"""
-_SCAN: Final = """ FROM {table} AS c JOIN usage_subjects AS s ON s.id = c.subject
+    JOIN {table} AS c ON c.cube = %(cube)s AND c.at = t.at AND c.subject = wanted.id"""
+_SCAN: Final = """SELECT {columns} FROM {table} AS c
     WHERE c.cube = %(cube)s AND c.at >= %(first)s AND c.at < %(last)s"""
+_FIRST_DAY: Final = "SELECT day FROM usage_later"
 _PRUNE: Final = """DELETE FROM {table} WHERE (cube, at, subject) IN (
     SELECT cube, at, subject FROM {table} WHERE cube = %s AND at < %s LIMIT %s)"""
 
@@ -151,21 +156,18 @@ class _Reading(Reading):
     def rows(self, part: Part, columns: str, tail: str, subjects: Named) -> list[Row]:
         """Return columns of the cells of a part."""
         values: dict[str, object] = {"cube": self.cube, "first": part.first, "last": part.last}
-        where = ""
+        source = _SCAN
         if len(subjects) * (part.last - part.first) <= MOST_SOUGHT:
             source = _SEEK
             values["subjects"] = [number for number, _ in subjects]
-        else:
-            source = _SCAN
-            where = "".join(f" AND s.{name} = %({name})s" for name in self.given)
-            values |= self.given
-        statement = f"SELECT {columns}{source.format(table=TABLES[part.width])}{where}{tail}"
+        statement = source.format(columns=columns, table=TABLES[part.width]) + tail
         return self._db.execute(statement.encode(), values, binary=True).fetchall()
 
 
 def read_usage(db: Connection, query: UsageQuery) -> tuple[Used, ...] | None:
     """Return what a query asks for; None = no cube has this combination. Raises `psycopg.Error`."""
-    cube = cube_of(query)
+    row = db.execute(_FIRST_DAY).fetchone()
+    cube = cube_of(query, None if row is None else row[0])
     return None if cube is None else _Reading(db, query, cube).answer()
 
 

@@ -190,6 +190,13 @@ class SqliteRows:
         )
         return Page(entries, more=len(found) > query.limit)
 
+    def payloads(self, query: Query) -> list[bytes]:
+        """Return the Records that match as they are stored; see `stores.glance`."""
+        if query.search is not None or query.tag is not None:
+            self._follow()
+        with self._read() as db:
+            return [payload for _, _, payload in select(db, query)[: query.limit]]
+
     def get(self, request_id: str) -> Record | None:
         """Return one Record, or None; see `Rows.get`."""
         page = self.query(Query(request_id=request_id, limit=1))

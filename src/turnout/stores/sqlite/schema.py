@@ -96,6 +96,7 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "journal.usage": ("ALTER TABLE records ADD COLUMN has_text INTEGER", *INDEXES, *usage.SCHEMA),
     "journal.months": (*COVERING, *usage.WORDS_SCHEMA),
     "journal.spend": spend.SCHEMA,
+    "journal.cubes": usage.LATER_SCHEMA,
 }
 NOTE_PART: Final = "INSERT INTO turnout_schema (part, version) VALUES (?, 1)"
 # Not OR IGNORE, which would also skip in silence a row that breaks any other constraint.

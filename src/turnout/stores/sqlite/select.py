@@ -14,7 +14,7 @@ Theory of operation.
 import sqlite3
 from typing import Final
 
-from turnout.stores.base import ANY_ERROR, Query, Term, conditions, terms_of
+from turnout.stores.base import ANY_ERROR, Query, Term, conditions, onwards, terms_of
 from turnout.stores.columns import microseconds, split
 from turnout.stores.sqlite.dearest import Found, dearest
 from turnout.stores.sqlite.schema import WORDS
@@ -105,7 +105,7 @@ def _is_nobodys(db: sqlite3.Connection, query: Query) -> bool:
 
 def statement(query: Query) -> tuple[str, tuple[object, ...]]:
     """Return the SELECT for a query that names no words and does not ask for the dearest."""
-    where, values = where_of(query)
+    where, values = _tested(query, onwards(query))
     joint = " AND " if where else " WHERE "
     chosen = _SELECT
     if query.error is not None:
@@ -127,7 +127,10 @@ def statement(query: Query) -> tuple[str, tuple[object, ...]]:
 
 def where_of(query: Query) -> tuple[str, tuple[object, ...]]:
     """Return the tests of a query's columns, with their values."""
-    given = conditions(query)
+    return _tested(query, conditions(query))
+
+
+def _tested(query: Query, given: dict[str, str | int]) -> tuple[str, tuple[object, ...]]:
     tests = [_TESTS[name] for name in given]
     if query.error == ANY_ERROR:
         tests.append("error IS NOT NULL")

@@ -5,9 +5,8 @@ from typing import Final
 
 from turnout.stores.sums import Sum, SumQuery
 from turnout.stores.sums import sqlite as sums
-from turnout.stores.sums.alike import MOST_UNCOUNTED, sums_of, usage_of
+from turnout.stores.sums.alike import MOST_UNCOUNTED, begins_before, sums_of, usage_of
 from turnout.stores.sums.held import facts_of
-from turnout.stores.sums.usage import UsageQuery, parts_of
 from turnout.stores.sums.usage_sqlite import read_usage
 
 SCHEMA: Final = (
@@ -35,19 +34,10 @@ def read_spend(db: sqlite3.Connection, query: SumQuery) -> tuple[Sum, ...]:
     try:
         given, last, through, whole, first_hour = db.execute(_STATE).fetchone()
         is_known = given <= max(last, through) and last - through <= MOST_UNCOUNTED
-        if not is_known or _begins_before(asked, whole, first_hour):
+        if not is_known or begins_before(asked, whole, first_hour):
             return sums.read_sums(db, query)
         found = read_usage(db, asked) or ()
         rows = (facts_of(payload) for (payload,) in db.execute(_UNCOUNTED, (through,)))
         return sums_of(found, (facts for facts in rows if facts is not None), query)
     finally:
         db.execute("COMMIT")
-
-
-def _begins_before(query: UsageQuery, whole: int, first_hour: int | None) -> bool:
-    """Say whether a range has days that cells do not know, or hours that were deleted since."""
-    hours = 24 * whole if first_hour is None else first_hour
-    return any(
-        (part.last > whole and part.first < whole) if part.width == "day" else part.first < hours
-        for part in parts_of(query)
-    )

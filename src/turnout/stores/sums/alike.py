@@ -14,7 +14,7 @@ from typing import Final
 from turnout.stores.columns import EPOCH, Columns
 from turnout.stores.sums.base import Sum, SumQuery, ordered
 from turnout.stores.sums.memory import summed
-from turnout.stores.sums.usage import UsageQuery, Used, cube_of
+from turnout.stores.sums.usage import UsageQuery, Used, cube_of, parts_of
 
 MOST_UNCOUNTED: Final = 10_000
 """Rows that are read because cells have not counted them yet."""
@@ -42,6 +42,21 @@ def usage_of(query: SumQuery) -> UsageQuery | None:
     )
     cuts_a_day = query.per == "day" and any((at - EPOCH) % _DAY for at in (asked.since, asked.until))
     return None if cuts_a_day or cube_of(asked) is None else asked
+
+
+def begins_before(query: UsageQuery, whole: int, first_hour: int | None) -> bool:
+    """Say whether a range has days that cells do not know, or hours that were deleted since.
+
+    Args:
+        query: What cells are asked.
+        whole: The first day, counted from 1970, that cells know all of.
+        first_hour: The first hour that is kept; None = there is none.
+    """
+    hours = 24 * whole if first_hour is None else first_hour
+    return any(
+        (part.last > whole and part.first < whole) if part.width == "day" else part.first < hours
+        for part in parts_of(query)
+    )
 
 
 def sums_of(found: Iterable[Used], uncounted: Iterable[Columns], query: SumQuery) -> tuple[Sum, ...]:

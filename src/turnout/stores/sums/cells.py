@@ -149,7 +149,7 @@ class Batch:
         hours: dict[tuple[int, Subject], Cell] = {}
         for (number, asked), cell in alike.items():
             for subject in self._subjects(asked):
-                if subject[0] < WITH_MINUTES:
+                if subject[0] in WITH_MINUTES:
                     _into(minutes, (number, subject), cell)
                 else:
                     _into(hours, (number // 60, subject), cell)

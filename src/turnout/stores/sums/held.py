@@ -16,6 +16,7 @@ from turnout.stores.sums.usage import (
     HOURS_KEPT,
     MINUTES_KEPT,
     Part,
+    Rank,
     Shape,
     UsageQuery,
     Used,
@@ -34,6 +35,13 @@ MOST_KNOWN: Final = 50_000
 TABLES: Final[Mapping[Width, str]] = {"minute": "usage_minutes", "hour": "usage_hours", "day": "usage_days"}
 NAMES: Final = tuple("principal" if name == "key" else name for name in DIMENSIONS)
 """Columns of `usage_subjects`, in the order of `DIMENSIONS`."""
+SHAPES: Final = ("c.ttft", "c.total", "c.errors")
+WEIGHTS: Final[Mapping[Rank, str]] = {
+    "cost": "cost_nusd",
+    "requests": "n",
+    "errors": "n_failed",
+    "tokens": "n_input + n_output",
+}
 KEPT: Final[tuple[tuple[Width, timedelta], ...]] = (("minute", MINUTES_KEPT), ("hour", HOURS_KEPT))
 Named: TypeAlias = Sequence[tuple[int, tuple[str, ...]]]
 """Number of a subject, and its values of what is grouped by."""
@@ -100,47 +108,84 @@ class Reading(ABC):
 
     @abstractmethod
     def rows(self, part: Part, columns: str, tail: str, subjects: Named) -> Iterable[tuple[Any, ...]]:
-        """Return columns of the cells of a part: `c` is the cell, `s` its subject."""
+        """Return columns of the cells `c` of a part; those of other subjects may be among them."""
 
     def answer(self) -> tuple[Used, ...]:
         """Return what is asked for."""
         subjects = self.subjects()
-        found = ranked(self._counted(subjects), self.query)
+        if self.query.top is not None:
+            subjects = self._foremost(subjects, self.query.top)
+        if self.query.step is not None:
+            return tuple(ranked(self._over_time(subjects, self.query.step), self.query))
+        found = ranked(self._used(self._summed(self.sums, subjects)), self.query)
         return tuple(self._shaped(found, subjects) if self.query.latencies else found)
 
-    def _counted(self, subjects: Named) -> list[Used]:
-        """Return the counters of every group and step."""
-        step, n_by = self.query.step, len(self.by)
-        keys = [*(("c.at",) if step else ()), *(f"s.{name}" for name in self.by)]
-        columns = ", ".join((*keys, self.sums))
-        tail = " GROUP BY " + ", ".join(keys) if keys else " HAVING count(*) > 0"
-        found: dict[tuple[Any, ...], list[int]] = {}
-        for part in parts_of(self.query, self.cube):
-            for row in self.rows(part, columns, tail, subjects):
-                key, sums = tuple(row[: len(keys)]), row[len(keys) :]
-                held = found.get(key)
-                found[key] = list(sums) if held is None else [a + b for a, b in zip(held, sums, strict=True)]
-        return [
-            counted(key[len(key) - n_by :], begins(step, key[0]) if step else None, sums, names=COUNTERS)
-            for key, sums in found.items()
+    def _foremost(self, subjects: Named, most: int) -> Named:
+        """Return the subjects of the groups that weigh most: only these are then read whole."""
+        weights = self._summed(f"sum({WEIGHTS[self.query.rank]}), sum(n)", subjects)
+        second = -1 if self.query.step is None else 0  # over time, groups of one weight go by name
+        kept = sorted(weights, key=lambda group: (-weights[group][0], second * weights[group][1], group))[
+            :most
         ]
+        wanted = set(kept)
+        return [each for each in subjects if each[1] in wanted]
+
+    def _summed(self, columns: str, subjects: Named) -> dict[tuple[str, ...], list[int]]:
+        """Return sums over the whole range, by group."""
+        groups = dict(subjects)
+        found: dict[tuple[str, ...], list[int]] = {}
+        for part in parts_of(self.query, self.cube):
+            for number, *sums in self.rows(part, f"c.subject, {columns}", " GROUP BY c.subject", subjects):
+                group = groups.get(number)
+                if group is not None:
+                    held = found.get(group)
+                    found[group] = sums if held is None else _together(held, sums)
+        return found
+
+    def _used(self, sums: Mapping[tuple[str, ...], Sequence[int]]) -> list[Used]:
+        return [counted(group, None, numbers, names=COUNTERS) for group, numbers in sums.items()]
+
+    def _over_time(self, subjects: Named, step: Width) -> list[Used]:
+        """Return every group in every step, with latencies where they are asked for."""
+        groups, n = dict(subjects), len(COUNTERS)
+        columns = ", ".join(("c.at, c.subject", *COUNTERS, *(SHAPES if self.query.latencies else ())))
+        sums: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+        shapes: dict[tuple[int, tuple[str, ...]], Shape] = {}
+        for part in parts_of(self.query, self.cube):
+            for at, subject, *values in self.rows(part, columns, "", subjects):
+                group = groups.get(subject)
+                if group is None:
+                    continue
+                held = sums.get((at, group))
+                sums[at, group] = values[:n] if held is None else _together(held, values[:n])
+                if self.query.latencies:
+                    _add(shapes.setdefault((at, group), Shape()), *values[n:])
+        found = []
+        for place, numbers in sums.items():
+            used = counted(place[1], begins(step, place[0]), numbers, names=COUNTERS)
+            found.append(with_shape(used, shapes[place]) if self.query.latencies else used)
+        return found
 
     def _shaped(self, rows: list[Used], subjects: Named) -> list[Used]:
-        """Return rows with their latencies and classes of failures."""
+        """Return rows over the whole range with their latencies and classes of failures."""
         wanted = {row.group for row in rows}
         named = [each for each in subjects if each[1] in wanted]
         groups = dict(named)
-        shapes = {(row.at, row.group): Shape() for row in rows}
-        step = self.query.step
+        shapes = {row.group: Shape() for row in rows}
         for part in parts_of(self.query, self.cube):
-            columns = "c.at, c.subject, c.ttft, c.total, c.errors"
-            for at, subject, ttft, total, errors in self.rows(part, columns, "", named):
-                group = groups.get(subject)
-                shape = None if group is None else shapes.get((begins(step, at) if step else None, group))
-                if shape is None:
-                    continue
-                shape.ttft += spread.unpacked(ttft)
-                shape.total += spread.unpacked(total)
-                if errors is not None:
-                    added(shape.errors, unpacked_errors(errors))
-        return [with_shape(row, shapes[row.at, row.group]) for row in rows]
+            columns = ", ".join(("c.subject", *SHAPES))
+            for subject, *packed in self.rows(part, columns, "", named):
+                if (group := groups.get(subject)) is not None:
+                    _add(shapes[group], *packed)
+        return [with_shape(row, shapes[row.group]) for row in rows]
+
+
+def _together(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+def _add(shape: Shape, ttft: bytes | None, total: bytes | None, errors: bytes | None) -> None:
+    shape.ttft += spread.unpacked(ttft)
+    shape.total += spread.unpacked(total)
+    if errors is not None:
+        added(shape.errors, unpacked_errors(errors))

@@ -3,7 +3,7 @@
 Theory of operation.
 1. Requests are summed into cells: one for each minute, hour and day, and each cube. A cube is a set of
    dimensions: what is asked is answered from the smallest one that has all dimensions named. Minutes are kept
-   of the first `WITH_MINUTES` cubes, whose groups are few.
+   of the cubes `WITH_MINUTES`, whose groups are few.
 2. Cells follow the rows by a number, in transactions that change both: every row counts once, whoever adds it
    and whatever crashes. The journal's writer lets them follow every `FOLLOW_S`, or `FOLLOW_ROWS`: a cell that
    is written for many requests at once costs each of them little. Who asks lets them follow first. Rows from
@@ -31,6 +31,7 @@ Width = Literal["minute", "hour", "day"]
 WIDTHS: Final[tuple[Width, ...]] = ("minute", "hour", "day")
 MINUTES: Final[Mapping[Width, int]] = {"minute": 1, "hour": 60, "day": 1440}
 MINUTE_US: Final = 60_000_000
+DAY_US: Final = 86_400_000_000
 MINUTES_KEPT: Final = timedelta(days=31)
 HOURS_KEPT: Final = timedelta(days=396)
 Rank = Literal["cost", "requests", "errors", "tokens"]
@@ -47,8 +48,17 @@ CUBES: Final[tuple[tuple[Dimension, ...], ...]] = (
     ("organisation", "customer"),
     ("organisation", "tag"),
     ("organisation", "project", "team", "route", "model", "provider"),
+    # Of all organisations together, however many there are: what who runs the gateway looks at.
+    ("provider",),
+    ("route",),
+    ("model",),
+    ("route", "model", "provider"),
 )
-WITH_MINUTES: Final = 7
+WITH_MINUTES: Final = frozenset((*range(7), *range(11, 15)))
+"""Places of the cubes whose groups are few."""
+LATER: Final = 11
+"""From here on, cubes begin with the day on which a database got them."""
+_BY_SIZE: Final = (0, *range(LATER, len(CUBES)), *range(1, LATER))
 FOLLOW_S: Final = 5.0
 FOLLOW_ROWS: Final = 5_000
 """From the smallest to the largest. Their places are kept in databases: only ever add behind the last."""
@@ -168,10 +178,17 @@ class Part(Struct, frozen=True):
     """Number of the first one behind it."""
 
 
-def cube_of(query: UsageQuery) -> int | None:
-    """Return the place of the smallest cube with every dimension that is named."""
+def cube_of(query: UsageQuery, first_day: int | None = None) -> int | None:
+    """Return the place of the smallest cube with every dimension that is named; None = there is none.
+
+    Args:
+        query: The question.
+        first_day: The day, counted from 1970, from which there are cells of the `LATER` cubes.
+    """
     named = {*query.by, *(name for name in DIMENSIONS if getattr(query, name) is not None)}
-    return next((at for at, cube in enumerate(CUBES) if named <= set(cube)), None)
+    is_early = first_day is not None and microseconds(query.since) // DAY_US < first_day
+    places = range(LATER) if is_early else _BY_SIZE
+    return next((at for at in places if named <= set(CUBES[at])), None)
 
 
 def filters_of(query: UsageQuery) -> dict[Dimension, str]:
@@ -183,7 +200,7 @@ def parts_of(query: UsageQuery, cube: int = 0) -> tuple[Part, ...]:
     """Return the cells that make up the range of a query. Raises `InvalidRequest` for minutes not kept."""
     since = microseconds(query.since) // MINUTE_US
     until = -(-microseconds(query.until) // MINUTE_US)
-    if cube >= WITH_MINUTES:
+    if cube not in WITH_MINUTES:
         if query.step == "minute":
             raise _only_hours()
         since, until = since // 60 * 60, -(-until // 60) * 60

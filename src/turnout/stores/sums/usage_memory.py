@@ -37,7 +37,7 @@ def used(facts: Iterable[Columns], query: UsageQuery) -> tuple[Used, ...]:
     given = [
         (at, getattr(query, name)) for at, name in enumerate(DIMENSIONS) if getattr(query, name) is not None
     ]
-    width = query.step or ("minute" if cube < WITH_MINUTES else "hour")
+    width = query.step or ("minute" if cube in WITH_MINUTES else "hour")
     cells: dict[tuple[int | None, tuple[str, ...]], Cell] = {}
     for (number, (where, names)), cell in Batch().cells(inside)[width].items():
         if where != cube or any(names[at] != value for at, value in given):

@@ -58,6 +58,11 @@ WORDS_SCHEMA: Final = (
     "INSERT INTO usage_words SELECT term FROM temp.usage_vocabulary",
     "DROP TABLE temp.usage_vocabulary",
 )
+LATER_SCHEMA: Final = (
+    # The day from which there are cells of the cubes that came later: all days of a new file.
+    "CREATE TABLE usage_later (day INTEGER NOT NULL)",
+    "INSERT INTO usage_later SELECT ifnull(max(at_us) / 86400000000 + 1, -1000000) FROM records",
+)
 _NOTE_WORD: Final = "INSERT INTO usage_words (word) VALUES (?) ON CONFLICT DO NOTHING"
 ADD_WORDS: Final = f"INSERT INTO {WORDS} (rowid, words) VALUES (?, ?)"  # noqa: S608  constants
 _THROUGH: Final = "SELECT seq FROM usage_through"
@@ -78,13 +83,14 @@ _ADD: Final[Mapping[Width, str]] = {
     " errors = errors_add(errors, excluded.errors)"
     for width, table in TABLES.items()
 }
-_SEEK: Final = """ FROM (WITH RECURSIVE steps (at) AS (
-        SELECT :first UNION ALL SELECT at + 1 FROM steps WHERE at + 1 < :last) SELECT at FROM steps) AS t
-    CROSS JOIN json_each(:subjects) AS wanted
-    CROSS JOIN {table} AS c ON c.cube = :cube AND c.at = t.at AND c.subject = wanted.value
-    JOIN usage_subjects AS s ON s.id = c.subject"""
-_SCAN: Final = """ FROM {table} AS c CROSS JOIN usage_subjects AS s ON s.id = c.subject
+_SEEK: Final = """WITH RECURSIVE steps (at) AS (
+        SELECT :first UNION ALL SELECT at + 1 FROM steps WHERE at + 1 < :last),
+    wanted (id) AS MATERIALIZED (SELECT value FROM json_each(:subjects))
+    SELECT {columns} FROM steps CROSS JOIN wanted
+    CROSS JOIN {table} AS c ON c.cube = :cube AND c.at = steps.at AND c.subject = wanted.id"""
+_SCAN: Final = """SELECT {columns} FROM {table} AS c
     WHERE c.cube = :cube AND c.at >= :first AND c.at < :last"""
+_FIRST_DAY: Final = "SELECT day FROM usage_later"
 _PRUNE: Final = "DELETE FROM {table} WHERE cube = ? AND at >= ? AND at < ?"
 _OLDEST: Final = "SELECT at FROM {table} WHERE cube = ? ORDER BY at LIMIT 1"
 
@@ -196,21 +202,17 @@ class _Reading(Reading):
     def rows(self, part: Part, columns: str, tail: str, subjects: Named) -> Iterable[tuple[Any, ...]]:
         """Return columns of the cells of a part."""
         values: dict[str, object] = {"cube": self.cube, "first": part.first, "last": part.last}
-        where = ""
+        source = _SCAN
         if len(subjects) * (part.last - part.first) <= MOST_SOUGHT:
             source = _SEEK
             values["subjects"] = msgspec.json.encode([number for number, _ in subjects]).decode()
-        else:
-            source = _SCAN
-            where = "".join(f" AND s.{name} = :{name}" for name in self.given)
-            values |= self.given
-        statement = f"SELECT {columns}{source.format(table=TABLES[part.width])}{where}{tail}"
-        return self._db.execute(statement, values)
+        return self._db.execute(source.format(columns=columns, table=TABLES[part.width]) + tail, values)
 
 
 def read_usage(db: sqlite3.Connection, query: UsageQuery) -> tuple[Used, ...] | None:
     """Return what a query asks for; None = no cube has this combination. Raises `sqlite3.Error`."""
-    cube = cube_of(query)
+    (first_day,) = db.execute(_FIRST_DAY).fetchone()
+    cube = cube_of(query, first_day)
     return None if cube is None else _Reading(db, query, cube).answer()
 
 
