@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from turnout.codecs.base import Codec, Dialect
+from turnout.codecs.beside import completed
 from turnout.compile import compile_snapshot
 from turnout.compile.guard_calls import guard_sender
 from turnout.compile.shelves import Shelves
@@ -127,7 +128,7 @@ class Built:
         self._env = env
         self.journal = parts.journal
         self.transport = parts.transport
-        codecs: dict[str, Codec] = {name: load_codec(name) for name in CODECS}
+        codecs = completed({name: load_codec(name) for name in CODECS})
         self.dialects: dict[str, Dialect] = {name: load_dialect(name) for name in (*CODECS, *OLDER)}
         clock = self._clock = parts.clock
         wallet = self.wallet = Wallet(clock)

@@ -227,6 +227,31 @@ def test_a_form_goes_on_with_its_own_parts_and_the_models_name():
     assert read_back(http.body, b"B") == (FormPart("model", b"whisper"), given_form.parts[1])
 
 
+def test_a_host_with_one_model_for_a_form_is_told_no_model_and_gets_the_file_last():
+    parts = (
+        FormPart("file", b"sound", "a.mp3", "audio/mpeg"),
+        FormPart("model", b"x"),
+        FormPart("language", b"en"),
+        FormPart("prompt", b"names"),
+    )
+    quirks = {
+        "paths": {"/audio/transcriptions": "/stt"},
+        "modelless": {"/audio/transcriptions": frozenset({"language"})},
+    }
+
+    def encoded(**fields):
+        request = TaskRequest(
+            kind="transcription", path="/audio/transcriptions", model="x", form=Form(b"b", parts), **fields
+        )
+        return OpenAIChat().encode_task(request, to(**quirks))
+
+    written = encoded()
+    assert (written.http.url, written.dropped) == ("https://v.example/v1/stt", ("prompt",))
+    assert written.http.body == form.write(Form(b"b", (parts[2], parts[0])))
+    with pytest.raises(UnsupportedParameter):
+        encoded(response_format="srt")
+
+
 def test_the_object_turnout_stands_in_a_form_as_json_and_goes_no_further():
     parts = (FormPart("turnout", b'{"route": "ears"}'), FormPart("file", b"x", "a.mp3"))
     body = parse_form(OPERATIONS["/audio/transcriptions"], Form(b"B", parts))

@@ -355,6 +355,59 @@ async def test_a_key_a_guard_and_a_repeated_call_are_heeded():
         assert emulator.served["hear"].calls == 1
 
 
+HEARING = """
+guards:
+  rules:
+    - {name: words, guard: {type: words, words: [bytes, secret]}, mode: MODE, stages: [out], everywhere: true}
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "verbose_json", "text", "vtt", "events"])
+async def test_what_was_heard_is_checked_in_every_form(form):
+    emulator = Emulator(dialects())
+    asked = {"model": "oai/hear", **({"stream": "true"} if form == "events" else {"response_format": form})}
+    sound = {"file": ("a.mp3", b"x" * 50, "audio/mpeg")}
+
+    async def hear(http):
+        return await http.post("/v1/audio/transcriptions", data=asked, files=sound)
+
+    async with world_of(emulator, HEARING.replace("MODE", "redact")) as http:
+        told = await hear(http)
+        spoken = {"model": "oai/tts", "voice": "a", "input": "secret"}
+        sounds = await http.post("/v1/audio/speech", json=spoken)
+    assert (told.status_code, sounds.status_code) == (200, 200)
+    if form != "events":
+        assert told.headers["x-turnout-guards"] == "words=redact"
+    assert "50 <WORD> of a.mp3" in told.text
+    assert "bytes" not in told.text
+    async with world_of(emulator, HEARING.replace("MODE", "block")) as http:
+        told = await hear(http)
+    assert "guard_blocked" in told.text
+    assert "bytes of" not in told.text
+
+
+async def test_operations_of_a_host_that_is_spoken_to_in_responses():
+    emulator = Emulator(dialects())
+    async with (
+        serving(emulator) as base,
+        gateway(
+            config_text(base).replace("{vendor: openai,", "{vendor: openai, codec: openai_responses,")
+        ) as running,
+        httpx.AsyncClient(base_url=running.url) as http,
+    ):
+        sound = {"file": ("a.mp3", b"x" * 50, "audio/mpeg")}
+        heard = await http.post("/v1/audio/transcriptions", data={"model": "oai/hear"}, files=sound)
+        drawn = await http.post("/v1/images/generations", json={"model": "oai/flux", "prompt": "a cat"})
+        judged = await http.post("/v1/moderations", json={"input": "x"})
+        vectors = await http.post("/v1/embeddings", json={"model": "oai/chat", "input": "x"})
+        asked = {"model": "oai/chat", "messages": [{"role": "user", "content": "Hi"}]}
+        said = await http.post("/v1/chat/completions", json=asked)
+    assert heard.json()["text"] == "50 bytes of a.mp3"
+    assert len(drawn.json()["data"]) == 1
+    assert len(judged.json()["results"]) == 1
+    assert (vectors.status_code, said.status_code) == (200, 200)
+
+
 async def test_an_operation_can_wait_for_its_hour(tmp_path):
     emulator = Emulator(dialects())
     extra = f"background: {{path: {tmp_path / 'jobs.db'}, lease_s: 1}}"

@@ -56,6 +56,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Path of an operation in OpenAI's API -> the host's own (`/images/generations` -> `/images`)."""
     rerank_limit: Literal["top_n", "top_k"] = "top_n"
     """Name of the number of documents to return."""
+    modelless: Mapping[str, frozenset[str]] = {}
+    """Operation whose form names no model -> the fields that it may have; its file stands last."""
     prompt: str = ""
     """Family of the format `prompt` (`turnout.codecs.prompt.families`); "" = as the model's name says."""
 

@@ -20,11 +20,11 @@ from turnout.codecs.openai_chat.quirks import adapt
 from turnout.codecs.openai_chat.response import unreadable
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.codecs.sse import Frame, FrameBuffer, frames
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
+from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError, UnsupportedParameter
 from turnout.types.deployment import Deployment
 from turnout.types.http import HttpRequest, HttpResponse
 from turnout.types.json import Json
-from turnout.types.task import TaskRequest, TaskResponse, merged
+from turnout.types.task import Form, TaskRequest, TaskResponse, merged
 from turnout.types.usage import Usage
 
 _TYPES = re.compile(r"(application/(json|octet-stream|x-subrip)|text/(plain|vtt|srt)|audio/[\w.+-]+)(;.*)?")
@@ -38,6 +38,10 @@ _SOUNDS: Mapping[str, str] = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
+
+
+_UNSAID = ("model", "response_format")
+"""Fields that a host with one model and one form of answer need not be told."""
 
 
 class _Details(Struct, frozen=True):
@@ -84,6 +88,8 @@ def encode_task(request: TaskRequest, to: Deployment) -> Encoded:
     """Write the call: the client's own form or JSON with the model replaced."""
     quirks = to.vendor.quirks
     path = quirks.paths.get(request.path, request.path)
+    if request.form is not None and request.path in quirks.modelless:
+        return _alone(request, request.form, to, path)
     if request.form is not None:
         return Encoded(_post_form(request, to, path))
     body: dict[str, Json] = {**request.body, "model": to.upstream_model}
@@ -96,9 +102,25 @@ def encode_task(request: TaskRequest, to: Deployment) -> Encoded:
     return Encoded(post(body, to, path), dropped)
 
 
+def _alone(request: TaskRequest, given: Form, to: Deployment, path: str) -> Encoded:
+    """Write a form to a host with one model for it. Raises `UnsupportedParameter` for subtitles and text."""
+    if request.response_format not in (None, "json", "verbose_json"):
+        raise UnsupportedParameter(f"{to.id} answers in JSON", param="response_format")
+    known = to.vendor.quirks.modelless[request.path]
+    fields = [part for part in given.parts if part.filename is None]
+    kept = [part for part in fields if part.name in known]
+    names = [part.name for part in fields if part.name not in known and part.name not in _UNSAID]
+    files = [part for part in given.parts if part.filename is not None]
+    http = _form(Form(given.boundary, (*kept, *files)), to, path)
+    return Encoded(http, tuple(dict.fromkeys(names)))
+
+
 def _post_form(request: TaskRequest, to: Deployment, path: str) -> HttpRequest:
     assert request.form is not None
-    written = form.with_field(request.form, "model", to.upstream_model)
+    return _form(form.with_field(request.form, "model", to.upstream_model), to, path)
+
+
+def _form(written: Form, to: Deployment, path: str) -> HttpRequest:
     http = post({}, to, path)
     headers = [(name, value) for name, value in http.headers if name != b"content-type"]
     headers.insert(0, (b"content-type", form.content_type(written)))

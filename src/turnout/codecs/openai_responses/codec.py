@@ -28,6 +28,8 @@ class OpenAIResponses:
     """Speaks responses to OpenAI and the hosts that are compatible with it."""
 
     wire = WIRE
+    beside = "openai_chat"
+    """Vectors, pictures, sound and moderations are other endpoints of the same hosts (`codecs.beside`)."""
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call."""

@@ -6,7 +6,8 @@ Theory of operation.
    ask for more (`guardrails`), never for fewer. Where no guard is configured the layer is not there at all.
 2. A request that was changed, or whose answer is to be looked at, leaves the express track: bytes that nobody
    reads cannot be checked.
-3. Values that were taken out are put back into the answer, whole or streamed (`answer.py`).
+3. Values that were taken out are put back into the answer, whole or streamed (`answer.py`; operations:
+   `tasks.py`).
 4. A flagged request of a surface with a designated route goes there, whatever it named.
 5. What each guard said stands in the Record and in `x-turnout-guards`: kinds and counts, never text.
 """
@@ -26,9 +27,11 @@ from turnout.layers.base import Exchange, Handler, Inner, Reply
 from turnout.layers.guard.answer import Guarded
 from turnout.layers.guard.refusal import refused
 from turnout.layers.guard.round import Blocked, Means, Memo, Round, Send
+from turnout.layers.guard.tasks import CHECKED, GuardedTask
 from turnout.layers.guard.texts import edited, system_of, texts
 from turnout.types.chat import ChatRequest
 from turnout.types.json import JsonObject
+from turnout.types.task import TaskRequest
 
 __all__ = ["GuardLayer", "Means", "Memo", "Send"]
 NO_WISHES: Final[frozenset[str]] = frozenset()
@@ -107,6 +110,8 @@ class _Checked:
         reply = await inner.__aenter__()
         if not looks and not round_.vault:
             return reply
+        if isinstance(original, TaskRequest):
+            return GuardedTask(reply, round_, original.kind) if original.kind in CHECKED else reply
         context = _about(original, round_) if looks else ANSWER
         refusal = self._layer.posting.block_as == "refusal"
         return Guarded(reply, round_, exchange.guards, context, refusal=refusal)
