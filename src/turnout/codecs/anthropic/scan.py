@@ -16,6 +16,7 @@ from turnout.types.json import Json, JsonObject
 _ROLES = ("user", "assistant", "system")
 """No set: what is looked for may be anything that JSON can say."""
 _REQUIRED: Mapping[str, tuple[tuple[str, type, str], ...]] = {
+    "text": (("text", str, "a text"),),
     "image": (("source", dict, "an object"),),
     "document": (("source", dict, "an object"),),
     "tool_use": (("id", str, "a text"), ("name", str, "a text"), ("input", dict, "an object")),
@@ -83,13 +84,11 @@ def _content(found: Scan, content: Json, at: str) -> None:
     for i, block in enumerate(content):
         if not isinstance(block, dict):
             raise refused(f"{at}[{i}]", "must be an object")
-        kind = block.get("type")
-        if kind == "text":
-            text = block.get("text")
-            if not isinstance(text, str):
-                raise refused(f"{at}[{i}].text", "must be a text")
-            found.n_chars += len(text)
+        n_chars = _plain(block)
+        if n_chars is not None:
+            found.n_chars += n_chars
             continue
+        kind = block.get("type")
         if not isinstance(kind, str):
             raise refused(f"{at}[{i}].type", "is missing or no text")
         for name, wanted, words in _REQUIRED.get(kind, ()):
@@ -98,10 +97,25 @@ def _content(found: Scan, content: Json, at: str) -> None:
         _block(found, kind, block, (at, i))
 
 
+def _plain(block: JsonObject) -> int | None:
+    """Count a text, a call or an answer of words in good form; None = it is another block, or wrong."""
+    kind = block.get("type")
+    if kind == "text":
+        text = block.get("text")
+        return len(text) if isinstance(text, str) else None
+    if kind == "tool_use":
+        name, given = block.get("name"), block.get("input")
+        if isinstance(name, str) and isinstance(given, dict) and isinstance(block.get("id"), str):
+            return len(name) + len(write(given))
+    elif kind == "tool_result":
+        said = block.get("content")
+        if isinstance(said, str) and isinstance(block.get("tool_use_id"), str):
+            return len(said)
+    return None
+
+
 def _block(found: Scan, kind: str, block: JsonObject, place: tuple[str, int]) -> None:
     match kind:
-        case "tool_use":
-            found.n_chars += len(string(block, "name")) + len(write(block.get("input")))
         case "tool_result":
             content = block.get("content")
             if isinstance(content, str):
