@@ -52,11 +52,18 @@ local function cells(key, kind, x, now)
   return fields, redis.call('HMGET', key, unpack(fields))
 end
 local function used(key, kind, x, now)
-  local _, found = cells(key, kind, x, now)
-  local high, low = 0, 0
-  for _, text in ipairs(found) do
-    if text then
-      local h, l = split(text)
+  local last = last_cell(kind, x, now)
+  if kind ~= 's' then
+    local text = redis.call('HGET', key, whole(last))
+    if not text then return 0, 0 end
+    return carried(split(text))
+  end
+  local high, low, first = 0, 0, last - CELLS
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    local number = tonumber(all[i])
+    if number >= first and number <= last then
+      local h, l = split(all[i + 1])
       high, low = high + h, low + l
     end
   end
@@ -119,18 +126,20 @@ local record = {'0'}
 local rest_ms = math.ceil((lease + KEPT) * 1000)
 for _, take in ipairs(takes) do
   local number = last_cell(take.kind, take.x, now)
-  redis.call('HINCRBY', take.key, whole(number), take.amount)
-  local ms = rest_ms
-  if take.kind == 'f' then
-    ms = math.ceil((take.ends - now) * 1000)
-  elseif take.kind == 's' then
-    ms = math.ceil(((number + CELLS + 1) * take.x / CELLS - now) * 1000)
-  end
-  keep(take.key, ms)
-  if redis.call('HLEN', take.key) > MOST then
-    local first = take.kind == 's' and number - CELLS or number
-    for _, field in ipairs(redis.call('HKEYS', take.key)) do
-      if tonumber(field) < first then redis.call('HDEL', take.key, field) end
+  local sum = redis.call('HINCRBY', take.key, whole(number), take.amount)
+  if take.kind == 'h' then
+    keep(take.key, rest_ms)
+  elseif sum == tonumber(take.amount) then -- a new cell: those that are there have an end already
+    if take.kind == 'f' then
+      keep(take.key, math.ceil((take.ends - now) * 1000))
+    else
+      keep(take.key, math.ceil(((number + CELLS + 1) * take.x / CELLS - now) * 1000))
+    end
+    if redis.call('HLEN', take.key) > MOST then
+      local first = take.kind == 's' and number - CELLS or number
+      for _, field in ipairs(redis.call('HKEYS', take.key)) do
+        if tonumber(field) < first then redis.call('HDEL', take.key, field) end
+      end
     end
   end
   record[#record + 1] = {take.key, whole(number), take.amount, take.kind == 'h'}
@@ -147,6 +156,15 @@ SETTLE: Final = Script(
     _COMMON
     + """
 -- KEYS: reservation, leases. ARGV: id, amounts.
+local function replace(key, cell, taken, used)
+  if taken == used or redis.call('HEXISTS', key, cell) == 0 then return end
+  if #taken < 16 and #used < 16 then
+    redis.call('HINCRBY', key, cell, whole(tonumber(used) - tonumber(taken)))
+  else
+    redis.call('HINCRBY', key, cell, negative(taken))
+    redis.call('HINCRBY', key, cell, used)
+  end
+end
 local found = redis.call('GET', KEYS[1])
 if not found then return 0 end
 local record = cmsgpack.unpack(found)
@@ -154,8 +172,7 @@ if #ARGV ~= #record then return redis.error_reply('ERR as many amounts as takes 
 for i = 2, #record do
   local take = record[i]
   if not take[4] then
-    correct(take[1], take[2], negative(take[3]))
-    correct(take[1], take[2], ARGV[i])
+    replace(take[1], take[2], take[3], ARGV[i])
   elseif record[1] == '0' then
     correct(take[1], take[2], negative(take[3]))
   end
