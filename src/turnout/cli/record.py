@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import click
 import msgspec
 
+from turnout.cli.translate import translate
+
 if TYPE_CHECKING:
     import uvicorn
     from rich.table import Table
@@ -33,6 +35,9 @@ def record() -> None:
     A recording is a file with one exchange per line: request and answer as they went over the wire, with
     credentials left out. Prompts and answers are in it.
     """
+
+
+record.add_command(translate)
 
 
 @record.command("proxy")
