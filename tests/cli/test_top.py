@@ -1,25 +1,29 @@
 """`turnout top`: one frame in a pipe, and a screen that listens to keys."""
 
 import asyncio
+import io
 import os
 import pty
 import re
 import select
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
+from rich.console import Console
 
 from tests.server.admin.kit import desked
 from turnout.cli.top import top
-from turnout.cli.top_frame import SORTS, Latency, Used, ordered
+from turnout.cli.top_frame import SORTS, WIDE, Deployment, Frame, Latency, Seen, Used, drawn, ordered
 from turnout.cli.top_source import Gateway, TopError
 from turnout.stores.base import encode
 from turnout.stores.sqlite import SqliteRows
 from turnout.testing.store import example_record
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -121,3 +125,56 @@ def until(master, wanted, wait_s=20.0):
             except OSError:  # Linux tells so that nobody is left at the other end
                 assert wanted in seen
     return seen
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_number_is_cut_where_the_terminal_is_narrow(width):
+    name = "a-provider/a-model-with-a-very-long-name-indeed"
+    used = Used(
+        model=name,
+        requests=1234567,
+        failed=3,
+        cost_usd=0.001234,
+        input_tokens=9999999,
+        output_tokens=88888,
+        ttft_s=Latency(0.5, 0.9),
+        total_s=Latency(1.0, 12.5),
+    )
+    seen = Seen(
+        request_id="r",
+        at=NOW,
+        route="a-route-of-long-name",
+        model=name,
+        error="provider_overloaded",
+        cost_usd=0.000516,
+        input_tokens=12345,
+        output_tokens=678,
+        ttft_s=0.036,
+        total_s=0.103,
+    )
+    frame = Frame(
+        where="j",
+        at=NOW,
+        span=timedelta(hours=24),
+        total=used,
+        models=(used,),
+        latest=(seen,),
+        deployments=(Deployment(name, name),),
+    )
+    console = Console(width=width, file=io.StringIO())
+    console.print(drawn(frame, "cost", width=width))
+    told = console.file.getvalue()
+    assert max(map(len, told.splitlines())) <= width
+    for number in (
+        "1,234,567",
+        "0.0%",
+        "$0.001234",
+        "900 ms",
+        "12.5 s",
+        "up",
+        "$0.000516",
+        "103 ms",
+        "last 24 h",
+    ):
+        assert number in told
+    assert ("9,999,999" in told, "a-route" in told) == (width >= WIDE, width >= WIDE)

@@ -79,7 +79,7 @@ def _print(frame: Frame, by: Sort) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, emoji=False, width=_PIPE_WIDTH)
-    console.print(drawn(frame, by))
+    console.print(drawn(frame, by, width=console.width))
 
 
 class Screen:
@@ -104,7 +104,7 @@ class Screen:
         frame, note = self._source.frame(self._span, self._n(console.height)), _HELP
         with _keys() as key, Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(drawn(frame, self._by, note=note), refresh=True)
+                live.update(drawn(frame, self._by, note=note, width=console.width), refresh=True)
                 pressed = key(every_s)
                 if pressed in ("q", "\x03", "\x04", None):
                     return

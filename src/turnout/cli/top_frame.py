@@ -11,6 +11,7 @@ from turnout.cli.journal_story import printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 Sort: TypeAlias = Literal["cost", "requests", "failed", "first", "whole", "model"]
 """By what models are ordered."""
@@ -20,6 +21,8 @@ NEARLY: Final = 0.8
 MANY_FAILURES: Final = 0.02
 _MOST_LIMITS: Final = 4
 _CENT: Final = 0.01
+WIDE: Final = 100
+"""Columns of a terminal from which on everything is shown."""
 
 
 class Latency(Struct, frozen=True):
@@ -118,27 +121,42 @@ def ordered(rows: Sequence[Used], by: Sort) -> list[Used]:
     return named if by == "model" else sorted(named, key=_KEYS[by], reverse=True)
 
 
-def drawn(frame: Frame, by: Sort, *, note: str = "") -> "RenderableType":
-    """Return a frame as rich shows it; `note` says what keys do, or what is wrong."""
+def drawn(frame: Frame, by: Sort, *, note: str = "", width: int = WIDE) -> "RenderableType":
+    """Return a frame as rich shows it on so many columns; `note` says what keys do, or what is wrong."""
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [_head(frame, note), Text(_sum(frame)), Text(), _models(frame, by)]
+    parts: list[RenderableType] = [_head(frame, note, width), Text(_sum(frame, width)), Text()]
+    parts.append(_models(frame, by, width))
     if frame.limits:
         parts += [Text(), _limits(frame.limits)]
-    return Group(*parts, Text(), _latest(frame.latest))
+    return Group(*parts, Text(), _latest(frame.latest, width))
 
 
-def _head(frame: Frame, note: str) -> "RenderableType":
+def _head(frame: Frame, note: str, width: int) -> "RenderableType":
     from rich.text import Text
 
     minutes = round(frame.span.total_seconds() / 60)
-    told = f"turnout top · {printable(frame.where)} · last {minutes} min · {frame.at.astimezone():%H:%M:%S}"
+    span = f"{minutes // 60} h" if minutes % 60 == 0 and minutes > 60 else f"{minutes} min"
+    name = "turnout top · " if width >= WIDE else ""
+    told = f"{name}{printable(frame.where)} · last {span} · {frame.at.astimezone():%H:%M:%S}"
     more = f"  {printable(note)}" if note else ""
     return Text.assemble((told, "bold"), (more, "dim"), no_wrap=True, overflow="ellipsis")
 
 
-def _sum(frame: Frame) -> str:
+def _sum(frame: Frame, width: int) -> str:
+    """Return the sums, broken between them and nowhere else."""
+    lines = [""]
+    for part in _sums(frame):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def _sums(frame: Frame) -> list[str]:
     of, seconds = frame.total, max(1.0, frame.span.total_seconds())
     failed = of.failed / of.requests if of.requests else 0.0
     parts = [
@@ -152,7 +170,28 @@ def _sum(frame: Frame) -> str:
         parts.append(f"{_usd(of.saved_usd)} saved")
     if of.cache_hits:
         parts.append(f"{of.cache_hits / max(1, of.requests):.0%} from the cache")
-    return " · ".join(parts)
+    return parts
+
+
+def _cut(text: str, style: str = "") -> "Text":
+    """Return what gives way where there is no room, on one line."""
+    from rich.text import Text
+
+    return Text(printable(text), style, no_wrap=True, overflow="ellipsis")
+
+
+def _shown(columns: Sequence[str], width: int) -> list[str]:
+    return [name for name in columns if width >= WIDE or name not in _WIDE_ONLY]
+
+
+def _fitted(table: "Table") -> "Table":
+    """Let names alone be cut: a number without its end is another number."""
+    from rich.cells import cell_len
+
+    for column in table.columns:
+        if column.header not in _CUT:
+            column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    return table
 
 
 def _table(title: str, *columns: str) -> "Table":
@@ -163,27 +202,32 @@ def _table(title: str, *columns: str) -> "Table":
     )
     for at, name in enumerate(columns):
         is_text = at == 0 or name in _TEXTS
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=True, overflow="ellipsis")
+        table.add_column(
+            name, justify="left" if is_text else "right", no_wrap=name not in _CUT, overflow="ellipsis"
+        )
     return table
 
 
+_CUT: Final = frozenset({"model", "answered by", "for", "limit", "ended"})
+_WIDE_ONLY: Final = frozenset({"tokens in", "out", "in flight", "route", "first"})
+"""Columns that are left out where there is no room for all."""
 _TEXTS: Final = frozenset({"state", "route", "ended", "for", "answered by", "request"})
 
 
-def _models(frame: Frame, by: Sort) -> "RenderableType":
+def _models(frame: Frame, by: Sort, width: int) -> "RenderableType":
     from rich.text import Text
 
-    columns = ("model", "requests", "failed", "spent", "tokens in", "out", "first p95", "whole p95")
-    table = _table(
-        f"Models, by {by}", *columns, *(() if frame.deployments is None else ("in flight", "state"))
-    )
+    columns = ["model", "requests", "failed", "spent", "tokens in", "out", "first p95", "whole p95"]
+    columns += [] if frame.deployments is None else ["in flight", "state"]
+    shown = _shown(columns, width)
+    table = _table(f"Models, by {by}", *shown)
     states = _states(frame.deployments or ())
     seen = {row.model for row in frame.models}
     idle = [Used(model=name) for name in states if name not in seen]
     for row in ordered([*frame.models, *idle], by):
         failed = row.failed / row.requests if row.requests else 0.0
         cells: list[str | Text] = [
-            printable(row.model or "(none answered)"),
+            _cut(row.model or "(none answered)"),
             f"{row.requests:,}",
             Text(f"{failed:.1%}", "red" if failed > MANY_FAILURES else ""),
             _usd(row.cost_usd),
@@ -195,8 +239,8 @@ def _models(frame: Frame, by: Sort) -> "RenderableType":
         if frame.deployments is not None:
             n, state = states.get(row.model or "", (0, ""))
             cells += [str(n), Text(state, "green" if state == "up" else "red")]
-        table.add_row(*cells)
-    return table
+        table.add_row(*(cell for name, cell in zip(columns, cells, strict=True) if name in shown))
+    return _fitted(table)
 
 
 def _states(deployments: Sequence[Deployment]) -> dict[str, tuple[int, str]]:
@@ -221,32 +265,34 @@ def _limits(limits: Sequence[Limit]) -> "RenderableType":
         share = FULL if each.share is None else each.share
         style = "red" if share >= FULL else "yellow" if share >= NEARLY else "green"
         write = _usd if each.of == "usd" else (lambda value: f"{value:,.0f}")
-        name, subject = printable(each.id), printable(f"{each.level} {each.subject}")
+        name, subject = _cut(each.id), _cut(f"{each.level} {each.subject}")
         table.add_row(name, subject, write(each.used), write(each.limit), Text(f"{share:.0%}", style))
-    return table
+    return _fitted(table)
 
 
-def _latest(latest: Sequence[Seen]) -> "RenderableType":
+def _latest(latest: Sequence[Seen], width: int) -> "RenderableType":
     from rich.text import Text
 
     columns = ("arrived", "route", "answered by", "ended", "tokens in", "out", "cost", "first", "whole")
-    table = _table("Latest requests", *columns)
+    shown = _shown(columns, width)
+    table = _table("Latest requests", *shown)
     for each in latest:
         more = f", {each.fallbacks} fallback" + "s" * (each.fallbacks > 1) if each.fallbacks else ""
         end = each.error.replace("_", " ") if each.error else f"served{more}"
         style = "red" if each.error else "yellow" if each.fallbacks else "green"
-        table.add_row(
+        row: tuple[str | Text, ...] = (
             f"{each.at.astimezone():%H:%M:%S}",
             printable(each.route or NONE),
-            printable(each.model or NONE),
-            Text(printable(end), style),
+            _cut(each.model or NONE),
+            _cut(end, style),
             NONE if each.input_tokens is None else f"{each.input_tokens:,}",
             NONE if each.output_tokens is None else f"{each.output_tokens:,}",
             NONE if each.cost_usd is None else _usd(each.cost_usd),
             _seconds(each.ttft_s),
             _seconds(each.total_s),
         )
-    return table
+        table.add_row(*(cell for name, cell in zip(columns, row, strict=True) if name in shown))
+    return _fitted(table)
 
 
 def _usd(value: float) -> str:
