@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from turnout.errors import ConfigError, StoreUnavailable
-from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Take
+from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Sliding, Take
 from turnout.stores.ledger.care import copy, problem_of, state_of
 from turnout.stores.ledger.file import FileLedger
+from turnout.stores.ledger.steps import Opened
+from turnout.testing.ledger import START, Time
 
 MONEY = Take("usd", Fixed(0, FOREVER), 5, 100)
 
@@ -178,4 +180,39 @@ async def test_a_file_of_the_release_before_is_taken_over_whole(path, tmp_path):
         db.execute("UPDATE cells SET used = 0")  # what a process of that release would do
     again = FileLedger(path)
     assert await again.used(takes) == (38, 0)
+    await again.close()
+
+
+async def test_a_file_whose_end_a_power_cut_took_is_gone_on_from_with_the_next(path, caplog):
+    ledger = FileLedger(path)
+    await ledger.reserve("r", [MONEY], lease_s=60)
+    ledger._log.begin(2, ledger._lineage)
+    ledger._log.append(Opened("s", 9e9, (("usd", 0, 7, False, FOREVER),)))
+    ledger._let_go()
+    again = FileLedger(path)
+    assert "never reached the disk" in caplog.text
+    assert await again.used([MONEY]) == (12,)
+    await again.settle("s", [0])
+    again._let_go()
+    assert len(state_of(path).open) == 1
+    last = FileLedger(path)
+    assert await last.used([MONEY]) == (5,)
+    await last.close()
+
+
+async def test_a_clock_that_jumps_a_year_and_back_forgets_no_money(path):
+    time = Time()
+    year = Fixed(START, START + 366 * 86_400)
+    takes = [Take("usd", year, 5, 100), Take("rate", Sliding(60.0), 1, 5)]
+    ledger = FileLedger(path, now=time, full_bytes=300)
+    await ledger.reserve("r", takes, lease_s=60)
+    time.now += 300 * 86_400
+    assert await ledger.sweep() == ("r",)
+    await ledger.reserve("s", takes, lease_s=60)
+    time.now -= 300 * 86_400
+    await ledger.close()
+    again = FileLedger(path, now=time, full_bytes=300)
+    assert await again.used(takes) == (10, 0)
+    assert await again.settle("r", [1, 1])
+    assert await again.used(takes) == (6, 0)
     await again.close()

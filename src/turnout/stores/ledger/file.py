@@ -31,6 +31,7 @@ from turnout.stores.ledger.steps import Begun, DamagedError, Ended, Reset, Settl
 
 OPEN_BUSY_S: Final = 10.0
 """How long a worker that starts waits for others that start."""
+ATTEMPTS: Final = 3
 PUT_BACK: Final = "if that is a backup that was put back, remove the folder"
 log = logging.getLogger("turnout.ledger")
 
@@ -70,9 +71,7 @@ class FileLedger:
             self._kept.close()
             raise ConfigError((f"ledger: cannot open {self._folder}: {failure}",)) from failure
         try:
-            self._log.take(OPEN_BUSY_S)
-            self._load()
-            self._log.leave()
+            self._open()
         except (OSError, DamagedError, GapError, StoreUnavailable) as failure:
             self._let_go()
             raise ConfigError((f"ledger: {self._folder} cannot be used: {failure}",)) from failure
@@ -80,9 +79,23 @@ class FileLedger:
             self._let_go()
             raise
 
-    def _load(self) -> None:
-        """Read the copy, and the log's files after it."""
-        loaded = self._kept.load()
+    def _open(self) -> None:
+        """Read the copy, while others go on, and then under the lock the log's files after it."""
+        for attempt in range(ATTEMPTS):
+            loaded = self._kept.load()
+            self._log.take(OPEN_BUSY_S)
+            try:
+                self._catch_up(loaded)
+            except GapError:  # the copy may have moved on meanwhile
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                return
+            finally:
+                self._log.leave()
+
+    def _catch_up(self, loaded: kept.Loaded) -> None:
+        """Apply the log's files after the copy."""
         self._state, self._lineage = loaded.state, loaded.lineage
         first = loaded.through + 1
         there = [number for number in numbers(self._folder) if number >= first]
@@ -127,7 +140,7 @@ class FileLedger:
                 try:
                     self._follow()
                 except GapError:
-                    self._load()
+                    self._catch_up(self._kept.load())
         except (OSError, DamagedError, GapError, sqlite3.Error, ConfigError) as failure:
             found.leave()
             raise StoreUnavailable(f"the ledger refuses: {failure}") from failure
