@@ -85,11 +85,11 @@ class Gateway:
         self.scores: ScoresFile | None = None
         """What takes in benchmark scores, where that is configured."""
         steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
-        self._described = Described(steps)
         self.feedback, self._verbs = Feedbacks(steps), Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
         self.bulk = BulkEndpoints(steps, self._defers, lambda key_id: self._gate.named(key_id))  # noqa: PLW0108  after a reload too
         self.passing = Passthrough(self._enter, self._answers[OPENAI].ids)
+        self._described = Described(steps, self.passing.opened)
         self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
         self._realtime = Realtime(
             engine, self._enter, self._answers[OPENAI].head, lambda: self.settings.realtime
@@ -173,9 +173,10 @@ class Gateway:
         asks = {chat, completions, messages, create, self._embeddings, self._verbs.call}
         return paths, tasks | asks
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
-        return self._visit(Visit(scope, receive, send)) if scope["type"] == "http" else asyncio.sleep(0)
+        if scope["type"] == "http":  # a coroutine function, as servers tell ASGI 3 by it
+            await self._visit(Visit(scope, receive, send))
 
     async def _visit(self, visit: Visit) -> None:
         scope = visit.scope

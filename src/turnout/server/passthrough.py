@@ -32,6 +32,7 @@ from turnout.engine.limits import DEFAULT_OUTPUT, Worst
 from turnout.errors import Forbidden, NotFound, ProviderBadResponse, TurnoutError
 from turnout.parts import load_codec
 from turnout.server.beneath import Masked, beneath
+from turnout.server.endpoints import NOTHING_PASSES, Passing
 from turnout.server.http import Disconnected, RawHeaders, read_body
 from turnout.server.paths import OPENAI, Found
 from turnout.server.till import Spent, Till
@@ -94,6 +95,11 @@ class Passthrough:
         if not slash or not rest or name not in config.vendors or method not in config.methods:
             return None
         return Found(self.serve, OPENAI, name)
+
+    def opened(self) -> Passing:
+        """Return which providers are let through, and by which methods."""
+        config = self._config()
+        return NOTHING_PASSES if config is None else Passing(config.vendors, tuple(config.methods))
 
     def _config(self) -> PassthroughConfig | None:
         return None if self.till is None else self.till.built.config.passthrough

@@ -1,0 +1,153 @@
+"""The shapes of what stands beside conversations: operations, files, batches, and what is kept. Floor 6.
+
+They say what every answer has, as those of `described.py`.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from turnout.server.described import Name
+from turnout.types.json import Json
+
+Text = Annotated[str, Meta(min_length=1, max_length=1_000_000)]
+
+
+class PictureRequest(Struct):
+    """Pictures to be made."""
+
+    prompt: Text
+    model: Name | None = None
+    n: Annotated[int, Meta(ge=1, le=10)] | None = None
+    stream: bool | None = None
+
+
+class Pictures(Struct):
+    """Pictures, by address or as base64."""
+
+    data: list[dict[str, Json]]
+
+
+class SpeechRequest(Struct):
+    """Words to be spoken."""
+
+    input: Text
+    voice: Name | dict[str, Json]
+    model: Name | None = None
+    stream_format: str | None = None
+
+
+class JudgeRequest(Struct):
+    """Texts, or parts with texts and pictures, to be judged."""
+
+    input: Text | Annotated[list[str | dict[str, Json]], Meta(min_length=1)]
+    model: Name | None = None
+
+
+class Judged(Struct):
+    """What each of them was judged to be."""
+
+    results: list[dict[str, Json]]
+
+
+class RankRequest(Struct):
+    """Documents to be ranked."""
+
+    query: Text
+    documents: Annotated[list[str | dict[str, Json]], Meta(min_length=1, max_length=10_000)]
+    model: Name | None = None
+    top_n: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    return_documents: bool | None = None
+
+
+class FileObject(Struct):
+    """A file, without its content."""
+
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+
+
+class BatchRequest(Struct):
+    """A batch to be made of a file of requests."""
+
+    input_file_id: Name
+    endpoint: Annotated[str, Meta(pattern="^/", max_length=512)]
+    completion_window: str
+    metadata: dict[str, str] | None = None
+
+
+class BatchObject(Struct):
+    """A batch."""
+
+    id: str
+    object: Literal["batch"]
+    status: str
+    endpoint: str
+
+
+class MessagesBatch(Struct):
+    """Requests of the messages format, to be answered together."""
+
+    requests: Annotated[list[dict[str, Json]], Meta(min_length=1)]
+
+
+class MessagesBatchObject(Struct):
+    """A batch of them."""
+
+    id: str
+    type: Literal["message_batch"]
+    processing_status: str
+
+
+class JobsRequest(Struct):
+    """A job of Gemini's format, with its requests inline."""
+
+    batch: dict[str, Json]
+
+
+class JobObject(Struct):
+    """A job of Gemini's format, as an operation."""
+
+    name: str
+    metadata: dict[str, Json]
+
+
+class ConversationRequest(Struct):
+    """A conversation to begin."""
+
+    items: Annotated[list[dict[str, Json]], Meta(max_length=20)] | None = None
+    metadata: dict[str, str] | None = None
+
+
+class Labels(Struct):
+    """What a conversation is labelled with from now on."""
+
+    metadata: dict[str, str] | None
+
+
+class Items(Struct):
+    """Items to add to a conversation."""
+
+    items: Annotated[list[dict[str, Json]], Meta(max_length=20)]
+
+
+class ConversationObject(Struct):
+    """A conversation, without its items."""
+
+    id: str
+    object: Literal["conversation"]
+    created_at: int
+    metadata: dict[str, str]
+
+
+class RpcMessage(Struct):
+    """A message of JSON-RPC."""
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    params: dict[str, Json] | None = None
+    id: int | str | None = None
