@@ -186,6 +186,15 @@ class Cycle:
         else:
             raise RuntimeError(f"an answer cannot go on with {kind!r} here")
 
+    def push(self, data: bytes) -> bool:
+        """Write a piece of a streamed answer at once; False where `send` must wait, or refuse it."""
+        if self._wire.flow.write_paused or self.disconnected:
+            return False
+        if not self.response_started or self.response_complete:
+            return False
+        self._send_body(data, more=True)
+        return True
+
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self._must_allow = False

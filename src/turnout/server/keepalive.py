@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from turnout.server.cycle import Cycle
 from turnout.server.http import RawHeaders, Send
 
 
@@ -19,6 +20,7 @@ class KeepAlive:
         "_frame",
         "_handle",
         "_loop",
+        "_push",
         "_raw",
         "_sent_at",
         "_stopped",
@@ -28,6 +30,9 @@ class KeepAlive:
 
     def __init__(self, send: Send, early: RawHeaders, frame: Callable[[], bytes], every_s: float) -> None:
         self._raw = send
+        cycle = getattr(send, "__self__", None)
+        self._push = cycle.push if isinstance(cycle, Cycle) else None
+        """Of a connection of ours with nobody between: a piece needs no coroutine."""
         self._early = early
         self._frame = frame
         self._every_s = every_s
@@ -49,6 +54,14 @@ class KeepAlive:
         """Send a piece of the stream; to be awaited."""
         self._sent_at = self._loop.time()
         return self._raw({"type": "http.response.body", "body": data, "more_body": True})
+
+    def pushed(self, data: bytes) -> bool:
+        """Send a piece of the stream at once; False = it was not, and `send` is to be awaited."""
+        push = self._push
+        if push is None or not push(data):
+            return False
+        self._sent_at = self._loop.time()
+        return True
 
     def stop(self) -> None:
         """Beat no more. A beat on its way ends by itself: cut in half, it could leave out the head."""

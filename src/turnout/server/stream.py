@@ -91,7 +91,7 @@ class Stream:
                 held = b""
             if reply.ended:
                 held = frames
-            else:
+            elif not beat.pushed(frames):
                 await beat.send(frames)
         return held
 
@@ -101,6 +101,6 @@ class Stream:
         beat = self._beat
         async for events in reply.events():
             frames = writer.feed(events)
-            if frames:
+            if frames and not beat.pushed(frames):
                 await beat.send(frames)
         return b""

@@ -179,7 +179,16 @@ class PooledResponse:
             return await self._decoded()
         if not self.parts:
             if self.line is not None:
-                await self._wait(DATA)
+                self._reads += 1
+                self.want = DATA
+                waiter = self.waiter = (self._loop or asyncio.get_running_loop()).create_future()
+                try:  # as `_wait`, and not by it: a stream does this for each of its frames
+                    await waiter
+                except BaseException:
+                    self.close()
+                    raise
+                finally:
+                    self.waiter = None
             if not self.parts:
                 return self._end()
         return self._take()
