@@ -107,18 +107,22 @@ class _Reader:
 
     def add(self, message: Message) -> None:
         """Take a turn that stands alone."""
-        self._close()
+        if self._role is not None:
+            self._close()
         self._messages.append(message)
 
     def read(self, items: Sequence[JsonObject]) -> None:
         """Take the items of a conversation."""
         tokens = _tokens(items)
         for item in items:
-            kind, role = text_of(item, "type"), text_of(item, "role")
-            if kind in ("", "message") and role != "assistant":
+            kind = item.get("type")
+            role = text_of(item, "role") if kind is None or kind == "message" else "assistant"
+            if role != "assistant":
                 self.add(_told(item, _ROLES.get(role, "user")))
             elif kind in OUTPUTS:
                 self._more("tool", [_result(item)])
+            elif kind in CALLS:
+                self._more("assistant", [_call(item, tokens)])
             else:
                 self._more("assistant", _said(item, tokens))
 
@@ -179,6 +183,7 @@ def _said(item: JsonObject, tokens: Mapping[str, str]) -> list[Part]:
 
 
 def _message(item: JsonObject) -> list[Part]:
+    # A mark of its own for each item, also an empty one: parts with the same belong together.
     content, mark = item.get("content"), without(item, _MESSAGE_KNOWN)
     if isinstance(content, str):
         return [Text(content, {ITEM: mark})]

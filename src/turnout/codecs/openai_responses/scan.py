@@ -55,9 +55,28 @@ def scan(tree: JsonObject) -> Scan:
     for i, item in enumerate(given):
         if not isinstance(item, dict):
             raise InvalidRequest(f"input[{i}]: expected an object", param=f"input[{i}]")
+        n_chars = _plain(item)
+        if n_chars is not None:
+            found.n_chars += n_chars
+            continue
         _item(item, f"input[{i}]", found)
     found.n_items += len(given)
     return found
+
+
+def _plain(item: JsonObject) -> int | None:
+    """Count a message, a call or an answer of words in good form; None = it is another item, or wrong."""
+    kind = item.get("type")
+    if kind is None or kind == "message":
+        said = item.get("content") if item.get("role") in _ROLES else None
+    elif kind == "function_call":
+        named = isinstance(item.get("call_id"), str) and isinstance(item.get("name"), str)
+        said = item.get("arguments") if named else None
+    elif kind == "function_call_output":
+        said = item.get("output") if isinstance(item.get("call_id"), str) else None
+    else:
+        return None
+    return len(said) if isinstance(said, str) else None
 
 
 def _item(item: JsonObject, at: str, found: Scan) -> None:
