@@ -154,7 +154,7 @@ class Built:
             fleet.watch(self.config.health, limits)
             told = self.config.telemetry.traces.propagate
             upstreams = Upstreams(codecs, parts.transport, credentials(snapshot, wallet), clock, told)
-            meter = Meter(self._opened(snapshot), snapshot.limits)
+            meter = Meter(self._opened(snapshot), snapshot.limits, snapshot.deployments)
             # Innermost: it is known who is asked, and nothing else meets the marks.
             marks = MarksLayer(snapshot.prompt_cached)
             calls: list[CallLayer] = [*call_ring(self.config, fleet, gates, clock, meter), marks]

@@ -215,6 +215,21 @@ async def test_where_little_is_left_nothing_is_set_aside_on_a_guess_and_all_of_i
         await it.text(principal=KEY)
 
 
+@pytest.mark.parametrize(
+    ("limit", "price", "told"), [(17, True, False), (15, True, True), (17, False, True)], ids=str
+)
+async def test_candidates_are_held_against_what_is_left_only_where_one_could_matter(limit, price, told):
+    usd = limit * WORST_NUSD / 1e9
+    it = await rig(f"budgets:\n  - {{id: b, level: key, usd: {usd}, per: lifetime}}", price=price)
+    opened = it.open(principal=KEY)
+    try:
+        async with opened as reply:
+            await reply.response()
+    except PriceUnknown:
+        assert not price
+    assert (opened.exchange.ask.left_nusd is not None) is told
+
+
 async def test_a_failure_gives_everything_back_and_a_fallback_pays_for_itself():
     it = await rig(
         "budgets:\n  - {id: b, level: key, usd: 100, per: lifetime}",

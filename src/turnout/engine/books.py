@@ -16,7 +16,7 @@ Theory of operation.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, field
@@ -26,6 +26,7 @@ from turnout.engine.limits import Limits
 from turnout.errors import StoreUnavailable
 from turnout.stores.ledger.base import Granted, Ledger, Refused, Skewed, Take
 from turnout.stores.ledger.memory import MemoryLedger
+from turnout.types.deployment import Deployment
 
 SWEEP_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.05
@@ -50,6 +51,8 @@ class Meter(Struct, frozen=True):
     books: "Books | None"
     """None = nothing was ever limited."""
     limits: Limits
+    deployments: Mapping[str, Deployment]
+    """All that may be called."""
     guesses: Guesses = field(default_factory=Guesses)
 
 

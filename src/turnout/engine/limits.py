@@ -262,6 +262,43 @@ def worst_case(request: Request, deployment: Deployment | None) -> Worst:
     return Worst(n_in, n_out, NanoUsd(max(-(-flat // 1000), tiered)))
 
 
+class Dearest(Struct, frozen=True):
+    """The highest prices of any model, in pico-USD."""
+
+    input: int
+    output: int
+    image: int
+    request: int
+    max_output: int
+    """Most that any may say where the client names no limit."""
+
+    def bound_nusd(self, request: ChatRequest) -> int:
+        """Return about what a call costs at most, whoever answers it."""
+        facts = request.facts
+        n_in = facts.n_chars + MESSAGE_TOKENS * (facts.n_messages + 1) + MEDIA_TOKENS * facts.n_media
+        n_out = (request.max_tokens or self.max_output) * (request.n or 1)
+        pico = n_in * self.input + n_out * self.output + facts.n_media * self.image + self.request
+        return pico // 1000 + 1
+
+
+def dearest_of(deployments: Iterable[Deployment]) -> Dearest | None:
+    """Return the highest prices of deployments; None where one's are not known."""
+    models = [each.model for each in deployments]
+    prices = [model.price for model in models if model.price is not None]
+    if len(prices) < len(models):
+        return None
+    inputs = [max(p.input, p.cache_write_5m or 0, p.cache_write_1h or 0, p.audio_in or 0) for p in prices]
+    outputs = [max(p.output, p.reasoning or 0, p.audio_out or 0) for p in prices]
+    tiers = [tier for price in prices for tier in price.tiers]
+    return Dearest(
+        input=max([*inputs, *(tier.input for tier in tiers)], default=0),
+        output=max([*outputs, *(tier.output for tier in tiers)], default=0),
+        image=max((price.per_image or 0 for price in prices), default=0),
+        request=max((price.per_request or 0 for price in prices), default=0),
+        max_output=max((model.max_output or 0 for model in models), default=0) or DEFAULT_OUTPUT,
+    )
+
+
 def _worst_task(request: TaskRequest, price: Price | None) -> Worst:
     """Return the most an operation can use: tokens at one for each character, and its units."""
     used = reckoned(request, price)

@@ -21,10 +21,11 @@ import msgspec
 from turnout.engine.booking import EXACT_S, ROOM, Booking
 from turnout.engine.books import Books, Meter
 from turnout.engine.exchange import Room
-from turnout.engine.limits import Worst, amount_of, worst_case
+from turnout.engine.limits import Worst, amount_of, dearest_of, worst_case
 from turnout.errors import BudgetExceeded, QuotaExceeded, RateLimited, TurnoutError
 from turnout.layers.base import Clock, Exchange, Handler, Inner, Reply, total
 from turnout.stores.ledger.base import Granted, Refused, Take, cells_of
+from turnout.types.chat import ChatRequest
 from turnout.types.limits import Budget, Quota, Rolling, Threshold
 from turnout.types.usage import NanoUsd
 
@@ -42,12 +43,13 @@ Kind = Literal["requests", "tokens"]
 class QuotaLayer:
     """Holds callers to their quotas, and sends on or blocks those whose budget is nearly spent."""
 
-    __slots__ = ("_books", "clock", "guesses", "limits")
+    __slots__ = ("_books", "clock", "dearest", "guesses", "limits")
 
     def __init__(self, meter: Meter, clock: Clock) -> None:
         self._books = meter.books
         self.limits = meter.limits
         self.guesses = meter.guesses
+        self.dearest = dearest_of(meter.deployments.values())
         self.clock = clock
 
     def __call__(self, inner: Handler) -> Handler:
@@ -172,7 +174,16 @@ class _Counted:
             if left_nusd <= 0:
                 self._settle()
                 raise BudgetExceeded("the budget is spent")
+            if self._is_ample(left_nusd):
+                return
             exchange.ask = msgspec.structs.replace(exchange.ask, left_nusd=NanoUsd(left_nusd))
+
+    def _is_ample(self, left_nusd: int) -> bool:
+        """Tell whether any call could be paid many times over: then no candidate is asked its price."""
+        dearest, request = self._layer.dearest, self._exchange.request
+        if dearest is None or not isinstance(request, ChatRequest):
+            return False
+        return left_nusd >= ROOM * dearest.bound_nusd(request)
 
     def _tell(self, granted: Granted) -> None:
         """Note what the tightest quotas leave."""
