@@ -30,6 +30,9 @@ class Turns:
     def __init__(self, request: ChatRequest, notes: Notes) -> None:
         self._native = request.wire in {WIRE, ""}
         self._notes = notes
+        self._n_calls = 0
+        self._nameless: list[tuple[str, str]] = []
+        """(tool, made id) of calls that came without an id and wait for their answer."""
         self.messages: list[Json] = []
         self.documents: list[Json] = []
         for message in request.messages:
@@ -56,7 +59,7 @@ class Turns:
     def _assistant(self, parts: Sequence[Part]) -> JsonObject:
         turn: dict[str, Json] = {}
         plan = "".join(part.text for part in parts if isinstance(part, Reasoning) and part.id == PLAN)
-        calls = [_call(part) for part in parts if isinstance(part, ToolCall)]
+        calls = [self._call(part) for part in parts if isinstance(part, ToolCall)]
         content = self._content([part for part in parts if not isinstance(part, ToolCall)])
         if content or not calls:
             turn["content"] = _short(content)
@@ -119,13 +122,23 @@ class Turns:
             elif isinstance(part, Native):
                 self._notes.warn(NATIVE_DROPPED)
         if not content and result.value is not None:
-            return {"tool_call_id": result.call_id, "content": write(result.value).decode()}
-        return {"tool_call_id": result.call_id, "content": _short(content)}
+            return {"tool_call_id": self._answered(result), "content": write(result.value).decode()}
+        return {"tool_call_id": self._answered(result), "content": _short(content)}
 
+    def _call(self, call: ToolCall) -> JsonObject:
+        call_id = call.id or f"call_{self._n_calls}"
+        self._n_calls += 1
+        if not call.id:
+            self._nameless.append((call.name, call_id))
+        function: JsonObject = {"name": call.name, "arguments": call.arguments or "{}"}
+        return {"id": call_id, "type": "function", "function": function}
 
-def _call(call: ToolCall) -> JsonObject:
-    function: JsonObject = {"name": call.name, "arguments": call.arguments or "{}"}
-    return {"id": call.id, "type": "function", "function": function}
+    def _answered(self, result: ToolResult) -> str:
+        """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
+        if result.call_id or not self._nameless:
+            return result.call_id
+        at = next((i for i, (name, _) in enumerate(self._nameless) if name == result.name), 0)
+        return self._nameless.pop(at)[1]
 
 
 def _short(blocks: list[JsonObject]) -> Json:

@@ -299,8 +299,17 @@ def _guess(part: Media) -> str:
 def _response(part: ToolResult, text: str) -> Json:
     """Return the object Gemini demands: as it came, or the text if a layer rewrote it."""
     value = part.value
-    if value is not None and isinstance(value, Mapping) and (not part.content or plain(value) == text):
-        return value
     if not part.content:
-        return {} if value is None else {"output": value}
+        return _structured(part)
+    if value is not None and isinstance(value, Mapping) and plain(value) == text:
+        return value
     return {"error" if part.is_error else "output": text}
+
+
+def _structured(part: ToolResult) -> Json:
+    value = part.value
+    if value is None:
+        return {}
+    if part.is_error and not (isinstance(value, Mapping) and "error" in value):
+        return {"error": value}
+    return value if isinstance(value, Mapping) else {"output": value}

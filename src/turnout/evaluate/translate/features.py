@@ -212,7 +212,7 @@ class Features:
 _INNER = frozenset(
     {"item", "native", "legacy", "type", "role", "instructions", "parameters", "id", "status", "index"}
     | {"reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "document_url", "file_url"}
-    | {"cohere_document"}
+    | {"cohere_document", "video_url"}
 )
 """Marks that our own readers leave in `extra` to write a part again as it came, and what an answer says of
 itself, which clients send back with it: ids in the provider's store, states, places."""

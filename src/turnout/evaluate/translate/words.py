@@ -23,8 +23,11 @@ _SPELLING: Final = re.compile(
 )
 """Last members that say how another one is to be read, or whose meaning the features compare."""
 _MEANS: Final[Mapping[str, re.Pattern[str]]] = {
-    "reasoning": re.compile(r"thinking|reasoning|signature|summary|encrypted|redacted|text$", re.IGNORECASE),
+    "reasoning": re.compile(
+        r"thinking|reasoning|plan|signature|summary|encrypted|redacted|text$", re.IGNORECASE
+    ),
     "tool_call": re.compile(r"signature", re.IGNORECASE),
+    "thinking": re.compile(r"think|effort|reasoning", re.IGNORECASE),
     "block": re.compile(r"^(messages|input|contents|system)\."),
     "document": re.compile(r"file|document|source|title|inlineData", re.IGNORECASE),
     "image": re.compile(r"image|detail", re.IGNORECASE),
