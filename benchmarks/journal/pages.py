@@ -1,9 +1,10 @@
 """Asks a running gateway for everything that each page of the dashboard asks, over a loaded journal.
 
 The questions stand here as the pages put them (`server/dashboard/static/pages`). A page's answers are asked
-one after the other, so that their times add up to what the gateway spends on the page. Bytes are those of the
-answers' bodies. Ranges end hours before the journal does, at an odd minute, so that they have ends to put
-together; each round takes another route, model, key or customer.
+one after the other, so that their times add up to what the gateway spends on the page; CPU is that of all its
+threads meanwhile. Bytes are those of the answers' bodies as they are sent to a browser. Ranges end hours
+before the journal does, at an odd minute, so that they have ends to put together; each round takes another
+route, model, key or customer.
 """
 
 import http.client
@@ -21,9 +22,11 @@ from random import Random
 from urllib.parse import quote, urlencode
 
 from benchmarks.journal.records import ENDS, MODELS, PRICES, PROVIDERS, ROUTES, customer
+from benchmarks.machine import cpu_ns
 
 Asked = tuple[str, dict[str, str]]
 Page = Callable[[dict[str, str], str, Random], Iterator[Asked]]
+TIERS = f"[[{MODELS[1]}], [{MODELS[0]}]]"
 UNTIL = ENDS - timedelta(hours=7, minutes=23)
 RANGES = {
     "24h": (timedelta(days=1), "hour"),
@@ -174,13 +177,14 @@ def report(path: Path | None, url: str | None, rounds: int) -> list[dict[str, ob
     """Ask and print; return the rows."""
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder, Gateway(Path(folder), path, url) as gateway:
-        print("| page | range | answers | ms p50 | ms p95 | dearest answer, p95 | KB |")
-        print("|---|---|--:|--:|--:|---|--:|")
+        print("| page | range | answers | p50 ms | p95 ms | CPU p50 | CPU p95 | dearest answer, p95 | KB |")
+        print("|---|---|--:|--:|--:|--:|--:|---|--:|")
         for name, range_, page, chosen in cases():
             row = _measured(gateway, page, range_ or "24h", chosen, rounds) | {"page": name, "range": range_}
             rows.append(row)
             print(
                 f"| {name} | {range_} | {row['answers']} | {row['p50_ms']:.0f} | {row['p95_ms']:.0f} | "
+                f"{row['cpu_p50_ms']:.0f} | {row['cpu_p95_ms']:.0f} | "
                 f"{row['dearest_ms']:.0f}: `{row['dearest']}` | {row['kb']:.0f} |",
                 flush=True,
             )
@@ -193,25 +197,29 @@ def _measured(
     rng, span = Random(5), RANGES[range_]
     since = (UNTIL - span[0]).isoformat().replace("+00:00", "Z")
     totals: list[float] = []
+    used: list[float] = []
     by_path: dict[str, list[float]] = {}
     most = n = 0
     for _ in range(rounds):
         asked = {"since": since, "until": UNTIL.isoformat().replace("+00:00", "Z"), **chosen(rng)}
-        took, size, n = 0.0, 0, 0
+        took, size, n, cpu = 0.0, 0, 0, cpu_ns(gateway.pid)
         for path, params in page(asked, span[1], rng):
             ms, length = gateway.ask(path, params)
             by_path.setdefault(re.sub(r"req_\w+", "ID", path), []).append(ms)
             took, size, n = took + ms, size + length, n + 1
         totals.append(took)
+        used.append((cpu_ns(gateway.pid) - cpu) / 1e6)
         most = max(most, size)
     dearest = max(by_path, key=lambda path: _at(by_path[path], 0.95))
     return {
         "answers": n,
-        "p50_ms": _at(totals, 0.5),
-        "p95_ms": _at(totals, 0.95),
+        "p50_ms": round(_at(totals, 0.5), 1),
+        "p95_ms": round(_at(totals, 0.95), 1),
+        "cpu_p50_ms": round(_at(used, 0.5), 1),
+        "cpu_p95_ms": round(_at(used, 0.95), 1),
         "dearest": dearest,
-        "dearest_ms": _at(by_path[dearest], 0.95),
-        "kb": most / 1000,
+        "dearest_ms": round(_at(by_path[dearest], 0.95), 1),
+        "kb": round(most / 1000, 1),
     }
 
 
@@ -239,7 +247,7 @@ class Gateway:
                 ),
                 routes="\n".join(
                     f"  - {{name: {name}, models: [{', '.join(MODELS[:2])}], guards: [pii], "
-                    f"strategy: {{type: complexity, tiers: [[{MODELS[1]}], [{MODELS[0]}]], thresholds: [0.5]}}}}"
+                    f"strategy: {{type: complexity, thresholds: [0.5], tiers: {TIERS}}}}}"
                     for name in ROUTES
                 ),
             )
@@ -255,6 +263,7 @@ class Gateway:
         self._key = json.loads(made.stdout)["key"]
         serve = (*TURNOUT, "serve", "--config", str(self._file))
         self._process = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.pid = self._process.pid
         said: list[str] = []
         for line in self._process.stdout or ():
             said.append(line)
@@ -271,7 +280,8 @@ class Gateway:
         """Return the milliseconds of an answer, and its bytes."""
         target = f"/admin/v1{quote(path)}" + (f"?{urlencode(params)}" if params else "")
         began = time.perf_counter()
-        self._connection.request("GET", target, headers={"authorization": f"Bearer {self._key}"})
+        headers = {"authorization": f"Bearer {self._key}", "accept-encoding": "gzip"}
+        self._connection.request("GET", target, headers=headers)
         reply = self._connection.getresponse()
         body = reply.read()
         took = (time.perf_counter() - began) * 1000

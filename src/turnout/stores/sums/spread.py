@@ -11,7 +11,11 @@ Theory of operation.
    takes two bytes.
 """
 
+from bisect import bisect_right
+from functools import cache
+from itertools import accumulate
 from math import isfinite, log
+from struct import Struct
 from typing import Final
 
 SMALLEST_S: Final = 0.001
@@ -26,6 +30,7 @@ _SCALE: Final = 1 / log(GAMMA)
 _ONES: Final = tuple(1 << (LANE * bucket) for bucket in range(N_BUCKETS))
 _MIDDLE: Final = 2 * GAMMA / (GAMMA + 1)
 """Of a bucket that begins at 1: as far, relatively, from both of its ends."""
+_MIDDLES: Final = tuple(float(f"{SMALLEST_S * GAMMA**bucket * _MIDDLE:.4g}") for bucket in range(N_BUCKETS))
 
 
 def one(duration_s: float | None) -> int:
@@ -53,18 +58,19 @@ def unpacked(data: bytes | None) -> int:
 
 def quantiles(spread: int, shares: tuple[float, ...]) -> tuple[float | None, ...]:
     """Return the durations below which these shares of all lie, in seconds; `shares` rises."""
-    counts = []
-    while spread:
-        counts.append(spread & _MASK)
-        spread >>= LANE
-    total = sum(counts)
-    if not total:
+    if not spread:
         return (None,) * len(shares)
-    found: list[float | None] = []
-    seen, bucket = 0, -1
-    for share in shares:
-        while seen <= share * (total - 1) and bucket < len(counts) - 1:
-            bucket += 1
-            seen += counts[bucket]
-        found.append(float(f"{SMALLEST_S * GAMMA**bucket * _MIDDLE:.4g}"))
-    return tuple(found)
+    first = ((spread & -spread).bit_length() - 1) // LANE
+    rest = spread >> (first * LANE)
+    n = -(-rest.bit_length() // LANE)
+    halves = _lanes(n).unpack(rest.to_bytes(n * LANE // 8, "little"))
+    upto = list(accumulate(low | high << 32 for low, high in zip(halves[::2], halves[1::2], strict=True)))
+    last = upto[-1] - 1
+    found = (first + min(bisect_right(upto, share * last), n - 1) for share in shares)
+    return tuple(_MIDDLES[bucket] for bucket in found)
+
+
+@cache
+def _lanes(n: int) -> Struct:
+    """Return what reads so many lanes, each as its lower four bytes and its highest one."""
+    return Struct("<" + "IB" * n)
