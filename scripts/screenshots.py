@@ -20,10 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "images" / "dashboard"
 SIZES = {1440: 1800, 390: 1688}
 """Width -> the most height: two screens."""
-COLOURS = 56
-TALL = {"live": (1000, 844)}
-"""Pages that say on one screen what they have to say."""
-RANGE = {"live": "24h", "playground": None, "keys": None, "audit": None}
+COLOURS = (56, 40, 28, 20, 14, 10)
+"""Sizes of a palette, tried until the picture is small: surfaces need few, the edges of letters the rest."""
+MOST_BYTES = 60_000
+TALL = {"live": (1000, 844), "guards": (1200, 1300)}
+"""Pages that say on less than two screens what they have to say."""
+RANGE = {"live": "24h", "evaluate": "30d", "spend": "30d", "playground": None, "keys": None, "audit": None}
 """Pages that look at another time than a week."""
 WEEK = "7d"
 N_TROUBLED = 30
@@ -45,7 +47,11 @@ def main() -> int:
         sign_in(context.new_page(), world.url, world.admin)
         state = context.storage_state()
         story = world.admin_api("GET", "/requests?route=assistant&order=dearest&limit=1")
-        places = {name: name for name in PAGES} | {"request": f"request/{story['data'][0]['request_id']}"}
+        places = (
+            {name: name for name in PAGES}
+            | {"evaluate": "evaluate?route=drafts"}
+            | {"request": f"request/{story['data'][0]['request_id']}"}
+        )
         for theme, width in itertools.product(("light", "dark"), SIZES):
             with Reader(chrome, world.url, state, width=width, theme=theme) as reader:
                 for name in sys.argv[1:] or places:
@@ -68,7 +74,8 @@ def draw(reader: Reader, world: World, place: str, of: tuple[str, str, int]) -> 
     """Draw one page."""
     name, theme, width = of
     span = RANGE.get(name, WEEK)
-    reader.go(f"{place}?range={span}" if span and not place.startswith("request/") else place)
+    sign = "&" if "?" in place else "?"
+    reader.go(f"{place}{sign}range={span}" if span and not place.startswith("request/") else place)
     if name == "playground":
         ask(reader, world)
     reader.page.mouse.move(0, 0)
@@ -97,15 +104,18 @@ def ask(reader: Reader, world: World) -> None:
 
 
 def small(picture: bytes) -> bytes:
-    """Return a PNG with a palette."""
+    """Return a PNG with a palette, the largest one with which it is no larger than it may be."""
     from PIL import Image  # noqa: PLC0415  of `make browser`'s packages
 
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    counted = sorted(image.getcolors(1 << 24) or [], reverse=True)[:COLOURS]  # exact: these are surfaces
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([channel for _, colour in counted for channel in colour])
-    packed = io.BytesIO()
-    image.quantize(palette=palette, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    counted = sorted(image.getcolors(1 << 24) or [], reverse=True)
+    for n in COLOURS:
+        palette = Image.new("P", (1, 1))
+        palette.putpalette([channel for _, colour in counted[:n] for channel in colour])
+        packed = io.BytesIO()
+        image.quantize(palette=palette, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        if packed.tell() <= MOST_BYTES:
+            break
     return packed.getvalue()
 
 

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import math
 import random
+import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -373,7 +374,9 @@ def main() -> int:
     text = CONFIG.format(folder=folder, port=options.port, emulator=options.emulator)
     records = clock.run(play(text, options.requests, options.seed))
     (folder / "turnout.yaml").write_text(text + standing(folder, records, options.pager))
-    asyncio.run(furnish(folder, records, options.seed))
+    if records:
+        asyncio.run(furnish(folder, records, options.seed))
+        report(folder)
     sys.stdout.write(f"{len(records)} requests in {options.folder}; serve them with\n")
     sys.stdout.write(f"    turnout serve --config {options.folder}/turnout.yaml\n")
     return 0
@@ -386,6 +389,15 @@ async def furnish(folder: Path, records: list[Record], seed: int) -> None:
     await spend(folder, records)
     begins = records[-1].at - timedelta(days=DAYS)
     await alarm(folder, records, tuple(begins + share * timedelta(days=DAYS) for share in OUTAGE))
+
+
+def report(folder: Path) -> None:
+    """Write what `turnout calibrate feedback` says of the route that goes by a number."""
+    words = ["calibrate", "feedback", "--config", str(folder / "turnout.yaml"), "--route", "drafts"]
+    words += ["--out", str(folder / "reports" / "drafts.json")]
+    run = "from turnout.cli.main import main; main()"
+    (folder / "reports").mkdir(exist_ok=True)
+    subprocess.run([sys.executable, "-c", run, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

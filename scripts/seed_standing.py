@@ -44,6 +44,7 @@ LEAST = 7.0
 CERTIFICATE, OVERLAY = "reports.certificate.json", "catalogue.json"
 STANDING = """
 catalog: {{overlay: {folder}/{overlay}}}
+evaluate: {{reports: {folder}/reports}}
 budgets:
   - {{id: company, level: organisation, subject: acme, usd: {company}, per: month, hard: false}}
   - {{id: teams, level: team, usd: {team}, per: month, hard: false}}

@@ -2,7 +2,7 @@
 
 import { get, post } from '../lib/api.js';
 import { h, put } from '../lib/dom.js';
-import { count, nusd, percent, seconds, usd, when, words } from '../lib/format.js';
+import { count, many, nusd, percent, seconds, usd, when, words } from '../lib/format.js';
 import { link } from '../lib/place.js';
 import { timeline, tree } from '../charts/story.js';
 import { form, say } from '../ui/dialog.js';
@@ -14,7 +14,7 @@ export default async function request({ id }) {
   return [
     head(record),
     decision && why(record, decision),
-    attempts.length ? card('What happened', `${count(attempts.length)} attempt${attempts.length > 1 ? 's' : ''} in ${seconds(outcome.total_s)}`, timeline({ ...record, attempts }), attemptTable(attempts)) : null,
+    attempts.length ? card('What happened', `${many(attempts.length, 'attempt')} in ${seconds(outcome.total_s)}`, timeline({ ...record, attempts }), attemptTable(attempts)) : null,
     h('div', { class: 'grid' }, asked(record), decision && signals(decision), guards(record)),
     h('div', { class: 'grid' }, content(record), feedback(record)),
   ];
@@ -52,17 +52,18 @@ const STATUS_TONE = { chosen: 'good', eligible: 'accent', filtered: '', cooling:
 function candidates(decision) {
   const names = [...new Set(decision.candidates.flatMap((each) => Object.keys(each.scores ?? {})))];
   const chosen = decision.candidates.find((each) => each.status === 'chosen')?.cost_nusd?.mean;
+  const has = (pick) => decision.candidates.some((row) => (pick(row) ?? null) !== null);
   const columns = [
     { name: 'id', title: 'Candidate', cell: (row) => [row.id, row.filters?.length ? h('div', { class: 'soft' }, row.filters.map((each) => `${each.filter}: ${words(each.reason)}`).join('; ')) : null] },
     { name: 'status', title: 'Status', sort: (row) => row.status, cell: (row) => chip(words(row.status), STATUS_TONE[row.status]) },
-    { name: 'utility', title: 'Utility', num: true, sort: (row) => row.utility ?? null, cell: (row) => number(row.utility) },
+    has((row) => row.utility) && { name: 'utility', title: 'Utility', num: true, sort: (row) => row.utility ?? null, cell: (row) => number(row.utility) },
     ...names.map((name) => ({ name: `score ${name}`, title: words(name), num: true, sort: (row) => row.scores?.[name] ?? null, cell: (row) => number(row.scores?.[name]) })),
-    { name: 'q', title: 'Quality', num: true, sort: (row) => row.q ?? null, cell: (row) => (row.q === undefined ? '–' : `${row.q.toFixed(3)}${row.sd ? ` ± ${row.sd.toFixed(3)}` : ''}`) },
+    has((row) => row.q) && { name: 'q', title: 'Quality', num: true, sort: (row) => row.q ?? null, cell: (row) => (row.q === undefined ? '–' : `${row.q.toFixed(3)}${row.sd ? ` ± ${row.sd.toFixed(3)}` : ''}`) },
     { name: 'cost', title: 'Would cost', num: true, sort: (row) => row.cost_nusd?.mean ?? null, cell: (row) => [nusd(row.cost_nusd?.mean), chosen && row.cost_nusd?.mean ? h('div', { class: 'soft' }, `× ${(row.cost_nusd.mean / chosen).toFixed(2)}`) : null] },
-    { name: 'ttft', title: 'First token p50', num: true, sort: (row) => row.ttft_s?.p50 ?? null, cell: (row) => seconds(row.ttft_s?.p50) },
+    has((row) => row.ttft_s?.p50) && { name: 'ttft', title: 'First token p50', num: true, sort: (row) => row.ttft_s?.p50 ?? null, cell: (row) => seconds(row.ttft_s?.p50) },
     { name: 'health', title: 'Health', cell: (row) => (row.health ? [row.health.state === 'closed' ? 'up' : words(row.health.state), row.health.error_rate ? h('div', { class: 'soft' }, `${percent(row.health.error_rate)} errors`) : null] : '–') },
   ];
-  return h('div', { class: 'card' }, table(columns, decision.candidates, { caption: 'Candidates with their scores', sort: names.length ? 'utility' : null }));
+  return h('div', { class: 'card' }, table(columns.filter(Boolean), decision.candidates, { caption: 'Candidates with their scores', sort: names.length ? 'utility' : null }));
 }
 
 const number = (n) => (n === null || n === undefined ? '–' : Number(n.toPrecision(4)).toString());
@@ -86,7 +87,7 @@ function asked(record) {
   return card('What was asked for', null, facts([
     ['Arrived', when(record.at)], ['Endpoint', `${record.endpoint}${record.dialect ? ` in ${words(record.dialect)}` : ''}`],
     ['Model', decision && `${decision.asked.model} (${decision.asked.source})`],
-    ['Size', input && `${count(input.n_tokens)} tokens, ${count(input.n_messages ?? 0)} messages${input.n_tools ? `, ${input.n_tools} tools` : ''}${input.stream ? ', stream' : ''}${input.structured ? ', structured' : ''}`],
+    ['Size', input && `${count(input.n_tokens)} tokens, ${many(input.n_messages ?? 0, 'message')}${input.n_tools ? `, ${input.n_tools} tools` : ''}${input.stream ? ', stream' : ''}${input.structured ? ', structured' : ''}`],
     ['Constraints', decision && pairs(decision.asked.constraints)],
     ['Key', record.principal], ['Organisation', record.organisation], ['Project', record.project], ['Team', record.team], ['Customer', record.customer],
     ['Surface', record.surface], ['Tags', record.tags?.join(', ')], ['Metadata', pairs(record.metadata)],
@@ -155,5 +156,5 @@ function feedback(record) {
   }, 'Deciding again…');
   const again = h('div', {}, h('button', { type: 'button', onclick: () => put(again, replay()) }, 'Decide again from the Record'));
   return card('Feedback and replay', h('span', { class: 'row' },
-    h('button', { type: 'button', 'aria-label': 'Good answer', onclick: () => give(1) }, 'Good'), h('button', { type: 'button', 'aria-label': 'Bad answer', onclick: () => give(0) }, 'Bad')), box, again);
+    h('button', { type: 'button', 'aria-label': 'Good answer', onclick: () => give(1) }, 'Good'), h('button', { type: 'button', 'aria-label': 'Bad answer', onclick: () => give(0) }, 'Bad')), h('div', { class: 'stack' }, box, again));
 }

@@ -12,6 +12,7 @@ import { by as groupedBy, card, chip, empty, later, meter, table, tile } from '.
 import { fill } from './overview.js';
 
 const DAY_S = 86400;
+const HOUR_MS = 3600000;
 
 export default async function spend({ me, reload }) {
   const now = range();
@@ -37,13 +38,16 @@ export default async function spend({ me, reload }) {
 
 /** What is shown, as a file or on paper. */
 function takeAway(now, step) {
-  const file = new URLSearchParams({ ...asked({ by: 'team,model', per: step.step === 'day' ? 'day' : 'hour' }), format: 'csv' });
+  const hours = { since: hour(now.since, Math.floor), until: hour(now.until, Math.ceil) }; // sums are kept by the hour
+  const file = new URLSearchParams({ ...asked({ by: 'team,model', per: step.step === 'day' ? 'day' : 'hour' }), ...hours, format: 'csv' });
   if (file.has('key')) { file.set('key_id', file.get('key')); file.delete('key'); }
   return h('div', { class: 'row spread' },
     h('span', { class: 'soft' }, `${when(now.since)} – ${when(now.until)}`, Object.entries(now.filters).map(([name, value]) => ` · ${name}: ${value}`)),
     h('span', { class: 'row no-print' }, h('a', { class: 'button', href: `/admin/v1/exports/spend?${file}`, download: true }, 'Download as CSV'),
       h('button', { type: 'button', onclick: () => window.print() }, 'Print')));
 }
+
+const hour = (at, round) => new Date(round(at.getTime() / HOUR_MS) * HOUR_MS).toISOString();
 
 function over(rows, step) {
   const names = [...new Set(rows.map((row) => row.group))];
