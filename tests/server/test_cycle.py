@@ -183,6 +183,29 @@ def n_cycles() -> int:
     return sum(isinstance(each, Cycle) for each in gc.get_objects())
 
 
+@pytest.mark.parametrize(
+    ("asked", "written", "taken"),
+    [
+        (ASKED, b"HTTP/1.1 200 OK\r\ndate: today\r\nx: y\r\ncontent-length: 2\r\n\r\nok", True),
+        (
+            ASKED.replace(b"\r\nhost", b"\r\nconnection: close\r\nhost"),
+            b"HTTP/1.1 200 OK\r\ndate: today\r\nx: y\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
+            True,
+        ),
+        (b"HEAD / HTTP/1.1\r\nhost: here\r\n\r\n", b"", False),
+    ],
+)
+async def test_a_complete_answer_at_once_is_what_its_parts_would_be(
+    asked: bytes, written: bytes, taken: bool
+) -> None:
+    protocol, socket, _ = connect()
+    protocol.data_received(asked)
+    protocol.cycle.finish()
+    assert protocol.cycle.answer(200, [(b"x", b"y")], b"ok") is taken
+    assert b"".join(socket.written) == written
+    assert (protocol.cycle.answer(200, [], b""), protocol.cycle.push(b"")) == (False, False)
+
+
 async def test_the_sweep_closes_a_connection_that_idles_too_long() -> None:
     protocol, socket, _ = connect(START, body(b"ok"))
     protocol.data_received(ASKED)

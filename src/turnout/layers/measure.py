@@ -71,7 +71,7 @@ class MeasureLayer:
 
 
 class _Measured:
-    __slots__ = ("_call", "_clock", "_inner", "_is_open", "_live", "_reply")
+    __slots__ = ("_call", "_clock", "_inner", "_is_open", "_is_usual", "_live", "_reply", "_streams")
 
     def __init__(self, layer: MeasureLayer, handler: CallHandler, call: Call) -> None:
         self._call = call
@@ -80,11 +80,17 @@ class _Measured:
         self._inner = handler(call)
         self._is_open = False
         self._reply: Reply | None = None
+        self._streams = _streams(call)
+        self._is_usual = not (call.exchange.ask.is_probe or call.request.facts.realtime)
+        """Neither a probe nor a session: how long those take says nothing about speed."""
 
     async def __aenter__(self) -> Reply:
         call = self._call
         exchange = call.exchange
-        self._begin()
+        if self._is_usual:
+            self._live.begin(self, call.started, streams=self._streams)
+        else:
+            self._live.begin()
         if not exchange.under_way:
             exchange.upstream_since = call.started
         exchange.under_way.append(self)
@@ -96,7 +102,7 @@ class _Measured:
             raise
         if call.committed_at is None:
             call.committed_at = self._clock()
-        if _streams(call) and not exchange.ask.is_probe:
+        if self._streams and not exchange.ask.is_probe:
             self._live.first_content(call.committed_at, call.committed_at - call.started, self)
         return reply
 
@@ -107,13 +113,6 @@ class _Measured:
             return await self._inner.__aexit__(kind, error, trace)
         finally:
             self._close(error)
-
-    def _begin(self) -> None:
-        call = self._call
-        if call.exchange.ask.is_probe or _lasts(call):
-            self._live.begin()
-        else:
-            self._live.begin(self, call.started, streams=_streams(call))
 
     def settle(self) -> None:
         """Close the books of a committed call before it is left."""
@@ -138,7 +137,7 @@ class _Measured:
             usage, estimated = self._bill(call.request, usage, failure, is_whole=is_whole)
         elif not is_whole or usage is None or usage == NO_USAGE:
             usage, estimated = self._estimate(failure)
-        if is_whole and (exchange.ask.is_probe or _lasts(call)):
+        if is_whole and not self._is_usual:
             live.probed(now, None, None if call.committed_at is None else call.committed_at - call.started)
         elif is_whole:
             self._answered(now, usage)
@@ -217,7 +216,7 @@ class _Measured:
         committed_at = call.committed_at
         assert committed_at is not None
         n_out = 0 if usage is None else usage.n_output
-        writing_s = now - (committed_at if _streams(call) else call.started)
+        writing_s = now - (committed_at if self._streams else call.started)
         self._live.answered(
             now, now - call.started, n_out / writing_s if n_out and writing_s > FASTEST_S else None, self
         )
@@ -268,11 +267,6 @@ def _saved(usage: Usage | None, deployment: Deployment) -> NanoUsd | None:
 def _streams(call: Call) -> bool:
     request = call.request
     return isinstance(request, ChatRequest) and request.stream
-
-
-def _lasts(call: Call) -> bool:
-    """Tell whether it is a session: how long that takes says nothing about speed."""
-    return call.request.facts.realtime
 
 
 def _was_free(call: Call, failure: TurnoutError | str | None) -> bool:

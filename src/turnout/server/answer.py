@@ -16,7 +16,8 @@ from turnout.engine.reply import Reply
 from turnout.errors import TurnoutError
 from turnout.layers.base import conclude
 from turnout.server import headers as told
-from turnout.server.http import JSON_TYPE, RawHeaders
+from turnout.server.cycle import Cycle
+from turnout.server.http import JSON_TYPE, RawHeaders, Send
 from turnout.server.views import caller_view
 from turnout.types.chat import ChatRequest
 from turnout.types.embed import EmbedRequest
@@ -33,6 +34,12 @@ class Whole(msgspec.Struct, frozen=True):
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+def answered(send: Send, whole: Whole) -> bool:
+    """Send a complete answer at once; False where it was not: somebody stands between, or it must wait."""
+    cycle = getattr(send, "__self__", None)
+    return isinstance(cycle, Cycle) and cycle.answer(200, whole.headers, whole.body)
 
 
 class Answer:
@@ -80,8 +87,10 @@ class Answer:
 
     def finished(self, exchange: Exchange, reply: Reply, body: bytes, types: RawHeaders) -> Whole:
         """Return a complete answer with everything known at its end, under the headers of its content."""
-        spent = told.spent(self._outcome(exchange), exchange.upstream_s)
-        return Whole([*types, *self.head(exchange, reply), *spent], body)
+        headers = self.head(exchange, reply)
+        headers += types
+        headers += told.spent(self._outcome(exchange), exchange.upstream_s)
+        return Whole(headers, body)
 
     def head(self, exchange: Exchange, reply: Reply) -> RawHeaders:
         """Return the headers known at commit."""
@@ -98,7 +107,9 @@ class Answer:
                 *told.answered_by(deployment.model.id, deployment.vendor.name),
                 *told.chosen(routing, reason),
             ]
-        headers = [*self.ids(exchange.ask.request_id), *statics, *told.effort(exchange)]
+        headers = self.ids(exchange.ask.request_id)
+        headers += statics
+        headers += told.effort(exchange)
         if exchange.dropped or exchange.warnings or exchange.ask.warnings:
             headers += told.notices(exchange)
         if exchange.guards:

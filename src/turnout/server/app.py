@@ -15,7 +15,7 @@ from turnout.engine.engine import Engine, Opened
 from turnout.errors import Forbidden, GatewayOverloaded, Internal, InvalidRequest, NotFound, TurnoutError
 from turnout.govern.directory import Directory
 from turnout.server.admin.plane import ADMIN_SIDE, Lent, Plane, told
-from turnout.server.answer import Answer, Whole
+from turnout.server.answer import Answer, Whole, answered
 from turnout.server.asking import make_ask
 from turnout.server.auth import Denied, Failures, Gate, check_url, check_use, pass_on
 from turnout.server.bulk_endpoints import BulkEndpoints
@@ -304,7 +304,8 @@ class Gateway:
             await self._stream(visit, Stream(answer, opened, visit.send))
         elif visit.inbound.idempotency_key is None:
             whole = await while_there(visit, answer.whole(opened))
-            await respond(visit.send, 200, whole.headers, whole.body)
+            if not answered(visit.send, whole):
+                await respond(visit.send, 200, whole.headers, whole.body)
         else:
             await self._once(visit, raw, name, lambda: answer.whole(opened))
 

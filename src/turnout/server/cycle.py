@@ -186,6 +186,20 @@ class Cycle:
         else:
             raise RuntimeError(f"an answer cannot go on with {kind!r} here")
 
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> bool:
+        """Write a complete answer at once; False where `send` must wait, or refuse it."""
+        if self._wire.flow.write_paused or self.disconnected or self.response_started or self._is_head:
+            return False
+        lines = [*self._fixed, *headers, (b"content-length", b"%d" % len(body))]
+        if not self.keep_alive:
+            lines.append(_CLOSE)
+        block = head_block(lines)
+        self.response_started = True
+        self._must_allow = False
+        self._wire.transport.write(b"%b%b%b" % (STATUS_LINE[status], block, body))
+        self._complete()
+        return True
+
     def push(self, data: bytes) -> bool:
         """Write a piece of a streamed answer at once; False where `send` must wait, or refuse it."""
         if self._wire.flow.write_paused or self.disconnected:

@@ -34,12 +34,14 @@ def answered_by(model: str, provider: str) -> RawHeaders:
 
 def effort(exchange: Exchange) -> RawHeaders:
     """Return the headers that tell how often the request went out, as far as that is known."""
-    return [
+    headers = [
         (b"x-turnout-decision-id", b"dec_" + exchange.ask.request_id[4:].encode()),
         (b"x-turnout-attempts", b"%d" % exchange.n_calls),
         (b"x-turnout-fallbacks", b"%d" % exchange.n_fallbacks),
-        *([(b"x-turnout-repaired", b"%d" % exchange.n_repairs)] if exchange.n_repairs else []),
     ]
+    if exchange.n_repairs:
+        headers.append((b"x-turnout-repaired", b"%d" % exchange.n_repairs))
+    return headers
 
 
 def notices(exchange: Exchange) -> RawHeaders:
