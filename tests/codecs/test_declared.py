@@ -44,12 +44,18 @@ def test_bytes_of_one_length_and_sample_are_told_apart():
     assert (memo.get(one), memo.get(other), memo.n_bytes) == (None, 2, 61)
 
 
-def test_the_second_request_with_the_same_tools_is_written_as_the_first():
+def test_later_requests_with_the_same_tools_are_written_as_the_first():
     for name in FORMATS:
-        first = sent(parsed([LOOK]), name)
-        assert sent(parsed([LOOK]), name) == first
+        first, *later = [sent(parsed([LOOK]), name) for _ in range(4)]
+        assert later == [first] * 3
     assert parsed([LOOK]).tools is parsed([LOOK]).tools
     assert parsed([LOOK]).facts == parsed([LOOK]).facts
+
+
+def test_what_writing_had_to_give_up_is_told_every_time():
+    strict = {"type": "function", "function": {"name": "look", "strict": True, "parameters": {}}}
+    notices = [sent(parsed([strict]), "anthropic").warnings for _ in range(4)]
+    assert notices == [("tool_strict_dropped",)] * 4
 
 
 def test_tools_that_differ_in_one_letter_are_other_tools():

@@ -12,7 +12,7 @@ Theory of operation. An agent sends its tools with every turn, and they are ofte
 4. A request whose tools were replaced by a layer holds a tuple and no `Declared`: it is written anew.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -83,15 +83,15 @@ class Memo(Generic[V]):
 class Written(Struct, frozen=True):
     """Tools as one codec writes them."""
 
-    json: Raw | None
-    """The value of its field for tools; None = there is nothing to send."""
+    json: Json
+    """The value of its field for tools, text already where it is kept; None = there is nothing to send."""
     warnings: tuple[str, ...] = ()
 
 
 class Declared(Lazy[Tool | ServerTool]):
     """The tools of a request, shared by all requests that declare the same."""
 
-    __slots__ = ("_extra", "_written", "is_bound", "n_chars", "n_tools")
+    __slots__ = ("_extra", "_is_again", "_written", "is_bound", "n_chars", "n_tools")
 
     def __init__(
         self, make: Callable[[], tuple[Tool | ServerTool, ...]], n_tools: int, *, n_chars: int, is_bound: bool
@@ -103,6 +103,7 @@ class Declared(Lazy[Tool | ServerTool]):
         self.is_bound = is_bound
         """One of them exists only at providers of the client's format."""
         self._extra: bool | None = None
+        self._is_again = False
         self._written: dict[str, Written] = {}
 
     @property
@@ -118,16 +119,15 @@ class Declared(Lazy[Tool | ServerTool]):
     def written(self, key: str, write: Callable[[], Written]) -> Written:
         """Return the tools as a codec writes them; `key` names the codec and all else that it depends on."""
         held = self._written.get(key)
-        if held is None:
-            held = self._written[key] = write()
-        return held
+        if held is not None:
+            return held
+        made = write()
+        if self._is_again and made.json is not None:
+            made = self._written[key] = Written(Raw(_encode(made.json)), made.warnings)
+        self._is_again = True  # tools that never come again are not worth being made into text first
+        return made
 
 
 def raw_of(tools: Json) -> bytes:
     """Return the bytes that tools are known by."""
     return _encode(tools)
-
-
-def written(tools: Sequence[object], warnings: tuple[str, ...] = ()) -> Written:
-    """Return tools as a codec wrote them; an empty list is nothing to send."""
-    return Written(Raw(_encode(tools)) if tools else None, warnings)

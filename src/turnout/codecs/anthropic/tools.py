@@ -1,10 +1,11 @@
 """Tools, tool choice and answer schemas of any origin, written for Anthropic. Floor 2."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from turnout.codecs.anthropic.turns import Block, Notes
 from turnout.codecs.anthropic.wire import WIRE, Traits
-from turnout.codecs.declared import Declared, Written, written
+from turnout.codecs.declared import Declared, Written
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool
 from turnout.types.json import Json, JsonObject
@@ -44,7 +45,8 @@ def write_tools(request: ChatRequest, traits: Traits, messages: Sequence[Block],
 
 def _kept(request: ChatRequest, traits: Traits) -> Written:
     notes = Notes()
-    return written([_tool(tool, request.wire, traits, notes) for tool in request.tools], notes.warnings)
+    tools = [_tool(tool, request.wire, traits, notes) for tool in request.tools]
+    return Written(cast("Json", tools), notes.warnings)  # blocks hold nothing but JSON
 
 
 def write_choice(request: ChatRequest) -> Mapping[str, Json] | None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from turnout.codecs.base import Encoded
-from turnout.codecs.declared import Declared, Written, written
+from turnout.codecs.declared import Declared, Written
 from turnout.codecs.gemini import thinking
 from turnout.codecs.gemini.contents import Contents
 from turnout.codecs.gemini.notices import SCHEMA_ADAPTED, Notices
@@ -117,7 +117,7 @@ def _tools(request: ChatRequest, to: Deployment, notices: Notices) -> Json:
 
 def _kept(request: ChatRequest, to: Deployment) -> Written:
     notices = Notices()
-    return written(_all_tools(request, to, notices), notices.warnings)
+    return Written(_all_tools(request, to, notices) or None, notices.warnings)
 
 
 def _all_tools(request: ChatRequest, to: Deployment, notices: Notices) -> list[Json]:

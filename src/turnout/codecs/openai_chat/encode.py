@@ -6,14 +6,14 @@ from operator import attrgetter
 import msgspec
 
 from turnout.codecs.base import Encoded
-from turnout.codecs.declared import Declared, written
+from turnout.codecs.declared import Declared, Written
 from turnout.codecs.openai_chat.history import LEGACY
 from turnout.codecs.openai_chat.quirks import adapt
 from turnout.codecs.openai_chat.thinking import write_thinking
 from turnout.codecs.openai_chat.turns import Turns
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.codecs.shared import shared, unshared
-from turnout.errors import UnsupportedParameter
+from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import NOTHING, ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
 from turnout.types.deployment import Deployment
@@ -49,6 +49,8 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     turns = Turns(same=same, reasoning_field=quirks.reasoning_field)
     for turn in request.messages:
         turns.add(turn)
+    if not turns.messages:
+        raise InvalidRequest("messages hold nothing that can be answered", param="messages")
     body: dict[str, Json] = {"model": to.upstream_model, "messages": turns.messages}
     if request.tools or request.tool_choice is not None:
         _add_tools(body, request, same=same)
@@ -121,7 +123,7 @@ def _add_tools(body: dict[str, Json], request: ChatRequest, *, same: bool) -> No
     declared, choice = request.tools, request.tool_choice
     tools: Json
     if isinstance(declared, Declared):
-        tools = declared.written(_KEYS[same], lambda: written(_all_tools(declared, same=same))).json
+        tools = declared.written(_KEYS[same], lambda: Written(_all_tools(declared, same=same) or None)).json
     elif same and any(isinstance(tool, Tool) and tool.extra.get(LEGACY) for tool in declared):
         body["functions"] = [_function(tool) for tool in declared if isinstance(tool, Tool)]
         if choice is not None:

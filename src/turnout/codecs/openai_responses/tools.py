@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from turnout.codecs.declared import Declared, Memo, written
+from turnout.codecs.declared import Declared, Memo, Written
 from turnout.codecs.openai_responses.wire import WIRE, ToolIn, without, write
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.chat import NOTHING, ServerTool, Tool, ToolChoice
@@ -77,7 +77,7 @@ def write_tools(tools: Iterable[Tool | ServerTool], *, same: bool) -> list[Json]
 def write_known(tools: Sequence[Tool | ServerTool], *, same: bool) -> Json:
     """Write declared tools, as they were written before where they are known; None = there are none."""
     if isinstance(tools, Declared):
-        return tools.written(_KEYS[same], lambda: written(write_tools(tools, same=same))).json
+        return tools.written(_KEYS[same], lambda: Written(write_tools(tools, same=same) or None)).json
     return write_tools(tools, same=same) or None
 
 
