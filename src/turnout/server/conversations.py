@@ -184,7 +184,7 @@ class ConversationObjects:
 
     async def _asked(self, visit: Visit) -> JsonObject:
         self._steps.enter(visit, "chat")
-        return parse(await self._steps.body(visit) or b"{}")
+        return parse(await self._steps.body(visit))
 
     def _readable(self, items: list[dict[str, Json]]) -> list[dict[str, Json]]:
         """Return items that a request could hold. Raises `InvalidRequest`."""

@@ -85,10 +85,10 @@ class Mcp:
         paths.add_root("/mcp", self._serve, ("POST",))
 
     async def _serve(self, visit: Visit) -> None:
+        self._steps.enter(visit, "mcp")
         config = self._config()
         if not config.enabled:
             raise NotFound("the tool server is off at this gateway; its operator can set mcp.enabled")
-        self._steps.enter(visit, "mcp")
         fields = dict(visit.scope["headers"])
         origin = fields.get(b"origin")
         if origin is not None and origin.decode("latin-1") not in config.origins:

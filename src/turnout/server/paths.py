@@ -70,10 +70,12 @@ class _Beneath(NamedTuple, Generic[V]):
 class Paths(Generic[V]):
     """The routing table."""
 
-    __slots__ = ("_exact", "_prefixes")
+    __slots__ = ("_exact", "_prefixes", "_whole")
 
     def __init__(self) -> None:
         self._exact: dict[tuple[str, str], Found[V]] = {}
+        self._whole: set[str] = set()
+        """Paths that stand for themselves: beneath no other, whatever the method."""
         self._prefixes: list[_Beneath[V]] = []
 
     def add(self, method: str, path: str, endpoint: Callable[[V], Awaitable[None]], dialect: str) -> None:
@@ -89,6 +91,7 @@ class Paths(Generic[V]):
                 self._prefixes.append(beneath)
             else:
                 self._exact[method, base + path] = Found(endpoint, dialect)
+                self._whole.add(base + path)
 
     def add_under(
         self,
@@ -108,13 +111,14 @@ class Paths(Generic[V]):
         dialect: str = OPENAI,
     ) -> None:
         """Serve a path as it stands."""
+        self._whole.add(path)
         for method in methods:
             self._exact[method, path] = Found(endpoint, dialect)
 
     def find(self, method: str, path: str) -> Found[V] | None:
         """Return what serves this; None = nothing does."""
         found = self._exact.get((method, path))
-        if found is not None:
+        if found is not None or path in self._whole:
             return found
         for each in self._prefixes:
             if method == each.method and each.serves(path):

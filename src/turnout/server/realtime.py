@@ -73,7 +73,12 @@ class Realtime:
         config = self._config()
         if not config.enabled:
             raise NotFound("realtime sessions are off at this gateway", param="realtime")
-        offer = read_offer(visit.scope)
+        try:
+            offer = read_offer(visit.scope)
+        except TurnoutError as error:
+            if error.param == "upgrade":  # a plain request: its key stands where keys stand
+                self._enter(visit, "realtime")
+            raise
         visit.inbound.keys = (*visit.inbound.keys, *offer.credentials)
         self._enter(visit, "realtime")
         check_origin(offer, config.origins)
