@@ -52,6 +52,7 @@ bench: $(DONE)/dev $(DONE)/bench ## measure CPU, memory and latency against plai
 
 docs: $(DONE)/dev ## write the generated reference pages
 	@$(BIN)/python scripts/reference.py $(ARGS)
+	@$(BIN)/python scripts/translation.py $(ARGS)
 
 lock: $(DONE)/lock ## resolve the locks again (ARGS=--upgrade for newer versions)
 	@echo "· resolving"

@@ -9,7 +9,7 @@ from turnout.codecs.openai_responses.tools import write_choice, write_known
 from turnout.codecs.openai_responses.turns import Turns
 from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, PATH, WIRE, write
 from turnout.codecs.shared import VERBOSITY, shared, unshared
-from turnout.errors import UnsupportedParameter
+from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, OutputFormat
 from turnout.types.deployment import Deployment, Quirks
@@ -33,6 +33,8 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     turns = Turns(same=same, developer=quirks.developer_role or same)
     for turn in request.messages:
         turns.add(turn)
+    if not (turns.items or turns.instructions or same):
+        raise InvalidRequest("messages hold nothing that can be answered", param="messages")
     body: dict[str, Json] = {"model": to.upstream_model, "input": turns.items}
     if turns.instructions is not None:
         body["instructions"] = turns.instructions

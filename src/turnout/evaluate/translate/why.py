@@ -80,7 +80,7 @@ LOSSES: Final[Mapping[str, str]] = {
     "tool.cache_control": "The provider caches by itself or not at all: the format has no marks.",
     "tool.defer_loading": "Tools are all loaded at once elsewhere.",
     "tool.eager_input_streaming": "How this provider streams arguments.",
-    "toolConfig": "`VALIDATED` is a mode that only Gemini has; the choice itself is kept.",
+    "toolConfig": "Only Gemini has the mode `VALIDATED`; the choice itself is kept.",
     "tool.strict": "The format has no strict tools, or all are strict or none.",
     "tool_call.namespace": "Groups of tools are OpenAI's own.",
     "tool_call.signature": "A token that only its own provider accepts.",
