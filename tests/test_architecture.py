@@ -293,6 +293,7 @@ VENDOR_WORDS_ALLOWED: dict[str, tuple[set[str], str]] = {
         "the imported product's own name, and its names of makers and hosts",
     ),
     "turnout.server": (DIALECT_WORDS, "the dialects clients speak"),
+    "turnout.evaluate.surfaces": (DIALECT_WORDS, "recorded calls are told by where they went"),
     "turnout.testing": (DIALECT_WORDS, "the emulator speaks these formats"),
 }
 """Module prefix -> words it may say, and why."""

@@ -25,22 +25,15 @@ class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     query: str | None = None
     paths: dict[str, str] | None = None
     rerank_limit: Literal["top_n", "top_k"] | None = None
-    prompt: (
-        Literal[
-            "openai",
-            "ollama",
-            "cohere_chat",
-            "cohere_generate",
-            "titan",
-            "llama2",
-            "llama3",
-            "llama4",
-            "mistral",
-            "jurassic",
-        ]
-        | None
-    ) = None
+    prompt: str | None = None
     """Family of the format `prompt`."""
+
+    def __post_init__(self) -> None:
+        if self.prompt is not None:
+            from turnout.codecs.prompt.families import FAMILIES  # noqa: PLC0415  few configurations name one
+
+            if self.prompt not in FAMILIES:
+                raise ValueError(f"prompt is no known family; expected one of {', '.join(FAMILIES)}")
 
 
 class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

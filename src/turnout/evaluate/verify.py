@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from turnout.codecs.anthropic import verify as anthropic
 from turnout.codecs.bedrock import verify as bedrock
+from turnout.codecs.bedrock.wire import WIRE as FRAMED_WIRE
 from turnout.codecs.cohere import verify as cohere
 from turnout.codecs.eventstream import EventStreamParser
 from turnout.codecs.gemini import verify as gemini
@@ -209,7 +210,7 @@ def _exchange(record: Recorded, name: str) -> Exchange:
         request_body=record.sent,
         status=record.status,
         response_headers=record.response_headers,
-        response_body=record.received if name == "bedrock" else _received(record),
+        response_body=record.received if name == FRAMED_WIRE else _received(record),
     )
 
 
