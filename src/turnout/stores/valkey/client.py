@@ -59,6 +59,7 @@ class Client:
                 _SCHEMES.get(scheme, scheme) + colon + rest,
                 max_connections=max_connections,
                 timeout=None,  # the time limit of the call counts
+                socket_timeout=None,  # likewise; the library's own is a `wait_for`, which may swallow a cancel
                 socket_connect_timeout=timeout_s,
             )
         except ValueError:
