@@ -294,6 +294,7 @@ VENDOR_WORDS_ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "turnout.server": (DIALECT_WORDS, "the dialects clients speak"),
     "turnout.evaluate.surfaces": (DIALECT_WORDS, "recorded calls are told by where they went"),
+    "turnout.evaluate.translate": (DIALECT_WORDS, "what each wire format can say, as a table"),
     "turnout.testing": (DIALECT_WORDS, "the emulator speaks these formats"),
 }
 """Module prefix -> words it may say, and why."""
