@@ -1,6 +1,7 @@
 """The ledger's files: what they survive, what they refuse, and how they are copied."""
 
 import resource
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -216,3 +217,15 @@ async def test_a_clock_that_jumps_a_year_and_back_forgets_no_money(path):
     assert await again.settle("r", [1, 1])
     assert await again.used(takes) == (6, 0)
     await again.close()
+
+
+async def test_a_folder_that_is_removed_while_it_is_used_is_refused_and_not_counted_apart(path):
+    ledger = FileLedger(path)
+    await ledger.reserve("r", [MONEY], lease_s=60)
+    shutil.rmtree(path.with_name("ledger.db-log"))
+    await ledger.sweep()
+    with pytest.raises(
+        StoreUnavailable, match="was removed while it was used: the gateway must be restarted"
+    ):
+        await ledger.reserve("s", [MONEY], lease_s=60)
+    await ledger.close()

@@ -12,7 +12,8 @@ Theory of operation.
    read the copy and apply the log's files after it.
 4. A worker that finds the next file gone lagged behind far too long: it reads the copy anew.
 5. The log goes to the disk with every sweep, in a thread: that is what a power cut may lose, unless each step
-   waits for the disk.
+   waits for the disk. A worker whose folder was removed under it refuses from then on: others would count in
+   a new one.
 """
 
 import logging
@@ -32,6 +33,7 @@ from turnout.stores.ledger.steps import Begun, DamagedError, Ended, Reset, Settl
 OPEN_BUSY_S: Final = 10.0
 """How long a worker that starts waits for others that start."""
 ATTEMPTS: Final = 3
+CLOSED: Final = "the ledger is closed"
 PUT_BACK: Final = "if that is a backup that was put back, remove the folder"
 log = logging.getLogger("turnout.ledger")
 
@@ -62,7 +64,9 @@ class FileLedger:
         self._full_bytes = self._full_at = full_bytes
         self._writer: threading.Thread | None = None
         self._syncer: threading.Thread | None = None
-        self._is_closed = False
+        self._synced = (0, 0)
+        self._refusal = ""
+        """Why nothing is counted any more; "" = it is."""
         self._folder = folder_of(path)
         self._kept = kept.Kept(path)
         try:
@@ -132,8 +136,8 @@ class FileLedger:
     def _enter(self) -> None:
         """Take the lock and catch up. Raises `StoreUnavailable`."""
         found = self._log
-        if self._is_closed:
-            raise StoreUnavailable("the ledger is closed")
+        if self._refusal:
+            raise StoreUnavailable(self._refusal)
         found.take()
         try:
             if found.is_behind:
@@ -207,10 +211,19 @@ class FileLedger:
                     swept = step.ids
         finally:
             self._log.leave()
-        if self._syncer is None or not self._syncer.is_alive():
+        if not self._log.is_there:
+            self._refusal = f"{self._folder} was removed while it was used: the gateway must be restarted"
+            log.error("%s", self._refusal)
+        self._sync()
+        return swept
+
+    def _sync(self) -> None:
+        """Have the log reach the disk, where it has grown."""
+        grown = (self._log.number, self._log.at)
+        if grown != self._synced and (self._syncer is None or not self._syncer.is_alive()):
+            self._synced = grown
             self._syncer = threading.Thread(target=self._log.syncing(), daemon=True)
             self._syncer.start()
-        return swept
 
     async def reset(self, accounts: Sequence[str]) -> None:
         """Forget what was used of accounts, reservations under way aside."""
@@ -250,7 +263,7 @@ class FileLedger:
 
     async def close(self) -> None:
         """Bring the durable copy forward, and let go of the files."""
-        if self._is_closed:
+        if self._refusal == CLOSED:
             return
         try:
             self._enter()
@@ -266,7 +279,7 @@ class FileLedger:
         self._let_go()
 
     def _let_go(self) -> None:
-        self._is_closed = True
+        self._refusal = CLOSED
         self._join()
         self._log.close()
         self._kept.close()

@@ -143,6 +143,14 @@ class Log:
         return self.at <= self._begins
 
     @property
+    def is_there(self) -> bool:
+        """Whether the lock is still the one that others find."""
+        try:
+            return os.path.samestat(os.stat(self._folder / "lock"), os.fstat(self._lock))  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+
+    @property
     def is_behind(self) -> bool:
         """Whether the file has grown since."""
         return os.lseek(self._fd, 0, os.SEEK_END) != self.at
