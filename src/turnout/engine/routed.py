@@ -1,7 +1,7 @@
 """What was decided, kept as it is, and written out as a `Decision` only when somebody reads it. Floor 4."""
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -35,6 +35,8 @@ from turnout.types.record import (
     Status,
 )
 from turnout.types.structured import Structured
+from turnout.types.task import TaskRequest
+from turnout.types.usage import NanoUsd
 
 T = TypeVar("T")
 NO_WISHES = Preferences()
@@ -54,21 +56,18 @@ class Numbers(NamedTuple):
     live: LiveView | None
 
 
-class Told(dict[str, Numbers]):
-    """Live numbers as views tell them, by deployment: of those that nobody called they stay as they are."""
+Told: TypeAlias = dict[str, Numbers]
+"""Live numbers as views tell them, by deployment: of those that nobody called they stay as they are."""
 
-    def of(self, name: str, stats: Stats) -> Numbers:
-        """Return how a deployment's numbers are told."""
-        found = self.get(name)
-        if found is None or found.stats is not stats:
-            found = self[name] = Numbers(
-                stats,
-                Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
-                None if stats.total_p50_s is None else Quantiles(stats.total_p50_s, stats.total_p95_s),
-                _health(stats),
-                _live(stats),
-            )
-        return found
+
+def _numbers(stats: Stats) -> Numbers:
+    return Numbers(
+        stats,
+        Quantiles(stats.ttft_p50_s, stats.ttft_p95_s),
+        None if stats.total_p50_s is None else Quantiles(stats.total_p50_s, stats.total_p95_s),
+        _health(stats),
+        _live(stats),
+    )
 
 
 class Routed(Struct, frozen=True):
@@ -160,46 +159,38 @@ class Routed(Struct, frozen=True):
         return msgspec.structs.replace(self.context, tokens_out={**self.context.tokens_out, **lengths})
 
     def _views(self, chosen: tuple[str, ...], context: Context) -> tuple[CandidateView, ...]:
-        choice = self.choice
-        said = _Said(
-            _plain(choice.scores), _plain(choice.utilities), _plain(choice.quality), _plain(choice.sd)
-        )
-        return tuple([self._view(candidate, chosen, context, said) for candidate in self.candidates])
-
-    def _view(
-        self, candidate: Candidate, chosen: tuple[str, ...], context: Context, said: "_Said"
-    ) -> CandidateView:
-        deployment, stats = candidate.deployment, candidate.stats
-        name = deployment.id
-        drops = self.dropped.get(name, ())
-        told = self.told.of(name, stats)
-        return CandidateView(
-            id=name,
-            model=deployment.model.id,
-            status=_status(name, drops, chosen),
-            filters=drops,
-            scores=said.scores.get(name, NO_TERMS),
-            utility=said.utilities.get(name),
-            q=said.quality.get(name),
-            sd=said.sd.get(name),
-            cost_nusd=expected_cost(deployment, context),
-            ttft_s=told.ttft_s,
-            total_s=told.total_s,
-            health=told.health,
-            in_flight=stats.in_flight,
-            live=told.live,
-            n_tokens_in=context.tokens_in.get(name),
-            n_tokens_out=context.tokens_out.get(name),
-        )
-
-
-class _Said(NamedTuple):
-    """What the strategy said of candidates, by id."""
-
-    scores: Mapping[str, Mapping[str, float]]
-    utilities: Mapping[str, float]
-    quality: Mapping[str, float]
-    sd: Mapping[str, float]
+        choice, told, dropped = self.choice, self.told, self.dropped
+        scores, utilities = _plain(choice.scores), _plain(choice.utilities)
+        quality, sd = _plain(choice.quality), _plain(choice.sd)
+        tokens_in, tokens_out = context.tokens_in, context.tokens_out
+        views: list[CandidateView] = []
+        for candidate, cost in zip(self.candidates, expected_costs(self.candidates, context), strict=True):
+            deployment, stats = candidate.deployment, candidate.stats
+            name = deployment.id
+            drops = dropped.get(name, ())
+            seen = told.get(name)
+            if seen is None or seen.stats is not stats:
+                seen = told[name] = _numbers(stats)
+            view = CandidateView(
+                id=name,
+                model=deployment.model.id,
+                status=_status(name, drops, chosen),
+                filters=drops,
+                scores=scores.get(name, NO_TERMS),
+                utility=utilities.get(name),
+                q=quality.get(name),
+                sd=sd.get(name),
+                cost_nusd=cost,
+                ttft_s=seen.ttft_s,
+                total_s=seen.total_s,
+                health=seen.health,
+                in_flight=stats.in_flight,
+                live=seen.live,
+                n_tokens_in=tokens_in.get(name),
+                n_tokens_out=tokens_out.get(name),
+            )
+            views.append(view)
+        return tuple(views)
 
 
 def _plain(found: Mapping[str, T]) -> Mapping[str, T]:
@@ -249,6 +240,31 @@ def expected_cost(deployment: Deployment, context: Context) -> CostView:
     if price is None:
         return CostView(None, None)
     return CostView(*mean_and_worst_nusd(context, deployment, price), price.as_of)
+
+
+def expected_costs(candidates: Iterable[Candidate], context: Context) -> list[CostView]:
+    """Predict the money of a call to each: `expected_cost`, with what is the same for all looked up once."""
+    is_task = isinstance(context.request, TaskRequest)
+    n_in, n_out, most = context.n_tokens_in, context.n_tokens_out, context.max_tokens_out
+    of_in, of_out = context.tokens_in, context.tokens_out
+    found: list[CostView] = []
+    for candidate in candidates:
+        deployment = candidate.deployment
+        price = deployment.model.price
+        if is_task or price is None or price.tiers:
+            found.append(expected_cost(deployment, context))
+            continue
+        name, dear_in, dear_out = deployment.id, price.input, price.output
+        own_in = of_in.get(name, n_in)
+        flat = own_in * dear_in + (price.per_request or 0)
+        mean = flat + of_out.get(name, n_out) * dear_out
+        if price.cache_write_5m is not None or price.cache_write_1h is not None:
+            flat += own_in * (max(dear_in, price.cache_write_5m or 0, price.cache_write_1h or 0) - dear_in)
+        if price.reasoning is not None and price.reasoning > dear_out:
+            dear_out = price.reasoning
+        worst = flat + most * dear_out
+        found.append(CostView(NanoUsd(-(-mean // 1000)), NanoUsd(-(-worst // 1000)), price.as_of))
+    return found
 
 
 def rule_of(exchange: Exchange) -> Structured | None:

@@ -30,7 +30,7 @@ def parted(context: Context, candidates: Candidates, draw: Draw) -> tuple[Candid
     """
     if len(candidates) == 1:
         return candidates, (), False
-    if all(c.stats.share >= 1 and not c.stats.demoted for c in candidates):
+    if not [c for c in candidates if c.stats.demoted or c.stats.share < 1]:
         return candidates, (), False
     looping = in_tool_loop(context.request)
     held = context.session.deployment if context.session and looping else None

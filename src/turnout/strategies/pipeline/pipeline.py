@@ -347,13 +347,15 @@ def _locked(candidates: Sequence[Candidate], pinned: int, indices: Sequence[int]
 def _finite(candidates: Sequence[Candidate], column: Sequence[float] | None) -> dict[str, float]:
     if column is None:
         return {}
-    return {c.id: x for c, x in zip(candidates, column, strict=True) if isfinite(x)}
+    return {c.deployment.id: x for c, x in zip(candidates, column, strict=True) if isfinite(x)}
 
 
 def _terms(
     candidates: Sequence[Candidate], columns: Sequence[tuple[str, Sequence[float]]]
 ) -> dict[str, Mapping[str, float]]:
-    return {
-        c.id: {name: column[i] for name, column in columns if isfinite(column[i])}
-        for i, c in enumerate(candidates)
-    }
+    terms: list[dict[str, float]] = [{} for _ in candidates]
+    for name, column in columns:
+        for own, x in zip(terms, column, strict=True):
+            if isfinite(x):
+                own[name] = x
+    return {c.deployment.id: own for c, own in zip(candidates, terms, strict=True)}
