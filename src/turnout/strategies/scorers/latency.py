@@ -77,9 +77,28 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
         """Return minus the expected seconds of each call."""
         request = context.request
         streamed = isinstance(request, ChatRequest) and request.stream
+        first = self.measure == "ttft" or (self.measure == "auto" and streamed)
+        usual = self._usual(candidates, first=first)
+        return self._blended(context, candidates, first=first) if usual is None else usual
+
+    def _usual(self, candidates: Sequence[Candidate], *, first: bool) -> list[float] | None:
+        """Return the numbers where every one stands alone, in one pass; None where one does not."""
+        if self.quantile != 0.5:
+            return None
+        found: list[float] = []
+        for candidate in candidates:
+            stats = candidate.stats
+            seconds = stats.ttft_recent_s if first else stats.total_recent_s
+            failing = stats.error_ratio if self.damp_failures else None
+            if seconds is None or stats.n_observed < MIN_OBSERVED or (failing or 0.0) > MIN_FAILING:
+                return None
+            found.append(-seconds)
+        return found
+
+    def _blended(self, context: Context, candidates: Sequence[Candidate], *, first: bool) -> list[float]:
         stats = [c.stats for c in candidates]
         seen: list[float | None]
-        if self.measure == "ttft" or (self.measure == "auto" and streamed):
+        if first:
             prior = self.prior_ttft_s
             if self.quantile == 0.5:
                 seen = [s.ttft_p50_s if s.ttft_recent_s is None else s.ttft_recent_s for s in stats]
@@ -87,9 +106,7 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
                 seen = [self._ttft(s) for s in stats]
         else:
             prior = self.prior_total_s
-            seen = [s.total_recent_s for s in stats]
-            if self.quantile != 0.5 or None in seen:
-                seen = [self._total(s, context.n_tokens_out) for s in stats]
+            seen = [self._total(s, context.n_tokens_out) for s in stats]
         known = [s for s in seen if s is not None]
         if len(known) == len(seen) and min([s.n_observed for s in stats], default=0) >= MIN_OBSERVED:
             seconds = known  # the usual case: every number stands alone
