@@ -6,17 +6,18 @@ Theory of operation.
    a server that does not know it (it was started again) is given the text, once.
 2. Every call has one time limit over everything: waiting for a connection, dialling, sending, the answer.
    What fails or takes longer is `StoreUnavailable`; what the server did with it is then not known.
-3. Connections are bounded. One whose call was broken off is closed, never used again: an answer that comes
-   late would be taken for that of the next call.
+3. Connections are the library's, their pool is ours: a call is one write and one read, without a look at the
+   socket first. They are bounded. One whose call was broken off is closed, never used again: an answer that
+   comes late would be taken for that of the next call.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeAlias, cast
 
-from valkey.asyncio import BlockingConnectionPool, Valkey
-from valkey.exceptions import NoScriptError, ValkeyError
+from valkey.asyncio import Connection, ConnectionPool
+from valkey.exceptions import NoScriptError, ResponseError, ValkeyError
 
 from turnout.errors import ConfigError, StoreUnavailable
 
@@ -55,19 +56,17 @@ class Client:
     ) -> None:
         scheme, colon, rest = url.partition(":")
         try:
-            pool = BlockingConnectionPool.from_url(
+            self._made = ConnectionPool.from_url(
                 _SCHEMES.get(scheme, scheme) + colon + rest,
-                max_connections=max_connections,
-                timeout=None,  # the time limit of the call counts
-                socket_timeout=None,  # likewise; the library's own is a `wait_for`, which may swallow a cancel
+                socket_timeout=None,  # the time limit of the call counts; the library's may swallow a cancel
                 socket_connect_timeout=timeout_s,
             )
         except ValueError:
             raise ConfigError(
                 ("the address of the store is no URL of the form valkey://host:port/db",)
             ) from None
-        self._valkey = Valkey.from_pool(pool)
-        self._valkey.response_callbacks.clear()  # answers as they came
+        self._idle: list[Connection] = []
+        self._free = asyncio.Semaphore(max_connections)
         self._timeout_s = timeout_s
         self._closed = False
 
@@ -90,15 +89,42 @@ class Client:
         except (ValkeyError, OSError, TimeoutError) as failure:
             raise StoreUnavailable(f"valkey: {_reason(failure)}") from failure
 
-    def _command(self, *words: Value) -> Awaitable[Reply]:
-        call = self._valkey.execute_command(*words)  # type: ignore[no-untyped-call]  # the library has none here
-        return cast("Awaitable[Reply]", call)  # of the asynchronous client every call is one
+    async def _command(self, *words: Value) -> Reply:
+        """Send a command on a connection that nobody uses, and read its answer."""
+        async with self._free:
+            link = await self._link()
+            try:
+                await link.send_command(*words)
+                reply = await link.read_response()
+            except ResponseError:  # an answer like any other
+                self._idle.append(link)
+                raise
+            except BaseException:
+                await link.disconnect(nowait=True)
+                raise
+            if self._closed:
+                await link.disconnect(nowait=True)
+            else:
+                self._idle.append(link)
+        return cast("Reply", reply)
+
+    async def _link(self) -> Connection:
+        """Return a connection: the one used last, or a new one where none is idle or its server went away."""
+        while self._idle:
+            link = self._idle.pop()
+            heard = link._reader  # noqa: SLF001  nothing public tells without I/O
+            if heard is not None and link.is_connected and not heard.at_eof():
+                return link
+            await link.disconnect(nowait=True)
+        link = self._made.make_connection()  # type: ignore[no-untyped-call]
+        await link.connect()
+        return cast("Connection", link)
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""
-        if not self._closed:
-            self._closed = True
-            await self._valkey.aclose(close_connection_pool=True)
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().disconnect()
 
 
 def _reason(failure: Exception) -> str:

@@ -47,7 +47,9 @@ class ValkeyLedger:
         for take in takes:
             keys.append(self._accounts + take.account)
             values += [*_span(take.span), take.amount, "" if take.limit is None else take.limit]
-        kind, *rest = _texts(await self._client.run(RESERVE, keys, values))
+        found = await self._client.run(RESERVE, keys, values)
+        assert isinstance(found, bytes)
+        kind, *rest = found.split()
         if kind == b"granted":
             return Granted(_numbers(rest))
         if kind == b"skewed":

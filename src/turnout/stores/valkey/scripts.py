@@ -85,6 +85,7 @@ RESERVE: Final = Script(
     _COMMON
     + """
 -- KEYS: reservation, leases, accounts. ARGV: now, id, lease, then kind, x, ends, amount, limit of each take.
+-- Answers words in one text: a client reads that much faster than a list.
 local now, lease = clock(ARGV[1]), tonumber(ARGV[3])
 local takes = {}
 for i = 3, #KEYS do
@@ -92,7 +93,7 @@ for i = 3, #KEYS do
   local take = {key = KEYS[i], kind = ARGV[at], x = tonumber(ARGV[at + 1]), ends = tonumber(ARGV[at + 2]),
     amount = ARGV[at + 3], limit = ARGV[at + 4]}
   if take.kind == 'f' and (now < take.x or now >= take.ends) then
-    return {'skewed', string.format('%.17g', now)}
+    return 'skewed ' .. string.format('%.17g', now)
   end
   takes[#takes + 1] = take
 end
@@ -102,7 +103,7 @@ for _, take in ipairs(takes) do
   take.high, take.low = high, low
   answer[#answer + 1], answer[#answer + 2] = whole(high), whole(low)
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return answer end
+if redis.call('EXISTS', KEYS[1]) == 1 then return table.concat(answer, ' ') end
 for i, take in ipairs(takes) do
   local h, l = split(take.amount)
   local high, low = carried(take.high + h, take.low + l)
@@ -118,7 +119,7 @@ for i, take in ipairs(takes) do
     for n, text in ipairs(found) do
       if text then refused[#refused + 1], refused[#refused + 2] = fields[n], text end
     end
-    return refused
+    return table.concat(refused, ' ')
   end
   answer[i * 2], answer[i * 2 + 1] = whole(high), whole(low)
 end
@@ -147,7 +148,7 @@ end
 redis.call('SET', KEYS[1], cmsgpack.pack(record), 'PX', whole(rest_ms))
 redis.call('ZADD', KEYS[2], string.format('%.17g', now + lease), ARGV[2])
 keep(KEYS[2], rest_ms)
-return answer
+return table.concat(answer, ' ')
 """
 )
 """Take from all accounts, or from none."""
