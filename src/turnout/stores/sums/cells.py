@@ -7,6 +7,8 @@ days are sums of what was summed by the minute or hour.
 
 from collections.abc import Iterable, Iterator
 from math import isfinite
+from operator import itemgetter
+from struct import Struct
 from typing import Final, TypeAlias
 
 import msgspec
@@ -14,7 +16,7 @@ import msgspec
 from turnout.stores.columns import Columns, Who, who
 from turnout.stores.sums import spread
 from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.usage import CUBES, MINUTE_US, WITH_MINUTES, Width
+from turnout.stores.sums.usage import CUBES, LATER, MINUTE_US, WITH_MINUTES, Width
 
 COUNTERS: Final = (
     *("n", "n_failed", "n_unpriced", "cost_nusd", "n_input", "n_output", "total_us", "n_cached"),
@@ -23,7 +25,8 @@ COUNTERS: Final = (
 """In the order of their lanes and columns."""
 _LANE: Final = 80
 """Bits: the sum of a batch of 64-bit numbers never runs over."""
-_MASK: Final = (1 << _LANE) - 1
+_HALVES: Final = Struct("<" + "QH" * len(COUNTERS))
+"""Reads all lanes, each as its lower eight bytes and its highest two."""
 _MOST: Final = 2**62
 _FAILED: Final = 1 << _LANE
 _UNPRICED: Final = 1 << 2 * _LANE
@@ -33,8 +36,13 @@ Subject: TypeAlias = tuple[int, tuple[str, ...]]
 """Place of a cube, and a value for each of `DIMENSIONS`; "" where the cube lacks it."""
 _ERRORS: Final = msgspec.msgpack.Decoder(dict[str, int])
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
-_PLACES: Final = tuple(tuple(name in cube for name in DIMENSIONS) for cube in CUBES)
+_TAKE: Final = tuple(
+    itemgetter(*(at if name in cube else len(DIMENSIONS) for at, name in enumerate(DIMENSIONS)))
+    for cube in CUBES
+)
+"""For each cube, what takes its names out of a value for each dimension and an empty one."""
 _TAG: Final = DIMENSIONS.index("tag")
+_TAGGED: Final = CUBES.index(("organisation", "tag"))
 
 
 class Cell:
@@ -67,11 +75,11 @@ class Cell:
 
     def numbers(self) -> list[int]:
         """Return the counters, in the order of `COUNTERS`."""
-        left, found = self.counters, []
-        for _ in COUNTERS:
-            found.append(min(left & _MASK, _MOST))
-            left >>= _LANE
-        return found
+        halves = _HALVES.unpack(self.counters.to_bytes(_HALVES.size, "little"))
+        return [
+            low if not high and low < _MOST else _MOST
+            for low, high in zip(halves[::2], halves[1::2], strict=True)
+        ]
 
 
 def added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
@@ -109,17 +117,34 @@ def _lanes(of: Columns) -> int:
     return counters | (_HIT if of.cached else 0) | (_GUARDED if of.guarded else 0)
 
 
+_OF_ALL: Final = {
+    narrow: wide
+    for narrow, cube in enumerate(CUBES[:LATER])
+    for wide in range(LATER, len(CUBES))
+    if set(cube) == {"organisation", *CUBES[wide]}
+}
+"""Cube -> the same of all organisations together, which is put together from it."""
+_FROM_HOURS: Final = CUBES.index(("organisation", "project", "team", "route", "model", "provider"))
+_BY_ANSWER: Final = CUBES.index(("route", "model", "provider"))
+
+
+def _wider(subject: Subject, cube: int) -> Subject:
+    """Return the subject of a wider cube that a subject belongs to."""
+    return cube, _TAKE[cube]((*subject[1], ""))
+
+
 def subjects_of(asked: Who) -> Iterator[Subject]:
     """Yield the subject of a request in each cube: several in that of tags, where it has several."""
     organisation, project, team, principal, customer, tags, *answered = asked
-    values = tuple(name or "" for name in (organisation, project, team, principal, customer, "", *answered))
-    for at, places in enumerate(_PLACES):
-        found = tuple(value if here else "" for value, here in zip(values, places, strict=True))
-        if not places[_TAG]:
-            yield at, found
+    values = tuple(
+        [name or "" for name in (organisation, project, team, principal, customer, "", *answered, "")]
+    )
+    for at in range(LATER):
+        if at != _TAGGED:
+            yield at, _TAKE[at](values)
             continue
         for tag in dict.fromkeys(tags) or ("",):
-            yield at, (*found[:_TAG], tag, *found[_TAG + 1 :])
+            yield at, _TAKE[at]((*values[:_TAG], tag, *values[_TAG + 1 :]))
 
 
 Cells: TypeAlias = dict[Width, dict[tuple[int, Subject], Cell]]
@@ -153,6 +178,7 @@ class Batch:
                     _into(minutes, (number, subject), cell)
                 else:
                     _into(hours, (number // 60, subject), cell)
+        _widen(minutes, hours)
         for (number, subject), cell in minutes.items():
             _into(hours, (number // 60, subject), cell)
         days: dict[tuple[int, Subject], Cell] = {}
@@ -167,6 +193,16 @@ class Batch:
                 self._known.clear()
             found = self._known[asked] = tuple(subjects_of(asked))
         return found
+
+
+def _widen(minutes: dict[tuple[int, Subject], Cell], hours: dict[tuple[int, Subject], Cell]) -> None:
+    """Add the cells of all organisations together: out of cells, which are fewer than requests."""
+    for (number, subject), cell in tuple(minutes.items()):
+        if subject[0] in _OF_ALL:
+            _into(minutes, (number, _wider(subject, _OF_ALL[subject[0]])), cell)
+    for (number, subject), cell in tuple(hours.items()):
+        if subject[0] == _FROM_HOURS:
+            _into(hours, (number, _wider(subject, _BY_ANSWER)), cell)
 
 
 def _into(cells: dict[tuple[int, Subject], Cell], key: tuple[int, Subject], cell: Cell) -> None:

@@ -54,7 +54,7 @@ CUBES: Final[tuple[tuple[Dimension, ...], ...]] = (
     ("model",),
     ("route", "model", "provider"),
 )
-WITH_MINUTES: Final = frozenset((*range(7), *range(11, 15)))
+WITH_MINUTES: Final = frozenset((*range(7), *range(11, 14)))
 """Places of the cubes whose groups are few."""
 LATER: Final = 11
 """From here on, cubes begin with the day on which a database got them."""
