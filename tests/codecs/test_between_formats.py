@@ -25,12 +25,13 @@ from turnout.types.chat import (
     ToolChoice,
     ToolResult,
 )
-from turnout.types.deployment import Deployment, Model, Vendor
+from turnout.types.deployment import Deployment, Model, Quirks, Vendor
 from turnout.types.event import Finish, ToolDelta
 from turnout.types.http import HttpResponse
 from turnout.types.usage import Usage
 
 SUMMARY = Summary(request_id="req_0", model="v/m", created=0)
+PNG = "iVBORw0K"
 MARK = {"cache_control": {"type": "ephemeral"}}
 
 
@@ -232,18 +233,35 @@ def test_a_subset_of_tools_holds_where_the_format_has_no_word_for_one(codec, nam
 
 
 @pytest.mark.parametrize(
-    ("value", "response"),
-    [([{"degrees": 50}], {"output": [{"degrees": 50}]}), ({"degrees": 50}, {"degrees": 50})],
+    ("value", "failed", "response"),
+    [
+        ([{"degrees": 50}], False, {"output": [{"degrees": 50}]}),
+        ({"degrees": 50}, False, {"degrees": 50}),
+        ({"why": "cold"}, True, {"error": {"why": "cold"}}),
+        ({"error": "cold"}, True, {"error": "cold"}),
+    ],
 )
-def test_a_structured_answer_of_a_tool_reaches_gemini(value, response):
+def test_a_structured_answer_of_a_tool_reaches_gemini(value, failed, response):
     call = ToolCall(id="c1", name="f", arguments="{}")
     messages = (
         Message("user", (Text("hi"),)),
         Message("assistant", (call,)),
-        Message("tool", (ToolResult(call_id="c1", value=value),)),
+        Message("tool", (ToolResult(call_id="c1", value=value, is_error=failed),)),
     )
     body = written(Gemini(), ChatRequest(model="m", messages=messages, wire="x"))
     assert body["contents"][2]["parts"][0]["functionResponse"]["response"] == response
+
+
+def test_calls_without_ids_and_their_answers_get_the_same_at_cohere():
+    calls = tuple(ToolCall(id="", name=name, arguments="{}") for name in ("f", "g"))
+    results = tuple(ToolResult(call_id="", name=name, content=(Text(name),)) for name in ("g", "f"))
+    messages = (Message("user", (Text("hi"),)), Message("assistant", calls), Message("tool", results))
+    _, called, *answers = written(Cohere(), ChatRequest(model="m", messages=messages, wire="x"))["messages"]
+    assert [call["id"] for call in called["tool_calls"]] == ["call_0", "call_1"]
+    assert [(answer["tool_call_id"], answer["content"]) for answer in answers] == [
+        ("call_1", "g"),
+        ("call_0", "f"),
+    ]
 
 
 def test_readable_words_of_an_encrypted_thought_reach_a_chat_client():
@@ -271,3 +289,53 @@ def test_tokens_of_sound_and_pictures_are_input_where_they_are_not_told_apart(co
     response = ChatResponse(id="x", model="m", choices=(Choice(parts=(Text("yes"),)),), usage=usage)
     said = dialect.render(response, ChatRequest(model="m", messages=()), SUMMARY)
     assert codec.decode(HttpResponse(200, {}, said)).usage.n_input == 25
+
+
+MARKED = {
+    "model": "claude-opus-4-6",
+    "max_tokens": 100,
+    "system": [{"type": "text", "text": "be brief"}, {"type": "text", "text": "be kind", **MARK}],
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "hi", **MARK}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "f", "input": {}}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "c1", "content": "42", **MARK},
+                {"type": "text", "text": "so?"},
+            ],
+        },
+    ],
+    "tools": [{"name": "f", "input_schema": {"type": "object"}, **MARK}],
+}
+
+
+def test_cache_marks_reach_a_host_that_passes_them_on_and_are_told_at_others():
+    request = AnthropicDialect().parse(json.dumps(MARKED).encode()).request
+    for marks in (True, False):
+        vendor = Vendor(
+            name="v", base_url="https://v.invalid", codec="openai_chat", quirks=Quirks(cache_marks=marks)
+        )
+        to = Deployment(id="m", vendor=vendor, model=Model(id="v/m"), upstream_model="m")
+        sent = OpenAIChat().encode(request, to)
+        body = json.loads(sent.http.body)
+        assert ("cache_control" in sent.dropped, b"cache_control" in sent.http.body) == (not marks, marks)
+        if marks:
+            assert body["messages"][0]["content"] == [
+                {"type": "text", "text": "be brief"},
+                {"type": "text", "text": "be kind", **MARK},
+            ]
+            assert body["messages"][1]["content"] == [{"type": "text", "text": "hi", **MARK}]
+            assert body["messages"][3]["content"] == [{"type": "text", "text": "42", **MARK}]
+            assert body["messages"][4]["content"] == "so?"
+            assert body["tools"][0]["cache_control"] == MARK["cache_control"]
+
+
+def test_a_mark_on_a_picture_is_told_where_only_words_can_be_marked():
+    picture = Media(kind="image", mime="image/png", data=PNG, extra=MARK)
+    vendor = Vendor(
+        name="v", base_url="https://v.invalid", codec="openai_chat", quirks=Quirks(cache_marks=True)
+    )
+    to = Deployment(id="m", vendor=vendor, model=Model(id="v/m"), upstream_model="m")
+    request = ChatRequest(model="m", messages=(Message("user", (picture,)),), wire="x")
+    assert OpenAIChat().encode(request, to).dropped == ("cache_control",)

@@ -15,6 +15,7 @@ class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_tokens_field: str | None = None
     stream_usage: bool | None = None
     developer_role: bool | None = None
+    cache_marks: bool | None = None
     openai_fields: bool | None = None
     unsupported: frozenset[str] | None = None
     reasoning_field: str | None = None

@@ -24,11 +24,11 @@ LOST = {
           seed
     """,
     ("openai_chat", "anthropic"): """
-        kept 17
+        kept 18
         reshaped response_format.strict text.parts
-        told cache_control frequency_penalty image.detail logit_bias message.name presence_penalty
-          prompt_cache_key reasoning response_format.description response_format.schema safe_prompt seed
-          service_tier system.place temperature verbosity
+        told frequency_penalty image.detail logit_bias message.name presence_penalty prompt_cache_key
+          reasoning response_format.description response_format.schema safe_prompt seed service_tier
+          system.place temperature verbosity
     """,
     ("openai_chat", "gemini"): """
         kept 19
@@ -38,11 +38,11 @@ LOST = {
           verbosity
     """,
     ("openai_chat", "bedrock"): """
-        kept 17
+        kept 18
         reshaped response_format.strict text.parts
-        told cache_control frequency_penalty image.detail logit_bias message.name parallel_tool_calls
-          presence_penalty prompt_cache_key reasoning response_format.schema safe_prompt seed service_tier
-          system.place user verbosity
+        told frequency_penalty image.detail logit_bias message.name parallel_tool_calls presence_penalty
+          prompt_cache_key reasoning response_format.schema safe_prompt seed service_tier system.place user
+          verbosity
     """,
     ("openai_chat", "cohere"): """
         kept 23

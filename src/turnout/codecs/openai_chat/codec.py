@@ -5,6 +5,7 @@ from turnout.codecs.openai_chat import tasks
 from turnout.codecs.openai_chat.embeddings import decode_embed, encode_embed, parse_embed, render_embed
 from turnout.codecs.openai_chat.encode import encode, forward
 from turnout.codecs.openai_chat.errors import read_error
+from turnout.codecs.openai_chat.marks import MARK
 from turnout.codecs.openai_chat.render import render
 from turnout.codecs.openai_chat.request import parse_request
 from turnout.codecs.openai_chat.response import decode, glance
@@ -28,6 +29,7 @@ _SAID = frozenset(
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""
 _SAID_IN_FULL = _SAID | {SHOWN}
 """Likewise, where `reasoning` is an object."""
+_MARKS = frozenset({MARK})
 
 
 class OpenAIChat:
@@ -37,7 +39,10 @@ class OpenAIChat:
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call."""
-        said = _SAID if to.vendor.quirks.thinking_field != "reasoning" else _SAID_IN_FULL
+        quirks = to.vendor.quirks
+        said = _SAID if quirks.thinking_field != "reasoning" else _SAID_IN_FULL
+        if quirks.cache_marks:
+            said |= _MARKS
         return told(encode(request, to), request, WIRE, said)
 
     def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:

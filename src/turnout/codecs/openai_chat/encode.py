@@ -8,6 +8,7 @@ import msgspec
 from turnout.codecs.base import Encoded
 from turnout.codecs.declared import Declared, Written
 from turnout.codecs.openai_chat.history import LEGACY
+from turnout.codecs.openai_chat.marks import MarkedTurns, mark_of
 from turnout.codecs.openai_chat.quirks import adapt
 from turnout.codecs.openai_chat.thinking import write_thinking
 from turnout.codecs.openai_chat.turns import Turns
@@ -40,20 +41,22 @@ _PLAIN = (
 """Fields with the same name and meaning on both sides."""
 _plain = attrgetter(*_PLAIN)
 _KEYS = (WIRE, WIRE + " same")
+_MARKED = WIRE + " marked"
 
 
 def encode(request: ChatRequest, to: Deployment) -> Encoded:
     """Write a call. Raises `UnsupportedParameter` for what the format or the host cannot say but must."""
     quirks = to.vendor.quirks
     same = request.wire == WIRE
-    turns = Turns(same=same, reasoning_field=quirks.reasoning_field)
+    marked = quirks.cache_marks and not same
+    turns = (MarkedTurns if marked else Turns)(same=same, reasoning_field=quirks.reasoning_field)
     for turn in request.messages:
         turns.add(turn)
     if not turns.messages:
         raise InvalidRequest("messages hold nothing that can be answered", param="messages")
     body: dict[str, Json] = {"model": to.upstream_model, "messages": turns.messages}
     if request.tools or request.tool_choice is not None:
-        _add_tools(body, request, same=same)
+        _add_tools(body, request, same=same, marked=marked)
     body |= {field: value for field, value in zip(_PLAIN, _plain(request), strict=True) if value is not None}
     if request.stop:
         body["stop"] = list(request.stop)
@@ -119,36 +122,39 @@ def _think(body: dict[str, Json], request: ChatRequest, field: str) -> tuple[str
     return ("reasoning_approximated",) if approximated else ()
 
 
-def _add_tools(body: dict[str, Json], request: ChatRequest, *, same: bool) -> None:
+def _add_tools(body: dict[str, Json], request: ChatRequest, *, same: bool, marked: bool) -> None:
     declared, choice = request.tools, request.tool_choice
     tools: Json
     if isinstance(declared, Declared):
-        tools = declared.written(_KEYS[same], lambda: Written(_all_tools(declared, same=same) or None)).json
+        key = _MARKED if marked else _KEYS[same]
+        tools = declared.written(
+            key, lambda: Written(_all_tools(declared, same=same, marked=marked) or None)
+        ).json
     elif same and any(isinstance(tool, Tool) and tool.extra.get(LEGACY) for tool in declared):
         body["functions"] = [_function(tool) for tool in declared if isinstance(tool, Tool)]
         if choice is not None:
             body["function_call"] = _legacy_choice(choice)
         return
     else:
-        tools = _all_tools(declared, same=same) or None
+        tools = _all_tools(declared, same=same, marked=marked) or None
     if tools is not None:
         body["tools"] = tools
     if choice is not None and (same or tools is not None):
         body["tool_choice"] = _choice(choice, declared)
 
 
-def _all_tools(tools: Iterable[Tool | ServerTool], *, same: bool) -> list[Json]:
-    return [_tool(tool, same=same) for tool in tools]
+def _all_tools(tools: Iterable[Tool | ServerTool], *, same: bool, marked: bool) -> list[Json]:
+    return [_tool(tool, same=same, marked=marked) for tool in tools]
 
 
-def _tool(tool: Tool | ServerTool, *, same: bool) -> Json:
+def _tool(tool: Tool | ServerTool, *, same: bool, marked: bool) -> Json:
     if isinstance(tool, ServerTool):
         if tool.wire != WIRE:
             raise UnsupportedParameter(
                 f"tools of {tool.wire} that the provider runs itself exist only there", param="tools"
             )
         return tool.value
-    extra = tool.extra if same else NOTHING
+    extra = tool.extra if same else mark_of(tool) if marked else NOTHING
     inner = extra.get("function")
     function = {**_function(tool), **inner} if isinstance(inner, Mapping) else _function(tool)
     return {**extra, "type": "function", "function": function}

@@ -140,6 +140,7 @@ class Asked(Struct, frozen=True, kw_only=True):
             max_tokens_field=limit,
             developer_role=True,
             openai_fields=True,
+            cache_marks=b'"cache_control"' in self.http.body,
             required_as_any=self.body.get("tool_choice") == "any",
             thinking_field="reasoning" if "reasoning" in self.body else "reasoning_effort",
         )

@@ -153,6 +153,7 @@ LIMITS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 """Feature -> formats that can say it, and in which values or company they cannot; it is told then."""
 
 _WORDS: Final[Mapping[str, frozenset[str]]] = {
+    "cache_control": frozenset({"cache_control.ttl"}),
     "thinking": frozenset({"reasoning_approximated", "reasoning_effort", "thinking"}),
     "reasoning": frozenset({"reasoning_dropped"}),
     "response_format": frozenset({"schema_adapted"}),
