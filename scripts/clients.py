@@ -50,8 +50,7 @@ AFTERWORD = """
 
 - Neither Anthropic nor the responses format has embeddings: such a model is not found.
 - `instructor` sends only requests with a schema, and wraps every failure in one class.
-- Cohere's own chat format is not served, and its client is told so. Cohere's models are reached by any
-  other client.
+- Cohere's client asks in Cohere's own format, `/v2/chat` and `/v2/embed`.
 - Coding agents, in the same suite: Claude Code through `/v1/messages` and Codex through `/v1/responses` edit
   a file with tool calls while another vendor answers. Codex needs `web_search = "disabled"` and, under
   `[features]`, `multi_agent = false`: both are tools that only OpenAI has.

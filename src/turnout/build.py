@@ -74,7 +74,7 @@ from turnout.types.recommendation import Recommendation
 from turnout.types.record import Decision
 
 UNSEEN = Stats()
-OLDER = ("openai_completions",)
+OLDER = ("openai_completions", "ollama_generate")
 """Dialects that no upstream is spoken to in."""
 CODECS = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "cohere", "ollama")
 

@@ -36,6 +36,7 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "turnout.dialects": {
         "ollama": "turnout.codecs.ollama:OllamaDialect",
+        "ollama_generate": "turnout.codecs.ollama:OllamaGenerateDialect",
         "openai_chat": "turnout.codecs.openai_chat:OpenAIChatDialect",
         "openai_completions": "turnout.codecs.openai_chat:OpenAICompletionsDialect",
         "openai_responses": "turnout.codecs.openai_responses:OpenAIResponsesDialect",

@@ -119,6 +119,15 @@ PYDANTIC_ERRORS = {
 }
 ANTHROPIC_ERRORS = OPENAI_ERRORS | {"overloaded": "OverloadedError"}
 GOOGLE_ERRORS = {"overloaded": "ServerError", "timeout": "ReadTimeout", "*": "ClientError"}
+COHERE_ERRORS = {
+    "limited": "TooManyRequestsError",
+    "overloaded": "ServiceUnavailableError",
+    "context": "BadRequestError",
+    "unauthenticated": "UnauthorizedError",
+    "not_found": "NotFoundError",
+    "embeddings": "NotFoundError",
+    "timeout": "ReadTimeout",
+}
 IN_NODE = {"timeout": "APIConnectionTimeoutError"}
 VERCEL_ERRORS = {"timeout": "DOMException", "*": "APICallError"}
 
@@ -148,6 +157,7 @@ CLIENTS = (
     ),
     Client(environment="python-langchain-openai", errors=LANGCHAIN_ERRORS, lacks=("count", "models")),
     Client(environment="python-pydantic-ai", errors=PYDANTIC_ERRORS, lacks=("embeddings", "count", "models")),
+    Client(environment="python-cohere", stop="COMPLETE", errors=COHERE_ERRORS, lacks=("count", "models")),
     Client(environment="node-openai", errors=OPENAI_ERRORS | IN_NODE, lacks=("count",)),
     Client(
         environment="node-anthropic",
@@ -222,14 +232,6 @@ async def test_instructor_reads_objects_by_tool_and_by_schema():
     }
 
 
-async def test_coheres_own_chat_format_is_not_served_and_its_client_is_told_so():
-    async with running() as rig:
-        seen = await drive(rig, "python-cohere")
-    report("python-cohere", seen)
-    assert {each["status"] for by in seen.values() for each in by.values()} == {404}
-    assert "no such endpoint: POST /v2/chat" in seen["chat"]["oai"]["message"]
-
-
 def without_messages(seen: dict) -> dict:
     """Leave out the wording of errors, which is tested where it is made."""
     return {
@@ -255,4 +257,4 @@ def test_every_driver_has_a_row():
     driven |= {f"node-{at.parent.name}" for at in (HERE / "node").glob("*/driver.mjs")}
     driven -= {"python-openai-responses"}  # of the same package
     driven -= {"python-openai-realtime", "python-mcp"}  # sessions and tools: `test_sessions`
-    assert driven == {client.environment for client in CLIENTS} | {"python-instructor", "python-cohere"}
+    assert driven == {client.environment for client in CLIENTS} | {"python-instructor"}

@@ -339,3 +339,10 @@ class Carries(Protocol):
     def carry(self, body: Body, headers: Headers) -> Body:
         """Return the request with those of the client's headers that belong to it, on either track."""
         ...
+
+
+@runtime_checkable
+class InLines(Protocol):
+    """A dialect whose streams are a JSON object per line, not events."""
+
+    lines: bool

@@ -9,7 +9,7 @@ from time import time
 
 import msgspec
 
-from turnout.codecs.base import Dialect, Embeds, EmbedsByAddress, StreamEncoder, Summary
+from turnout.codecs.base import Dialect, Embeds, EmbedsByAddress, InLines, StreamEncoder, Summary
 from turnout.engine.engine import Engine, Opened
 from turnout.engine.exchange import Exchange
 from turnout.engine.reply import Reply
@@ -17,7 +17,7 @@ from turnout.errors import TurnoutError
 from turnout.layers.base import conclude
 from turnout.server import headers as told
 from turnout.server.cycle import Cycle
-from turnout.server.http import JSON_TYPE, RawHeaders, Send
+from turnout.server.http import JSON_TYPE, LINE_HEADERS, STREAM_HEADERS, RawHeaders, Send
 from turnout.server.views import caller_view
 from turnout.types.chat import ChatRequest
 from turnout.types.embed import EmbedRequest
@@ -45,7 +45,7 @@ def answered(send: Send, whole: Whole) -> bool:
 class Answer:
     """Writes the answers of one dialect at one gateway."""
 
-    __slots__ = ("_dialect", "_engine", "_names_request", "_statics", "keep_alive_s")
+    __slots__ = ("_dialect", "_engine", "_names_request", "_statics", "keep_alive_s", "stream_headers")
 
     def __init__(self, engine: Engine, dialect: Dialect, *, keep_alive_s: float) -> None:
         self._engine = engine
@@ -53,6 +53,7 @@ class Answer:
         self._names_request = dialect.wire == "anthropic"
         """Whether clients of this dialect look for the id in `request-id`."""
         self.keep_alive_s = keep_alive_s
+        self.stream_headers = LINE_HEADERS if isinstance(dialect, InLines) else STREAM_HEADERS
         self._statics: dict[_Key, RawHeaders] = {}
         """Headers that repeat from request to request; bounded by deployments x routes x reasons."""
 

@@ -33,6 +33,7 @@ from turnout.server.inside import Kept
 from turnout.server.listing import Listing
 from turnout.server.mcp import Mcp
 from turnout.server.mcp_tools import McpTools
+from turnout.server.natives import Natives
 from turnout.server.openapi import Described
 from turnout.server.passthrough import Passthrough
 from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, SHARED, Paths, dialect_of
@@ -73,10 +74,8 @@ class Gateway:
         self._failures = Failures(time.monotonic)
         self.replays = Replays(MemoryStore())
         self._dialects = dialects
-        self._answers = {
-            name: Answer(engine, dialect, keep_alive_s=settings.keep_alive_s)
-            for name, dialect in dialects.items()
-        }
+        beat_s = settings.keep_alive_s
+        self._answers = {name: Answer(engine, d, keep_alive_s=beat_s) for name, d in dialects.items()}
         self._listing = Listing(engine)
         self.deferred: Deferred | None = None  # the queue of background jobs, where one is configured
         self.denied: Denied | None = None
@@ -108,6 +107,7 @@ class Gateway:
         limit, wished = lambda: self.settings.max_body_bytes, self._background.wished
         doing = Doing(self._open, self._once, self._stream, wished, limit)
         self._tasks = Tasks(steps, doing, self._answers[OPENAI])
+        self._natives = Natives(steps, dialects, self._listing)
         self.mcp = Mcp(steps, McpTools(engine, dialects), lambda: self.settings.mcp)
         self._paths, self._deferrable = self._table()
         self.apply(settings)
@@ -144,7 +144,7 @@ class Gateway:
         paths.add("POST", "/chat/completions", chat, OPENAI)
         paths.add("POST", "/completions", completions, OPENAI)
         paths.add("POST", "/embeddings", self._embeddings, OPENAI)
-        create, tasks = self.responses.mount(paths), self._tasks.mount(paths)
+        create, tasks = self.responses.mount(paths), self._tasks.mount(paths) | self._natives.mount(paths)
         self._background.mount(paths)
         self._described.mount(paths)
         self.bulk.mount(paths)
@@ -330,7 +330,7 @@ class Gateway:
             await self._background.wished(visit, raw)
             return
         answer, opened = self._answers[name], self._open(visit, body, name)
-        await self._once(visit, raw, "embeddings", lambda: answer.vectors(opened))
+        await self._once(visit, raw, f"embeddings {name}", lambda: answer.vectors(opened))
 
     def _open(self, visit: Visit, body: Body | EmbedBody | TaskBody, dialect: str) -> Opened:
         ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect, hops=visit.hops)

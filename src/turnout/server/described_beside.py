@@ -151,3 +151,68 @@ class RpcMessage(Struct):
     method: str
     params: dict[str, Json] | None = None
     id: int | str | None = None
+
+
+class CohereRequest(Struct):
+    """A request of Cohere's format."""
+
+    model: Name
+    messages: Annotated[list[dict[str, Json]], Meta(min_length=1)]
+    stream: bool | None = None
+
+
+class CohereAnswer(Struct):
+    """A complete answer of Cohere's format."""
+
+    id: str
+    message: dict[str, Json]
+    finish_reason: str
+
+
+class CohereTexts(Struct):
+    """Texts to make vectors of, in Cohere's format."""
+
+    model: Name
+    texts: Annotated[list[str], Meta(min_length=1)]
+
+
+class CohereError(Struct):
+    """A failure, as Cohere writes it."""
+
+    message: str
+
+
+class OllamaRequest(Struct):
+    """A request of Ollama's format; it streams unless it says otherwise."""
+
+    model: Name
+    messages: Annotated[list[dict[str, Json]], Meta(min_length=1)]
+    stream: bool | None = None
+
+
+class OllamaPrompt(Struct):
+    """A prompt to be continued, in Ollama's format."""
+
+    model: Name
+    prompt: str
+    stream: bool | None = None
+
+
+class OllamaAnswer(Struct):
+    """A complete answer of Ollama's format, or a line of one that is streamed."""
+
+    model: str
+    done: bool
+
+
+class OllamaTexts(Struct):
+    """Texts to make vectors of, in Ollama's format."""
+
+    model: Name
+    input: str | Annotated[list[str], Meta(min_length=1)]
+
+
+class OllamaError(Struct):
+    """A failure, as Ollama writes it."""
+
+    error: str

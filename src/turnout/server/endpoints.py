@@ -14,7 +14,7 @@ from turnout.server import described as d
 from turnout.server import described_beside as b
 from turnout.server.hearing import Heard, Said
 
-Wire = Literal["openai", "anthropic", "gemini", "turnout"]
+Wire = Literal["openai", "anthropic", "gemini", "cohere", "ollama", "turnout"]
 
 
 class Passing(NamedTuple):
@@ -36,6 +36,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """None = any object."""
     streams: bool = False
     """Whether it answers with events where the request says so."""
+    lines: bool = False
+    """Whether it answers with a line of JSON each unless the request says otherwise."""
     status: str = "200"
     query: tuple[str, ...] = ()
     open: bool = False
@@ -142,6 +144,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _get(_GEMINI, "One of them", "gemini", None),
     _get("/v1/models", "What the key may use", "openai", d.Models),
     _get("/v1/models/{model}", "One of them", "openai", d.ModelRow),
+    _post("/v2/chat", "Chat", "cohere", b.CohereRequest, b.CohereAnswer, streams=True),
+    _post("/v2/embed", "Vectors", "cohere", b.CohereTexts, None),
+    _post("/api/chat", "Chat", "ollama", b.OllamaRequest, b.OllamaAnswer, lines=True),
+    _post("/api/generate", "Continue a prompt", "ollama", b.OllamaPrompt, b.OllamaAnswer, lines=True),
+    _post("/api/embed", "Vectors", "ollama", b.OllamaTexts, None),
+    _get("/api/tags", "What the key may use", "ollama", None),
+    _get("/api/version", "The gateway's version", "ollama", None),
     _post("/v1/recommend", "Rank models, send nothing", "turnout", d.RecommendRequest, d.Recommended),
     _post("/v1/feedback", "Say how an answer was", "turnout", Said, Heard, status="202"),
     _post("/v1/explain", "Say what a request would lead to", "turnout", d.ExplainRequest, None),

@@ -22,6 +22,7 @@ STREAM_HEADERS: RawHeaders = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
+LINE_HEADERS: RawHeaders = [(b"content-type", b"application/x-ndjson"), *STREAM_HEADERS[1:]]
 _MAX_RATIO = 100
 """A decompressed body may be this many times larger than what was sent (SECURITY.md section 7)."""
 

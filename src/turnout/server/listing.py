@@ -9,7 +9,7 @@ from msgspec import Struct
 from turnout.engine.engine import Engine
 from turnout.engine.snapshot import Snapshot
 from turnout.errors import ModelNotFound
-from turnout.server.paths import ANTHROPIC, GEMINI
+from turnout.server.paths import ANTHROPIC, GEMINI, OLLAMA
 from turnout.types.deployment import Deployment, Model
 from turnout.types.json import Json
 from turnout.types.principal import Principal
@@ -38,6 +38,8 @@ class Listing:
         listed = list(_names(self._engine.snapshot, principal))
         if dialect == GEMINI:
             return msgspec.json.encode({"models": [_gemini(item) for item in listed]})
+        if dialect == OLLAMA:
+            return msgspec.json.encode({"models": [_ollama(item) for item in listed]})
         if dialect == ANTHROPIC:
             data: list[Json] = [_anthropic(item) for item in listed]
             ids = [item.id for item in listed]
@@ -120,6 +122,18 @@ def _gemini(item: Listed) -> Json:
     if item.facts is not None and item.facts.max_output is not None:
         shown["outputTokenLimit"] = item.facts.max_output
     return shown
+
+
+def _ollama(item: Listed) -> Json:
+    details: Json = {"format": "", "family": item.owner, "parameter_size": "", "quantization_level": ""}
+    return {
+        "name": item.id,
+        "model": item.id,
+        "modified_at": "1970-01-01T00:00:00Z",
+        "size": 0,
+        "digest": "",
+        "details": details,
+    }
 
 
 _SHAPES = {ANTHROPIC: _anthropic, GEMINI: _gemini}

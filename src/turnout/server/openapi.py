@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from turnout.server import described as d
+from turnout.server import described_beside as b
 from turnout.server.endpoints import NOTHING_PASSES, OPERATIONS, Operation, Passing, Wire
 from turnout.server.http import JSON_TYPE, respond
 from turnout.server.paths import Paths
@@ -24,6 +25,8 @@ _ERRORS: Final[Mapping[Wire, type]] = {
     "openai": d.OpenAIError,
     "anthropic": d.AnthropicError,
     "gemini": d.GeminiError,
+    "cohere": b.CohereError,
+    "ollama": b.OllamaError,
     "turnout": d.OpenAIError,
 }
 _STATUSES: Final[Mapping[str, str]] = {
@@ -83,6 +86,8 @@ def _operation(each: Operation, refs: Mapping[type, Json]) -> Json:
     content: dict[str, Json] = {
         "*/*" if each.bare else "application/json": {} if each.bare else {"schema": schema}
     }
+    if each.lines:
+        content["application/x-ndjson"] = {"schema": {"description": "An object per line."}}
     if each.streams:
         content["text/event-stream"] = {"schema": {"description": "Events of the format of its path."}}
     bad: Json = {"application/json": {"schema": refs[_ERRORS[each.wire]]}}

@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 V = TypeVar("V")
 OPENAI, ANTHROPIC, GEMINI = "openai_chat", "anthropic", "gemini"
 RESPONSES, COMPLETIONS = "openai_responses", "openai_completions"
+COHERE, OLLAMA, GENERATE = "cohere", "ollama", "ollama_generate"
 SHARED = "openai_or_gemini"
 """Where two formats have the same path, and headers tell their clients apart."""
 _BASES: Mapping[str, tuple[str, ...]] = {
@@ -19,6 +20,9 @@ _BASES: Mapping[str, tuple[str, ...]] = {
     RESPONSES: ("/v1", "", "/openai/v1", "/api/v1"),
     ANTHROPIC: ("/v1", "", "/anthropic/v1"),
     GEMINI: ("/v1beta", "/v1"),
+    COHERE: ("/v2", "/cohere/v2"),
+    OLLAMA: ("/api", "/ollama/api"),
+    GENERATE: ("/api", "/ollama/api"),
 }
 """Dialect -> where clients look for it (docs/design/WIRE.md section 1)."""
 _SPOKEN_UNDER = (

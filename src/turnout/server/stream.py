@@ -13,7 +13,7 @@ from turnout.engine.reply import Reply
 from turnout.errors import Internal, TurnoutError
 from turnout.server.answer import Answer
 from turnout.server.defects import note_defect
-from turnout.server.http import STREAM_HEADERS, Send
+from turnout.server.http import Send
 from turnout.server.keepalive import KeepAlive
 from turnout.types.event import TextDelta
 
@@ -33,7 +33,7 @@ class Stream:
         """The reply whose frames pass as they are."""
         self._passed = b""
         """The frames that passed last."""
-        early = [*STREAM_HEADERS, *answer.ids(opened.exchange.ask.request_id)]
+        early = [*answer.stream_headers, *answer.ids(opened.exchange.ask.request_id)]
         self._beat = KeepAlive(send, early, self._keep_alive, answer.keep_alive_s)
 
     async def run(self) -> None:
@@ -44,7 +44,7 @@ class Stream:
         try:
             async with self._opened as reply:
                 head = self._answer.head(self._exchange, reply)
-                await self._beat.start_with([*STREAM_HEADERS, *head])
+                await self._beat.start_with([*self._answer.stream_headers, *head])
                 last = await (self._pass(reply) if reply.express else self._encode(reply))
         except TurnoutError as error:
             failure = error

@@ -1,6 +1,6 @@
 """Cohere's v2 format as its clients speak it: requests read, answers and failures written. Floor 2.
 
-The emulator speaks it, and the comparison with recorded traffic reads requests with it.
+The gateway and the emulator speak it, and the comparison with recorded traffic reads requests with it.
 """
 
 from collections.abc import Mapping, Sequence

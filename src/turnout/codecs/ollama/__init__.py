@@ -3,6 +3,7 @@
 from turnout.codecs.base import Encoded, Glance
 from turnout.codecs.ollama import response as answers
 from turnout.codecs.ollama.dialect import OllamaDialect
+from turnout.codecs.ollama.generate import OllamaGenerateDialect
 from turnout.codecs.ollama.request import encode, forward
 from turnout.codecs.ollama.wire import WIRE, error_of
 from turnout.codecs.through import DecodingTap, glance
@@ -14,7 +15,7 @@ from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
 from turnout.types.http import HttpResponse
 
-__all__ = ["Ollama", "OllamaDialect"]
+__all__ = ["Ollama", "OllamaDialect", "OllamaGenerateDialect"]
 
 _SAID = frozenset({SHOWN, REASONING, "messages.name"})
 """What the format can say beside words and tools, or notes itself (`codecs.unsaid`)."""

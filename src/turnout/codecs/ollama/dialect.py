@@ -1,9 +1,10 @@
 """Ollama's native format as its clients speak it: requests read, answers and failures written. Floor 2.
 
-The emulator speaks it, and the comparison with recorded traffic reads requests with it.
+The gateway and the emulator speak it, and the comparison with recorded traffic reads requests with it.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -91,6 +92,7 @@ class OllamaDialect:
     """Speaks Ollama's native format to clients."""
 
     wire = WIRE
+    lines = True
 
     def parse(self, body: bytes) -> Body:
         """Read a request strictly; it streams unless it says otherwise. Raises `InvalidRequest`."""
@@ -139,7 +141,7 @@ class OllamaDialect:
         if calls:
             said["tool_calls"] = calls
         word = WORDS.get(choice.finish, "stop")
-        return write({**_head(summary), "message": said, **_end(word, response.usage)})
+        return write({**line_head(summary), "message": said, **line_end(word, response.usage)})
 
     def stream(self, request: ChatRequest, summary: Summary) -> "OllamaStream":
         """Return a new stream writer."""
@@ -198,33 +200,43 @@ class OllamaStream:
         calls = [_call(*named, self._arguments[at]) for at, named in sorted(self._calls.items())]
         out = self._line({"content": "", "tool_calls": calls}) if calls else b""
         word = WORDS.get(self._finish.reason, "stop") if self._finish is not None else "stop"
-        last: JsonObject = {"role": "assistant", "content": ""}
-        return out + write({**_head(self._summary), "message": last, **_end(word, usage or Usage())}) + b"\n"
+        last = self.written({"content": ""})
+        return out + write({**line_head(self._summary), **last, **line_end(word, usage or Usage())}) + b"\n"
 
     def fail(self, error: TurnoutError, summary: Summary) -> bytes:
         """Return the line of a failure after commit."""
         return write({"error": error.message}) + b"\n"
 
     def keep_alive(self) -> bytes:
-        """Return an empty line, which readers of lines skip."""
-        return b"\n"
+        """Return a line that says nothing: not all readers skip an empty one."""
+        return self._line({"content": ""})
+
+    def written(self, said: JsonObject) -> JsonObject:
+        """Return what the model says as members of a line."""
+        return {"message": {"role": "assistant", **said}}
 
     def _line(self, said: JsonObject) -> bytes:
-        message = {"role": "assistant", **said}
-        return write({**_head(self._summary), "message": message, "done": False}) + b"\n"
+        return write({**line_head(self._summary), **self.written(said), "done": False}) + b"\n"
 
 
-def _head(summary: Summary) -> JsonObject:
-    return {"model": summary.model, "created_at": "1970-01-01T00:00:00Z"}
+def line_head(summary: Summary) -> JsonObject:
+    """Return how each line begins."""
+    at = datetime.fromtimestamp(summary.created, UTC).isoformat().replace("+00:00", "Z")
+    return {"model": summary.model, "created_at": at}
 
 
-def _end(word: str, usage: Usage) -> JsonObject:
+def line_end(word: str, usage: Usage) -> JsonObject:
+    """Return how the last line ends."""
     counts: JsonObject = {"prompt_eval_count": usage.n_input, "eval_count": usage.n_output}
     return {"done": True, "done_reason": word, **counts}
 
 
 def _call(call_id: str, name: str, arguments: str) -> JsonObject:
-    return {"id": call_id, "function": {"name": name, "arguments": msgspec.json.decode(arguments or "{}")}}
+    try:
+        given = msgspec.json.decode(arguments or "{}")
+    except (msgspec.MsgspecError, RecursionError):
+        given = {"arguments": arguments}  # the model wrote no JSON; the client shall see what it wrote
+    return {"id": call_id, "function": {"name": name, "arguments": given}}
 
 
 def _texts(parts: Sequence[Part]) -> str:
