@@ -199,7 +199,15 @@ async def test_a_conversation_goes_on_by_id(rig, model):
         first = await ai.responses.create(model=model, input="I am Ann.", instructions="Be brief.")
         seen = asked(rig, model)
         second = await ai.responses.create(model=model, input="Who am I?", previous_response_id=first.id)
-        await ai.responses.create(model="gem/two", input="Sure?", previous_response_id=second.id)
+        third = await ai.responses.create(model="gem/two", input="Sure?", previous_response_id=second.id)
+        stream = await ai.responses.create(
+            model=model, input="Sure?", previous_response_id=third.id, stream=True
+        )
+        events = [event async for event in stream]
+        kept = await ai.responses.retrieve(third.id)
+    assert (first.previous_response_id, second.previous_response_id) == (None, first.id)
+    assert kept.previous_response_id == third.previous_response_id == second.id
+    assert {e.response.previous_response_id for e in events if hasattr(e, "response")} == {third.id}
     assert words(seen[0]) == [
         ("user", "I am Ann."),
         ("assistant", said(model, "I am Ann.")),

@@ -7,15 +7,15 @@ Theory of operation.
 2. A request of `/v1/responses` that names it is read with what was said before in front of its own input. Its
    items and those of the answer are added together, in one change, just before the answer's last bytes: two
    requests at once both land, each whole, in the order in which they ended.
-3. The answer says which conversation it belongs to. That is written into it on its way out, on the express
-   track too.
+3. The answer says which conversation it belongs to, or which answer it goes on from. That is written into
+   it on its way out, on the express track too.
 
 Source: OpenAI API reference, Conversations (seen 2026-11). WIRE.md 3.2.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
@@ -229,13 +229,13 @@ class ConversationObjects:
 
 
 class Naming:
-    """The way out of an answer, along which its conversation is written into it."""
+    """The way out of an answer, along which what it goes on from is written into it."""
 
     __slots__ = ("_head", "_members", "_send", "_streams")
 
-    def __init__(self, send: Send, talk_id: str) -> None:
+    def __init__(self, send: Send, members: Mapping[str, Json]) -> None:
         self._send = send
-        self._members = {"conversation": {"id": talk_id}}
+        self._members = members
         self._head: Message | None = None
         """The beginning of a whole answer, whose length is not known yet."""
         self._streams = False

@@ -20,9 +20,9 @@ _BASES: Mapping[str, tuple[str, ...]] = {
     RESPONSES: ("/v1", "", "/openai/v1", "/api/v1"),
     ANTHROPIC: ("/v1", "", "/anthropic/v1"),
     GEMINI: ("/v1beta", "/v1"),
-    COHERE: ("/v2", "/cohere/v2"),
-    OLLAMA: ("/api", "/ollama/api"),
-    GENERATE: ("/api", "/ollama/api"),
+    COHERE: ("/v2",),
+    OLLAMA: ("/api",),
+    GENERATE: ("/api",),
 }
 """Dialect -> where clients look for it (docs/design/WIRE.md section 1)."""
 _SPOKEN_UNDER = (

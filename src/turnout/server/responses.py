@@ -122,8 +122,11 @@ class Responses:
             return
         if self.store is not None and tree.get("store") is not False and visit.inbound.log_content:
             self._keeping(visit, asked)
+        before = tree.get("previous_response_id")
         if asked.talk is not None:
-            visit.send = Naming(visit.send, asked.talk)
+            visit.send = Naming(visit.send, {"conversation": {"id": asked.talk}})
+        elif before is not None:
+            visit.send = Naming(visit.send, {"previous_response_id": before})
         await steps.serve(visit, asked.stays, body, RESPONSES)
 
     def _keeping(self, visit: Visit, asked: _Asked) -> None:
