@@ -1,137 +1,273 @@
-"""What translation costs: each client format to each upstream format, in µs per request and per chunk.
+"""What translation costs: each client format to each upstream format, in µs of CPU per request and per chunk.
 
-Run: `python benchmarks/translation.py [rounds]`; the tables also go to `benchmarks/results/translation.json`.
-One core; the best of many rounds, so that a busy machine does not show. A request is an agent's turn with
-two tools (about 4 KB); reading it and writing the call is counted, on the diagonal as the express track does
-it. A chunk is one word of a streamed answer, read from the upstream's bytes and written for the client.
+Run: `python -m benchmarks.translation [--rounds N] [--before FOLDER]`; the tables also go to
+`benchmarks/results/translation.json`. `FOLDER` holds the sources of another version (its `src`), which is
+then measured in the same process, slice by slice in turn.
+
+One core; each figure is the least of many short slices, all pairs taking turns, so that neither a busy
+machine nor its changing clock rate shows. Reading a request and writing the call is counted, on the diagonal
+as the express track does it. The requests are an agent's turn with two tools (4 KB), the same with tools
+that were never declared before, and a long conversation (30 calls with their answers, 16 tools, 88 KB). A
+chunk is one word of a streamed answer, read from the upstream's bytes and written for the client.
 """
 
+import argparse
+import gc
+import importlib
+import itertools
+import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import cast
+from types import ModuleType
+from typing import Any, cast
 
 import msgspec
 
-from turnout.codecs.base import Addressed, Body, Codec, Dialect, Summary
-from turnout.registry import load
-from turnout.types.chat import ChatRequest, Message, Text, Tool, ToolCall, ToolResult
-from turnout.types.deployment import Deployment, Model, Vendor
-from turnout.types.event import Finish, Start, TextDelta, UsageUpdate
-from turnout.types.usage import Usage
-
 FORMATS = ("openai_chat", "openai_responses", "anthropic", "gemini")
 RESULTS = Path(__file__).parent / "results" / "translation.json"
+HERE = Path(__file__).parents[1] / "src"
 N_CHUNKS = 200
+N_UNSEEN = 600
+"""Requests with tools of their own, taken in turn: more than are remembered."""
+COLLECT_AFTER = (50_000, 20, 100)
+"""As `turnout serve` sets it."""
 WORDS = "A turnout lets a train change from one track to another, as the people in the signal box decide. "
-SCHEMA = {
-    "type": "object",
-    "properties": {"path": {"type": "string", "description": WORDS}, "depth": {"type": "integer"}},
-    "required": ["path"],
-}
-ASKED = ChatRequest(
-    model="m",
-    messages=(
-        Message("system", (Text(WORDS * 8),)),
-        Message("user", (Text(WORDS * 6),)),
-        Message("assistant", (Text(WORDS), ToolCall(id="call_1", name="look", arguments='{"path":"a/b"}'))),
-        Message("tool", (ToolResult(call_id="call_1", name="look", content=(Text(WORDS * 10),)),)),
-        Message("user", (Text("And then?"),)),
-    ),
-    tools=(
-        Tool(name="look", description=WORDS, schema=SCHEMA),
-        Tool(name="find", description=WORDS, schema=SCHEMA),
-    ),
-    max_tokens=512,
-    stream=True,
-)
-SUMMARY = Summary(request_id="req_1", model="acme/m", created=1)
+Call = Callable[[], object]
+Cells = dict[tuple[str, str], tuple[Call, int]]
+"""Client and upstream -> what is measured, and how many units it serves."""
+Table = dict[str, dict[str, float]]
 
 
-def main(n_rounds: int) -> None:
-    """Measure and print both tables."""
-    codecs = {name: cast("Callable[[], Codec]", load("turnout.codecs", name))() for name in FORMATS}
-    dialects = {name: cast("Callable[[], Dialect]", load("turnout.dialects", name))() for name in FORMATS}
-    bodies = {name: codecs[name].encode(ASKED, _to(name)).http.body for name in FORMATS}
-    streams = {name: _stream(dialects[name]) for name in FORMATS}
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for title, cost in (
-        ("µs per request", lambda a, b: _request(dialects[a], codecs[b], bodies[a], n_rounds)),
-        ("µs per chunk", lambda a, b: _chunk(dialects[a], codecs[b], streams[b], n_rounds) / N_CHUNKS),
-    ):
-        print(f"\n{title:<18}" + "".join(f"{'→ ' + name:>20}" for name in FORMATS))
-        table = found[title] = {}
+class Version:
+    """The codecs of one source tree, and what they are measured with."""
+
+    def __init__(self, folder: Path) -> None:
+        _forget()
+        sys.path.insert(0, str(folder))
+        try:
+            load = self._module("registry").load
+            self._chat, self._deployment = self._module("types.chat"), self._module("types.deployment")
+            self._event, base = self._module("types.event"), self._module("codecs.base")
+            self._usage = self._module("types.usage").Usage
+            self.codecs = {name: load("turnout.codecs", name)() for name in FORMATS}
+            self.dialects = {name: load("turnout.dialects", name)() for name in FORMATS}
+        finally:
+            sys.path.remove(str(folder))
+        self._addressed = base.Addressed
+        self._summary = base.Summary(request_id="req_1", model="acme/m", created=1)
+        self._asked = self._turn()
+
+    def requests(
+        self, *, long: bool = False, unseen: bool = False
+    ) -> dict[tuple[str, str], tuple[Call, int]]:
+        """Return what serves one request of each client at each upstream."""
+        asked = self._long() if long else self._asked
+        cells: Cells = {}
         for client in FORMATS:
-            costs = table[client] = {upstream: round(cost(client, upstream), 2) for upstream in FORMATS}
-            print(f"{client:<18}" + "".join(f"{each:>20.1f}" for each in costs.values()))
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+            raw = self.codecs[client].encode(asked, self._to(client)).http.body
+            many = [raw.replace(b'"find"', b'"find%d"' % at) for at in range(N_UNSEEN)]
+            for upstream in FORMATS:
+                bodies = itertools.cycle(many if unseen else [raw])
+                cells[client, upstream] = (self._serve(client, upstream, bodies), 1)
+        return cells
+
+    def steps(self) -> Cells:
+        """Return how far a request of each client comes on its way to another upstream."""
+        cells: Cells = {}
+        for client in FORMATS:
+            raw = self.codecs[client].encode(self._asked, self._to(client)).http.body
+            upstream = FORMATS[0] if client != FORMATS[0] else "anthropic"
+            read, write = self._reader(client), self._serve(client, upstream, itertools.repeat(raw))
+            cells[client, "read"] = (partial(read, raw), 1)
+            cells[client, "read, with its turns"] = (partial(_look_at, read, raw), 1)
+            cells[client, f"written for {upstream}"] = (write, 1)
+        return cells
+
+    def chunks(self) -> Cells:
+        """Return what serves one streamed answer, and of how many chunks."""
+        streams = {name: self._stream(name) for name in FORMATS}
+        return {
+            (client, upstream): (self._pass(client, upstream, streams[upstream]), N_CHUNKS)
+            for client in FORMATS
+            for upstream in FORMATS
+        }
+
+    def _module(self, name: str) -> ModuleType:
+        return importlib.import_module(f"turnout.{name}")
+
+    def _to(self, name: str) -> object:
+        kinds = self._deployment
+        vendor = kinds.Vendor(name="acme", base_url="http://127.0.0.1:9/v1", codec=name)
+        return kinds.Deployment(
+            id="acme/m", vendor=vendor, model=kinds.Model(id="acme/m"), upstream_model="m"
+        )
+
+    def _serve(self, client: str, upstream: str, bodies: Iterator[bytes]) -> Call:
+        codec, to, read = self.codecs[upstream], self._to(upstream), self._reader(client)
+        if client == upstream:
+            return lambda: codec.forward(read(next(bodies)).wire, to, stream=True)
+        return lambda: codec.encode(read(next(bodies)).request, to)
+
+    def _reader(self, client: str) -> Callable[[bytes], Any]:
+        dialect = self.dialects[client]
+        if isinstance(dialect, self._addressed):  # which of the two it is, a gateway knows from the path
+            return partial(dialect.parse_call, model="m", stream=True)
+        read: Callable[[bytes], Any] = dialect.parse
+        return read
+
+    def _pass(self, client: str, upstream: str, pieces: list[bytes]) -> Call:
+        dialect, codec, summary = self.dialects[client], self.codecs[upstream], self._summary
+        request = msgspec.structs.replace(self._asked, wire=client)
+
+        def passed() -> None:
+            tap = codec.tap(strip_usage=False)
+            for piece in pieces:
+                tap.feed(piece)
+
+        def translated() -> None:
+            decoder, writer = codec.decoder(), dialect.stream(request, summary)
+            for piece in pieces:
+                writer.feed(decoder.feed(piece))
+            writer.end(None, summary)
+
+        return passed if client == upstream else translated
+
+    def _stream(self, name: str) -> list[bytes]:
+        """Return a streamed answer of an upstream, a word in each piece."""
+        event = self._event
+        writer = self.dialects[name].stream(self._asked, self._summary)
+        usage = self._usage(input_uncached=900, output_text=N_CHUNKS)
+        words = [event.TextDelta(f"word{at} ") for at in range(N_CHUNKS)]
+        pieces = [writer.feed([event.Start(id="x", model="m")]), *(writer.feed([word]) for word in words)]
+        end = [event.Finish(reason="stop"), event.UsageUpdate(usage)]
+        return [*pieces, writer.feed(end) + writer.end(usage, self._summary)]
+
+    def _turn(self) -> msgspec.Struct:
+        c = self._chat
+        messages = (
+            c.Message("system", (c.Text(WORDS * 8),)),
+            c.Message("user", (c.Text(WORDS * 6),)),
+            *self._round(0, 10),
+            c.Message("user", (c.Text("And then?"),)),
+        )
+        schema = {
+            "type": "object",
+            "properties": {"path": {"type": "string", "description": WORDS}, "depth": {"type": "integer"}},
+            "required": ["path"],
+        }
+        tools = tuple(c.Tool(name=name, description=WORDS, schema=schema) for name in ("look", "find"))
+        asked = c.ChatRequest(model="m", messages=messages, tools=tools, max_tokens=512, stream=True)
+        return cast("msgspec.Struct", asked)
+
+    def _long(self) -> msgspec.Struct:
+        c = self._chat
+        messages = [c.Message("system", (c.Text(WORDS * 60),)), c.Message("user", (c.Text(WORDS * 6),))]
+        for at in range(30):
+            messages += self._round(at, 12)
+        described = {f"p{at}": {"type": "string", "description": WORDS} for at in range(6)}
+        schema = {"type": "object", "properties": described, "required": ["p0"]}
+        tools = tuple(c.Tool(name=f"look{at}", description=WORDS * 12, schema=schema) for at in range(16))
+        messages.append(c.Message("user", (c.Text("And then?"),)))
+        return msgspec.structs.replace(self._asked, messages=tuple(messages), tools=tools)
+
+    def _round(self, at: int, n_words: int) -> tuple[object, object]:
+        c = self._chat
+        call = c.ToolCall(id=f"call_{at}", name="look", arguments=f'{{"path":"a/b","depth":{at}}}')
+        answer = c.ToolResult(call_id=f"call_{at}", name="look", content=(c.Text((WORDS + "\n") * n_words),))
+        return c.Message("assistant", (c.Text(WORDS), call)), c.Message("tool", (answer,))
 
 
-def _to(name: str) -> Deployment:
-    vendor = Vendor(name="acme", base_url="http://127.0.0.1:9/v1", codec=name)
-    return Deployment(id="acme/m", vendor=vendor, model=Model(id="acme/m"), upstream_model="m")
+def main(n_rounds: int, before: Path | None) -> None:
+    """Measure and print all tables."""
+    versions = (
+        {"after": Version(HERE)} if before is None else {"before": Version(before), "after": Version(HERE)}
+    )
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+    found: dict[str, dict[str, Table]] = {name: {} for name in versions}
+    for title, n_calls, cells in (
+        ("µs per request, 4 KB", 10, {name: each.requests() for name, each in versions.items()}),
+        (
+            "µs per request, 4 KB, tools never declared before",
+            10,
+            {name: each.requests(unseen=True) for name, each in versions.items()},
+        ),
+        ("µs per request, 88 KB", 1, {name: each.requests(long=True) for name, each in versions.items()}),
+        ("µs per request, 4 KB, up to a step", 10, {name: each.steps() for name, each in versions.items()}),
+        ("µs per chunk", 1, {name: each.chunks() for name, each in versions.items()}),
+    ):
+        tables = _measured(cells, n_calls, n_rounds)
+        for name, table in tables.items():
+            found[name][title] = table
+            _show(f"{title} ({name})", table)
+    said = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "python": platform.python_version(),
+        "msgspec": msgspec.__version__,
+        "machine": _processor(),
+        **found,
+    }
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n")
 
 
-def _reader(dialect: Dialect) -> Callable[[bytes], Body]:
-    """Return what reads a request: which of the two it is, a gateway knows from the path."""
-    if isinstance(dialect, Addressed):
-        by_address = dialect.parse_call
-        return lambda raw: by_address(raw, model="m", stream=True)
-    return dialect.parse
-
-
-def _request(dialect: Dialect, codec: Codec, raw: bytes, n_rounds: int) -> float:
-    to, read = _to(codec.wire), _reader(dialect)
-    same = dialect.wire == codec.wire
-
-    def serve() -> None:
-        body = read(raw)
-        if same:
-            codec.forward(body.wire, to, stream=True)
-        else:
-            codec.encode(body.request, to)
-
-    return _best(serve, n_rounds)
-
-
-def _stream(dialect: Dialect) -> list[bytes]:
-    """Return a streamed answer of an upstream, a word in each piece."""
-    writer = dialect.stream(ASKED, SUMMARY)
-    usage = Usage(input_uncached=900, output_text=N_CHUNKS)
-    words = [TextDelta(f"word{at} ") for at in range(N_CHUNKS)]
-    pieces = [writer.feed([Start(id="x", model="m")]), *(writer.feed([word]) for word in words)]
-    pieces.append(writer.feed([Finish(reason="stop"), UsageUpdate(usage)]) + writer.end(usage, SUMMARY))
-    return pieces
-
-
-def _chunk(dialect: Dialect, codec: Codec, pieces: list[bytes], n_rounds: int) -> float:
-    request = msgspec.structs.replace(ASKED, wire=dialect.wire)
-    same = dialect.wire == codec.wire
-
-    def passed() -> None:
-        tap = codec.tap(strip_usage=False)
-        for piece in pieces:
-            tap.feed(piece)
-
-    def translated() -> None:
-        decoder, writer = codec.decoder(), dialect.stream(request, SUMMARY)
-        for piece in pieces:
-            writer.feed(decoder.feed(piece))
-        writer.end(None, SUMMARY)
-
-    return _best(passed if same else translated, max(1, n_rounds // 20))
-
-
-def _best(call: Callable[[], None], n_rounds: int) -> float:
-    call()
-    best = float("inf")
+def _measured(cells: dict[str, Cells], n_calls: int, n_rounds: int) -> dict[str, Table]:
+    """Return µs per call of each cell of each version; everything takes turns."""
+    best = {name: dict.fromkeys(table, float("inf")) for name, table in cells.items()}
     for _ in range(n_rounds):
-        started = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - started)
-    return best * 1e6
+        for pair in next(iter(cells.values())):
+            for name, table in cells.items():
+                call, n_units = table[pair]
+                call()  # so that it finds its code at hand, as where one client sends most requests
+                started = time.process_time_ns()
+                for _ in range(n_calls):
+                    call()
+                spent = (time.process_time_ns() - started) / 1000 / n_calls / n_units
+                best[name][pair] = min(best[name][pair], spent)
+    tables: dict[str, Table] = {name: {client: {} for client in FORMATS} for name in cells}
+    for name, costs in best.items():
+        for (client, to), cost in costs.items():
+            tables[name][client][to] = round(cost, 2)
+    return tables
+
+
+def _show(title: str, table: Table) -> None:
+    print(f"\n{title}")
+    for client, costs in table.items():
+        express = costs.get(client)
+        told = (
+            f"{to} {cost:.1f}" + ("" if express is None else f" ({cost / express:.2f} ×)")
+            for to, cost in costs.items()
+        )
+        print(f"{client:<18}" + " · ".join(told))
+
+
+def _look_at(read: Callable[[bytes], Any], raw: bytes) -> None:
+    request = read(raw).request
+    list(request.messages)
+    list(request.tools)
+
+
+def _forget() -> None:
+    """Let the next import of the package find another one; what was imported goes on with its own."""
+    for name in [name for name in sys.modules if name == "turnout" or name.startswith("turnout.")]:
+        del sys.modules[name]
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--before", type=Path, help="folder of the sources of another version (its src)")
+    given = parser.parse_args()
+    main(given.rounds, given.before)
