@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from math import exp
 from random import Random
 
+from msgspec.structs import replace
+
 from turnout.stores.live.breaker import ILL, Breaker, BreakerConfig, blame
 from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
 from turnout.stores.live.health import Health, HealthConfig, OnChange
@@ -167,20 +169,16 @@ class Live:
         return stats
 
     def _read(self, now: float, calm: bool) -> Stats:
-        calls, breaker = self._calls, self.breaker
+        calls, breaker, health = self._calls, self.breaker, self.health
         if now >= self._valid_until:
             self._valid_until = (int(now / WINDOW_S) + 1) * WINDOW_S
         calls.roll(now)
-        health = self.health
-        if health.look(now, down=breaker.is_down):
-            calls.forgive()
         ttft_p50_s, ttft_p95_s = self._ttft.summary(now)
         total_p50_s, total_p95_s = self._total.summary(now)
-        return Stats(
-            state="closed" if calm else breaker.state(now),
-            cooldown_s=0.0 if calm else breaker.cooldown_s(now),
-            demoted=health.demoted,
-            share=health.share(now),
+        is_plain = calm and not health.has_faults  # as nearly always
+        if not is_plain and health.look(now, down=breaker.is_down):
+            calls.forgive()
+        stats = Stats(
             error_ratio=min(calls.hits / calls.n, 1.0) if calls.n else None,
             n_observed=max(calls.n, self._ttft.merged),
             in_flight=self.in_flight,
@@ -193,6 +191,15 @@ class Live:
             total_recent_s=self._recent_total.estimate(now),
             tokens_per_s=self._speed.summary(now)[0],
             tokens_ratio=self._tokens.value,
+        )
+        if is_plain:
+            return stats
+        return replace(
+            stats,
+            state="closed" if calm else breaker.state(now),
+            cooldown_s=0.0 if calm else breaker.cooldown_s(now),
+            demoted=health.demoted,
+            share=health.share(now),
         )
 
 

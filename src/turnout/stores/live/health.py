@@ -192,6 +192,11 @@ class Health:
         return self._restored_at is None or now - self._restored_at >= self.config.ramp_s
 
     @property
+    def has_faults(self) -> bool:
+        """Whether anything may speak against it: what has expired since nobody looked counts."""
+        return bool(self._calls.hits or self._firsts.hits)
+
+    @property
     def _limit_s(self) -> float | None:
         return self.config.ttft_p95_s if self.ttft_limit_s is None else self.ttft_limit_s
 
