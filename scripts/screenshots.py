@@ -8,6 +8,7 @@ provider, and Chromium. Long pages are cut at two screens. Pictures are palette 
 
 import io
 import itertools
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -20,10 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "images" / "dashboard"
 SIZES = {1440: 1800, 390: 1688}
 """Width -> the most height: two screens."""
-COLOURS = (56, 40, 28, 20, 14, 10)
-"""Sizes of a palette, tried until the picture is small: surfaces need few, the edges of letters the rest."""
+PALETTES = ((6, 64), (16, 48), (24, 40), (32, 32), (40, 24), (52, 20))
+"""How far colours are apart at least, and how many there are at most; tried until the picture is small."""
+SURFACES = 8
+"""The most common colours, which are taken whatever their distance: page, card, lines."""
 MOST_BYTES = 60_000
-TALL = {"live": (1000, 844), "guards": (1200, 1300)}
+TALL = {"live": (1000, 844), "guards": (1200, 1300), "alerts": (1400, 1400), "overview": (1160, 1688)}
 """Pages that say on less than two screens what they have to say."""
 RANGE = {"live": "24h", "evaluate": "30d", "spend": "30d", "playground": None, "keys": None, "audit": None}
 """Pages that look at another time than a week."""
@@ -108,15 +111,26 @@ def small(picture: bytes) -> bytes:
     from PIL import Image  # noqa: PLC0415  of `make browser`'s packages
 
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    counted = sorted(image.getcolors(1 << 24) or [], reverse=True)
-    for n in COLOURS:
+    counted = [colour for _, colour in sorted(image.getcolors(1 << 24) or [], reverse=True)]
+    for least, most in PALETTES:
         palette = Image.new("P", (1, 1))
-        palette.putpalette([channel for _, colour in counted[:n] for channel in colour])
+        palette.putpalette([channel for colour in spread(counted, least, most) for channel in colour])
         packed = io.BytesIO()
         image.quantize(palette=palette, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
         if packed.tell() <= MOST_BYTES:
             break
     return packed.getvalue()
+
+
+def spread(colours: list[tuple[int, ...]], least: float, most: int) -> list[tuple[int, ...]]:
+    """Return the most common colours that are apart, so that a rare one with a meaning is among them."""
+    found = colours[:SURFACES]
+    for colour in colours[SURFACES:]:
+        if len(found) == most:
+            break
+        if all(math.dist(colour, other) >= least for other in found):
+            found.append(colour)
+    return found
 
 
 if __name__ == "__main__":

@@ -173,3 +173,14 @@ def test_spend_is_taken_away_as_a_file_and_on_paper(world, reader) -> None:
     expect(reader.main).to_contain_text("Spend over time")
     expect(reader.page.get_by_role("navigation", name="Pages")).to_be_hidden()
     expect(reader.main.get_by_role("button", name="Print")).to_be_hidden()
+
+
+def test_a_request_is_decided_again_from_its_record_and_judged_by_its_reader(reading) -> None:
+    _, reader = reading
+    reader.go("live?range=30d&route=assistant")
+    reader.main.locator("tbody tr a").first.click()
+    reader.settle()
+    reader.page.get_by_role("button", name="Decide again from the Record").click()
+    expect(reader.card("Feedback and replay")).to_contain_text("The same decision would be made again")
+    reader.page.get_by_role("button", name="Bad answer").click()
+    expect(reader.card("Feedback and replay")).to_contain_text("thumb: 0")

@@ -71,7 +71,7 @@ async function show(moved = false) {
       if (!back) refocus(held);
     }
   } catch (error) {
-    put(main, problem(error, error.status === 404 ? null : () => show()));
+    put(main, problem(error, error.status === 404 ? null : () => show()), error.status === 404 && h('p', {}, h('a', { href: link('overview') }, 'To the overview')));
   }
 }
 

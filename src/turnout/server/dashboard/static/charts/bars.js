@@ -23,7 +23,7 @@ export function histogram(of) {
   const { edges, groups, write, height = 200 } = of;
   const n = edges.length - 1;
   const sums = Array.from({ length: n }, (_, at) => groups.reduce((sum, group) => sum + group.counts[at], 0));
-  const steps = ticks(Math.max(1, ...sums));
+  const steps = ticks(Math.max(1, ...sums), 4, { whole: true });
   const texts = labels(steps, brief);
   const draw = (width) => {
     const left = room(texts);
@@ -43,7 +43,8 @@ export function histogram(of) {
     const every = Math.max(1, Math.ceil(n / Math.max(2, Math.floor((right - left) / 70))));
     edges.forEach((edge, at) => { if (at % every === 0) svg.append(s('text', { x: x(edge), y: bottom + 16, 'text-anchor': 'middle' }, write(edge))); });
     for (const [at, mark] of (of.marks ?? []).entries()) {
-      const late = x(mark.at) > right - mark.name.length * 6.3 - 8;
+      const end = x(mark.at) + mark.name.length * 6.3 + 8;
+      const late = end > right || of.marks.some((other) => x(other.at) > x(mark.at) && x(other.at) < end); // no line through a name
       svg.append(s('line', { class: 'mark', x1: x(mark.at), x2: x(mark.at), y1: 4 + 13 * at, y2: bottom }),
         s('text', { class: 'on-mark', x: x(mark.at) + (late ? -4 : 4), y: 12 + 13 * at, 'text-anchor': late ? 'end' : 'start' }, mark.name));
     }

@@ -22,13 +22,13 @@ export function frame(label, draw, extra = []) {
   return box;
 }
 
-/** Round steps from 0 to at least `most`: [0, 20, 40, 60]. `least`: how far up the axis goes at least. */
-export function ticks(value, wanted = 4, least = 0) {
+/** Round steps from 0 to at least `value`: [0, 20, 40, 60]. `least`: how far up the axis goes at least; `whole`: of things that are counted. */
+export function ticks(value, wanted = 4, { least = 0, whole = false } = {}) {
   const most = Math.max(value, least);
   if (!(most > 0)) return [0, 1];
   const rough = most / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((each) => each * power).filter((each) => !whole || Number.isInteger(each)).find((each) => each >= rough) ?? 1;
   const found = [];
   for (let at = 0; at < most + step * 0.999; at += step) found.push(Number(at.toPrecision(12)));
   return found;

@@ -50,14 +50,16 @@ const meets = (a, b) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h &&
 
 /** Where each name stands so that none covers another or a point; null = nowhere: it is in the legend. */
 function names(points, { x, y, left, right, bottom }) {
-  const taken = points.map((point) => ({ x: x(point.x) - 6, y: y(point.y) - 6, w: 12, h: 12 }));
+  const own = points.map((point) => ({ x: x(point.x) - 6, y: y(point.y) - 6, w: 12, h: 12 }));
+  const near = own.map((each) => ({ x: each.x - 8, y: each.y - 6, w: each.w + 16, h: each.h + 12 })); // a name beside another point would be its name
+  const taken = [...own];
   taken.push(...points.filter((point) => point.low !== undefined).map((point) => ({ x: x(point.x) - 1, y: y(point.high), w: 2, h: y(point.low) - y(point.high) })));
   const wide = right > NARROW;
-  return points.map((point) => {
+  return points.map((point, at) => {
     const short = point.name.slice(point.name.indexOf('/') + 1);
     for (const text of wide ? [point.name, short] : [short]) {
       const place = around(text, x(point.x), y(point.y)).find((each) =>
-        each.x >= left && each.x + each.w <= right && each.y >= 12 && each.y + LINE <= bottom && !taken.some((other) => meets(each, other)));
+        each.x >= left && each.x + each.w <= right && each.y >= 12 && each.y + LINE <= bottom && !taken.some((other) => meets(each, other)) && !near.some((other, n) => n !== at && meets(each, other)));
       if (place) {
         taken.push(place);
         return { ...place, text };

@@ -16,7 +16,7 @@ export function series(of) {
   const colours = lines.map((line, at) => line.colour ?? COLOURS[at % COLOURS.length]);
   const sums = times.map((_, at) => lines.reduce((sum, line) => sum + (line.values[at] ?? 0), 0));
   const tops = stacked ? sums : lines.flatMap((line) => line.values.filter((value) => value !== null));
-  const marks = ticks(Math.max(0, of.limit?.value ?? 0, ...(of.band?.high ?? []), ...tops), 4, of.least);
+  const marks = ticks(Math.max(0, of.limit?.value ?? 0, ...(of.band?.high ?? []), ...tops), 4, { least: of.least, whole: tops.every(Number.isInteger) && !of.least });
   const texts = labels(marks, write);
   const most = marks.at(-1);
 

@@ -101,7 +101,7 @@ function said(route) {
         { name: 'kind', title: 'Kind', cell: (row) => words(row.kind) },
         { name: 'score', title: 'Score', num: true, sort: (row) => row.score ?? null, cell: (row) => (row.score === null || row.score === undefined ? '–' : row.score.toFixed(2)) },
         { name: 'model', title: 'Answered by', cell: (row) => row.model ?? '–' }, { name: 'source', title: 'By', cell: (row) => row.source || '–' },
-      ], found.slice(0, 12), { caption: 'Feedback', empty: 'Nothing was said in this time.' }));
+      ], found.slice(0, 8), { caption: 'Feedback', empty: 'Nothing was said in this time.' }));
   }));
 }
 

@@ -28,7 +28,7 @@ function head(record) {
     tile('Ended', outcome.error ? words(outcome.error) : 'served', outcome.finish ? `finish: ${words(outcome.finish)}` : null, outcome.error ? 'bad' : 'good'),
     tile('Answered by', outcome.model ?? '–', outcome.provider),
     tile('Cost', nusd(outcome.cost_nusd), outcome.cost_state === 'exact' ? 'exact' : words(outcome.cost_state)),
-    tile('Dearest candidate', alternatives.length ? nusd(dearest) : '–', alternatives.length && outcome.cost_nusd ? `${(dearest / outcome.cost_nusd).toFixed(1)} × of what it cost` : 'as predicted'),
+    tile('Dearest candidate', alternatives.length ? nusd(dearest) : '–', alternatives.length && outcome.cost_nusd && dearest >= outcome.cost_nusd ? `${(dearest / outcome.cost_nusd).toFixed(1)} × of what it cost` : 'as predicted'),
     tile('First token', seconds(outcome.ttft_s), `whole answer ${seconds(outcome.total_s)}`),
     tile('Tokens in · out', `${count(record.input_tokens)} · ${count(record.output_tokens)}`, `ours: ${seconds(outcome.overhead_s)} of the time`));
 }
