@@ -10,6 +10,7 @@ the event loop too: neighbours disturb it least.
 
 import argparse
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -189,7 +190,7 @@ def main() -> int:
         )
     if given.json:
         date = time.strftime("%Y-%m-%d")
-        told = {"date": date, "facts": facts({}), "costs": costs}
+        told = {"date": date, "facts": facts({"load": f"{os.getloadavg()[0]:.1f}"}), "costs": costs}
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
     return 0
 
