@@ -265,6 +265,7 @@ class FileLedger:
         """Bring the durable copy forward, and let go of the files."""
         if self._refusal == CLOSED:
             return
+        self._join()
         try:
             self._enter()
         except StoreUnavailable as failure:
@@ -272,7 +273,6 @@ class FileLedger:
                 "%s is not brought forward (%s): the log keeps everything", self.path, failure.message
             )
         else:
-            self._join()
             if not self._log.is_new:
                 self._turn()
             self._log.leave()
