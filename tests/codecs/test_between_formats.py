@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from turnout.codecs.anthropic import Anthropic, AnthropicDialect
@@ -339,3 +340,69 @@ def test_a_mark_on_a_picture_is_told_where_only_words_can_be_marked():
     to = Deployment(id="m", vendor=vendor, model=Model(id="v/m"), upstream_model="m")
     request = ChatRequest(model="m", messages=(Message("user", (picture,)),), wire="x")
     assert OpenAIChat().encode(request, to).dropped == ("cache_control",)
+
+
+FOUND = {
+    "type": "search_result",
+    "source": "https://a.invalid/x",
+    "title": "Facts",
+    "content": [{"type": "text", "text": "Water is wet."}],
+    "citations": {"enabled": True},
+}
+GUARD = {"guardContent": {"text": {"text": "call 555", "qualifiers": ["query"]}}}
+SEARCH = {
+    "searchResult": {
+        "source": "s",
+        "title": "t",
+        "content": [{"text": "call 555"}],
+        "citations": {"enabled": True},
+    }
+}
+
+
+def redacted(request):
+    """What a layer does that may not let some words out."""
+    messages = [
+        Message(turn.role, tuple(Text(part.text.replace("555", "***"), part.extra) for part in turn.parts))
+        for turn in request.messages
+    ]
+    return msgspec.structs.replace(request, messages=messages)
+
+
+def test_results_of_a_clients_own_search_are_words_elsewhere_and_come_back_as_they_were():
+    body = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": [FOUND]}]}
+    got = AnthropicDialect().parse(json.dumps(body).encode()).request
+    assert written(Anthropic(), got)["messages"][0]["content"] == [FOUND]
+    words = "Facts\nhttps://a.invalid/x\n\nWater is wet."
+    assert written(OpenAIChat(), got)["messages"] == [{"role": "user", "content": words}]
+    assert written(Bedrock(), got)["messages"][0]["content"] == [{"text": words}]
+
+
+@pytest.mark.parametrize(
+    ("block", "sent"),
+    [
+        (GUARD, {"guardContent": {"text": {"text": "call ***", "qualifiers": ["query"]}}}),
+        (SEARCH, {"text": "t\ns\n\ncall ***"}),
+        ({"citationsContent": {"content": [{"text": "call 555"}], "citations": []}}, {"text": "call ***"}),
+    ],
+)
+def test_words_that_a_layer_changed_do_not_come_back_from_what_they_were_read_from(block, sent):
+    got = bedrock({"messages": [{"role": "user", "content": [block]}]})
+    assert written(Bedrock(), got)["messages"][0]["content"] == [block]
+    assert written(Bedrock(), redacted(got))["messages"][0]["content"] == [sent]
+
+
+def test_words_that_a_layer_changed_do_not_come_back_to_anthropic_or_cohere():
+    found = {**FOUND, "content": [{"type": "text", "text": "call 555"}]}
+    body = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": [found]}]}
+    got = AnthropicDialect().parse(json.dumps(body).encode()).request
+    assert "555" not in json.dumps(written(Anthropic(), redacted(got)))
+    document = {"type": "document", "document": {"id": "d", "data": {"text": "call 555"}}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [document]}], "documents": ["call 555"]}
+    got = CohereDialect().parse(json.dumps(body).encode()).request
+    beside, inside = got.messages[0].parts
+    assert (written(Cohere(), got)["documents"], inside.text) == (["call 555"], "call 555")
+    changed = (msgspec.structs.replace(beside, text="call ***"), Text("call ***", inside.extra))
+    sent = written(Cohere(), msgspec.structs.replace(got, messages=(Message("user", changed),)))
+    assert sent["documents"] == [{"data": {"text": "call ***"}}]
+    assert sent["messages"][0]["content"] == [{"type": "document", "document": {"data": "call ***"}}]

@@ -21,6 +21,8 @@ from turnout.types.chat import (
 )
 from turnout.types.json import Json, JsonObject
 
+SEARCHED = "search_result"
+"""Member of the `extra` of a text that was read from such a block: the block as it came."""
 _TEXT = frozenset({"type", "text"})
 _MEDIA = frozenset({"type", "source"})
 _DOCUMENT = frozenset({"type", "source", "title"})
@@ -117,6 +119,20 @@ def _image(block: JsonObject) -> Part:
     return _media("image", block, without(block, _MEDIA), None)
 
 
+def _found(block: JsonObject) -> Part:
+    words = found_words(block)
+    return Text(words, {SEARCHED: block}) if words else _native(block)
+
+
+def found_words(block: Json) -> str:
+    """Return what a result of the client's own search says, with where it was found."""
+    if not isinstance(block, dict):
+        return ""
+    texts = [part.text for part in read_content(block.get("content")) if isinstance(part, Text)]
+    head = [each for each in (string(block, "title"), string(block, "source")) if each]
+    return "\n\n".join(["\n".join(head), *texts] if head else texts) if texts else ""
+
+
 def _document(block: JsonObject) -> Part:
     title = block.get("title")
     return _media("document", block, without(block, _DOCUMENT), title if isinstance(title, str) else None)
@@ -149,6 +165,7 @@ _READERS: Mapping[str, Callable[[JsonObject], Part]] = {
     "text": _text,
     "image": _image,
     "document": _document,
+    "search_result": _found,
     "tool_use": _call,
     "tool_result": _result,
     "thinking": _thinking,

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Raw, Struct
 
-from turnout.codecs.anthropic.blocks import object_of
+from turnout.codecs.anthropic.blocks import SEARCHED, found_words, object_of
 from turnout.codecs.anthropic.media import media_block
 from turnout.codecs.anthropic.wire import WIRE, tool_id, write
 from turnout.errors import InvalidRequest
@@ -89,10 +89,12 @@ def content(blocks: list[Block]) -> str | list[Block]:
 
 
 class _Writer:
+    __slots__ = ("_ids", "_keeps", "_native", "_notes", "_system", "_turns")
+
     def __init__(self, wire: str, notes: Notes) -> None:
         self._native = wire == WIRE
         """Written by an Anthropic client: stands as it is."""
-        self._keeps = wire in {WIRE, ""}
+        self._keeps = self._native or wire == ""
         """Unknown fields are meant for this format: written by its client, or in process."""
         self._notes = notes
         self._ids = _CallIds(renames=not self._native)
@@ -152,8 +154,7 @@ class _Writer:
             case Text(text=text):
                 if (not text or text.isspace()) and not self._native:
                     return None  # the API refuses blank texts
-                block: Block = {"type": "text", "text": text}
-                return {**block, **self._extra(part.extra)} if part.extra else block
+                return self._words(part) if part.extra else {"type": "text", "text": text}
             case ToolCall():
                 return self._call(part)
             case ToolResult():
@@ -169,6 +170,13 @@ class _Writer:
                     return dict(part.value)
                 self._notes.warn("native_block_dropped")
                 return None
+
+    def _words(self, part: Text) -> Block:
+        own = part.extra.get(SEARCHED)
+        if self._keeps and isinstance(own, dict) and found_words(own) == part.text:
+            return dict(own)  # else of another format, or a layer changed the words since
+        extra = part.extra if own is None else {}
+        return {"type": "text", "text": part.text, **self._extra(extra)}
 
     def _extra(self, extra: Mapping[str, Json]) -> Mapping[str, Json]:
         if not extra or self._keeps:
@@ -223,6 +231,8 @@ class _Writer:
 
 class _CallIds:
     """Ids of calls as they are sent."""
+
+    __slots__ = ("_renames", "_sent", "_unnamed", "_used")
 
     def __init__(self, *, renames: bool) -> None:
         self._renames = renames

@@ -15,6 +15,7 @@ from turnout.types.json import Json, JsonObject
 
 CITED = "citationsContent"
 GUARDED = "guardContent"
+SEARCHED = "searchResult"
 MARK = "cache_control"
 """The mark under which all formats know a cache breakpoint: member of the `extra` of the part before it."""
 POINT: JsonObject = {"cachePoint": {"type": "default"}}
@@ -57,10 +58,8 @@ def read_block(block: JsonObject) -> Part:
             return _result(value)
         case "reasoningContent":
             return _reasoning(value) or Native(WIRE, block)
-        case "citationsContent":
-            return _cited(value)
-        case "guardContent" if text_in(as_object(value.get("text")), "text"):
-            return Text(text_in(as_object(value["text"]), "text"), {GUARDED: value})
+        case "citationsContent" | "searchResult" | "guardContent":
+            return _worded(kind, value) or Native(WIRE, block)
         case _:
             return Native(WIRE, block)
 
@@ -89,15 +88,37 @@ def annotations_of(citations: Json) -> list[Json]:
     return notes
 
 
+def cited_words(value: Json) -> str:
+    """Return the words of cited content; a layer may have changed those of the part that was read from it."""
+    content = as_object(value).get("content")
+    blocks = content if isinstance(content, list) else []
+    return "".join([text_in(each, "text") for each in blocks if isinstance(each, dict)])
+
+
+def found_words(value: Json) -> str:
+    """Return what a result of the client's own search says, with where it was found."""
+    tree, words = as_object(value), cited_words(value)
+    head = "\n".join([each for each in (text_in(tree, "title"), text_in(tree, "source")) if each])
+    return "\n\n".join([head, words] if head else [words]) if words else ""
+
+
+def rebuilt(value: Json, text: str) -> JsonObject:
+    """Return guarded content around these words: a layer may have changed them since they were read."""
+    tree = as_object(value)
+    return {**tree, "text": {**as_object(tree.get("text")), "text": text}}
+
+
+def _worded(kind: str, value: JsonObject) -> Text | None:
+    """Read a block that is words and something about them; None where there are no words."""
+    if kind == CITED:
+        return _cited(value)
+    words = found_words(value) if kind == SEARCHED else text_in(as_object(value.get("text")), "text")
+    return Text(words, {kind: value}) if words else None
+
+
 def _cited(value: JsonObject) -> Text:
-    content = value.get("content")
-    words = (
-        [text_in(each, "text") for each in content if isinstance(each, dict)]
-        if isinstance(content, list)
-        else []
-    )
     notes = annotations_of(value.get("citations"))
-    return Text("".join(words), {CITED: value, "annotations": notes} if notes else {CITED: value})
+    return Text(cited_words(value), {CITED: value, "annotations": notes} if notes else {CITED: value})
 
 
 def _media(kind: MediaKind, value: JsonObject) -> Media | None:

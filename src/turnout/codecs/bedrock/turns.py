@@ -15,7 +15,16 @@ import re
 
 from msgspec import Raw
 
-from turnout.codecs.bedrock.blocks import CITED, GUARDED, MARK, POINT
+from turnout.codecs.bedrock.blocks import (
+    CITED,
+    GUARDED,
+    MARK,
+    POINT,
+    SEARCHED,
+    cited_words,
+    found_words,
+    rebuilt,
+)
 from turnout.codecs.bedrock.wire import FORMATS, WIRE, read, tool_id
 from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
 from turnout.errors import InvalidRequest, UnsupportedParameter
@@ -101,10 +110,8 @@ class Turns:
 
     def _block(self, part: Part) -> Block | None:
         match part:
-            case Text() if CITED in part.extra:
-                return {CITED: part.extra[CITED]} if self._native else {"text": part.text}
-            case Text() if GUARDED in part.extra and self._native:
-                return {GUARDED: part.extra[GUARDED]}
+            case Text() if part.extra and self._native:
+                return _own(part)
             case Text() | Refusal():
                 return {"text": part.text} if self._native or part.text.strip() else None
             case Media():
@@ -184,6 +191,18 @@ class Turns:
                 del self._open[at]
                 return sent
         return tool_id(f"/{result.name}")
+
+
+def _own(part: Text) -> Block:
+    """Return the block a text was read from; a layer may have changed its words since."""
+    cited, found = part.extra.get(CITED), part.extra.get(SEARCHED)
+    if cited is not None and cited_words(cited) == part.text:
+        return {CITED: cited}
+    if found is not None and found_words(found) == part.text:
+        return {SEARCHED: found}
+    if GUARDED in part.extra:
+        return {GUARDED: rebuilt(part.extra[GUARDED], part.text)}
+    return {"text": part.text}
 
 
 def _mark(part: Part) -> JsonObject | None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body, EmbedBody
 from turnout.codecs.cohere.response import call_of
-from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, write
+from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, words_of
 from turnout.codecs.failures import as_object, text_in
 from turnout.errors import InvalidRequest
 from turnout.types.ask import Preferences, Wire
@@ -210,20 +210,12 @@ def _block(block: JsonObject) -> Part:
         case "thinking":
             rest = {name: value for name, value in block.items() if name not in {"type", "thinking"}}
             return Reasoning(text=text_in(block, "thinking"), wire=WIRE, extra=rest)
-        case "document" if text := _words(as_object(block.get("document")).get("data")):
+        case "document" if text := words_of(as_object(block.get("document")).get("data")):
             return Text(text, {DOCUMENT: block})
         case "image_url" if isinstance(image := block.get("image_url"), dict):
             return _image(image)
         case _:
             return Native(WIRE, block)
-
-
-def _words(data: Json) -> str:
-    """Return what a document in a tool's answer says: its text alone, else all its members as JSON."""
-    if isinstance(data, str) or data is None:
-        return data or ""
-    tree = as_object(data)
-    return text_in(tree, "text") if set(tree) == {"text"} else write(data).decode()
 
 
 def _image(image: JsonObject) -> Media:

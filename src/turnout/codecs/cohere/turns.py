@@ -4,7 +4,8 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, write
+from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, words_of, write
+from turnout.codecs.failures import as_object
 from turnout.codecs.notes import NATIVE_DROPPED, REASONING_DROPPED, Notes
 from turnout.errors import InvalidMedia, UnsupportedParameter
 from turnout.types.chat import (
@@ -74,8 +75,8 @@ class Turns:
 
     def _block(self, part: Part) -> JsonObject | None:
         match part:
-            case Text() if self._native and isinstance(own := part.extra.get(DOCUMENT), dict):
-                return own
+            case Text() if self._native and DOCUMENT in part.extra:
+                return _document_block(part)
             case Text():
                 return {"type": "text", "text": part.text, **(part.extra if self._native else {})}
             case Refusal():
@@ -97,7 +98,7 @@ class Turns:
 
     def _media(self, media: Media) -> JsonObject | None:
         if self._native and DOCUMENT in media.extra:
-            self.documents.append(media.extra[DOCUMENT])
+            self.documents.append(_beside(media))
             return None
         if media.kind == "image" and media.file_id is None:
             url = media.url or f"data:{media.mime or 'image/png'};base64,{media.data or ''}"
@@ -139,6 +140,25 @@ class Turns:
             return result.call_id
         at = next((i for i, (name, _) in enumerate(self._nameless) if name == result.name), 0)
         return self._nameless.pop(at)[1]
+
+
+def _document_block(part: Text) -> JsonObject:
+    """Return the document a text was read from; around other words, if a layer changed them since."""
+    own = part.extra[DOCUMENT]
+    if isinstance(own, dict) and words_of(as_object(own.get("document")).get("data")) == part.text:
+        return own
+    return {"type": "document", "document": {"data": part.text}}
+
+
+def _beside(media: Media) -> Json:
+    """Likewise, of one that stands beside the messages."""
+    own = media.extra[DOCUMENT]
+    if own == media.text or as_object(as_object(own).get("data")).get("text") == media.text:
+        return own
+    data: dict[str, Json] = {"text": media.text}
+    if media.name is not None:
+        data["title"] = media.name
+    return {**{key: value for key, value in as_object(own).items() if key == "id"}, "data": data}
 
 
 def _short(blocks: list[JsonObject]) -> Json:

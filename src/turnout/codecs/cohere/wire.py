@@ -133,3 +133,11 @@ def _count(raw: JsonObject, name: str) -> int | None:
     found = raw.get(name)
     # Counts come as floats from some of the provider's own tools.
     return int(found) if isinstance(found, int | float) and found >= 0 else None
+
+
+def words_of(data: Json) -> str:
+    """Return what a document in a tool's answer says: its text alone, else all its members as JSON."""
+    if isinstance(data, str) or not isinstance(data, dict):
+        return data if isinstance(data, str) else ""
+    text = data.get("text")
+    return text if isinstance(text, str) and len(data) == 1 else write(data).decode()

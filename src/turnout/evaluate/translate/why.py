@@ -70,6 +70,8 @@ LOSSES: Final[Mapping[str, str]] = {
     "system.place": "The format has one place for instructions; later ones are put there.",
     "text.guardContent": "Marks words for a guard of the provider's own; the words are kept.",
     "text.prompt_cache_breakpoint": "OpenAI's own mark; other hosts of its formats refuse unknown fields.",
+    "text.searchResult": "As `text.search_result`.",
+    "text.search_result": "Its words, title and place are kept as words; that it may be cited is not.",
     "text.verbosity": "The format has no wish for longer or shorter answers.",
     "thinking.budget_tokens": "The format has levels only, or the number is out of the model's range.",
     "thinking.display": "Said again, as far as it goes, as `thinking.shown` and `thinking.hidden`.",
