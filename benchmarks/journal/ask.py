@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from benchmarks.journal.records import BEGINS, ENDS, MODELS, customer
+from benchmarks.journal.records import BEGINS, DAYS, ENDS, MODELS, customer
 from turnout.stores.base import Query
 from turnout.stores.postgres.connect import connect
 from turnout.stores.postgres.rows import PostgresRows
@@ -22,7 +22,7 @@ Ask = Callable[[Rows, Random], object]
 
 def listings() -> Iterator[tuple[str, Callable[[Random], Query]]]:
     def at(rng: Random) -> datetime:
-        return BEGINS + DAY * (1 + 39 * rng.random())
+        return BEGINS + DAY * (1 + (DAYS - 3) * rng.random())
 
     def org(rng: Random) -> str:
         return f"org-{rng.randrange(20):02d}"
@@ -106,7 +106,7 @@ def questions() -> Iterator[tuple[str, Ask]]:
 
 
 def _an_id(rows: Rows, rng: Random) -> str:
-    n = rng.randrange(10_000_000) + 1
+    n = rng.randrange(DAYS * 240_000) + 1
     ms = int((BEGINS + timedelta(microseconds=(n - 1) * 360_000)).timestamp() * 1000)
     return f"req_{ms:011x}{n:015x}"
 

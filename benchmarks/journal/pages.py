@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from urllib.parse import quote, urlencode
 
-from benchmarks.journal.records import ENDS, MODELS, PRICES, PROVIDERS, ROUTES, customer
+from benchmarks.journal.records import BEGINS, DAYS, ENDS, MODELS, PRICES, PROVIDERS, ROUTES, customer
 from benchmarks.machine import cpu_ns
 
 Asked = tuple[str, dict[str, str]]
@@ -129,8 +129,8 @@ def keys(_asked: dict[str, str], _step: str, _rng: Random) -> Iterator[Asked]:
 
 
 def request(_asked: dict[str, str], _step: str, rng: Random) -> Iterator[Asked]:
-    n = rng.randrange(10_000_000) + 1
-    ms = int((ENDS - timedelta(days=42) + timedelta(microseconds=(n - 1) * 360_000)).timestamp() * 1000)
+    n = rng.randrange(DAYS * 240_000) + 1
+    ms = int((BEGINS + timedelta(microseconds=(n - 1) * 360_000)).timestamp() * 1000)
     one = f"req_{ms:011x}{n:015x}"
     yield f"/requests/{one}", {}
     yield "/feedback", {"request_id": one}

@@ -1,5 +1,9 @@
-"""Synthetic Records: 20 organisations, 400 keys, 5,000 customers, 12 models, 5 routes, over 42 days."""
+"""Synthetic Records: 20 organisations, 400 keys, 5,000 customers, 12 models, 5 routes, over 42 days.
 
+`TURNOUT_JOURNAL_DAYS` makes fewer of them, of 240,000 Records each, for a machine with less room or time.
+"""
+
+import os
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Literal
@@ -19,7 +23,7 @@ from turnout.types.record import (
 )
 from turnout.types.usage import NanoUsd, Usage
 
-DAYS = 42
+DAYS = int(os.environ.get("TURNOUT_JOURNAL_DAYS", "42"))
 ENDS = datetime(2026, 11, 22, tzinfo=UTC)
 BEGINS = ENDS - timedelta(days=DAYS)
 ORGANISATIONS, PROJECTS, TEAMS, KEYS, CUSTOMERS = 20, 3, 2, 20, 5_000

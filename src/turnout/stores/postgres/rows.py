@@ -25,6 +25,7 @@ from turnout.stores.base import Columns, Cursor, Entry, Page, Query, Stored, rea
 from turnout.stores.columns import words_of
 from turnout.stores.postgres import private, sums, usage
 from turnout.stores.postgres.connect import Connection, check_url, connect, unavailable
+from turnout.stores.postgres.dearest import of_one
 from turnout.stores.postgres.migrate import check_steps
 from turnout.stores.postgres.select import counting, statement
 from turnout.stores.postgres.spend import read_spend
@@ -113,8 +114,9 @@ class PostgresRows:
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
-        text, values = statement(query)
         with self._read() as db:
+            dear = of_one(db, query) if query.order == "dearest" else None
+            text, values = dear or statement(query)
             found = db.execute(text.encode(), values, binary=True).fetchall()
         entries = tuple(
             Entry(Cursor(place, seq), restore(bytes(payload))) for place, seq, payload in found[: query.limit]

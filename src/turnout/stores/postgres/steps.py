@@ -115,10 +115,6 @@ CREATE INDEX journal_error ON journal (at_us, seq, error, organisation, project,
     route, model, provider) WHERE error IS NOT NULL;"""
     + "".join(_FAILED.format(name=name) for name in ("organisation", "principal", "customer"))
     + """
--- By day, provider and model, on which the cost depends most: each part is left early by itself.
-DROP INDEX journal_dearest;
-CREATE INDEX journal_dearest ON journal ((at_us / 86400000000), provider, model, cost_nusd, seq)
-    WHERE cost_nusd IS NOT NULL;
 -- With the cost: the dearest of somebody are found in the index."""
     + "".join(
         _PRICED.format(name=name)

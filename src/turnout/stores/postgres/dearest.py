@@ -1,0 +1,41 @@
+"""Finds what cost most of one who asked, in the index that has the cost in it. Floor 3.
+
+Where usage says that somebody has at most `FEW` requests in the range, all of them are looked at in the
+index, and only the rows that are told are read. Others are found day by day (`select`).
+"""
+
+from typing import Final
+
+from turnout.stores.base import Query, conditions
+from turnout.stores.postgres.connect import Connection
+from turnout.stores.sums.usage import CUBES, DAY_US
+
+FEW: Final = 1_000_000
+NAMES: Final = ("team", "project", "organisation", "route")
+_COUNT: Final = """SELECT coalesce(sum(c.n), 0) FROM usage_subjects AS s JOIN usage_days AS c
+    ON c.cube = s.cube AND c.at >= %s AND c.at <= %s AND c.subject = s.id
+    WHERE s.cube = %s AND s.{name} = %s"""
+_FEW: Final = """SELECT j.cost_nusd, j.seq, j.record FROM (SELECT seq FROM journal
+    WHERE {name} = %s AND at_us >= %s AND at_us < %s AND cost_nusd IS NOT NULL AND (cost_nusd, seq) < (%s, %s)
+    ORDER BY cost_nusd DESC, seq DESC LIMIT %s) AS dear JOIN journal AS j USING (seq)
+    ORDER BY j.cost_nusd DESC, j.seq DESC"""
+_MOST: Final = 2**62
+
+
+def of_one(db: Connection, query: Query) -> tuple[str, tuple[object, ...]] | None:
+    """Return the statement for one of `NAMES` alone, if it has few; else None. Raises `psycopg.Error`."""
+    given = conditions(query)
+    asked = given.keys() - {"since", "until"}
+    if len(asked) != 1 or query.search is not None or query.error is not None:
+        return None
+    (name,) = asked
+    if name not in NAMES:
+        return None
+    since, until = int(given.get("since", 0)), int(given.get("until", _MOST))
+    cube = CUBES.index(tuple(dict.fromkeys(("organisation", name))))
+    days = (since // DAY_US, (until - 1) // DAY_US)
+    row = db.execute(_COUNT.format(name=name).encode(), (*days, cube, given[name])).fetchone()
+    if row is None or row[0] > FEW:
+        return None
+    before = (_MOST, _MOST) if query.after is None else (query.after.at_us, query.after.seq)
+    return _FEW.format(name=name), (given[name], since, until, *before, query.limit + 1)
