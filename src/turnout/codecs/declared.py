@@ -4,8 +4,7 @@ Theory of operation. An agent sends its tools with every turn, and they are ofte
 
 1. What is kept is a function of the bytes alone: the tools as one dialect reads them from this JSON, and
    those tools as one codec writes them. Nobody can tell a kept value from one made anew.
-2. A `Memo` finds its entries by length and a sample of the bytes and compares them whole: an entry is only
-   ever used for the bytes it was made from, and the look-up does not hash a hundred kilobytes.
+2. A `Memo` finds its entries by all of their bytes: one is only ever used for the bytes it was made from.
 3. It has two halves. New and used entries live in the young one; when that holds its share of bytes it
    becomes the old one, and what was in the old one and not asked for since is gone. So memory is bounded,
    by bytes and by number, without a clock or an order of use to keep.
@@ -25,10 +24,8 @@ V = TypeVar("V")
 
 MAX_BYTES = 1 << 20
 """JSON that the entries of one memo stand for. What is made of it takes several times as much."""
-MAX_ENTRIES = 512
+MAX_ENTRIES = 256
 """Entries of one memo: small tools cost more memory than their bytes tell."""
-_STEP = 61
-"""One byte of so many is looked at first; a prime, for JSON made by programs has a rhythm."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,25 +37,29 @@ class Memo(Generic[V]):
     def __init__(self, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
         self._max_bytes = max_bytes // 2
         self._max_entries = max_entries // 2
-        self._young: dict[tuple[int, bytes], tuple[bytes, V]] = {}
-        self._old: dict[tuple[int, bytes], tuple[bytes, V]] = {}
+        self._young: dict[bytes, V] = {}
+        self._old: dict[bytes, V] = {}
         self._n_bytes = 0
 
     def get(self, raw: bytes) -> V | None:
         """Return what was made from these bytes, if it is still there."""
-        key = (len(raw), raw[::_STEP])
-        held = self._young.get(key)
-        if held is not None:
-            return held[1] if held[0] == raw else None
-        held = self._old.get(key)
-        if held is None or held[0] != raw:
-            return None
-        self._add(key, held)
-        return held[1]
+        held = self._young.get(raw)
+        if held is None:
+            held = self._old.get(raw)
+            if held is not None:
+                self.put(raw, held)
+        return held
 
     def put(self, raw: bytes, value: V) -> None:
         """Keep what was made from these bytes; bytes beyond the share of one half are not kept."""
-        self._add((len(raw), raw[::_STEP]), (raw, value))
+        size = len(raw)
+        if size > self._max_bytes:
+            return
+        if self._n_bytes + size > self._max_bytes or len(self._young) >= self._max_entries:
+            self._old, self._young, self._n_bytes = self._young, {}, 0
+        if raw not in self._young:
+            self._n_bytes += size
+        self._young[raw] = value
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -66,18 +67,7 @@ class Memo(Generic[V]):
     @property
     def n_bytes(self) -> int:
         """Bytes of all entries; never more than was allowed."""
-        halves = (self._young, self._old)
-        return sum(len(raw) for half in halves for raw, _ in half.values())
-
-    def _add(self, key: tuple[int, bytes], held: tuple[bytes, V]) -> None:
-        if key[0] > self._max_bytes:
-            return
-        if self._n_bytes + key[0] > self._max_bytes or len(self._young) >= self._max_entries:
-            self._old, self._young, self._n_bytes = self._young, {}, 0
-        elif key in self._young:  # other bytes of the same sample stood here
-            self._n_bytes -= key[0]
-        self._young[key] = held
-        self._n_bytes += key[0]
+        return sum(map(len, self._young)) + sum(map(len, self._old))
 
 
 class Written(Struct, frozen=True):

@@ -6,6 +6,8 @@ from turnout.types.chat import ToolCall, ToolResult
 class CallIds:
     """Pairs the calls and answers of one conversation."""
 
+    __slots__ = ("_nameless", "_order")
+
     def __init__(self) -> None:
         self._order: dict[str, int] = {}
         self._nameless: list[tuple[str, str]] = []
