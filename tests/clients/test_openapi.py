@@ -17,6 +17,7 @@ from tests.server.kit import Emulator, dialects, gateway, serving
 
 LIMIT_S = 400
 EXAMPLES = 10
+pytestmark = pytest.mark.timeout(LIMIT_S + 60)
 
 
 @pytest.fixture
