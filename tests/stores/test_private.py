@@ -83,3 +83,16 @@ def test_a_customers_records_become_nobodys_and_money_stays_right(rows):
     assert spent == {"gone-1": 3000, "ada": 3000, "bob": 4000}
     usage = rows.usage(UsageQuery(since=AT, until=AT + 9 * DAY, by=("customer",)))
     assert {each.group[0]: each.cost_nusd for each in usage} == spent
+
+
+def test_whoever_became_nobody_stays_so_where_usage_had_not_followed_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr("turnout.stores.sqlite.rows.FOLLOW_ROWS", 2)
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    rows.insert([encode(record(0, customer="ada"))])
+    assert [rows.anonymise("ada", None, "gone-1", most) for most in (10, 0)] == [1, 0]
+    rows.insert([encode(record(1, customer="bob"))])
+    used = rows.usage(UsageQuery(since=AT - DAY, until=AT + 3 * DAY, by=("customer",), latencies=False))
+    assert sorted((each.group, each.n) for each in used) == [(("bob",), 1), (("gone-1",), 1)]
+    assert rows.query(Query(search="ada")).records == ()
+    assert len(rows.query(Query(search="gone 1")).records) == 1
+    rows.close()

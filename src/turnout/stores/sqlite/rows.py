@@ -296,6 +296,9 @@ class SqliteRows:
     def anonymise(self, customer: str, organisation: str | None, name: str, most: int) -> int:
         """Make Records nobody's; see `stores.private`. Raises StoreUnavailable."""
         with self._beside() as db:
+            usage = usages.UsageWriter()
+            while most and usage.follow(db, FOLLOW_ROWS):
+                pass  # what the writer still has in hand counts for whom it was, and is renamed with the rest
             return private.anonymise(db, (customer, organisation), name, most)
 
     @contextmanager

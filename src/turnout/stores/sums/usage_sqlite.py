@@ -67,6 +67,7 @@ _NOTE_WORD: Final = "INSERT INTO usage_words (word) VALUES (?) ON CONFLICT DO NO
 ADD_WORDS: Final = f"INSERT INTO {WORDS} (rowid, words) VALUES (?, ?)"  # noqa: S608  constants
 _THROUGH: Final = "SELECT seq FROM usage_through"
 _BEHIND: Final = "SELECT 1 FROM records WHERE seq > (SELECT seq FROM usage_through) LIMIT 1"
+_BETWEEN: Final = "SELECT seq, record FROM records WHERE seq > ? AND seq < ? ORDER BY seq"
 _NEXT: Final = """SELECT seq, record FROM records WHERE seq > (SELECT seq FROM usage_through)
     ORDER BY seq LIMIT ?"""
 _KNOWN: Final = "SELECT id FROM usage_subjects WHERE cube = ? AND " + " AND ".join(  # noqa: S608  constants
@@ -123,6 +124,21 @@ def add_words(db: sqlite3.Connection, rows: Sequence[tuple[int, list[str]]], kno
     known |= fresh
 
 
+def _with_others(db: sqlite3.Connection, facts: Known, through: int) -> list[tuple[int, Columns]]:
+    """Return facts with those of the rows that other workers wrote in between."""
+    found: list[tuple[int, Columns]] = []
+    for seq, columns in facts:
+        if seq > through + 1:
+            found += _facts(db.execute(_BETWEEN, (through, seq)).fetchall())
+        found.append((seq, columns))
+        through = seq
+    return found
+
+
+def _facts(rows: Iterable[tuple[int, bytes]]) -> list[tuple[int, Columns]]:
+    return [(seq, columns) for seq, payload in rows if (columns := facts_of(payload)) is not None]
+
+
 class UsageWriter:
     """Adds batches, for one writing connection."""
 
@@ -144,17 +160,18 @@ class UsageWriter:
         Args:
             db: The caller's connection.
             most: How many rows at once, where they are read back.
-            known: Facts of rows with their numbers, in order, that need not be read back if they are next.
+            known: Facts of rows with their numbers, in order, that need not be read back.
         """
         (through,) = db.execute(_THROUGH).fetchone()
         facts = [each for each in known if each[0] > through]
-        if facts and facts[0][0] == through + 1 and facts[-1][0] == through + len(facts):
-            n, last = len(facts), facts[-1][0]
+        if facts and facts[-1][0] - through <= len(facts) + most:
+            last = facts[-1][0]
+            facts, n = _with_others(db, facts, through), int(last - through)
         else:
             rows = db.execute(_NEXT, (most,)).fetchall()
             if not rows:
                 return 0
-            facts = [(seq, columns) for seq, payload in rows if (columns := facts_of(payload)) is not None]
+            facts = _facts(rows)
             n, last = len(rows), rows[-1][0]
         self.write(db, self._batch.cells(columns for _, columns in facts))
         add_words(db, [(seq, words_of(of)) for seq, of in facts], self._words)
