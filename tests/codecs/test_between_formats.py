@@ -12,6 +12,7 @@ from turnout.codecs.cohere import Cohere, CohereDialect
 from turnout.codecs.gemini import Gemini, GeminiDialect
 from turnout.codecs.ollama import Ollama, OllamaDialect
 from turnout.codecs.openai_chat import OpenAIChat, OpenAIChatDialect
+from turnout.codecs.openai_responses import OpenAIResponses, OpenAIResponsesDialect
 from turnout.types.chat import (
     ChatRequest,
     ChatResponse,
@@ -27,7 +28,7 @@ from turnout.types.chat import (
     ToolResult,
 )
 from turnout.types.deployment import Deployment, Model, Quirks, Vendor
-from turnout.types.event import Finish, ToolDelta
+from turnout.types.event import Finish, Start, TextDelta, ToolDelta
 from turnout.types.http import HttpResponse
 from turnout.types.usage import Usage
 
@@ -406,3 +407,30 @@ def test_words_that_a_layer_changed_do_not_come_back_to_anthropic_or_cohere():
     sent = written(Cohere(), msgspec.structs.replace(got, messages=(Message("user", changed),)))
     assert sent["documents"] == [{"data": {"text": "call ***"}}]
     assert sent["messages"][0]["content"] == [{"type": "document", "document": {"data": "call ***"}}]
+
+
+@pytest.mark.parametrize(
+    ("codec", "dialect"),
+    [(OpenAIChat(), OpenAIChatDialect()), (OpenAIResponses(), OpenAIResponsesDialect())],
+    ids=lambda value: value.wire,
+)
+def test_what_anthropic_found_on_the_web_is_cited_to_openais_clients(codec, dialect):
+    cited = [
+        {"type": "web_search_result_location", "url": "https://a.invalid", "title": "A", "cited_text": "x"},
+        {"type": "char_location", "document_index": 0, "cited_text": "no address"},
+    ]
+    asked = ChatRequest(model="m", messages=(), wire=codec.wire, include_usage=True)
+    note = {"type": "url_citation", "url_citation": {"url": "https://a.invalid", "title": "A"}}
+    response = ChatResponse(
+        id="x", model="m", choices=(Choice(parts=(Text("so", {"citations": cited}),)),), wire="anthropic"
+    )
+    (part,) = codec.decode(HttpResponse(200, {}, dialect.render(response, asked, SUMMARY))).choices[0].parts
+    assert (part.text, part.extra["annotations"]) == ("so", [note])
+    stream = dialect.stream(msgspec.structs.replace(asked, stream=True), SUMMARY)
+    delta = TextDelta("so", extra={"citations": cited})
+    out = stream.feed([Start(id="x", model="m"), delta, Finish(reason="stop")]) + stream.end(Usage(), SUMMARY)
+    decoder = codec.decoder()
+    events = [*decoder.feed(out), *decoder.end()]
+    assert [each.extra["annotations"] for each in events if isinstance(each, TextDelta) and each.extra] == [
+        [note]
+    ]

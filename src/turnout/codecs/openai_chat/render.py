@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from turnout.codecs.base import Summary
+from turnout.codecs.citations import annotations_of
 from turnout.codecs.openai_chat.history import LEGACY
 from turnout.codecs.openai_chat.ids import shown_id
 from turnout.codecs.openai_chat.reasoning import write_details, write_signature
@@ -149,7 +150,7 @@ def _message(parts: Sequence[Part], style: Style) -> dict[str, Json]:
         "content": content if texts or not (calls or refusals) else None,
         "refusal": "".join(refusals) if refusals else None,
     }
-    notes = [note for part in texts for note in annotations(part.extra)]
+    notes = [note for part in texts for note in annotations_of(part.extra)]
     if notes:
         message["annotations"] = notes
     message |= write_reasoning([part for part in parts if isinstance(part, Reasoning)], style)
@@ -161,9 +162,3 @@ def _message(parts: Sequence[Part], style: Style) -> dict[str, Json]:
         if isinstance(part, Native) and part.wire == WIRE:
             message |= part.value
     return message
-
-
-def annotations(extra: Mapping[str, Json]) -> Sequence[Json]:
-    """Return the citations that came with a text, if they are in OpenAI's form."""
-    notes = extra.get("annotations")
-    return notes if isinstance(notes, list) else ()

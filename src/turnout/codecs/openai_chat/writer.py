@@ -16,9 +16,10 @@ from typing import assert_never
 import msgspec
 
 from turnout.codecs.base import Summary
+from turnout.codecs.citations import annotations_of
 from turnout.codecs.openai_chat.ids import shown_id
 from turnout.codecs.openai_chat.reasoning import write_details, write_signature
-from turnout.codecs.openai_chat.render import Style, annotations, answer_id, turnout_of
+from turnout.codecs.openai_chat.render import Style, answer_id, turnout_of
 from turnout.codecs.openai_chat.usage import write_usage
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.errors import TurnoutError
@@ -178,7 +179,7 @@ class OpenAIChatStream:
                 out.append(choice.words + _encode(event.text) + self._words_end)
             return
         delta: dict[str, Json] = {"content": event.text}
-        notes = annotations(event.extra)
+        notes = annotations_of(event.extra)
         if notes:
             delta["annotations"] = notes
         logprobs = b',"logprobs":' + _encode(event.logprobs)

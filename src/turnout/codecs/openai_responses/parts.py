@@ -6,6 +6,7 @@ clients of either format read them; here they are made flat again.
 
 from collections.abc import Iterable, Mapping
 
+from turnout.codecs.citations import annotations_of
 from turnout.codecs.openai_responses.wire import WIRE, objects, text_of, without
 from turnout.errors import UnsupportedParameter
 from turnout.types.chat import NOTHING, Media, MediaKind, Native, Refusal, Text
@@ -67,8 +68,7 @@ def write_part(part: Text | Media | Refusal, *, same: bool, said: bool) -> dict[
 def write_text(part: Text, *, same: bool) -> dict[str, Json]:
     """Write what the model said, with its citations."""
     written: dict[str, Json] = {"type": "output_text", "text": part.text}
-    notes = part.extra.get("annotations")
-    written["annotations"] = [flat(note) for note in objects(notes)]
+    written["annotations"] = [flat(note) for note in objects(annotations_of(part.extra))]
     return {**written, **_plain(part.extra)} if same else written
 
 

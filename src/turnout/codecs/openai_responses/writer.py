@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from turnout.codecs.base import Summary
+from turnout.codecs.citations import annotations_of
 from turnout.codecs.openai_failure import failure_of
 from turnout.codecs.openai_responses.opened import OpenCall, OpenMessage, OpenThought
 from turnout.codecs.openai_responses.parts import flat
@@ -234,7 +235,7 @@ class OpenAIResponsesStream:
                     )
                 )
             )
-        for note in objects(event.extra.get("annotations")) if event.extra else ():
+        for note in objects(annotations_of(event.extra)) if event.extra else ():
             place = {"item_id": message.id, **message.place(), "annotation_index": len(message.notes)}
             message.notes.append(flat(note))
             out.append(

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.codecs.base import Summary
+from turnout.codecs.citations import annotations_of
 from turnout.engine.collect import Collector
 from turnout.errors import TurnoutError
 from turnout.evaluate.translate.features import kind_of, value_of
@@ -45,6 +46,7 @@ _CLIENT: Final = ChatRequest(
 """Asks for everything an answer may hold."""
 _ONE: Final = frozenset({"anthropic", "openai_responses", "bedrock", "cohere", "ollama"})
 _ALL: Final = frozenset(FORMATS)
+_PLACES: Final = ("url", "file_id", "title")
 _SEALED: Final = "Other providers' thoughts come sealed, to be handed back: no one else can read them."
 UNSAID: Final[Mapping[str, tuple[frozenset[str], str]]] = {
     "answers": (_ONE, "The format gives one answer; who asked in it cannot have asked for several."),
@@ -187,6 +189,13 @@ def _choice(found: dict[str, Json], choice: Choice) -> None:
     found["reasoning"] = _joined(thought)
 
 
+def _address(note: Json) -> Json:
+    """Return what a citation points to, whichever form it is in."""
+    tree = note if isinstance(note, Mapping) else {}
+    inner = tree.get(str(tree.get("type")), tree)
+    return [inner.get(key) for key in _PLACES] if isinstance(inner, Mapping) else note
+
+
 def _joined(text: str) -> str:
     """Return a text without white space: formats put different signs between parts."""
     return "".join(text.split())
@@ -195,7 +204,8 @@ def _joined(text: str) -> str:
 def _part(found: dict[str, Json], part: Part) -> None:
     match part:
         case Text():
-            _add(found, "citations", part.extra.get("annotations") or None)
+            for note in annotations_of(part.extra):
+                _add(found, "citations", _address(note))
         case Refusal():
             _add(found, "refusal", part.text)
         case Reasoning():
