@@ -59,7 +59,10 @@ UNSAID: Final[Mapping[str, tuple[frozenset[str], str]]] = {
         frozenset({"anthropic", "openai_responses", "gemini", "ollama"}),
         "Ollama has no word for a filter, a refusal is one elsewhere, and only calls for the client count.",
     ),
-    "image": (_ALL - {"gemini"}, "The format's answers hold no pictures."),
+    "image": (
+        _ALL - {"gemini"},
+        "A chat's answer holds no pictures here; they are made at an endpoint of their own.",
+    ),
     "logprobs": (
         frozenset({"anthropic", "bedrock", "cohere", "ollama"}),
         "The format has none, or none that can be translated.",
