@@ -1,10 +1,12 @@
 """Cohere's and Ollama's own formats at the gateway, whichever vendor answers."""
 
 import json
+import re
 
 import pytest
 
-from tests.server.kit import Fault, call
+from tests.server.kit import Fault, call, chat
+from tests.server.kit import rig as start
 from tests.server.test_openai_responses import running
 
 UPSTREAMS = ("oai/one", "gem/one")
@@ -66,6 +68,39 @@ async def test_ollama_is_answered_whole_and_in_lines(rig, model):
     streamed = lines(await call(rig, "/api/generate", prompt))
     assert "".join(line["response"] for line in streamed) == said(model)
     assert streamed[-1]["done"] is True
+
+
+def with_prompts(text):
+    """Add providers that continue a prompt: a completions server, and Ollama's generate."""
+    base = re.search(r'base_url: "([^"]*)/v1"', text)[1]
+    rows = (
+        f'  txt: {{codec: prompt, base_url: "{base}/v1", auth: none, quirks: {{prompt: openai}}}}\n'
+        f'  oll: {{codec: prompt, base_url: "{base}", auth: none, quirks: {{prompt: ollama}}}}\n'
+    )
+    models = "".join(
+        f"  - {{model: {name}/oai-one, price: {{input: 1, output: 2}}}}\n" for name in ("txt", "oll")
+    )
+    return text.replace("models:\n", f"{rows}models:\n{models}", 1)
+
+
+async def test_a_server_that_continues_prompts_is_asked_by_any_client():
+    async with start(edit=with_prompts) as rig:
+        for model in ("txt/oai-one", "oll/oai-one"):
+            asked = chat(model, "Hi")
+            told = (await call(rig, "/v1/chat/completions", asked)).json()
+            assert told["choices"][0]["message"]["content"] == said("oai/one")
+            assert told["usage"]["completion_tokens"] > 0
+            streamed = events(await call(rig, "/v1/chat/completions", {**asked, "stream": True}))
+            pieces = [
+                each["choices"][0]["delta"].get("content") or "" for each in streamed if each["choices"]
+            ]
+            assert "".join(pieces) == said("oai/one")
+            prompt = {"model": model, "prompt": "Hi"}
+            assert (await call(rig, "/v1/completions", prompt)).json()["choices"][0]["text"] == said(
+                "oai/one"
+            )
+            tools = await call(rig, "/v1/chat/completions", {**asked, "tools": [TOOL]})
+            assert (tools.status, tools.json()["error"]["code"]) == (400, "unsupported_parameter")
 
 
 async def test_vectors_and_what_clients_ask_before_they_begin(rig):

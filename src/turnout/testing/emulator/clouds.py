@@ -19,12 +19,14 @@ from turnout.types.usage import Usage
 
 _ENDS = (
     ("/chat/completions", "openai_chat"),
+    ("/completions", "openai_completions"),
     ("/responses", "openai_responses"),
     ("/messages", "anthropic"),
     ("/embeddings", "openai_chat"),
     ("/v2/chat", "cohere"),
     ("/v2/embed", "cohere"),
     ("/api/chat", "ollama"),
+    ("/api/generate", "ollama_generate"),
     ("/api/embed", "ollama"),
 )
 _COLON = {
@@ -44,6 +46,7 @@ _SLASH = {
 STREAM_TYPES: Mapping[str, bytes] = {
     "bedrock": b"application/vnd.amazon.eventstream",
     "ollama": b"application/x-ndjson",
+    "ollama_generate": b"application/x-ndjson",
 }
 """Format -> content type of its streams, where that is not the one of server-sent events."""
 
