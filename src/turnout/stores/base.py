@@ -111,10 +111,7 @@ def conditions(query: Query) -> dict[str, str | int]:
 
 
 def onwards(query: Query) -> dict[str, str | int]:
-    """Return `conditions`, with a range that begins where the page before ended.
-
-    A database looks for the range in its index; left as it was, it would pass by all pages before this one.
-    """
+    """Return `conditions`, with a range that begins where the page before ended: others are not passed by."""
     found, after = conditions(query), query.after
     if after is not None and query.order == "newest":
         found["until"] = min(int(found.get("until", _INT64)), after.at_us + 1)

@@ -21,7 +21,7 @@ from turnout.server.hearing import feedback_id
 from turnout.stores.base import Query
 from turnout.stores.columns import EPOCH
 from turnout.stores.feedback import FeedbackQuery, FeedbackStore
-from turnout.stores.glance import glance
+from turnout.stores.glance.base import glance
 from turnout.types.feedback import Feedback
 from turnout.types.json import Json
 from turnout.types.record import Record

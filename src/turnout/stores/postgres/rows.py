@@ -114,7 +114,11 @@ class PostgresRows:
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
+        if query.tag is not None:
+            self._follow()
         with self._read() as db:
+            if query.tag is not None and not usage.has_tag(db, query.tag):
+                return Page((), more=False)  # every row of the others would be looked at
             dear = of_one(db, query) if query.order == "dearest" else None
             text, values = dear or statement(query)
             found = db.execute(text.encode(), values, binary=True).fetchall()

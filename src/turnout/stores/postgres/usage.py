@@ -24,7 +24,17 @@ from turnout.stores.sums.held import (
     facts_of,
     row_of,
 )
-from turnout.stores.sums.usage import FOLLOW_ROWS, MINUTE_US, MINUTES, Part, UsageQuery, Used, Width, cube_of
+from turnout.stores.sums.usage import (
+    CUBES,
+    FOLLOW_ROWS,
+    MINUTE_US,
+    MINUTES,
+    Part,
+    UsageQuery,
+    Used,
+    Width,
+    cube_of,
+)
 
 _CELLS: Final = (
     "cube INTEGER NOT NULL, at BIGINT NOT NULL, subject BIGINT NOT NULL, "
@@ -74,6 +84,9 @@ _SEEK: Final = """SELECT {columns} FROM generate_series(%(first)s::bigint, %(las
     JOIN {table} AS c ON c.cube = %(cube)s AND c.at = t.at AND c.subject = wanted.id"""
 _SCAN: Final = """SELECT {columns} FROM {table} AS c
     WHERE c.cube = %(cube)s AND c.at >= %(first)s AND c.at < %(last)s"""
+_TAG_CUBE: Final = CUBES.index(("organisation", "tag"))
+_TAGGED: Final = """SELECT 1 FROM usage_subjects
+    WHERE cube = %s AND principal = '' AND customer = '' AND tag = %s LIMIT 1"""
 _FIRST_DAY: Final = "SELECT day FROM usage_later"
 _PRUNE: Final = """DELETE FROM {table} WHERE (cube, at, subject) IN (
     SELECT cube, at, subject FROM {table} WHERE cube = %s AND at < %s LIMIT %s)"""
@@ -169,6 +182,11 @@ def read_usage(db: Connection, query: UsageQuery) -> tuple[Used, ...] | None:
     row = db.execute(_FIRST_DAY).fetchone()
     cube = cube_of(query, None if row is None else row[0])
     return None if cube is None else _Reading(db, query, cube).answer()
+
+
+def has_tag(db: Connection, tag: str) -> bool:
+    """Say whether any request that was counted has a tag."""
+    return db.execute(_TAGGED, (_TAG_CUBE, tag)).fetchone() is not None
 
 
 def is_behind(db: Connection) -> bool:

@@ -30,7 +30,7 @@ from typing import Literal
 
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import Page, Query, Rows, Stats, Stored, encode
-from turnout.stores.glance import PartT, PayloadRows, parts_of
+from turnout.stores.glance.base import PartT, PayloadRows, parts_of
 from turnout.stores.private.base import PrivateRows, Whose
 from turnout.stores.spool.segments import SEGMENT_BYTES, Adopted, Spool, adopt
 from turnout.stores.sums import Sum, SumQuery

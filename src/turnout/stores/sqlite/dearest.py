@@ -91,7 +91,8 @@ def _narrow(db: sqlite3.Connection, query: Query, since: int, until: int) -> str
         if name in given:
             cube = CUBES.index(tuple(dict.fromkeys(("organisation", "key" if name == "principal" else name))))
             values = (*days, cube, given[name])
-            if name in ALWAYS or db.execute(_COUNT.format(name=name), values).fetchone()[0] <= FEW:
+            counting = _COUNT.format(name=name)
+            if name in ALWAYS or db.execute(counting, values).fetchone()[0] <= FEW:
                 return name
     (n,) = db.execute(_COUNT_AT, (since, until, SHORT + 1)).fetchone()
     return "at" if n <= SHORT else None
@@ -145,7 +146,8 @@ def _of_parts(db: sqlite3.Connection, query: Query, where_of: Where, ends: tuple
                 heapq.heapreplace(best, each)
             else:
                 break
-    return db.execute(_READ.format(where=""), (_numbers(best),)).fetchall()
+    reading = _READ.format(where="")
+    return db.execute(reading, (_numbers(best),)).fetchall()
 
 
 def _parts(db: sqlite3.Connection, query: Query, ends: tuple[int, int]) -> list[Part]:

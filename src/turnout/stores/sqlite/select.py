@@ -93,14 +93,15 @@ def _is_nobodys(db: sqlite3.Connection, query: Query) -> bool:
     if cube is None:
         return False
     tests = "".join(f" AND {name} = ?" for name in given)
-    if db.execute(_KNOWN + tests + " LIMIT 1", (cube, *given.values())).fetchone() is not None:
+    known, latest = (f"{text}{tests} LIMIT 1" for text in (_KNOWN, _LATEST))
+    if db.execute(known, (cube, *given.values())).fetchone() is not None:
         return False
     (uncounted,) = db.execute(_UNCOUNTED).fetchone()
     if query.tag is not None or uncounted <= 0:
         return True
     if uncounted > MOST_UNCOUNTED:
         return False
-    return db.execute(_LATEST + tests + " LIMIT 1", tuple(given.values())).fetchone() is None
+    return db.execute(latest, tuple(given.values())).fetchone() is None
 
 
 def statement(query: Query) -> tuple[str, tuple[object, ...]]:

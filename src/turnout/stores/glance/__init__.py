@@ -1,0 +1,1 @@
+"""Parts of many Records. Floor 3."""
