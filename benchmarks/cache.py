@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -147,6 +148,14 @@ async def exact(rows):
     async def made(at):
         exchange(f"{at} {time.perf_counter_ns()}")
 
+    full, fresh = MemoryCache(Bounds(max_entries=N_KEPT)), count()
+
+    async def keep(_):
+        await full.put(kept(next(fresh)), 0.0)
+
+    for n in range(2 * N_KEPT):
+        await keep(n)
+    rows["keeping one in a full memory of 10,000, making it included"] = await timed(keep, 3 * N_KEPT)
     rows["key and look-up in memory, 1.3 KB request, 10,000 answers"] = await timed(look_up)
     rows["a hit, whole: key, look-up, reply, decision"] = await timed(hit)
     missed, blank = await timed(miss), await timed(made)
