@@ -142,8 +142,8 @@ written back and compared with what was recorded: {trips:,} round trips. *Kept*:
 *Reshaped*: in another form that means the same. *Told*: left out or changed, with a notice in
 `x-turnout-dropped-params` or `x-turnout-warnings`. *Refused*: the request is refused for its sake, or goes to
 another candidate. ✓ and a number: kept in all requests that have it; an empty field: they were refused for
-something else. Nothing got lost that both formats can say, and nothing in silence: the tests hold both. When
-the gateway drops and when it refuses: [WIRE.md](../design/WIRE.md), section 2.2.
+something else. Nothing got lost in silence, and nothing that both formats can say but for [its limits](#why):
+the tests hold both. When the gateway drops and when it refuses: [WIRE.md](../design/WIRE.md), section 2.2.
 
 `{measured.command}`, {measured.date}, turnout {measured.turnout}, Python {measured.python},
 {measured.machine}. Of {measured.records:,} recorded exchanges {n:,} are chats that a provider accepted, and

@@ -32,6 +32,7 @@ _OPENAI: Final = (
         "prompt_cache_key",
     }
     | {"prompt_cache_retention", "safety_identifier", "verbosity", "text.verbosity"}
+    | {"text.prompt_cache_breakpoint"}
 )
 _CACHE: Final = frozenset({"cache_control", "tool.cache_control"})
 CAN: Final[Mapping[str, frozenset[str]]] = {
@@ -136,6 +137,7 @@ LIMITS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
         "A conversation of instructions alone becomes a turn of the user.",
     ),
     "temperature": (frozenset({"anthropic"}), "A model that thinks takes 1 alone, and none takes more."),
+    "text.prompt_cache_breakpoint": (_OPENAIS, "Not carried from one of OpenAI's formats to the other yet."),
     "thinking.budget_tokens": (
         _ALL,
         "Below or above what the model takes, or in a request that forbids thinking.",

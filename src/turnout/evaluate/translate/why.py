@@ -69,7 +69,7 @@ LOSSES: Final[Mapping[str, str]] = {
     "stop": "The format has no stop sequences. Binding: refused.",
     "system.place": "The format has one place for instructions; later ones are put there.",
     "text.guardContent": "Marks words for a guard of the provider's own; the words are kept.",
-    "text.prompt_cache_breakpoint": "OpenAI's own mark; other hosts of its formats refuse unknown fields.",
+    "text.prompt_cache_breakpoint": "OpenAI's own mark for its cache, known to its two formats alone.",
     "text.searchResult": "As `text.search_result`.",
     "text.search_result": "Its words, title and place are kept as words; that it may be cited is not.",
     "text.verbosity": "The format has no wish for longer or shorter answers.",
