@@ -148,14 +148,6 @@ async def exact(rows):
     async def made(at):
         exchange(f"{at} {time.perf_counter_ns()}")
 
-    full, fresh = MemoryCache(Bounds(max_entries=N_KEPT)), count()
-
-    async def keep(_):
-        await full.put(kept(next(fresh)), 0.0)
-
-    for n in range(2 * N_KEPT):
-        await keep(n)
-    rows["keeping one in a full memory of 10,000, making it included"] = await timed(keep, 3 * N_KEPT)
     rows["key and look-up in memory, 1.3 KB request, 10,000 answers"] = await timed(look_up)
     rows["a hit, whole: key, look-up, reply, decision"] = await timed(hit)
     missed, blank = await timed(miss), await timed(made)
@@ -171,6 +163,28 @@ async def exact(rows):
 
         rows["a look-up in SQLite, in a thread"] = await timed(in_file, 100)
         await file.close()
+
+
+async def full(rows):
+    memory, fresh = MemoryCache(Bounds(max_entries=N_KEPT)), count()
+
+    async def keep(_):
+        await memory.put(kept(next(fresh)), 0.0)
+
+    for n in range(2 * N_KEPT):
+        await keep(n)
+    rows["keeping one in a full memory of 10,000, making it included"] = await timed(keep, 3 * N_KEPT)
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (100, N_KEPT):
+            file = SqliteCache(Path(folder) / f"{size}.db", Bounds(max_entries=size))
+            for n in range(size):
+                await file.put(kept(n), 0.0)
+
+            async def in_full(_, file=file, fresh=count(size)):  # noqa: B008  each file has its own
+                await file.put(kept(next(fresh)), 1.0)
+
+            rows[f"keeping one in a full file of {size:,}, in a thread"] = await timed(in_full, 100)
+            await file.close()
 
 
 async def semantic(rows):
@@ -213,6 +227,7 @@ async def semantic(rows):
 def main():
     rows = {}
     asyncio.run(exact(rows))
+    asyncio.run(full(rows))
     asyncio.run(semantic(rows))
     told = {
         "command": "python benchmarks/cache.py",

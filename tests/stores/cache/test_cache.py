@@ -50,6 +50,19 @@ async def test_bytes_are_bounded_and_what_is_larger_than_all_the_room_is_not_kep
     assert (held.n, held.n_bytes <= 2 * OVERHEAD + 100, kept) == (2, True, None)
 
 
+async def test_a_large_file_is_counted_now_and_then_and_stays_within_its_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr("turnout.stores.cache.sqlite.SHARE", 4)
+    workers = [SqliteCache(tmp_path / "cache.db", Bounds(max_entries=40)) for _ in range(2)]
+    most = []
+    for n in range(130):
+        await workers[n % 2].put(example(n, expires=NOW + 900), NOW + n)
+        most.append((await workers[0].held(ALL, NOW)).n)
+    newest = [await workers[1].get(example(n).key, NOW + 130) is not None for n in range(110, 130)]
+    for each in workers:
+        await each.close()
+    assert (max(most) <= 40 + 2 * 10, min(most[60:]) >= 20, all(newest)) == (True, True, True)
+
+
 def test_a_file_of_answers_is_its_users_alone_and_is_read_again(tmp_path):
     async def twice():
         first = SqliteCache(tmp_path / "cache.db")

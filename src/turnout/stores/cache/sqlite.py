@@ -8,6 +8,9 @@ Theory of operation.
    overwritten.
 3. Room is made when something is kept: what has expired goes first, then what was kept or used longest ago.
    A use is noted at most once a minute, so that a look-up rarely writes.
+4. Counting what is there reads an index from end to end: it is done once for one part in `SHARE` of the
+   answers there are, and as much room is then made beyond what lacks. In between a process adds up what it
+   kept itself. So each of several may keep one part in `SHARE` too much; of fewer answers than that, none.
 """
 
 import asyncio
@@ -27,6 +30,7 @@ from turnout.stores.cache.base import Bounds, Held, Kept, Selector, read, writte
 SCHEMA_VERSION: Final = 1
 BUSY_S: Final = 1.0
 NOTED_S: Final = 60.0
+SHARE: Final = 256
 _PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA secure_delete = ON")
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, expires REAL NOT NULL, used REAL NOT NULL,
@@ -36,6 +40,8 @@ _SCHEMA = (
     "CREATE INDEX IF NOT EXISTS answers_end ON answers (expires)",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+# Files of before have none; a Turnout of before does not mind it.
+_SIZES = "CREATE INDEX IF NOT EXISTS answers_size ON answers (n_bytes)"
 _GET = "SELECT document, used FROM answers WHERE key = ? AND expires > ?"
 _USED = "UPDATE answers SET used = ? WHERE key = ?"
 _PUT = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -65,6 +71,9 @@ class SqliteCache:
         self.path = path
         self._bounds = bounds or Bounds()
         self._lock = threading.Lock()
+        self._reckoned = Held(0, 0)
+        """What is there as of the last count, and what was kept here since."""
+        self._until_count = 0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileExistsError):
@@ -87,7 +96,7 @@ class SqliteCache:
         if version > SCHEMA_VERSION:
             newer = f"cache.path: {self.path} has schema {version}, newer than this Turnout knows"
             raise ConfigError((f"{newer}: upgrade Turnout, or name another file",))
-        for statement in (*_PRAGMAS, *(_SCHEMA if version == 0 else ())):
+        for statement in (*_PRAGMAS, *(_SCHEMA if version == 0 else ()), _SIZES):
             self._db.execute(statement)
 
     async def get(self, key: bytes, now: float) -> Kept | None:
@@ -130,10 +139,22 @@ class SqliteCache:
         with self._transaction() as db:
             db.execute(_ENDED, (now,))
             db.execute(_PUT, (*row, kept.key.hex(), written(kept)))
+            self._make_room(db, size)
+
+    def _make_room(self, db: sqlite3.Connection, size: int) -> None:
+        """Keep within the bounds after an answer of `size` was kept; see 4."""
+        bounds, self._until_count = self._bounds, self._until_count - 1
+        held = self._reckoned = Held(self._reckoned.n + 1, self._reckoned.n_bytes + size)
+        if self._until_count > 0 and held.n <= bounds.max_entries and held.n_bytes <= bounds.max_bytes:
+            return
+        n, total = db.execute(_TOTAL).fetchone()
+        spare = min(n, bounds.max_entries) // SHARE
+        self._until_count = max(1, spare)
+        while n > bounds.max_entries or total > bounds.max_bytes:
+            beyond = (total - bounds.max_bytes) * n // total if total > bounds.max_bytes else 0
+            db.execute(_OLDEST, (max(1, n - bounds.max_entries, beyond) + spare,))
             n, total = db.execute(_TOTAL).fetchone()
-            while n > bounds.max_entries or total > bounds.max_bytes:
-                db.execute(_OLDEST, (max(1, n - bounds.max_entries),))
-                n, total = db.execute(_TOTAL).fetchone()
+        self._reckoned = Held(n, total)
 
     def _clear(self, which: Selector) -> int:
         with self._transaction() as db:
