@@ -5,6 +5,7 @@ Theory of operation. An agent sends its tools with every turn, and they are ofte
 1. What is kept is a function of the bytes alone: the tools as one dialect reads them from this JSON, and
    those tools as one codec writes them. Nobody can tell a kept value from one made anew.
 2. A `Memo` finds its entries by all of their bytes: one is only ever used for the bytes it was made from.
+   Of bytes that came once it keeps nothing but them: what is never sent twice costs no more than before.
 3. It has two halves. New and used entries live in the young one; when that holds its share of bytes it
    becomes the old one, and what was in the old one and not asked for since is gone. So memory is bounded,
    by bytes and by number, without a clock or an order of use to keep.
@@ -37,12 +38,13 @@ class Memo(Generic[V]):
     def __init__(self, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
         self._max_bytes = max_bytes // 2
         self._max_entries = max_entries // 2
-        self._young: dict[bytes, V] = {}
-        self._old: dict[bytes, V] = {}
+        self._young: dict[bytes, V | None] = {}
+        """None stands for what came once."""
+        self._old: dict[bytes, V | None] = {}
         self._n_bytes = 0
 
     def get(self, raw: bytes) -> V | None:
-        """Return what was made from these bytes, if it is still there."""
+        """Return what was made from these bytes, if it was kept and is still there."""
         held = self._young.get(raw)
         if held is None:
             held = self._old.get(raw)
@@ -51,15 +53,17 @@ class Memo(Generic[V]):
         return held
 
     def put(self, raw: bytes, value: V) -> None:
-        """Keep what was made from these bytes; bytes beyond the share of one half are not kept."""
+        """Keep what was made from these bytes, if they came before and fit into one half."""
         size = len(raw)
         if size > self._max_bytes:
             return
+        is_young = raw in self._young
+        came_before = is_young or raw in self._old
         if self._n_bytes + size > self._max_bytes or len(self._young) >= self._max_entries:
-            self._old, self._young, self._n_bytes = self._young, {}, 0
-        if raw not in self._young:
+            self._old, self._young, self._n_bytes, is_young = self._young, {}, 0, False
+        if not is_young:
             self._n_bytes += size
-        self._young[raw] = value
+        self._young[raw] = value if came_before else None
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
