@@ -45,16 +45,17 @@ _TAG: Final = DIMENSIONS.index("tag")
 _TAGGED: Final = CUBES.index(("organisation", "tag"))
 
 
-class Cell:
-    """The requests of one subject in one stretch of time, of one batch."""
+class Cell(msgspec.Struct, gc=False, eq=False):
+    """The requests of one subject in one stretch of time, of one batch.
 
-    __slots__ = ("counters", "errors", "total", "ttft")
+    Thousands are made at once: left alone by the collector of cycles, of which none can be in them, they cost
+    a third less.
+    """
 
-    def __init__(self) -> None:
-        self.counters = 0
-        self.ttft = 0
-        self.total = 0
-        self.errors: dict[str, int] | None = None
+    counters: int = 0
+    ttft: int = 0
+    total: int = 0
+    errors: dict[str, int] | None = None
 
     def count(self, of: Columns) -> None:
         """Add one request."""
