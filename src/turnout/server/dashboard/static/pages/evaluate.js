@@ -12,6 +12,8 @@ import { card, chip, empty, facts, later, segments, table, tile } from '../ui/pa
 
 const number = (n) => (n === null || n === undefined ? '–' : Number(n.toPrecision(4)).toString());
 
+const BY_NUMBER = new Set(['threshold', 'complexity']); // such a route has most to show here
+
 /** Since and until alone: filters of the page are no parameters here. */
 const time = () => { const { since, until } = asked(); return { since, until }; };
 
@@ -19,7 +21,7 @@ export default async function evaluate({ id }) {
   if (id) return report(id);
   const listed = (await get('/routes')).data;
   const wanted = here().query.get('route');
-  const route = listed.find((each) => each.id === wanted) ?? listed.find((each) => each.is_default) ?? listed[0];
+  const route = listed.find((each) => each.id === wanted) ?? listed.find((each) => BY_NUMBER.has(each.strategy)) ?? listed.find((each) => each.is_default) ?? listed[0];
   if (!route) return [empty('No routes: there is nothing to choose between. Add `routes` to the configuration.'), reports()];
   return [
     h('div', { class: 'row' }, segments('Route', Object.fromEntries(listed.map((each) => [each.id, each.id])), route.id, (name) => change({ route: name }))),
