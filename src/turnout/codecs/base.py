@@ -186,6 +186,20 @@ class Summary(Struct, frozen=True, kw_only=True):
     show: bool = False
     """Whether the client asked to see the `turnout` object."""
 
+    def told(self) -> JsonObject:
+        """Return the `turnout` object (WIRE.md 6)."""
+        out: dict[str, Json] = {
+            "request_id": self.request_id,
+            "model": self.model,
+            "provider": self.provider,
+            "attempts": self.attempts,
+            "cost_usd": self.cost_usd,
+            "cost_state": self.cost_state,
+        }
+        if self.full is not None:
+            out["decision"] = self.full
+        return out
+
 
 class Body(Struct, frozen=True):
     """A client request, parsed: content, preferences and the JSON it came as."""

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from turnout.codecs.anthropic.errors import status_and_body
-from turnout.codecs.anthropic.response import citations_of, message_id, signature_of, summary_object
+from turnout.codecs.anthropic.response import citations_of, message_id, signature_of
 from turnout.codecs.anthropic.wire import WIRE, read, stop_reason, usage_object, without, write
 from turnout.codecs.base import Summary
 from turnout.errors import TurnoutError
@@ -134,7 +134,7 @@ class AnthropicStream:
             "usage": self._estimate() if counted is None else usage_object(counted),
         }
         if summary.show:
-            closing["turnout"] = summary_object(summary)
+            closing["turnout"] = summary.told()
         out += (_frame("message_delta", closing), _MESSAGE_STOP)
         return b"".join(out)
 

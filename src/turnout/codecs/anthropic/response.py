@@ -155,7 +155,7 @@ def render(response: ChatResponse, summary: Summary) -> bytes:
         "usage": usage,
     }
     if summary.show:
-        body["turnout"] = summary_object(summary)
+        body["turnout"] = summary.told()
     return write(body)
 
 
@@ -164,21 +164,6 @@ def message_id(upstream_id: str, summary: Summary) -> str:
     if upstream_id.startswith("msg_"):
         return upstream_id
     return "msg_" + summary.request_id.removeprefix("req_")
-
-
-def summary_object(summary: Summary) -> JsonObject:
-    """Write the `turnout` object (WIRE.md 6)."""
-    out: dict[str, Json] = {
-        "request_id": summary.request_id,
-        "model": summary.model,
-        "provider": summary.provider,
-        "attempts": summary.attempts,
-        "cost_usd": summary.cost_usd,
-        "cost_state": summary.cost_state,
-    }
-    if summary.full is not None:
-        out["decision"] = summary.full
-    return out
 
 
 def block_of(part: Part, *, native: bool) -> list[JsonObject]:

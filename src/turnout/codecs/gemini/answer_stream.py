@@ -25,7 +25,6 @@ from turnout.codecs.gemini.render import (
     logprobs_result,
     part_of,
     shows_thoughts,
-    summary_object,
     thought_of,
 )
 from turnout.codecs.gemini.wire import WIRE, usage_metadata, write
@@ -236,5 +235,5 @@ class GeminiStream:
         return self._tail
 
     def _frame(self, candidate: bytes, summary: Summary | None) -> bytes:
-        ours = b"" if summary is None else b',"turnout":' + write(summary_object(summary))
+        ours = b"" if summary is None else b',"turnout":' + write(summary.told())
         return b'data: {"candidates":[' + candidate + b"]," + self._shared() + ours + b"}\n\n"

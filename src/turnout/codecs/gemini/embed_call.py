@@ -3,7 +3,6 @@
 from turnout.codecs import extras, strict
 from turnout.codecs.base import EmbedBody, Summary
 from turnout.codecs.gemini.fields import entries, kind, members, refusal, take_int
-from turnout.codecs.gemini.render import summary_object
 from turnout.codecs.gemini.wire import WIRE, write
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
@@ -89,5 +88,5 @@ def render_embed(response: EmbedResponse, request: EmbedRequest, summary: Summar
     body: dict[str, Json] = {"embedding": vectors[0]} if request.alone else {"embeddings": vectors}
     body["usageMetadata"] = {"promptTokenCount": response.usage.n_input}
     if summary.show:
-        body["turnout"] = summary_object(summary)
+        body["turnout"] = summary.told()
     return write(body)

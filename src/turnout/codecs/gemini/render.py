@@ -54,28 +54,13 @@ def render(response: ChatResponse, request: ChatRequest, summary: Summary) -> by
     if own:
         body |= response.extra
     if summary.show:
-        body["turnout"] = summary_object(summary)
+        body["turnout"] = summary.told()
     return write(body)
 
 
 def shows_thoughts(request: ChatRequest) -> bool:
     """Tell whether the client wants to see the text of thoughts."""
     return request.thinking is not None and request.thinking.include is True
-
-
-def summary_object(summary: Summary) -> JsonObject:
-    """Write the `turnout` object (WIRE.md 6)."""
-    out: dict[str, Json] = {
-        "request_id": summary.request_id,
-        "model": summary.model,
-        "provider": summary.provider,
-        "attempts": summary.attempts,
-        "cost_usd": summary.cost_usd,
-        "cost_state": summary.cost_state,
-    }
-    if summary.full is not None:
-        out["decision"] = summary.full
-    return out
 
 
 def _candidate(choice: Choice, index: int, *, own: bool, shows: bool) -> JsonObject:

@@ -13,7 +13,6 @@ from msgspec import Meta, Struct
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body, Summary
-from turnout.codecs.openai_chat.render import turnout_of
 from turnout.codecs.openai_chat.usage import write_usage
 from turnout.codecs.openai_chat.wire import WIRE, Count, StreamOptions
 from turnout.codecs.openai_failure import write_error
@@ -75,7 +74,7 @@ class OpenAICompletionsDialect:
         if response.usage != Usage():
             body["usage"] = write_usage(response.usage, summary.cost_usd if summary.show else None)
         if summary.show:
-            body["turnout"] = turnout_of(summary)
+            body["turnout"] = summary.told()
         return _encode(body)
 
     def stream(self, request: ChatRequest, summary: Summary) -> "CompletionsStream":
@@ -113,7 +112,7 @@ class CompletionsStream:
 
     def end(self, usage: Usage | None, summary: Summary) -> bytes:
         """Return the closing frames."""
-        shown = b',"turnout":' + _encode(turnout_of(summary)) if summary.show else b""
+        shown = b',"turnout":' + _encode(summary.told()) if summary.show else b""
         if not (self._usage or shown):
             return DONE
         counts = b""

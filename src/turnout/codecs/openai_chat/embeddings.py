@@ -15,7 +15,6 @@ from turnout.codecs.base import EmbedBody, Encoded, Summary
 from turnout.codecs.openai_chat.encode import post
 from turnout.codecs.openai_chat.errors import error_in
 from turnout.codecs.openai_chat.quirks import adapt
-from turnout.codecs.openai_chat.render import turnout_of
 from turnout.codecs.openai_chat.response import unreadable
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.errors import InvalidRequest, ProviderBadResponse
@@ -159,7 +158,7 @@ def render_embed(response: EmbedResponse, request: EmbedRequest, summary: Summar
         "usage": {"prompt_tokens": n_input, "total_tokens": n_input},
     }
     if summary.show:
-        body["turnout"] = turnout_of(summary)
+        body["turnout"] = summary.told()
     return _encode(body)
 
 

@@ -48,7 +48,7 @@ def render(response: ChatResponse, request: ChatRequest, summary: Summary) -> by
     if same:
         body = {**{k: v for k, v in response.extra.items() if k not in body}, **body}
     if summary.show:
-        body["turnout"] = turnout_of(summary)
+        body["turnout"] = summary.told()
     return _encode(body)
 
 
@@ -77,19 +77,6 @@ class Style(msgspec.Struct, frozen=True):
 def answer_id(summary: Summary) -> str:
     """Return the id of the answer: upstream ids stay in the log (WIRE.md 6)."""
     return "chatcmpl-" + summary.request_id.removeprefix("req_")
-
-
-def turnout_of(summary: Summary) -> dict[str, Json]:
-    """Return the `turnout` object."""
-    shown: dict[str, Json] = {
-        "request_id": summary.request_id,
-        "model": summary.model,
-        "provider": summary.provider,
-        "attempts": summary.attempts,
-        "cost_usd": summary.cost_usd,
-        "cost_state": summary.cost_state,
-    }
-    return shown if summary.full is None else {**shown, "decision": summary.full}
 
 
 def write_call(call: ToolCall) -> dict[str, Json]:

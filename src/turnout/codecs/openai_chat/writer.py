@@ -19,7 +19,7 @@ from turnout.codecs.base import Summary
 from turnout.codecs.citations import annotations_of
 from turnout.codecs.openai_chat.ids import shown_id
 from turnout.codecs.openai_chat.reasoning import write_details, write_signature
-from turnout.codecs.openai_chat.render import Style, answer_id, turnout_of
+from turnout.codecs.openai_chat.render import Style, answer_id
 from turnout.codecs.openai_chat.usage import write_usage
 from turnout.codecs.openai_chat.wire import WIRE
 from turnout.errors import TurnoutError
@@ -127,7 +127,7 @@ class OpenAIChatStream:
     def end(self, usage: Usage | None, summary: Summary) -> bytes:
         """Return the closing frames."""
         out = self._finished
-        shown = b',"turnout":' + _encode(turnout_of(summary)) if summary.show else b""
+        shown = b',"turnout":' + _encode(summary.told()) if summary.show else b""
         if self._usage:
             counts = write_usage(usage or Usage(), summary.cost_usd if summary.show else None)
             out.append(self._head + b',"choices":[],"usage":' + _encode(counts) + shown + b"}\n\n")

@@ -70,7 +70,7 @@ def render(response: ChatResponse, request: ChatRequest, summary: Summary) -> by
     if response.wire == WIRE:
         body |= {key: value for key, value in response.extra.items() if body.get(key) is None}
     if summary.show:
-        body["turnout"] = turnout_of(summary)
+        body["turnout"] = summary.told()
     return write(body)
 
 
@@ -212,19 +212,6 @@ def token_item(call_id: str, token: str, item_id: str) -> dict[str, Json]:
 def message_item(content: Sequence[Json], item_id: str, status: str = COMPLETED) -> dict[str, Json]:
     """Write a message of the model."""
     return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}
-
-
-def turnout_of(summary: Summary) -> dict[str, Json]:
-    """Return the `turnout` object."""
-    shown: dict[str, Json] = {
-        "request_id": summary.request_id,
-        "model": summary.model,
-        "provider": summary.provider,
-        "attempts": summary.attempts,
-        "cost_usd": summary.cost_usd,
-        "cost_state": summary.cost_state,
-    }
-    return shown if summary.full is None else {**shown, "decision": summary.full}
 
 
 def _instructions(request: ChatRequest) -> str | None:

@@ -28,7 +28,6 @@ from turnout.codecs.openai_responses.render import (
     ending,
     message_item,
     token_item,
-    turnout_of,
     write_call,
     write_reasoning,
 )
@@ -139,7 +138,7 @@ class OpenAIResponsesStream:
         if counted is not None:
             response["usage"] = write_usage(counted)
         if summary.show:
-            response["turnout"] = turnout_of(summary)
+            response["turnout"] = summary.told()
         out.append(self._frame(f"response.{response['status']}", {"response": response}))
         return b"".join(out)
 
