@@ -11,7 +11,7 @@ from turnout.stores.postgres.connect import Connection
 from turnout.stores.sums.usage import CUBES, DAY_US
 
 FEW: Final = 1_000_000
-NAMES: Final = ("team", "project", "organisation", "route")
+NAMES: Final = ("team", "project", "organisation", "route", "model", "provider")
 _COUNT: Final = """SELECT coalesce(sum(c.n), 0) FROM usage_subjects AS s JOIN usage_days AS c
     ON c.cube = s.cube AND c.at >= %s AND c.at <= %s AND c.subject = s.id
     WHERE s.cube = %s AND s.{name} = %s"""

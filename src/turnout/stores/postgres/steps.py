@@ -118,7 +118,7 @@ CREATE INDEX journal_error ON journal (at_us, seq, error, organisation, project,
 -- With the cost: the dearest of somebody are found in the index."""
     + "".join(
         _PRICED.format(name=name)
-        for name in ("organisation", "project", "team", "principal", "customer", "route")
+        for name in ("organisation", "project", "team", "principal", "customer", "route", "model", "provider")
     )
     + LATER
     + WHOLE
