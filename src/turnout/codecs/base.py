@@ -201,12 +201,9 @@ class Summary(Struct, frozen=True, kw_only=True):
         return out
 
 
-class Body(Struct, frozen=True):
-    """A client request, parsed: content, preferences and the JSON it came as."""
+class Envelope(Struct, frozen=True, kw_only=True):
+    """What a client request says beside its content and preferences, whatever it asks for."""
 
-    request: ChatRequest
-    prefer: Preferences
-    wire: Wire
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = {}
     session: str | None = None
@@ -215,49 +212,37 @@ class Body(Struct, frozen=True):
     timeout_s: float | None = None
     retries: int | None = None
     warnings: tuple[str, ...] = ()
-    extra: Mapping[str, Json] = NOTHING
     ours: frozenset[str] = frozenset()
     """Members of the `turnout` object that were given: they win over headers, which win over all the rest."""
     surface: str | None = None
     """Product place the request is for."""
 
 
-class EmbedBody(Struct, frozen=True, kw_only=True):
-    """An embeddings request, parsed; the fields beside `request` mean what they mean in `Body`."""
+class Body(Envelope, frozen=True):
+    """A client request, parsed: content, preferences and the JSON it came as."""
 
-    request: EmbedRequest
+    request: ChatRequest
     prefer: Preferences
     wire: Wire
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = {}
-    session: str | None = None
-    route: str | None = None
-    explain: str | None = None
-    timeout_s: float | None = None
-    retries: int | None = None
-    warnings: tuple[str, ...] = ()
-    ours: frozenset[str] = frozenset()
-    surface: str | None = None
+    extra: Mapping[str, Json] = NOTHING
 
 
-class TaskBody(Struct, frozen=True, kw_only=True):
-    """A request for an operation, parsed; the fields beside `request` mean what they mean in `Body`."""
+class EmbedBody(Envelope, frozen=True, kw_only=True):
+    """An embeddings request, parsed."""
+
+    request: EmbedRequest
+    prefer: Preferences = Preferences()
+    wire: Wire
+
+
+class TaskBody(Envelope, frozen=True, kw_only=True):
+    """A request for an operation, parsed."""
 
     request: TaskRequest
     endpoint: Endpoint
     """Word by which keys are allowed it and Records name it."""
     prefer: Preferences = Preferences()
     wire: Wire
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = {}
-    session: str | None = None
-    route: str | None = None
-    explain: str | None = None
-    timeout_s: float | None = None
-    retries: int | None = None
-    warnings: tuple[str, ...] = ()
-    ours: frozenset[str] = frozenset()
-    surface: str | None = None
 
 
 class StreamEncoder(Protocol):

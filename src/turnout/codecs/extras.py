@@ -6,12 +6,13 @@ was asked and which top-level keys it consumed; the dialect sends on the body `w
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from turnout.codecs.base import Body
+from turnout.codecs.base import Body, EmbedBody, TaskBody
 from turnout.codecs.strict import convert
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Preferences, Wire
@@ -38,6 +39,7 @@ Tags = Annotated[tuple[Name, ...], Meta(max_length=20)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Amount = Annotated[float, Meta(ge=0)]
 Retries = Annotated[int, Meta(ge=0, le=5)]
+Asked = TypeVar("Asked", Body, EmbedBody, TaskBody)
 
 
 class _Constraints(Struct, frozen=True):
@@ -142,12 +144,15 @@ class Extras(Struct, frozen=True, kw_only=True):
 
     def body(self, request: ChatRequest, wire: Wire) -> Body:
         """Put the parsed request into its envelope."""
+        return self.onto(Body(request, self.prefer, wire, self.extra))
+
+    def onto(self, body: Asked) -> Asked:
+        """Return a parsed request with these wishes."""
         if self is NONE:
-            return Body(request, self.prefer, wire)
-        return Body(
-            request=request,
+            return body
+        return replace(
+            body,
             prefer=self.prefer,
-            wire=wire,
             tags=self.tags,
             metadata=self.metadata,
             session=self.session,
@@ -156,7 +161,6 @@ class Extras(Struct, frozen=True, kw_only=True):
             timeout_s=self.timeout_s,
             retries=self.retries,
             warnings=self.warnings,
-            extra=self.extra,
             ours=self.ours,
             surface=self.surface,
         )

@@ -114,7 +114,7 @@ def parse(operation: Operation, body: bytes) -> TaskBody:
         user=asked.user,
         facts=_facts(operation.kind, members),
     )
-    return _body(operation, request, wishes, Wire(WIRE, tree))
+    return wishes.onto(TaskBody(request=request, endpoint=operation.endpoint, wire=Wire(WIRE, tree)))
 
 
 def parse_form(operation: Operation, given: Form) -> TaskBody:
@@ -151,26 +151,7 @@ def parse_form(operation: Operation, given: Form) -> TaskBody:
         user=asked.user,
         facts=_facts(operation.kind, fields),
     )
-    return _body(operation, request, wishes, Wire(WIRE, {}))
-
-
-def _body(operation: Operation, request: TaskRequest, wishes: extras.Extras, wire: Wire) -> TaskBody:
-    return TaskBody(
-        request=request,
-        endpoint=operation.endpoint,
-        prefer=wishes.prefer,
-        wire=wire,
-        tags=wishes.tags,
-        metadata=wishes.metadata,
-        session=wishes.session,
-        surface=wishes.surface,
-        route=wishes.prefer.route,
-        explain=wishes.explain,
-        timeout_s=wishes.timeout_s,
-        retries=wishes.retries,
-        warnings=wishes.warnings,
-        ours=wishes.ours,
-    )
+    return wishes.onto(TaskBody(request=request, endpoint=operation.endpoint, wire=Wire(WIRE, {})))
 
 
 def _wishes(fields: Mapping[str, str]) -> JsonObject:

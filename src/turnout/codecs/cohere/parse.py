@@ -12,7 +12,7 @@ from turnout.codecs.cohere.response import call_of
 from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, words_of
 from turnout.codecs.failures import as_object, text_in
 from turnout.errors import InvalidRequest
-from turnout.types.ask import Preferences, Wire
+from turnout.types.ask import Wire
 from turnout.types.chat import (
     ChatRequest,
     Media,
@@ -124,7 +124,7 @@ def parse_embed(body: bytes) -> EmbedBody:
     request = EmbedRequest(
         model=asked.model, input=tuple(asked.texts), dimensions=asked.output_dimension, wire=WIRE, extra=extra
     )
-    return EmbedBody(request=request, prefer=Preferences(), wire=Wire(WIRE, tree))
+    return EmbedBody(request=request, wire=Wire(WIRE, tree))
 
 
 def _place_documents(messages: list[Message], extra: dict[str, Json]) -> None:

@@ -36,21 +36,7 @@ def parse_embed_call(body: bytes, *, model: str, alone: bool) -> EmbedBody:
         facts=Facts(n_chars=sum(map(len, texts)), n_messages=len(texts)),
         alone=alone,
     )
-    return EmbedBody(
-        request=request,
-        prefer=wishes.prefer,
-        wire=Wire(WIRE, content),
-        tags=wishes.tags,
-        metadata=wishes.metadata,
-        session=wishes.session,
-        surface=wishes.surface,
-        route=wishes.prefer.route,
-        explain=wishes.explain,
-        timeout_s=wishes.timeout_s,
-        retries=wishes.retries,
-        warnings=wishes.warnings,
-        ours=wishes.ours,
-    )
+    return wishes.onto(EmbedBody(request=request, wire=Wire(WIRE, content)))
 
 
 def _calls(content: JsonObject) -> list[tuple[JsonObject, str]]:

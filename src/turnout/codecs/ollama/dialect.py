@@ -16,7 +16,7 @@ from turnout.codecs.failures import as_object, text_in
 from turnout.codecs.ollama.request import OPTIONS
 from turnout.codecs.ollama.wire import WIRE, WORDS, Call, call_of, write
 from turnout.errors import InvalidRequest, TurnoutError
-from turnout.types.ask import Preferences, Wire
+from turnout.types.ask import Wire
 from turnout.types.chat import (
     ChatRequest,
     ChatResponse,
@@ -157,7 +157,7 @@ class OllamaDialect:
         asked = strict.convert(tree, _Embed)
         texts = (asked.input,) if isinstance(asked.input, str) else tuple(asked.input)
         request = EmbedRequest(model=asked.model, input=texts, dimensions=asked.dimensions, wire=WIRE)
-        return EmbedBody(request=request, prefer=Preferences(), wire=Wire(WIRE, tree))
+        return EmbedBody(request=request, wire=Wire(WIRE, tree))
 
     def render_embed(self, response: EmbedResponse, request: EmbedRequest, summary: Summary) -> bytes:
         """Write vectors."""

@@ -55,21 +55,7 @@ def parse_embed(body: bytes) -> EmbedBody:
     tree = strict.parse(body)
     wishes = extras.read(tree)
     tree = extras.without(tree, wishes)
-    return EmbedBody(
-        request=_read(tree),
-        prefer=wishes.prefer,
-        wire=Wire(WIRE, tree),
-        tags=wishes.tags,
-        metadata=wishes.metadata,
-        session=wishes.session,
-        surface=wishes.surface,
-        route=wishes.prefer.route,
-        explain=wishes.explain,
-        timeout_s=wishes.timeout_s,
-        retries=wishes.retries,
-        warnings=wishes.warnings,
-        ours=wishes.ours,
-    )
+    return wishes.onto(EmbedBody(request=_read(tree), wire=Wire(WIRE, tree)))
 
 
 def _read(tree: JsonObject) -> EmbedRequest:
