@@ -132,6 +132,11 @@ Write = Callable[[str, Stored], bytes]
 """Batch id and line -> the line of the file that the client gets."""
 
 
+def _flat(body: bytes) -> Raw:
+    """Return an answer on one line: providers indent theirs, and in JSON a line break is never text."""
+    return Raw(body.translate(None, b"\r\n"))
+
+
 def write_openai(batch_id: str, line: Stored) -> bytes:
     """Write a line of an output or an error file."""
     result = line.result
@@ -139,7 +144,11 @@ def write_openai(batch_id: str, line: Stored) -> bytes:
     tree: dict[str, object] = {
         "id": f"batch_req_{batch_id.removeprefix('batch_')}{line.n:06d}",
         "custom_id": line.custom_id,
-        "response": {"status_code": result.status, "request_id": result.request_id, "body": Raw(result.body)}
+        "response": {
+            "status_code": result.status,
+            "request_id": result.request_id,
+            "body": _flat(result.body),
+        }
         if answered
         else None,
         "error": None if answered else {"code": result.code, "message": result.message},
@@ -152,10 +161,10 @@ def write_anthropic(_batch_id: str, line: Stored) -> bytes:
     result = line.result
     tree: dict[str, object] = {"type": result.kind}
     if result.kind == "succeeded":
-        tree["message"] = Raw(result.body)
+        tree["message"] = _flat(result.body)
     elif result.kind == "errored":
         unanswered = {"type": "error", "error": {"type": "api_error", "message": result.message}}
-        tree["error"] = Raw(result.body) if result.body else unanswered
+        tree["error"] = _flat(result.body) if result.body else unanswered
     return _write({"custom_id": line.custom_id, "result": tree}) + b"\n"
 
 
@@ -166,9 +175,9 @@ def write_gemini(_batch_id: str, line: Stored) -> bytes:
     if line.custom_id != _NO_METADATA:
         tree["metadata"] = Raw(line.custom_id.encode())
     if result.kind == "succeeded":
-        tree["response"] = Raw(result.body)
+        tree["response"] = _flat(result.body)
     elif result.kind == "errored" and result.body:
-        tree["error"] = _read_failure(result.body).error
+        tree["error"] = _flat(bytes(_read_failure(result.body).error))
     else:
         code = 1 if result.kind == "canceled" else 4 if result.kind == "expired" else 13
         tree["error"] = {"code": code, "message": result.message}
