@@ -138,6 +138,42 @@ async def test_a_worker_that_lagged_behind_reads_the_copy_anew(path):
     await idle.close()
 
 
+async def test_a_worker_that_cannot_open_the_next_file_does_not_go_on_in_the_one_that_ended(path):
+    busy, idle = FileLedger(path), FileLedger(path)
+    busy._full_at = 0
+    await busy.reserve("r", [MONEY], lease_s=60)
+    await busy.reserve("s", [MONEY], lease_s=60)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open("/dev/null", "rb") as free:  # noqa: ASYNC230, PTH123  the lowest number that is free
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free.fileno(), hard))
+        try:
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match="the ledger refuses"):
+                    await idle.reserve("t", [MONEY], lease_s=60)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await idle.reserve("t", [MONEY], lease_s=60) == Granted((15,))
+    assert await busy.used([MONEY]) == (15,)
+    await busy.close()
+    await idle.close()
+
+
+async def test_a_next_file_whose_beginning_a_power_cut_took_is_begun_again(path):
+    ledger, other = FileLedger(path), FileLedger(path)
+    folder = path.with_name("ledger.db-log")
+    size = newest(path).stat().st_size
+    for n, taken in enumerate((b"\0" * size, b"\x1e\0\0"), 2):
+        (folder / f"{n:010d}").write_bytes(taken)
+        ledger._full_at = 0
+        await ledger.reserve(f"r{n}", [MONEY], lease_s=60)
+        await ledger.reserve(f"s{n}", [MONEY], lease_s=60)
+        ledger._join()
+    assert await other.used([MONEY]) == (20,)
+    await ledger.close()
+    await other.close()
+    assert problem_of(path) is None
+
+
 async def test_a_copy_made_while_it_runs_holds_what_the_log_holds_and_is_a_ledger_of_its_own(path, tmp_path):
     ledger = FileLedger(path, full_bytes=300)
     for n in range(10):

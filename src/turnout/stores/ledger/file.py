@@ -10,7 +10,8 @@ Theory of operation.
 3. When a file of the log is full, the worker that filled it hands the accounts that changed to a thread,
    which brings the durable copy forward (`kept.py`); so does a worker that closes. To open a ledger is to
    read the copy and apply the log's files after it.
-4. A worker that finds the next file gone lagged behind far too long: it reads the copy anew.
+4. A worker that finds the next file gone lagged behind far too long: it reads the copy anew. So does one
+   whose following broke off, for want of a file descriptor say: it might stand behind the end of a file.
 5. The log goes to the disk with every sweep, in a thread: that is what a power cut may lose, unless each step
    waits for the disk. A worker whose folder was removed under it refuses from then on: others would count in
    a new one.
@@ -67,6 +68,8 @@ class FileLedger:
         self._synced = (0, 0)
         self._refusal = ""
         """Why nothing is counted any more; "" = it is."""
+        self._is_lost = False
+        """Following broke off, so that state and place in the log may not fit together."""
         self._folder = folder_of(path)
         self._kept = kept.Kept(path)
         try:
@@ -140,14 +143,23 @@ class FileLedger:
             raise StoreUnavailable(self._refusal)
         found.take()
         try:
-            if found.is_behind:
-                try:
-                    self._follow()
-                except GapError:
-                    self._catch_up(self._kept.load())
+            if self._is_lost or found.is_behind:
+                self._regain()
         except (OSError, DamagedError, GapError, sqlite3.Error, ConfigError) as failure:
             found.leave()
             raise StoreUnavailable(f"the ledger refuses: {failure}") from failure
+
+    def _regain(self) -> None:
+        """Follow what others appended; where that broke off before, or cannot be, from the copy on."""
+        must_begin, self._is_lost = self._is_lost, True
+        if not must_begin:
+            try:
+                self._follow()
+            except GapError:
+                must_begin = True
+        if must_begin:
+            self._catch_up(self._kept.load())
+        self._is_lost = False
 
     def _put(self, step: Step) -> None:
         """Append a step. Raises `StoreUnavailable`; then nothing happened."""

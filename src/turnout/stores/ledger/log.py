@@ -128,8 +128,11 @@ class Log:
         name = self._folder / f"{number:010d}"
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            if os.lseek(fd, 0, os.SEEK_END) == 0:
-                _whole(fd, frame(Begun(lineage, number)), 0)
+            begun = frame(Begun(lineage, number))
+            size = os.lseek(fd, 0, os.SEEK_END)
+            if size < len(begun) or (size == len(begun) and not any(os.pread(fd, size, 0))):
+                os.ftruncate(fd, 0)  # a power cut: its beginning never reached the disk
+                _whole(fd, begun, 0)
                 if self._durable:
                     _sync_folder(self._folder)
         except OSError:
