@@ -397,6 +397,10 @@ async def test_batch_jobs_in_geminis_shape_over_any_provider(tmp_path):
         assert [first["operations"][0]["name"], rest["operations"][0]["name"], rest.get("nextPageToken")] == [
             *(failing["name"], made["name"], None)
         ]
+        file = f"/v1/files/file-{made['name'].removeprefix('batches/batch_')}o"
+        assert (await call(running, file, method="DELETE")).status == 200
+        del done["response"], done["metadata"]["output"]
+        assert await ask(made["name"], method="GET") == (200, done)
         assert (await ask(f"{made['name']}:cancel"))[0] == 200
         assert await ask(made["name"], method="DELETE") == (200, {})
         status, told = await ask(made["name"], method="GET")

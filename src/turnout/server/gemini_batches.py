@@ -7,7 +7,9 @@ Google's own store cannot be named. Source: Gemini API reference, Batch (seen 20
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from contextlib import suppress
+from secrets import token_hex
+from typing import BinaryIO, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -18,7 +20,7 @@ from turnout.errors import InvalidRequest, NotFound, UnsupportedParameter
 from turnout.server.bulk import Bulk, Wanted, enabled
 from turnout.server.http import JSON_TYPE, respond
 from turnout.server.paths import GEMINI, Paths
-from turnout.server.uploads import found_file, limit_of, owner_of
+from turnout.server.uploads import PIECE, found_file, limit_of, owner_of
 from turnout.server.verbs import Steps
 from turnout.server.visit import Visit
 from turnout.stores.files import ENDED, Batch, Line
@@ -115,11 +117,16 @@ class GeminiBatches:
         """Show a job, with its answers once it has ended."""
         bulk = self._entered(visit)
         batch = await bulk.get(visit.path_rest, visit, "gemini")
-        answers: Raw | None = None
+        source: BinaryIO | None = None
         if batch.state in ENDED and batch.output_file is not None:
-            file = await found_file(bulk.shelf, batch.output_file, visit.principal)
-            answers = _joined(await asyncio.to_thread(bulk.shelf.files.path(file.id).read_bytes))
-        await self._send(visit, operation(batch, answers))
+            with suppress(NotFound, FileNotFoundError):  # its time is over, or its owner deleted it
+                file = await found_file(bulk.shelf, batch.output_file, visit.principal)
+                source = await asyncio.to_thread(bulk.shelf.files.path(file.id).open, "rb")
+        if source is None:
+            await self._send(visit, operation(batch))
+            return
+        with source:
+            await self._send_with(visit, batch, source, file.n_bytes)
 
     async def cancel(self, visit: Visit) -> None:
         """Tell a job to stop."""
@@ -144,6 +151,23 @@ class GeminiBatches:
     async def _send(self, visit: Visit, tree: Mapping[str, object]) -> None:
         headers = [JSON_TYPE, *self._steps.ids(visit.request_id)]
         await respond(visit.send, 200, headers, _write(tree))
+
+    async def _send_with(self, visit: Visit, batch: Batch, source: BinaryIO, n_bytes: int) -> None:
+        """Send a job with its answers, piece by piece: they may be larger than memory."""
+        place = b'"%s"' % token_hex(16).encode()
+        first, *rest = _write(operation(batch, Raw(place))).split(place)
+        headers = [JSON_TYPE, *self._steps.ids(visit.request_id)]
+        await visit.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await visit.send({"type": "http.response.body", "body": first + b"[", "more_body": True})
+        for at, part in enumerate(rest, start=1):
+            left = n_bytes - 1  # the last line feed stands between nothing
+            source.seek(0)
+            while left > 0 and (data := await asyncio.to_thread(source.read, min(left, PIECE))):
+                left -= len(data)
+                await visit.send({"type": "http.response.body", "body": joined(data), "more_body": True})
+            more = at < len(rest)
+            end = b"]" + part + (b"[" if more else b"")
+            await visit.send({"type": "http.response.body", "body": end, "more_body": more})
 
 
 def endpoint_of(model: str) -> str:
@@ -217,6 +241,6 @@ def operation(batch: Batch, answers: Raw | None = None) -> dict[str, object]:
     return told
 
 
-def _joined(content: bytes) -> Raw:
-    """Return the lines of a file as an array."""
-    return Raw(b"[" + b",".join(line for line in content.split(b"\n") if line) + b"]")
+def joined(lines: bytes) -> bytes:
+    """Return a piece of a file of lines, without its last line feed, as a piece of an array's items."""
+    return lines.replace(b"\n", b",")
