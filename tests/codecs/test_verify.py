@@ -72,7 +72,7 @@ def test_a_request_we_would_refuse_is_a_mismatch_unless_the_provider_refused_it_
 
 def test_an_answer_we_cannot_read_is_a_mismatch() -> None:
     assert compare(exchange(REQUEST, {**ANSWER, "choices": []})) == [
-        "decode ProviderBadResponse: expected no exception, got the provider's answer holds no choices"
+        "decode exception: expected none, got ProviderBadResponse: the provider's answer holds no choices"
     ]
 
 

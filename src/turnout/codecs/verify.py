@@ -6,12 +6,14 @@ bytes, `compare` gives the same as lines of text. The raw side is always read wi
 never with the decoder under test.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from turnout.errors import TurnoutError
+from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 
 Aspect = Literal[
@@ -22,6 +24,11 @@ an answer that the gateway itself makes."""
 
 _SHOWN = 160
 """Characters of a value shown in a mismatch."""
+_DEFECTS = (
+    *(TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RecursionError, TypeError, ValueError),
+)
+"""What a decoder may wrongly raise on an answer that was a good one."""
 
 
 class Exchange(Struct, frozen=True, kw_only=True):
@@ -35,6 +42,11 @@ class Exchange(Struct, frozen=True, kw_only=True):
     response_headers: Mapping[str, str] = {}
     """Lower-case names."""
     response_body: bytes
+
+    @property
+    def answer(self) -> HttpResponse:
+        """The answer as a codec takes it."""
+        return HttpResponse(self.status, self.response_headers, self.response_body)
 
 
 class Mismatch(Struct, frozen=True):
@@ -98,6 +110,20 @@ class Comparison:
     def done(self) -> Checked:
         """Return what was collected."""
         return Checked(compared=self._compared, mismatches=tuple(self._mismatches))
+
+
+def checking(compare: Callable[[Comparison, Exchange], None]) -> Callable[[Exchange], Checked]:
+    """Make the `check` of a format from what compares one exchange: what that raises is a mismatch."""
+
+    def check(record: Exchange) -> Checked:
+        found = Comparison()
+        try:
+            compare(found, record)
+        except _DEFECTS as error:
+            found.fail("decode", "exception", "none", f"{type(error).__name__}: {error}")
+        return found.done()
+
+    return check
 
 
 class Absent:

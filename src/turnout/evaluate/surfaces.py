@@ -18,7 +18,7 @@ from turnout.codecs.anthropic import Anthropic, AnthropicDialect
 from turnout.codecs.gemini import Gemini, GeminiDialect
 from turnout.codecs.hosts import compose
 from turnout.codecs.openai_responses import OpenAIResponses, OpenAIResponsesDialect
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
+from turnout.codecs.verify import Checked, Comparison, Exchange, checking, lines
 from turnout.errors import TurnoutError
 from turnout.server import batches, message_batches, uploads
 from turnout.server.batch_lines import read_requests, write_anthropic, write_openai
@@ -35,7 +35,6 @@ from turnout.types.embed import EmbedRequest
 from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 
-_DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH = Batch(
     id="b", owner="o", key_id="", form="openai", endpoint="/v1/x", created_at=_NOW, deadline_at=_NOW
@@ -57,17 +56,16 @@ class Surface(Struct, frozen=True):
 
     def check(self, record: Exchange) -> Checked:
         """Read the exchange as the gateway would. Never raises."""
-        found, compared = Comparison(), self._found(record.method, record.url)
-        try:
-            assert compared is not None
-            compared(found, record)
-        except _DEFECTS as error:
-            found.fail("decode", "exception", "none", f"{type(error).__name__}: {error}")
-        return found.done()
+        return checking(self._check)(record)
 
     def compare(self, record: Exchange) -> list[str]:
         """Return the mismatches of `check` as lines; empty = equal."""
         return lines(self.check(record))
+
+    def _check(self, found: Comparison, record: Exchange) -> None:
+        compared = self._found(record.method, record.url)
+        assert compared is not None
+        compared(found, record)
 
     def _found(self, method: str, url: str) -> Compare | None:
         place = urlsplit(url)

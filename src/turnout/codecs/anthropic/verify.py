@@ -15,12 +15,10 @@ from turnout.codecs.anthropic.request import encode
 from turnout.codecs.anthropic.response import decode
 from turnout.codecs.anthropic.stream import AnthropicDecoder
 from turnout.codecs.anthropic.wire import without
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
-from turnout.errors import TurnoutError
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.types.chat import ChatResponse, Choice, Part, Reasoning, Text, ToolCall
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.event import Event, Finish, ReasoningDelta, Start, TextDelta, ToolDelta, UsageUpdate
-from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
@@ -48,8 +46,6 @@ _CLASSES: Mapping[str, frozenset[str]] = {
     ),
 }
 _HOST = Vendor(name="recorded", base_url="https://recorded.invalid/v1", codec="anthropic")
-_DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What a decoder may wrongly raise on an answer that was a good one."""
 _EARLY = frozenset({"output_format"})
 
 
@@ -61,18 +57,14 @@ def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     return path.endswith("/messages") or "anthropic_version" in request_body
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    found = Comparison()
-    try:
-        if record.status // 100 == 2:
-            _request(found, record)
-            _answer(found, record)
-        else:
-            _error(found, record)
-    except _DEFECTS as error:
-        found.fail("decode", "exception", "none", f"{type(error).__name__}: {error}")
-    return found.done()
+@checking
+def check(found: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
+    if record.status // 100 == 2:
+        _request(found, record)
+        _answer(found, record)
+    else:
+        _error(found, record)
 
 
 def compare(record: Exchange) -> list[str]:
@@ -137,9 +129,7 @@ def _answer(found: Comparison, record: Exchange) -> None:
     body = record.response_body
     is_stream = body.lstrip().startswith((b"event:", b"data:"))
     raw = _folded(body) if is_stream else msgspec.json.decode(body, type=dict[str, Json])
-    got = (
-        _collected(body) if is_stream else decode(HttpResponse(record.status, record.response_headers, body))
-    )
+    got = _collected(body) if is_stream else decode(record.answer)
     choice = got.choices[0]
     content = [block for block in _list(raw.get("content")) if isinstance(block, dict)]
     calls = [block for block in content if block.get("type") == "tool_use"]
@@ -185,7 +175,7 @@ def _usage(found: Comparison, raw: Json, got: Usage) -> None:
 
 
 def _error(found: Comparison, record: Exchange) -> None:
-    error = of_response(HttpResponse(record.status, record.response_headers, record.response_body))
+    error = of_response(record.answer)
     raw = msgspec.json.decode(record.response_body, type=dict[str, Json])
     said = raw.get("error")
     kind, message = (said.get("type"), said.get("message")) if isinstance(said, dict) else ("", "")

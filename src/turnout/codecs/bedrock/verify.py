@@ -21,8 +21,7 @@ from turnout.codecs.bedrock.wire import WIRE
 from turnout.codecs.eventstream import EventStreamParser
 from turnout.codecs.gather import Told, of_choice, of_events
 from turnout.codecs.invoked import renamed
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
-from turnout.errors import TurnoutError
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
@@ -44,8 +43,6 @@ _CLASSES: Mapping[int, frozenset[str]] = {
 _VECTORS = frozenset({"inputText", "texts"})
 """Members of a body that asks for vectors of texts."""
 _HOST = Vendor(name="recorded", base_url="https://recorded.invalid", codec=WIRE)
-_DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What a decoder may wrongly raise on an answer that was a good one."""
 
 
 def speaks(method: str, url: str, request_body: JsonObject) -> bool:
@@ -59,32 +56,10 @@ def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     return _verb(url) in {"converse", "converse-stream"} and "messages" in request_body
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    found = Comparison()
-    try:
-        _check(found, record)
-    except _DEFECTS as error:
-        found.fail("decode", "exception", "none", f"{type(error).__name__}: {error}")
-    return found.done()
-
-
-def compare(record: Exchange) -> list[str]:
-    """Return the mismatches of `check` as lines; empty = equal."""
-    return lines(check(record))
-
-
-def _verb(url: str) -> str:
-    return urlsplit(url).path.rpartition("/")[2]
-
-
-def _is_nova(url: str) -> bool:
-    """Tell whether a call is one of InvokeModel that holds what Converse holds."""
-    return _verb(url).startswith("invoke") and ".nova-" in url and "embeddings" not in url
-
-
-def _check(found: Comparison, record: Exchange) -> None:
-    http = HttpResponse(record.status, record.response_headers, record.response_body)
+@checking
+def check(found: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
+    http = record.answer
     if record.status // 100 != 2:
         word = aws_errors.of_response(http, WIRE).row.word
         allowed = _CLASSES.get(record.status, frozenset())
@@ -116,6 +91,20 @@ def _check(found: Comparison, record: Exchange) -> None:
         said = b"".join(map(renamed, EventStreamParser().feed(said)))
     decoder = BedrockDecoder()
     _compare(found, _folded(said), of_events([*decoder.feed(said), *decoder.end()]))
+
+
+def compare(record: Exchange) -> list[str]:
+    """Return the mismatches of `check` as lines; empty = equal."""
+    return lines(check(record))
+
+
+def _verb(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
+
+
+def _is_nova(url: str) -> bool:
+    """Tell whether a call is one of InvokeModel that holds what Converse holds."""
+    return _verb(url).startswith("invoke") and ".nova-" in url and "embeddings" not in url
 
 
 def _vectors(found: Comparison, http: HttpResponse) -> None:

@@ -17,8 +17,7 @@ from turnout.codecs.cohere.stream import CohereDecoder
 from turnout.codecs.cohere.wire import WIRE
 from turnout.codecs.gather import Told, of_choice, of_events
 from turnout.codecs.tasks import OPERATIONS, parse
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
-from turnout.errors import TurnoutError
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
@@ -30,8 +29,6 @@ _FINISHES: Mapping[str, str] = {
     "TOOL_CALL": "tool_calls",
 }
 _HOST = Vendor(name="recorded", base_url="https://recorded.invalid/v2", codec=WIRE)
-_DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What a decoder may wrongly raise on an answer that was a good one."""
 _CLASSES: Mapping[int, frozenset[str]] = {
     400: frozenset({"provider_rejected", "context_length_exceeded", "invalid_media"}),
     401: frozenset({"provider_auth"}),
@@ -52,23 +49,10 @@ def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     )
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    found = Comparison()
-    try:
-        _check(found, record)
-    except _DEFECTS as error:
-        found.fail("decode", "exception", "none", f"{type(error).__name__}: {error}")
-    return found.done()
-
-
-def compare(record: Exchange) -> list[str]:
-    """Return the mismatches of `check` as lines; empty = equal."""
-    return lines(check(record))
-
-
-def _check(found: Comparison, record: Exchange) -> None:
-    http = HttpResponse(record.status, record.response_headers, record.response_body)
+@checking
+def check(found: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
+    http = record.answer
     if record.status // 100 != 2:
         word = error_of(http).row.word
         allowed = _CLASSES.get(record.status, frozenset({word}))
@@ -95,6 +79,11 @@ def _check(found: Comparison, record: Exchange) -> None:
         return
     got = decode(http)
     _compare(found, answer, of_choice(got.choices[0], got.usage))
+
+
+def compare(record: Exchange) -> list[str]:
+    """Return the mismatches of `check` as lines; empty = equal."""
+    return lines(check(record))
 
 
 def _to(raw: JsonObject) -> Deployment:

@@ -13,13 +13,12 @@ import msgspec
 from turnout.codecs.gemini.codec import Gemini
 from turnout.codecs.gemini.dialect import GeminiDialect
 from turnout.codecs.gemini.wire import BROKEN_OUTPUT, FILTERED, FINISH_NUMBERS, MINTED, NO_ANSWER
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.errors import TAXONOMY, TurnoutError
 from turnout.types.chat import ChatResponse, Reasoning, Text, ToolCall
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.embed import EmbedRequest
 from turnout.types.event import Event, Finish, ReasoningDelta, TextDelta, ToolDelta, UsageUpdate
-from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
@@ -35,8 +34,6 @@ _OPAQUE = frozenset(
 """Fields that hold the caller's own JSON: their names are not Gemini's to respell."""
 
 _VENDOR = Vendor(name="gemini", base_url="https://gemini.invalid/v1beta", codec="gemini")
-_DEFECTS = (TurnoutError, LookupError, ValueError, TypeError, AttributeError, AssertionError, RecursionError)
-"""What a wrong codec, or a record it has never seen the like of, may raise: shown as a mismatch."""
 
 _codec = Gemini()
 _dialect = GeminiDialect()
@@ -53,21 +50,17 @@ def compare(record: Exchange) -> list[str]:
     return lines(check(record))
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    comparison = Comparison()
+@checking
+def check(comparison: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
     found = _PATH.search(record.url)
     if found is None:
-        return comparison.done()
-    try:
-        if "mbed" in found[2]:
-            _embeddings(record, found[1], comparison)
-        else:
-            _request(record, found[1], found[2], comparison)
-            _answer(record, found[2], comparison)
-    except _DEFECTS as failure:
-        comparison.fail("decode", "exception", "none", f"{type(failure).__name__}: {failure}")
-    return comparison.done()
+        return
+    if "mbed" in found[2]:
+        _embeddings(record, found[1], comparison)
+    else:
+        _request(record, found[1], found[2], comparison)
+        _answer(record, found[2], comparison)
 
 
 def _to(model: str) -> Deployment:
@@ -163,7 +156,7 @@ def _upper(tree: dict[str, Json], path: tuple[str, str], name: str) -> None:
 
 
 def _answer(record: Exchange, method: str, comparison: Comparison) -> None:
-    http = HttpResponse(record.status, record.response_headers, record.response_body)
+    http = record.answer
     if record.status != 200:
         failure = _codec.error(http)
         known = TAXONOMY.get(failure.row.word) is type(failure)
@@ -341,7 +334,7 @@ def _tapped(body: bytes, raw: _Raw, comparison: Comparison) -> None:
 
 
 def _embeddings(record: Exchange, model: str, comparison: Comparison) -> None:
-    http = HttpResponse(record.status, record.response_headers, record.response_body)
+    http = record.answer
     if record.status != 200:
         _answer(record, "", comparison)
         return

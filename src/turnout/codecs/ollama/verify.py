@@ -13,15 +13,11 @@ from turnout.codecs.ollama.dialect import OllamaDialect
 from turnout.codecs.ollama.request import encode
 from turnout.codecs.ollama.response import OllamaDecoder, decode
 from turnout.codecs.ollama.wire import WIRE, error_of
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
-from turnout.errors import TurnoutError
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.types.deployment import Deployment, Model, Vendor
-from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 
 _HOST = Vendor(name="recorded", base_url="https://recorded.invalid", codec=WIRE)
-_DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What a decoder may wrongly raise on an answer that was a good one."""
 
 
 def speaks(method: str, url: str, request_body: JsonObject) -> bool:
@@ -29,23 +25,10 @@ def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     return method == "POST" and urlsplit(url).path.endswith("/api/chat") and "messages" in request_body
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    found = Comparison()
-    try:
-        _check(found, record)
-    except _DEFECTS as error:
-        found.fail("decode", "exception", "none", f"{type(error).__name__}: {error}")
-    return found.done()
-
-
-def compare(record: Exchange) -> list[str]:
-    """Return the mismatches of `check` as lines; empty = equal."""
-    return lines(check(record))
-
-
-def _check(found: Comparison, record: Exchange) -> None:
-    http = HttpResponse(record.status, record.response_headers, record.response_body)
+@checking
+def check(found: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
+    http = record.answer
     if record.status // 100 != 2:
         word = error_of(http).row.word
         known = {401: "provider_auth", 404: "provider_model_unavailable"}.get(record.status, word)
@@ -64,6 +47,11 @@ def _check(found: Comparison, record: Exchange) -> None:
         answer = decode(http)
         got = of_choice(answer.choices[0], answer.usage)
     _compare(found, said, got)
+
+
+def compare(record: Exchange) -> list[str]:
+    """Return the mismatches of `check` as lines; empty = equal."""
+    return lines(check(record))
 
 
 def _normal(body: JsonObject) -> JsonObject:

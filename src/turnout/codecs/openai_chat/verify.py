@@ -4,18 +4,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
-import msgspec
-
 from turnout.codecs.openai_chat import verify_tasks
 from turnout.codecs.openai_chat.codec import OpenAIChat, OpenAIChatDialect
 from turnout.codecs.openai_chat.meaning import meaning
 from turnout.codecs.openai_chat.raw import RawAnswer, RawChoice, read_complete, read_stream
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.errors import InvalidRequest, StreamInterrupted, TurnoutError
 from turnout.types.chat import Choice, Reasoning, Refusal, Text, ToolCall
 from turnout.types.deployment import Deployment, Model, Quirks, Vendor
 from turnout.types.event import Event, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta, UsageUpdate
-from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
@@ -48,31 +45,23 @@ def compare(record: Exchange) -> list[str]:
     return lines(check(record))
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    comparison = Comparison()
+@checking
+def check(comparison: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
     embeddings = urlsplit(record.url).path.endswith("/embeddings")
     operation = verify_tasks.operation_at(record.url)
-    try:
-        if operation is not None:
-            verify_tasks.compare(operation, record, comparison)
-            return comparison.done()
-        (_check_embed_request if embeddings else _check_request)(record, comparison)
-        if record.status >= 400:
-            _check_error(record, comparison)
-        elif embeddings:
-            _check_vectors(record, comparison)
-        elif record.response_body.lstrip()[:1] == b"{":
-            _check_complete(record, comparison)
-        else:
-            _check_stream(record, comparison)
-    except (TurnoutError, ValueError, msgspec.MsgspecError) as error:
-        comparison.fail("decode", type(error).__name__, "no exception", str(error))
-    return comparison.done()
-
-
-def _response(record: Exchange) -> HttpResponse:
-    return HttpResponse(record.status, record.response_headers, record.response_body)
+    if operation is not None:
+        verify_tasks.compare(operation, record, comparison)
+        return
+    (_check_embed_request if embeddings else _check_request)(record, comparison)
+    if record.status >= 400:
+        _check_error(record, comparison)
+    elif embeddings:
+        _check_vectors(record, comparison)
+    elif record.response_body.lstrip()[:1] == b"{":
+        _check_complete(record, comparison)
+    else:
+        _check_stream(record, comparison)
 
 
 def _deployment(raw: JsonObject) -> Deployment:
@@ -112,14 +101,14 @@ def _check_embed_request(record: Exchange, comparison: Comparison) -> None:
 
 
 def _check_error(record: Exchange, comparison: Comparison) -> None:
-    word = _CODEC.error(_response(record)).row.word
+    word = _CODEC.error(record.answer).row.word
     allowed = _ERRORS.get(record.status, (word,))
     comparison.equal("error", "class", word if word in allowed else " or ".join(allowed), word)
 
 
 def _check_vectors(record: Exchange, comparison: Comparison) -> None:
     raw = json.loads(record.response_body)
-    decoded = _CODEC.decode_embed(_response(record))
+    decoded = _CODEC.decode_embed(record.answer)
     placed = sorted(raw["data"], key=lambda item: item["index"])
     comparison.equal("vectors", "data", len(placed), len(decoded.vectors))
     for item, vector in zip(placed, decoded.vectors, strict=False):
@@ -132,12 +121,12 @@ def _check_vectors(record: Exchange, comparison: Comparison) -> None:
 def _check_complete(record: Exchange, comparison: Comparison) -> None:
     raw = read_complete(json.loads(record.response_body))
     if raw.error is not None:
-        _expect(TurnoutError, lambda: _CODEC.decode(_response(record)), comparison)
+        _expect(TurnoutError, lambda: _CODEC.decode(record.answer), comparison)
         return
-    decoded = _CODEC.decode(_response(record))
+    decoded = _CODEC.decode(record.answer)
     _check_usage(raw.usage, decoded.usage, comparison)
     _check_choices(raw, dict(enumerate(_told(choice) for choice in decoded.choices)), comparison)
-    glance = _CODEC.glance(_response(record))
+    glance = _CODEC.glance(record.answer)
     comparison.equal("decode", "glance.finish", raw.choices[0].told(), glance.finish)
     comparison.equal("decode", "glance.usage", True, glance.usage == decoded.usage)
     comparison.equal("decode", "glance.body", True, glance.body == record.response_body)

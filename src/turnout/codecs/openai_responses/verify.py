@@ -4,18 +4,15 @@ import json
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-import msgspec
-
 from turnout.codecs.base import Summary
 from turnout.codecs.openai_responses.codec import OpenAIResponses, OpenAIResponsesDialect
 from turnout.codecs.openai_responses.meaning import meaning
 from turnout.codecs.openai_responses.raw import RawAnswer, read_complete, read_stream
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.errors import InvalidRequest, StreamInterrupted, TurnoutError
 from turnout.types.chat import ChatRequest, Choice, Reasoning, Refusal, Text, ToolCall
 from turnout.types.deployment import Deployment, Model, Quirks, Vendor
 from turnout.types.event import Event, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta, UsageUpdate
-from turnout.types.http import HttpResponse
 from turnout.types.json import JsonObject
 from turnout.types.usage import Usage
 
@@ -43,24 +40,16 @@ def compare(record: Exchange) -> list[str]:
     return lines(check(record))
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    comparison = Comparison()
-    try:
-        _check_request(record, comparison)
-        if record.status >= 400:
-            _check_error(record, comparison)
-        elif record.response_body.lstrip()[:1] == b"{":
-            _check_complete(record, comparison)
-        else:
-            _check_stream(record, comparison)
-    except (TurnoutError, ValueError, msgspec.MsgspecError) as error:
-        comparison.fail("decode", type(error).__name__, "no exception", str(error))
-    return comparison.done()
-
-
-def _response(record: Exchange) -> HttpResponse:
-    return HttpResponse(record.status, record.response_headers, record.response_body)
+@checking
+def check(comparison: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
+    _check_request(record, comparison)
+    if record.status >= 400:
+        _check_error(record, comparison)
+    elif record.response_body.lstrip()[:1] == b"{":
+        _check_complete(record, comparison)
+    else:
+        _check_stream(record, comparison)
 
 
 def _check_request(record: Exchange, comparison: Comparison) -> None:
@@ -82,17 +71,17 @@ def _check_request(record: Exchange, comparison: Comparison) -> None:
 
 
 def _check_error(record: Exchange, comparison: Comparison) -> None:
-    word = _CODEC.error(_response(record)).row.word
+    word = _CODEC.error(record.answer).row.word
     allowed = _ERRORS.get(record.status, (word,))
     comparison.equal("error", "class", word if word in allowed else " or ".join(allowed), word)
 
 
 def _check_complete(record: Exchange, comparison: Comparison) -> None:
     raw = read_complete(json.loads(record.response_body))
-    decoded = _CODEC.decode(_response(record))
+    decoded = _CODEC.decode(record.answer)
     _check_usage(raw.usage, decoded.usage, comparison)
     _check_answer(raw, _told(decoded.choices[0]), comparison)
-    glance = _CODEC.glance(_response(record))
+    glance = _CODEC.glance(record.answer)
     comparison.equal("decode", "glance.finish", raw.finish, glance.finish)
     comparison.equal("decode", "glance.usage", True, glance.usage == decoded.usage)
     comparison.equal("decode", "glance.body", True, glance.body == record.response_body)

@@ -13,15 +13,12 @@ from turnout.codecs.gather import Told, of_choice, of_events
 from turnout.codecs.prompt.families import FAMILIES, Family
 from turnout.codecs.prompt.request import PROMPTS, WIRE, encode, family_of
 from turnout.codecs.prompt.response import PromptDecoder, decode
-from turnout.codecs.verify import Checked, Comparison, Exchange, lines
+from turnout.codecs.verify import Comparison, Exchange, checking, lines
 from turnout.errors import TurnoutError
 from turnout.types.chat import ChatRequest, Message, Text
 from turnout.types.deployment import Deployment, Model, Quirks, Vendor
-from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 
-_DEFECTS = (TurnoutError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What a decoder may wrongly raise on an answer that was a good one."""
 _PATHS: Mapping[str, str] = {
     "/v1/completions": "openai",
     "/api/generate": "ollama",
@@ -49,14 +46,24 @@ def speaks(method: str, url: str, request_body: JsonObject) -> bool:
     return method == "POST" and _family(url, request_body) is not None
 
 
-def check(record: Exchange) -> Checked:
-    """Decode the exchange both ways and compare it with the raw record. Never raises."""
-    found = Comparison()
-    try:
-        _check(found, record)
-    except _DEFECTS as error:
-        found.fail("decode", "exception", "none", f"{type(error).__name__}: {error}")
-    return found.done()
+@checking
+def check(found: Comparison, record: Exchange) -> None:
+    """Decode the exchange both ways and compare it with the raw record."""
+    raw: JsonObject = msgspec.json.decode(record.request_body)
+    name = _family(record.url, raw)
+    assert name is not None
+    row = FAMILIES[name]
+    asked = _request(raw, row)
+    written = msgspec.json.decode(encode(asked, _to(str(raw.get("model") or "m"), name)).http.body)
+    by_address = urlsplit(record.url).path.endswith(_INVOKES)
+    found.equal("request", "body", _normal(raw), _normal(written, without_model=by_address))
+    if record.response_body.lstrip().startswith(b"{") and b"\n{" not in record.response_body:
+        answer = decode(record.answer)
+        _compare(found, _seen(record.response_body, name), of_choice(answer.choices[0], answer.usage))
+        return
+    decoder = PromptDecoder()
+    told = of_events([*decoder.feed(record.response_body), *decoder.end()])
+    _compare(found, _folded(record.response_body, name), told)
 
 
 def compare(record: Exchange) -> list[str]:
@@ -94,24 +101,6 @@ def _to(model: str, family: str) -> Deployment:
         name="recorded", base_url="https://recorded.invalid", codec=WIRE, quirks=Quirks(prompt=family)
     )
     return Deployment(id=model, vendor=host, model=Model(id=model), upstream_model=model)
-
-
-def _check(found: Comparison, record: Exchange) -> None:
-    raw: JsonObject = msgspec.json.decode(record.request_body)
-    name = _family(record.url, raw)
-    assert name is not None
-    row = FAMILIES[name]
-    asked = _request(raw, row)
-    written = msgspec.json.decode(encode(asked, _to(str(raw.get("model") or "m"), name)).http.body)
-    by_address = urlsplit(record.url).path.endswith(_INVOKES)
-    found.equal("request", "body", _normal(raw), _normal(written, without_model=by_address))
-    if record.response_body.lstrip().startswith(b"{") and b"\n{" not in record.response_body:
-        answer = decode(HttpResponse(record.status, record.response_headers, record.response_body))
-        _compare(found, _seen(record.response_body, name), of_choice(answer.choices[0], answer.usage))
-        return
-    decoder = PromptDecoder()
-    told = of_events([*decoder.feed(record.response_body), *decoder.end()])
-    _compare(found, _folded(record.response_body, name), told)
 
 
 def _request(raw: JsonObject, row: Family) -> ChatRequest:
