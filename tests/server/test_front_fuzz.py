@@ -84,10 +84,12 @@ class Kind:
         self.config = uvicorn.Config(self.app, http=http, lifespan="off", ws="none", log_config=None)
         self.config.load()
 
-    async def run(self, pieces: list[bytes], *, apart: bool = False) -> tuple[list, list[bytes], bool]:
+    async def run(
+        self, pieces: list[bytes | tuple[bytes, ...]], *, apart: bool = False
+    ) -> tuple[list, list[bytes], bool]:
         """Feed pieces; return what the application saw, the status lines, and whether it was closed.
 
-        With `apart` each piece comes when the one before was answered.
+        With `apart` each piece comes when the one before was answered; those of a tuple follow at once.
         """
         app, state, socket = self.app, self._state(), Socket()
         app.seen = []
@@ -96,7 +98,8 @@ class Kind:
         for piece in pieces:
             if socket.closed:
                 break
-            protocol.data_received(piece)
+            for each in piece if isinstance(piece, tuple) else (piece,):
+                protocol.data_received(each)
             for _ in range(4 if apart else 1):
                 await asyncio.sleep(0)
         for _ in range(12):
@@ -180,6 +183,24 @@ async def compare_alike(n: int, seed: int) -> int:
 
 async def test_a_request_that_begins_as_the_one_before_means_the_same_to_uvicorn() -> None:
     assert await compare_alike(200, 20261122) > 500
+
+
+async def test_what_the_parser_stands_in_the_middle_of_is_never_taken_for_a_request() -> None:
+    first = post(b"content-length: 3", body=b"abc")
+    early = post(b"content-length: %d" % len(first), path=b"/deaf")
+    cut = b"POST /b HTTP/1.1\r\nx-a: "
+    unlike = {}
+    for name, pieces in {
+        "the body of a request that was answered early": [(first, early), first, first],
+        "a head cut off behind another request": [(first, first + cut), first, first],
+        "a head cut off while another request is served": [(first, cut), first, first],
+        "a head whose end looks like one": [first + cut, first, first, first],
+    }.items():
+        ours = await Kind("ours").run(pieces, apart=True)
+        theirs = await Kind("uvicorn").run(pieces, apart=True)
+        if (ours[0], len(ours[1])) != (theirs[0], len(theirs[1])):
+            unlike[name] = [each.path for each in ours[0]], [each.path for each in theirs[0]]
+    assert unlike == {}
 
 
 async def test_the_parser_is_asked_again_when_anything_but_the_length_differs() -> None:

@@ -4,7 +4,8 @@ Theory of operation. A client sends one head for all its requests, but for the l
 need not look at it a second time:
 
 1. A head is kept when it came with its whole body, and nothing else, in one read, was accepted, has exactly
-   one `content-length` and wishes for nothing beyond an answer.
+   one `content-length` and wishes for nothing beyond an answer. It is dropped with the next byte that the
+   parser gets: a request may be answered before its body came, and bytes of that body look like anything.
 2. A read is the same request with another body if it differs from the kept one in the digits of that length
    only, and what follows the head is as long as they say. The parser would accept it too, and call the same
    names and values: digits are digits to it, and the rest it has seen byte by byte.

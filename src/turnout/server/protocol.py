@@ -114,6 +114,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._surplus = b""  # what came behind the head of a request that wants another protocol
         self._on_shutdown: Callable[[], None] | None = None
         self._known: Known | None = None
+        self._n_begun = 0  # requests that began in the latest read
         self._n_missed = 0
         """Requests in a row that the known head was not the one of."""
 
@@ -164,8 +165,11 @@ class GatewayProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a request that begins as the one before, else feed the parser."""
         known = self._known
-        if known is not None and self._idle_since is not None and self._again(known, data):
-            return
+        if known is not None:
+            if self._idle_since is not None and self._again(known, data):
+                return
+            self._known = None  # from here on the parser may stand in the middle of a message
+        self._n_begun = 0
         alone = self._body_since is None and not self._n_head and not self._serving
         if self._body_since is None:
             if self._head_since is None:
@@ -187,14 +191,13 @@ class GatewayProtocol(asyncio.Protocol):
                 self._refuse(431, "the request body has too much framing")
         elif self._n_head > MAX_HEAD_BYTES and self._refusal is None:
             self._refuse(431, f"the request head exceeds {MAX_HEAD_BYTES} bytes")
-        elif alone and self._serving and self._n_missed < MAX_MISSES:
+        elif alone and self._n_begun == 1 and self._serving and self._n_missed < MAX_MISSES:
             self._keep(data)
 
     def _again(self, known: Known, data: bytes) -> bool:
         found = known.again(data) if known.limits is self.wire_limits else None
         if found is None:
             self._n_missed += 1
-            self._known = None
             return False
         self._n_missed = 0
         self._idle_since = None
@@ -230,6 +233,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin a request."""
+        self._n_begun += 1
         self._url = b""
         self._headers = []
 
