@@ -165,10 +165,8 @@ class GatewayProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a request that begins as the one before, else feed the parser."""
         known = self._known
-        if known is not None:
-            if self._idle_since is not None and self._again(known, data):
-                return
-            self._known = None  # from here on the parser may stand in the middle of a message
+        if known is not None and self._again(known, data):
+            return
         self._n_begun = 0
         alone = self._body_since is None and not self._n_head and not self._serving
         if self._body_since is None:
@@ -195,11 +193,13 @@ class GatewayProtocol(asyncio.Protocol):
             self._keep(data)
 
     def _again(self, known: Known, data: bytes) -> bool:
-        found = known.again(data) if known.limits is self.wire_limits else None
+        self._known = None  # from here on the parser may stand in the middle of a message
+        is_due = self._idle_since is not None and known.limits is self.wire_limits
+        found = known.again(data) if is_due else None
         if found is None:
             self._n_missed += 1
             return False
-        self._n_missed = 0
+        self._known, self._n_missed = known, 0
         self._idle_since = None
         self._url = known.url
         fixed = self.server_state.default_headers
