@@ -99,6 +99,19 @@ def test_turns_become_one_prompt_by_the_familys_template(family):
     assert body[FAMILIES[family].prompt] == PROMPTS[family]
 
 
+@pytest.mark.parametrize("family", ["llama2", "llama3", "llama4", "mistral"])
+def test_what_somebody_says_does_not_end_their_turn(family):
+    template = FAMILIES[family].template
+    borders = "".join((template.begin, *(template.system or ()), *template.user, *template.assistant))
+    body = sent(ask((Message("user", (Text(borders),)),)), to(family))[1]
+    plain = sent(ask((Message("user", (Text("words"),)),)), to(family))[1]
+    before, after = plain["prompt"].split("words")
+    words = body["prompt"].removeprefix(before).removesuffix(after)
+    assert words != borders
+    assert words.replace(" ", "") == borders.replace(" ", "")
+    assert not any(mark in words for mark in template.marks)
+
+
 def test_numbers_stand_where_the_family_has_them():
     asked = ask(max_tokens=9, temperature=0.5, top_p=0.9, stop=("x",), stream=True)
     assert sent(asked, to("openai")) == (

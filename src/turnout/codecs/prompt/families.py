@@ -26,6 +26,8 @@ class Template(Struct, frozen=True, kw_only=True):
     """Where the model would go on with the other side's words."""
     bare: bool = False
     """Whether a question alone is its own prompt."""
+    marks: tuple[str, ...] = ()
+    """How begins what the model's tokenizer reads as the border of a turn, wherever it stands."""
 
 
 class Family(Struct, frozen=True, kw_only=True):
@@ -77,8 +79,9 @@ PLAIN: Final = Template(
 _TITAN: Final = Template(
     system=("", "\n\n"), user=("User: ", "\n"), assistant=("Bot: ", "\n"), opening="Bot:", stop="User:"
 )
+_MARKS: Final = ("<s>", "</s>", "[INST]", "[/INST]")
 _INSTRUCT: Final = Template(
-    begin="<s>", user=("[INST] ", " [/INST]"), assistant=(" ", "</s>"), opening="", bare=False
+    begin="<s>", user=("[INST] ", " [/INST]"), assistant=(" ", "</s>"), opening="", bare=False, marks=_MARKS
 )
 _LLAMA2: Final = Template(
     begin="<s>",
@@ -86,6 +89,7 @@ _LLAMA2: Final = Template(
     user=("[INST] ", " [/INST]"),
     assistant=(" ", " </s><s>"),
     opening="",
+    marks=(*_MARKS, "<<SYS>>", "<</SYS>>"),
 )
 _LLAMA3: Final = Template(
     begin="<|begin_of_text|>",
@@ -93,6 +97,7 @@ _LLAMA3: Final = Template(
     user=("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
     assistant=("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
     opening="<|start_header_id|>assistant<|end_header_id|>\n\n",
+    marks=("<|",),
 )
 _LLAMA4: Final = Template(
     begin="<|begin_of_text|>",
@@ -100,6 +105,7 @@ _LLAMA4: Final = Template(
     user=("<|header_start|>user<|header_end|>\n\n", "<|eot|>"),
     assistant=("<|header_start|>assistant<|header_end|>\n\n", "<|eot|>"),
     opening="<|header_start|>assistant<|header_end|>\n\n",
+    marks=("<|",),
 )
 
 

@@ -123,8 +123,19 @@ def _write_turns(body: dict[str, Json], request: ChatRequest, family: Family, no
     if family.history and len(turns) > 1:
         body[family.history] = [{"role": _ROLES[role], "message": words} for role, words in turns[:-1]]
         turns = turns[-1:]
-    bare = family.history != "" or _is_bare(request.messages, family)
-    body[family.prompt] = "".join(words for _, words in turns) if bare else _prompt(turns, family.template)
+    if family.history or _is_bare(request.messages, family):
+        body[family.prompt] = "".join(words for _, words in turns)
+    else:
+        marks = family.template.marks
+        said = [(role, _unmarked(words, marks)) for role, words in turns] if marks else turns
+        body[family.prompt] = _prompt(said, family.template)
+
+
+def _unmarked(words: str, marks: Sequence[str]) -> str:
+    """Return words that cannot end their turn: who writes one must not write another's as well."""
+    for mark in marks:
+        words = words.replace(mark, f"{mark[0]} {mark[1:]}")
+    return words
 
 
 def _prompt(turns: Sequence[tuple[str, str]], template: Template) -> str:
