@@ -203,3 +203,8 @@ def _sentence(kind: Class, said: Said, status: int) -> str:
 def as_object(value: Json) -> JsonObject:
     """Return an object as it is, and {} for any other value."""
     return value if isinstance(value, dict) else {}
+
+
+def objects_in(value: Json) -> list[JsonObject]:
+    """Return the objects of an array, and none of any other value."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -5,29 +5,48 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from turnout.types.chat import Choice, Reasoning, Refusal, Text, ToolCall
-from turnout.types.event import Event, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta, UsageUpdate
+from turnout.types.event import (
+    Event,
+    Finish,
+    ReasoningDelta,
+    RefusalDelta,
+    Start,
+    TextDelta,
+    ToolDelta,
+    UsageUpdate,
+)
 from turnout.types.usage import Usage
 
+NOTHING_COUNTED = Usage()
 
-class Told(Struct):
-    """What an answer says, whichever way it came."""
+
+class Speech(Struct):
+    """What an answer says and why it ended."""
 
     text: str = ""
     reasoning: str = ""
+    refusal: str = ""
     calls: list[list[str]] = []
     """Id, name and arguments of each call."""
     finish: str | None = None
+
+
+class Told(Speech):
+    """The same, whichever way it came, and what it cost."""
+
     native: str | None = None
-    usage: Usage = Usage()
+    usage: Usage = NOTHING_COUNTED
 
 
-def of_choice(choice: Choice, usage: Usage) -> Told:
+def of_choice(choice: Choice, usage: Usage = NOTHING_COUNTED) -> Told:
     """Read a complete answer."""
     told = Told(calls=[], finish=choice.finish, native=choice.native_finish, usage=usage)
     for part in choice.parts:
         match part:
-            case Text() | Refusal():
+            case Text():
                 told.text += part.text
+            case Refusal():
+                told.refusal += part.text
             case Reasoning():
                 told.reasoning += part.text
             case ToolCall():
@@ -37,13 +56,17 @@ def of_choice(choice: Choice, usage: Usage) -> Told:
     return told
 
 
-def of_events(events: Iterable[Event]) -> Told:
-    """Read a stream."""
+def of_events(events: Iterable[Event], choice: int = 0) -> Told:
+    """Read one choice of a stream."""
     told = Told(calls=[])
     for event in events:
+        if not isinstance(event, Start | UsageUpdate) and event.choice != choice:
+            continue
         match event:
-            case TextDelta() | RefusalDelta():
+            case TextDelta():
                 told.text += event.text
+            case RefusalDelta():
+                told.refusal += event.text
             case ReasoningDelta():
                 told.reasoning += event.text
             case ToolDelta():

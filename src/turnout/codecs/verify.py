@@ -6,7 +6,7 @@ bytes, `compare` gives the same as lines of text. The raw side is always read wi
 never with the decoder under test.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -101,6 +101,10 @@ class Comparison:
             Mismatch(aspect, path, short(was), short(now))
             for path, was, now in differences(expected, got, field)
         ]
+
+    def one_of(self, aspect: Aspect, field: str, allowed: Collection[str], got: str) -> None:
+        """Compare a word with those that may stand there."""
+        self.equal(aspect, field, got if got in allowed else " or ".join(sorted(allowed)), got)
 
     def fail(self, aspect: Aspect, field: str, expected: str, got: str) -> None:
         """Note a difference that is not one of JSON values."""

@@ -4,24 +4,18 @@ The other side of `verify`: deliberately naive, so that a mistake of the decoder
 """
 
 import json
-from collections.abc import Mapping
 
 from msgspec import Struct
 
+from turnout.codecs.failures import as_object, objects_in, text_in
+from turnout.codecs.gather import Speech
 from turnout.types.json import Json, JsonObject
 
 _LENGTH = ("length", "max_tokens", "model_length")
 
 
-class RawChoice(Struct):
+class RawChoice(Speech):
     """One answer, put together."""
-
-    text: str = ""
-    reasoning: str = ""
-    refusal: str = ""
-    calls: list[list[str]] = []
-    """[id, name, arguments] each."""
-    finish: str | None = None
 
     def told(self) -> str:
         """Return the finish reason a client should see."""
@@ -43,13 +37,13 @@ class RawAnswer(Struct):
 
 def read_complete(tree: JsonObject) -> RawAnswer:
     """Read a non-streamed answer."""
-    answer = RawAnswer(usage=_object(tree.get("usage")), error=tree.get("error"))
-    for at, choice in enumerate(_objects(tree.get("choices"))):
-        message = _object(choice.get("message"))
-        made = answer.choices[at] = RawChoice(finish=_text(choice, "finish_reason") or "")
+    answer = RawAnswer(usage=as_object(tree.get("usage")), error=tree.get("error"))
+    for at, choice in enumerate(objects_in(tree.get("choices"))):
+        message = as_object(choice.get("message"))
+        made = answer.choices[at] = RawChoice(finish=text_in(choice, "finish_reason") or "")
         _add(made, message)
-        made.calls = [_call(call) for call in _objects(message.get("tool_calls"))]
-        if _text(_object(message.get("function_call")), "name"):
+        made.calls = [_call(call) for call in objects_in(message.get("tool_calls"))]
+        if text_in(as_object(message.get("function_call")), "name"):
             made.calls.append(_call({"function": message.get("function_call")}))
         answer.error = answer.error or choice.get("error")
     return answer
@@ -69,17 +63,17 @@ def read_stream(body: bytes) -> RawAnswer:
 
 
 def _read_chunk(answer: RawAnswer, chunk: JsonObject) -> None:
-    usage = _object(chunk.get("usage")) or _object(_object(chunk.get("x_groq")).get("usage"))
+    usage = as_object(chunk.get("usage")) or as_object(as_object(chunk.get("x_groq")).get("usage"))
     answer.usage = usage or answer.usage
     answer.error = answer.error or chunk.get("error")
     if chunk.get("error"):
         return
-    for choice in _objects(chunk.get("choices")):
+    for choice in objects_in(chunk.get("choices")):
         at = choice.get("index")
         made = answer.choices.setdefault(at if isinstance(at, int) else 0, RawChoice())
-        delta = _object(choice.get("delta"))
+        delta = as_object(choice.get("delta"))
         _add(made, delta)
-        for call in _objects(delta.get("tool_calls")):
+        for call in objects_in(delta.get("tool_calls")):
             _add_call(made, call)
         finish = choice.get("finish_reason")
         made.finish = finish if isinstance(finish, str) else made.finish
@@ -89,16 +83,16 @@ def _add(made: RawChoice, said: JsonObject) -> None:
     content = said.get("content")
     if isinstance(content, str):
         made.text += content
-    for part in _objects(content):
-        made.text += _text(part, "text")
-        made.reasoning += "".join(_text(piece, "text") for piece in _objects(part.get("thinking")))
-    made.refusal += _text(said, "refusal")
+    for part in objects_in(content):
+        made.text += text_in(part, "text")
+        made.reasoning += "".join(text_in(piece, "text") for piece in objects_in(part.get("thinking")))
+    made.refusal += text_in(said, "refusal")
     details = [
-        _text(detail, "text") or _text(detail, "summary")
-        for detail in _objects(said.get("reasoning_details"))
+        text_in(detail, "text") or text_in(detail, "summary")
+        for detail in objects_in(said.get("reasoning_details"))
     ]
     made.reasoning += (
-        "".join(details) if details else _text(said, "reasoning_content") or _text(said, "reasoning")
+        "".join(details) if details else text_in(said, "reasoning_content") or text_in(said, "reasoning")
     )
 
 
@@ -116,20 +110,7 @@ def _add_call(made: RawChoice, call: JsonObject) -> None:
 
 
 def _call(call: JsonObject) -> list[str]:
-    said = _object(call.get("function")) or _object(call.get("custom"))
+    said = as_object(call.get("function")) or as_object(call.get("custom"))
     arguments = said.get("arguments", said.get("input"))
     written = arguments if isinstance(arguments, str) else "" if arguments is None else json.dumps(arguments)
-    return [_text(call, "id"), _text(said, "name"), written]
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def _text(value: JsonObject, key: str) -> str:
-    found = value.get(key)
-    return found if isinstance(found, str) else ""
+    return [text_in(call, "id"), text_in(said, "name"), written]

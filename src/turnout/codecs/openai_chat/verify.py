@@ -1,31 +1,26 @@
 """Compares our reading of recorded OpenAI-style calls with the raw bytes. Floor 2."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from turnout.codecs.gather import Told, of_choice, of_events
 from turnout.codecs.openai_chat import verify_tasks
 from turnout.codecs.openai_chat.codec import OpenAIChat, OpenAIChatDialect
 from turnout.codecs.openai_chat.meaning import meaning
-from turnout.codecs.openai_chat.raw import RawAnswer, RawChoice, read_complete, read_stream
+from turnout.codecs.openai_chat.raw import RawAnswer, read_complete, read_stream
+from turnout.codecs.openai_verify import Verified, counters
 from turnout.codecs.verify import Comparison, Exchange, checking, lines
-from turnout.errors import InvalidRequest, StreamInterrupted, TurnoutError
-from turnout.types.chat import Choice, Reasoning, Refusal, Text, ToolCall
-from turnout.types.deployment import Deployment, Model, Quirks, Vendor
-from turnout.types.event import Event, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta, UsageUpdate
+from turnout.errors import TurnoutError
+from turnout.types.deployment import Quirks
+from turnout.types.event import Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolDelta
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
 _CODEC = OpenAIChat()
 _DIALECT = OpenAIChatDialect()
-_ERRORS: Mapping[int, tuple[str, ...]] = {
-    401: ("provider_auth",),
-    402: ("provider_quota_exhausted",),
-    403: ("provider_auth", "content_filtered"),
-    404: ("provider_model_unavailable",),
-    429: ("provider_rate_limited", "provider_quota_exhausted"),
-}
-"""Status -> classes that may follow from it; others are only held to their domain."""
+_FORMAT = Verified(_CODEC, _DIALECT, meaning)
+_TELLING = (TextDelta, ReasoningDelta, RefusalDelta, ToolDelta, Finish)
 
 
 def speaks(method: str, url: str, request_body: JsonObject) -> bool:
@@ -53,9 +48,13 @@ def check(comparison: Comparison, record: Exchange) -> None:
     if operation is not None:
         verify_tasks.compare(operation, record, comparison)
         return
-    (_check_embed_request if embeddings else _check_request)(record, comparison)
+    quirks = _quirks(json.loads(record.request_body))
+    if embeddings:
+        _check_embed_request(record, quirks, comparison)
+    else:
+        _FORMAT.request(record, quirks, comparison)
     if record.status >= 400:
-        _check_error(record, comparison)
+        _FORMAT.error(record, comparison)
     elif embeddings:
         _check_vectors(record, comparison)
     elif record.response_body.lstrip()[:1] == b"{":
@@ -64,46 +63,22 @@ def check(comparison: Comparison, record: Exchange) -> None:
         _check_stream(record, comparison)
 
 
-def _deployment(raw: JsonObject) -> Deployment:
-    """Return a host with the quirks the client evidently counted on."""
+def _quirks(raw: JsonObject) -> Quirks:
     limit = "max_completion_tokens" if raw.get("max_completion_tokens") is not None else "max_tokens"
-    quirks = Quirks(
+    return Quirks(
         max_tokens_field=limit, developer_role=True, required_as_any=raw.get("tool_choice") == "any"
     )
-    vendor = Vendor(name="recorded", base_url="https://recorded.invalid", codec=_CODEC.wire, quirks=quirks)
-    name = str(raw.get("model"))
-    return Deployment(id=name, vendor=vendor, model=Model(id=name), upstream_model=name)
 
 
-def _check_request(record: Exchange, comparison: Comparison) -> None:
+def _check_embed_request(record: Exchange, quirks: Quirks, comparison: Comparison) -> None:
     raw = json.loads(record.request_body)
-    try:
-        parsed = _DIALECT.parse(record.request_body)
-    except InvalidRequest as error:
-        if record.status < 400:
-            comparison.fail("request", error.param or "", "accepted, as the provider did", error.message)
-        return
-    to = _deployment(raw)
-    sent = _CODEC.encode(parsed.request, to)
-    comparison.equal("request", "written", meaning(raw), meaning(json.loads(sent.http.body)))
-    passed = _CODEC.forward(parsed.wire, to, stream=parsed.request.stream)
-    comparison.equal("request", "forwarded", meaning(raw), meaning(json.loads(passed.http.body)))
-
-
-def _check_embed_request(record: Exchange, comparison: Comparison) -> None:
-    raw = json.loads(record.request_body)
-    sent = _CODEC.encode_embed(_DIALECT.parse_embed(record.request_body).request, _deployment(raw))
+    to = _FORMAT.to(raw, quirks)
+    sent = _CODEC.encode_embed(_DIALECT.parse_embed(record.request_body).request, to)
     if isinstance(raw.get("input"), str):
         raw["input"] = [raw["input"]]
     if raw.get("encoding_format") == "float":
         del raw["encoding_format"]
     comparison.equal("request", "written", meaning(raw), meaning(json.loads(sent.http.body)))
-
-
-def _check_error(record: Exchange, comparison: Comparison) -> None:
-    word = _CODEC.error(record.answer).row.word
-    allowed = _ERRORS.get(record.status, (word,))
-    comparison.equal("error", "class", word if word in allowed else " or ".join(allowed), word)
 
 
 def _check_vectors(record: Exchange, comparison: Comparison) -> None:
@@ -125,36 +100,20 @@ def _check_complete(record: Exchange, comparison: Comparison) -> None:
         return
     decoded = _CODEC.decode(record.answer)
     _check_usage(raw.usage, decoded.usage, comparison)
-    _check_choices(raw, dict(enumerate(_told(choice) for choice in decoded.choices)), comparison)
-    glance = _CODEC.glance(record.answer)
-    comparison.equal("decode", "glance.finish", raw.choices[0].told(), glance.finish)
-    comparison.equal("decode", "glance.usage", True, glance.usage == decoded.usage)
-    comparison.equal("decode", "glance.body", True, glance.body == record.response_body)
+    _check_choices(raw, {at: of_choice(each) for at, each in enumerate(decoded.choices)}, comparison)
+    _FORMAT.glance(record, raw.choices[0].told(), decoded.usage, comparison)
 
 
 def _check_stream(record: Exchange, comparison: Comparison) -> None:
     raw = read_stream(record.response_body)
-    events: list[Event] = []
-    try:
-        decoder = _CODEC.decoder()
-        events += decoder.feed(record.response_body)
-        events += decoder.end()
-    except TurnoutError as error:
-        broken = StreamInterrupted if raw.error is None else TurnoutError
-        comparison.equal("error", "stream", raw.error is not None or not raw.ended, isinstance(error, broken))
+    events = _FORMAT.events(record, comparison, failed=raw.error is not None, ended=raw.ended)
+    if events is None:
         return
-    comparison.equal("error", "stream", False, raw.error is not None or not raw.ended)
-    usage = [event.usage for event in events if isinstance(event, UsageUpdate)]
+    usage = counters(events)
     _check_usage(raw.usage, usage[-1] if usage else Usage(), comparison)
-    _check_choices(raw, _gather(events), comparison)
-    _check_tap(record.response_body, usage[-1:], comparison)
-
-
-def _check_tap(body: bytes, usage: list[Usage], comparison: Comparison) -> None:
-    tap = _CODEC.tap(strip_usage=False)
-    out = tap.feed(body) + tap.end()
-    comparison.equal("decode", "tap.frames", _lines(body), _lines(out))
-    comparison.equal("decode", "tap.usage", True, usage == ([] if tap.usage is None else [tap.usage]))
+    told = {event.choice for event in events if isinstance(event, _TELLING)}
+    _check_choices(raw, {at: of_events(events, at) for at in told}, comparison)
+    _FORMAT.tap(record.response_body, usage[-1:], _lines, comparison)
 
 
 def _lines(body: bytes) -> list[Json]:
@@ -195,10 +154,10 @@ def _check_usage(raw: JsonObject, usage: Usage, comparison: Comparison) -> None:
         comparison.equal("usage", "reasoning_tokens", reasoning, usage.reasoning)
 
 
-def _check_choices(raw: RawAnswer, got: Mapping[int, RawChoice], comparison: Comparison) -> None:
+def _check_choices(raw: RawAnswer, got: Mapping[int, Told], comparison: Comparison) -> None:
     comparison.equal("decode", "choices", sorted(raw.choices), sorted(got))
     for at, was in raw.choices.items():
-        now = got.get(at, RawChoice())
+        now = got.get(at, Told())
         where = f"choices[{at}]"
         comparison.equal("finish", f"{where}.finish_reason", was.told(), now.finish)
         comparison.equal("text", f"{where}.content", was.text, now.text)
@@ -208,45 +167,3 @@ def _check_choices(raw: RawAnswer, got: Mapping[int, RawChoice], comparison: Com
             comparison.equal("reasoning", f"{where}.reasoning", was.reasoning, now.reasoning)
         if was.calls or now.calls:
             comparison.equal("tool_calls", f"{where}.tool_calls", was.calls, now.calls)
-
-
-def _told(choice: Choice) -> RawChoice:
-    told = RawChoice(finish=choice.finish)
-    for part in choice.parts:
-        match part:
-            case Text():
-                told.text += part.text
-            case Reasoning():
-                told.reasoning += part.text
-            case Refusal():
-                told.refusal += part.text
-            case ToolCall():
-                told.calls.append([part.id, part.name, part.arguments])
-            case _:
-                pass
-    return told
-
-
-def _gather(events: Iterable[Event]) -> dict[int, RawChoice]:
-    gathered: dict[int, RawChoice] = {}
-    for event in events:
-        match event:
-            case TextDelta(text=text):
-                gathered.setdefault(event.choice, RawChoice()).text += text
-            case ReasoningDelta(text=text):
-                gathered.setdefault(event.choice, RawChoice()).reasoning += text
-            case RefusalDelta(text=text):
-                gathered.setdefault(event.choice, RawChoice()).refusal += text
-            case ToolDelta():
-                _add_call(gathered.setdefault(event.choice, RawChoice()).calls, event)
-            case Finish():
-                gathered.setdefault(event.choice, RawChoice()).finish = event.reason
-            case _:
-                pass
-    return gathered
-
-
-def _add_call(calls: list[list[str]], event: ToolDelta) -> None:
-    if event.index == len(calls):
-        calls.append([event.id or "", event.name or "", ""])
-    calls[event.index][2] += event.arguments

@@ -1,46 +1,41 @@
 """Recorded responses read with plain JSON look-ups: what our decoder is compared with. Floor 2."""
 
 import json
-from collections.abc import Mapping
 
-from msgspec import Struct
-
+from turnout.codecs.failures import as_object, objects_in, text_in
+from turnout.codecs.gather import Speech
+from turnout.types.chat import NOTHING
 from turnout.types.json import Json, JsonObject
 
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 
 
-class RawAnswer(Struct):
-    """A complete answer or a whole stream, put together."""
+class RawAnswer(Speech):
+    """A complete answer or a whole stream, put together; `finish` is what a client should be told."""
 
-    text: str = ""
-    reasoning: str = ""
-    refusal: str = ""
-    calls: list[list[str]] = []
-    """[id, name, arguments] each."""
-    finish: str = ""
-    """What a client should be told."""
-    usage: JsonObject = {}
+    usage: JsonObject = NOTHING
     error: Json = None
     ended: bool = True
 
 
 def read_complete(tree: JsonObject) -> RawAnswer:
     """Read a response object."""
-    answer = RawAnswer(calls=[], usage=_object(tree.get("usage")), error=tree.get("error"))
+    answer = RawAnswer(calls=[], usage=as_object(tree.get("usage")), error=tree.get("error"))
     thoughts = []
-    for item in _objects(tree.get("output")):
-        kind = _text(item, "type")
+    for item in objects_in(tree.get("output")):
+        kind = text_in(item, "type")
         if kind == "message":
-            for part in _objects(item.get("content")):
-                answer.text += _text(part, "text")
-                answer.refusal += _text(part, "refusal")
+            for part in objects_in(item.get("content")):
+                answer.text += text_in(part, "text")
+                answer.refusal += text_in(part, "refusal")
         elif kind == "reasoning":
-            said = [_text(part, "text") for part in _objects(item.get("summary"))]
-            meant = [_text(part, "text") for part in _objects(item.get("content"))]
+            said = [text_in(part, "text") for part in objects_in(item.get("summary"))]
+            meant = [text_in(part, "text") for part in objects_in(item.get("content"))]
             thoughts.append("\n\n".join(said if any(said) else meant))
         elif kind in _CALLS:
-            answer.calls.append([_text(item, "call_id"), _text(item, "name"), _text(item, _CALLS[kind])])
+            answer.calls.append(
+                [text_in(item, "call_id"), text_in(item, "name"), text_in(item, _CALLS[kind])]
+            )
     answer.reasoning = "".join(thoughts)
     answer.finish = _told(tree, answer)
     return answer
@@ -66,22 +61,9 @@ def read_stream(body: bytes) -> RawAnswer:
 
 
 def _told(tree: JsonObject, answer: RawAnswer) -> str:
-    reason = _text(_object(tree.get("incomplete_details")), "reason")
+    reason = text_in(as_object(tree.get("incomplete_details")), "reason")
     if tree.get("status") == "incomplete" and reason in ("max_output_tokens", "content_filter"):
         return "length" if reason == "max_output_tokens" else reason
     if answer.calls:
         return "tool_calls"
     return "content_filter" if answer.refusal else "stop"
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def _text(value: JsonObject, key: str) -> str:
-    found = value.get(key)
-    return found if isinstance(found, str) else ""
