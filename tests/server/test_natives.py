@@ -130,6 +130,14 @@ async def test_failures_are_told_in_their_own_words(rig):
         assert (told.status, "template" in told.json()["error"]) == (400, True)
     told = await call(rig, "/v2/chat", {"model": "nobody/knows", "messages": [TURN]})
     assert told.status == 404
+    for nowhere, names in (
+        ("/v2/classify", {"id", "message"}),
+        ("/api/show", {"error"}),
+        ("/api/v1/nothing", {"error"}),
+    ):
+        told = await call(rig, nowhere, body)
+        assert (told.status, set(told.json())) == (404, names)
+    assert isinstance((await call(rig, "/api/show", body)).json()["error"], str)
     rig.behave("oai-one", Fault(kind="cut", after_chunks=3))
     streamed = lines(await call(rig, "/api/chat", {"model": "oai/one", "messages": [TURN]}))
     assert set(streamed[-1]) == {"error"}

@@ -33,6 +33,9 @@ _SPOKEN_UNDER = (
     ("/messages", ANTHROPIC),
     ("/anthropic/", ANTHROPIC),
     ("/v1beta/", GEMINI),
+    ("/v2/", COHERE),
+    ("/api/v1/", OPENAI),
+    ("/api/", OLLAMA),
 )
 """Beginnings of paths that tell the client's dialect, also where there is no endpoint."""
 
