@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from turnout.layers.trace import AccessEvent
-from turnout.server.logs.access import LOGGER, Served
+from turnout.server.logs.access import LOGGER, MOST_PATH, Access, Served
 from turnout.server.logs.line import Line
 
 EVENT = AccessEvent(
@@ -32,3 +32,14 @@ def test_the_path_of_what_is_not_found_is_the_clients_own_text_and_left_out() ->
         at=1.5, level="info", logger=LOGGER, message="request", request_id="req_2", method="GET", status=404,
         duration_s=0.01, bytes_out=9,
     )  # fmt: skip
+
+
+async def test_what_waits_for_its_line_holds_the_beginning_of_an_address_alone() -> None:
+    told: list[Served] = []
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        """Answer nothing."""
+
+    scope = {"type": "http", "method": "GET", "path": "/" + "x" * 32_000}
+    await Access(app, told.append, str)(scope, None, None)
+    assert [each.path for each in told] == ["/" + "x" * (MOST_PATH - 1)]

@@ -19,6 +19,8 @@ from turnout.server.logs.line import Line, Told
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOGGER = "turnout.access"
+MOST_PATH = 200
+"""Characters: thousands of requests may wait for their line, and an address has 32 KiB."""
 _UNKNOWN = frozenset({404, 405})
 """Statuses after which a path is the client's own text."""
 _ASKED: ContextVar["_Asked | None"] = ContextVar("turnout_access", default=None)
@@ -56,7 +58,7 @@ class Served(Struct, frozen=True, gc=False):
 
     def line(self) -> Line:
         """Return it as a line: paths of what is not found are the client's own text, and left out."""
-        path = None if self.status in _UNKNOWN else self.redact(self.path[:200])
+        path = None if self.status in _UNKNOWN else self.redact(self.path)
         if self.event is not None:
             return _served(self, self.event, path)
         return Line(
@@ -107,7 +109,7 @@ class Access:
                     asked.event,
                     CURRENT.get() if asked.event is None else None,
                     scope["method"],
-                    scope["path"],
+                    scope["path"][:MOST_PATH],
                     asked.status,
                     monotonic() - started,
                     asked.n_bytes,
