@@ -27,9 +27,9 @@ from turnout.codecs.sse import Frame, frames
 from turnout.codecs.strict import convert, parse
 from turnout.errors import InvalidRequest, NotFound, RequestTooLarge, StoreUnavailable
 from turnout.server.http import JSON_TYPE, Message, Send, respond
-from turnout.server.kept import TALKS, page
+from turnout.server.kept import TALKS, listed
 from turnout.server.paths import RESPONSES, Paths
-from turnout.server.talks import Talk, added, answered, as_kept, begun, item_of, items_of, read_talk, view
+from turnout.server.talks import Talk, added, answered, as_kept, begun, item_of, page_of, read_talk, view
 from turnout.server.uploads import limit_of
 from turnout.server.verbs import Steps
 from turnout.server.visit import Visit
@@ -146,7 +146,7 @@ class ConversationObjects:
         if query.get("order", "desc") not in ("asc", "desc"):
             raise InvalidRequest("order: expected asc or desc", param="order")
         talk = await self._known(visit)
-        await self._tell(visit, page(items_of(talk), talk.id, query))
+        await self._tell(visit, page_of(talk, query))
 
     async def _add(self, visit: Visit) -> None:
         asked = convert(await self._asked(visit), _More)
@@ -158,9 +158,8 @@ class ConversationObjects:
             return talk
 
         talk = await self._change(visit, longer)
-        listed = {"order": "asc", "limit": str(len(ids) or 1)}
         new = [item for item in (item_of(talk, name) for name in ids) if item is not None]
-        await self._tell(visit, page(new, talk.id, listed))
+        await self._tell(visit, listed(new, more=False))
 
     async def _item(self, visit: Visit) -> None:
         self._steps.enter(visit, "chat")

@@ -5,7 +5,7 @@ with. On the express track that is the provider's own answer, under the provider
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -167,21 +167,28 @@ class Keeping:
 def page(items: list[dict[str, object]], answer_id: str, query: Mapping[str, str]) -> Json:
     """Return a page of input items, newest first unless asked otherwise."""
     rest = answer_id.removeprefix("resp_")
-    named: list[dict[str, object]] = [
-        {**item, "id": item.get("id") or f"item_{rest}_{at}"} for at, item in enumerate(items)
-    ]
-    if query.get("order", "desc") != "asc":
-        named.reverse()
+    names = [str(item.get("id") or f"item_{rest}_{at}") for at, item in enumerate(items)]
+    shown, more = window(names, query)
+    return listed([{**items[at], "id": names[at]} for at in shown], more=more)
+
+
+def window(names: Sequence[str], query: Mapping[str, str]) -> tuple[Sequence[int], bool]:
+    """Return what a page shows, by place, newest first unless asked otherwise, and whether there is more."""
+    order = range(len(names)) if query.get("order", "desc") == "asc" else range(len(names))[::-1]
     after, limit = query.get("after"), int(query.get("limit", "20"))
-    start = next((at + 1 for at, item in enumerate(named) if item["id"] == after), 0) if after else 0
-    shown = named[start : start + limit]
-    listed: JsonObject = msgspec.to_builtins(
+    start = next((n + 1 for n, at in enumerate(order) if names[at] == after), 0) if after else 0
+    return order[start : start + limit], start + limit < len(names)
+
+
+def listed(shown: Sequence[Mapping[str, object]], *, more: bool) -> Json:
+    """Return items as a page."""
+    tree: JsonObject = msgspec.to_builtins(
         {
             "object": "list",
             "data": shown,
             "first_id": shown[0]["id"] if shown else None,
             "last_id": shown[-1]["id"] if shown else None,
-            "has_more": start + limit < len(named),
+            "has_more": more,
         }
     )
-    return listed
+    return tree

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from turnout.codecs.openai_responses.scan import MAX_ITEMS
 from turnout.errors import RequestTooLarge
-from turnout.server.kept import TALKS, continuing
+from turnout.server.kept import TALKS, continuing, listed, window
 from turnout.stores.conversations import Kept
 from turnout.types.json import Json
 
@@ -64,6 +65,8 @@ def read_talk(document: bytes) -> Talk:
 
 def as_kept(talk: Talk) -> Kept:
     """Return a conversation as it is kept. Raises `RequestTooLarge`."""
+    if len(talk.items) > MAX_ITEMS:
+        raise RequestTooLarge(f"the conversation would have more than {MAX_ITEMS:,} items")
     document = _write(talk)
     if len(document) > MOST_BYTES:
         raise RequestTooLarge(
@@ -102,9 +105,11 @@ def history(talk: Talk) -> list[dict[str, object]]:
     return continuing(map(_item, talk.items.values()))
 
 
-def items_of(talk: Talk) -> list[dict[str, object]]:
-    """Return what was said, with ids."""
-    return [_item(item) for item in talk.items.values()]
+def page_of(talk: Talk, query: Mapping[str, str]) -> Json:
+    """Return a page of what was said: nothing is read but what it shows."""
+    names = list(talk.items)
+    shown, more = window(names, query)
+    return listed([_item(talk.items[names[at]]) for at in shown], more=more)
 
 
 def item_of(talk: Talk, item_id: str) -> dict[str, object] | None:
