@@ -1,19 +1,70 @@
-"""Streams that pass through as bytes while the format's own decoder reads along. Floor 2.
+"""Streams that pass through as bytes: what the taps of several formats share. Floor 2.
 
-For formats whose streams are small or rarely passed through: every frame is decoded once, and the bytes leave
-as they came.
+`DecodingTap` is for formats whose streams are small or rarely passed through: the format's own decoder reads
+along, every frame is decoded once, and the bytes leave as they came.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from turnout.codecs.base import Decoder, Glance
-from turnout.errors import TurnoutError
+from turnout.codecs.sse import Frame, FrameBuffer, frames
+from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
 from turnout.types.chat import ChatResponse, FinishReason
 from turnout.types.event import Event, Finish, Start, UsageUpdate
 from turnout.types.http import HttpResponse
 from turnout.types.usage import Usage
 
 _QUIET = (Start, UsageUpdate, Finish)
+
+
+class FrameTap(ABC):
+    """Hands on whole reads in which nothing may stand that is to be known; cuts the others into frames."""
+
+    __slots__ = ("_buffer", "done", "error", "finish", "has_content", "model", "upstream_id", "usage")
+    _last: ClassVar[str]
+    """What is said to be missing of a stream without its terminal event."""
+
+    def __init__(self) -> None:
+        self._buffer = FrameBuffer()
+        self.has_content = False
+        self.usage: Usage | None = None
+        self.finish: FinishReason | None = None
+        self.done = False
+        self.upstream_id: str | None = None
+        self.model: str | None = None
+        self.error: TurnoutError | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream bytes, return the whole frames for the client."""
+        whole = self._buffer.take(data)
+        if not whole or (self.has_content and not self._is_marked(whole)):
+            return whole
+        return b"".join([self._pass(frame) for frame in frames(whole)])
+
+    def end(self) -> bytes:
+        """Return what is still to be sent. Raises `StreamInterrupted` without a terminal event."""
+        try:
+            rest = b"".join([self._pass(frame) for frame in frames(self._buffer.rest())])
+        except ProviderBadResponse:
+            rest = b""  # half a frame: the stream was cut
+        if not self.done and self.error is None:
+            raise StreamInterrupted(f"the provider's stream ended before {self._last}")
+        return rest
+
+    @abstractmethod
+    def _is_marked(self, data: bytes) -> bool:
+        """Tell whether a read may hold something to know, once content has passed."""
+
+    @abstractmethod
+    def _pass(self, frame: Frame) -> bytes:
+        """Look at a frame and return it as the client gets it."""
+
+    def _fail(self, error: TurnoutError) -> None:
+        if not self.has_content:
+            raise error
+        self.error = error
 
 
 class DecodingTap:

@@ -17,11 +17,9 @@ from turnout.codecs.anthropic.errors import of_event, unreadable
 from turnout.codecs.anthropic.response import unbranded
 from turnout.codecs.anthropic.stream import Message
 from turnout.codecs.anthropic.wire import add_counters, finished, string, usage_of
-from turnout.codecs.sse import Frame, FrameBuffer, frames
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
-from turnout.types.chat import FinishReason
+from turnout.codecs.sse import Frame
+from turnout.codecs.through import FrameTap
 from turnout.types.json import Json
-from turnout.types.usage import Usage
 
 _SPOKEN = frozenset({"text", "thinking"})
 """Blocks whose content comes in deltas."""
@@ -44,52 +42,26 @@ class _Seen(Struct, frozen=True):
 _read = msgspec.json.Decoder(_Seen).decode
 
 
-class AnthropicTap:
+class AnthropicTap(FrameTap):
     """Reads one upstream stream while it passes."""
 
-    __slots__ = (
-        "_buffer",
-        "_counters",
-        "_has_calls",
-        "_kind",
-        "done",
-        "error",
-        "finish",
-        "has_content",
-        "model",
-        "upstream_id",
-        "usage",
-    )
+    __slots__ = ("_counters", "_has_calls", "_kind")
+    _last = "message_stop"
 
     def __init__(self) -> None:
-        self.has_content = False
-        self.usage: Usage | None = None
-        self.finish: FinishReason | None = None
-        self.done = False
-        self.upstream_id: str | None = None
-        self.model: str | None = None
-        self.error: TurnoutError | None = None
-        self._buffer = FrameBuffer()
+        super().__init__()
         self._counters: dict[str, Json] = {}
         self._has_calls = False
         self._kind = ""
 
-    def feed(self, data: bytes) -> bytes:
-        """Take upstream bytes, return the whole frames for the client."""
-        whole = self._buffer.take(data)
-        if not whole or (self.has_content and not _is_marked(whole)):
-            return whole
-        return b"".join([self._pass(frame) for frame in frames(whole)])
-
-    def end(self) -> bytes:
-        """Return what is still to be sent. Raises `StreamInterrupted` without `message_stop`."""
-        try:
-            rest = b"".join([self._pass(frame) for frame in frames(self._buffer.rest())])
-        except ProviderBadResponse:
-            rest = b""  # half a frame: the stream was cut
-        if not self.done and self.error is None:
-            raise StreamInterrupted("the provider's stream ended before message_stop")
-        return rest
+    def _is_marked(self, data: bytes) -> bool:
+        return (
+            b'"message_' in data
+            or b'"error"' in data
+            or b'"tool_use"' in data
+            or b'"turnout"' in data
+            or b"\\u00" in data
+        )
 
     def _pass(self, frame: Frame) -> bytes:
         data = frame.data
@@ -133,18 +105,3 @@ class AnthropicTap:
         add_counters(self._counters, counters)
         if self._counters:
             self.usage = usage_of(self._counters)
-
-    def _fail(self, error: TurnoutError) -> None:
-        if not self.has_content:
-            raise error
-        self.error = error
-
-
-def _is_marked(data: bytes) -> bool:
-    return (
-        b'"message_' in data
-        or b'"error"' in data
-        or b'"tool_use"' in data
-        or b'"turnout"' in data
-        or b"\\u00" in data
-    )

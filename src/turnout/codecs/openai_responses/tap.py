@@ -22,10 +22,8 @@ from turnout.codecs.openai_responses.finish import has_calls, has_refusal, read_
 from turnout.codecs.openai_responses.stream import FAILURES, TERMINAL
 from turnout.codecs.openai_responses.usage import read_usage
 from turnout.codecs.openai_responses.wire import Answer, read, write
-from turnout.codecs.sse import Frame, FrameBuffer, frames
-from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
-from turnout.types.chat import FinishReason
-from turnout.types.usage import Usage
+from turnout.codecs.sse import Frame
+from turnout.codecs.through import FrameTap
 
 _OPENING = frozenset({"response.created", "response.in_progress", "response.queued"})
 
@@ -42,37 +40,23 @@ class _Seen(Struct, frozen=True):
 _seen = msgspec.json.Decoder(_Seen).decode
 
 
-class OpenAIResponsesTap:
+class OpenAIResponsesTap(FrameTap):
     """Pass-through reader of one stream."""
 
-    __slots__ = ("_buffer", "done", "error", "finish", "has_content", "model", "upstream_id", "usage")
+    __slots__ = ()
+    _last = "its answer did"
 
-    def __init__(self) -> None:
-        self.has_content = False
-        self.usage: Usage | None = None
-        self.finish: FinishReason | None = None
-        self.done = False
-        self.upstream_id: str | None = None
-        self.model: str | None = None
-        self.error: TurnoutError | None = None
-        self._buffer = FrameBuffer()
-
-    def feed(self, data: bytes) -> bytes:
-        """Take upstream bytes, return the whole frames for the client."""
-        whole = self._buffer.take(data)
-        if not whole or (self.has_content and not _is_marked(whole)):
-            return whole
-        return b"".join([self._pass(frame) for frame in frames(whole)])
-
-    def end(self) -> bytes:
-        """Return what is still to be sent. Raises `StreamInterrupted` without a terminal event."""
-        try:
-            rest = b"".join([self._pass(frame) for frame in frames(self._buffer.rest())])
-        except ProviderBadResponse:
-            rest = b""  # half a frame: the stream was cut
-        if not self.done and self.error is None:
-            raise StreamInterrupted("the provider's stream ended before its answer did")
-        return rest
+    def _is_marked(self, data: bytes) -> bool:
+        return (
+            b'"response.completed"' in data
+            or b'"response.incomplete"' in data
+            or b'"response.failed"' in data
+            or b'"response.done"' in data
+            or b'"error"' in data
+            or b'"turnout"' in data
+            or b"[DONE]" in data
+            or b"\\u00" in data
+        )
 
     def _pass(self, frame: Frame) -> bytes:
         data = frame.data
@@ -109,24 +93,6 @@ class OpenAIResponsesTap:
         self.upstream_id, self.model = self.upstream_id or answer.id, self.model or answer.model
         self.usage = None if answer.usage is None else read_usage(answer.usage)
         self.finish, _ = read_finish(answer, calls=has_calls(answer), refused=has_refusal(answer))
-
-    def _fail(self, error: TurnoutError) -> None:
-        if not self.has_content:
-            raise error
-        self.error = error
-
-
-def _is_marked(data: bytes) -> bool:
-    return (
-        b'"response.completed"' in data
-        or b'"response.incomplete"' in data
-        or b'"response.failed"' in data
-        or b'"response.done"' in data
-        or b'"error"' in data
-        or b'"turnout"' in data
-        or b"[DONE]" in data
-        or b"\\u00" in data
-    )
 
 
 def _unbranded(kind: str, data: bytes) -> bytes:
