@@ -29,9 +29,9 @@ def test_a_database_is_brought_forward_checked_and_copied(database, tmp_path):
     url = database.url
     asked = ("--journal", url)
     before = turnout("db", "check", *asked, cwd=tmp_path)
-    assert (before.returncode, before.stdout) == (1, f"{url}: is at step 0 of 7: run `turnout db migrate`\n")
+    assert (before.returncode, before.stdout) == (1, f"{url}: is at step 0 of 8: run `turnout db migrate`\n")
     made = turnout("db", "migrate", *asked, cwd=tmp_path)
-    steps = "journal, ledger, desk, owners, usage, feedback, months"
+    steps = "journal, ledger, desk, owners, usage, feedback, months, erasures"
     assert (made.returncode, made.stdout) == (0, f"{url}: {steps} made\n")
     assert turnout("db", "migrate", *asked, cwd=tmp_path).stdout == f"{url}: nothing to do\n"
     assert turnout("db", "check", *asked, cwd=tmp_path).stdout == f"{url}: in the form needed\n"
@@ -105,4 +105,4 @@ def test_a_gateway_does_not_start_on_a_database_that_is_behind(database, tmp_pat
         "serve", "--journal", bare, "--port", "0", cwd=tmp_path, env={"OPENAI_API_KEY": "sk-1234567890abcdef"}
     )
     assert found.returncode == 2
-    assert found.stderr.endswith("turnout: the database is at step 0 of 7: run `turnout db migrate`\n")
+    assert found.stderr.endswith("turnout: the database is at step 0 of 8: run `turnout db migrate`\n")

@@ -1,5 +1,7 @@
 """Journals that forget: text first, Records later, and whose they were when asked."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -95,4 +97,29 @@ def test_whoever_became_nobody_stays_so_where_usage_had_not_followed_yet(tmp_pat
     assert sorted((each.group, each.n) for each in used) == [(("bob",), 1), (("gone-1",), 1)]
     assert rows.query(Query(search="ada")).records == ()
     assert len(rows.query(Query(search="gone 1")).records) == 1
+    rows.close()
+
+
+def test_who_comes_back_after_it_became_nobody_is_somebody_new(rows, monkeypatch):
+    monkeypatch.setattr(f"{type(rows).__module__}.FOLLOW_ROWS", 1)
+    for n in range(2):
+        rows.insert([encode(record(n, customer="ada"))])
+        assert [rows.anonymise("ada", None, f"gone-{n}", most) for most in (10, 0)] == [1, 0]
+    rows.insert([encode(record(2, customer="ada"))])
+    spent = rows.sums(SumQuery(by=("customer",)))
+    used = rows.usage(UsageQuery(since=AT - DAY, until=AT + 3 * DAY, by=("customer",), latencies=False))
+    names = [("ada",), ("gone-0",), ("gone-1",)]
+    assert sorted(each.group for each in spent) == sorted(each.group for each in used) == names
+
+
+def test_no_word_of_who_became_nobody_stays_in_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("turnout.stores.sqlite.rows.FOLLOW_ROWS", 1)
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    rows.insert([encode(record(0, customer="ada lovelace")), encode(record(1, customer="bob lovelace"))])
+    rows.anonymise("ada lovelace", None, "gone-1", 10)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        words = {word for (word,) in db.execute("SELECT word FROM usage_words")}
+    assert words & {"ada", "bob", "lovelace", "gone"} == {"bob", "lovelace", "gone"}
+    rows.insert([encode(record(2, customer="ada"))])
+    assert len(rows.query(Query(search="ad*")).records) == 1
     rows.close()

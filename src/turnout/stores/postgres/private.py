@@ -31,6 +31,8 @@ _SUBJECTS: Final = (
     "UPDATE usage_subjects SET customer = %s WHERE customer = %s AND (%s::text IS NULL OR organisation = %s)",
     "UPDATE sum_subjects SET customer = %s WHERE customer = %s AND (%s::text IS NULL OR organisation = %s)",
 )
+_ERASED: Final = "UPDATE journal_erasures SET n = n + 1"
+_N_ERASED: Final = "SELECT n FROM journal_erasures"
 
 
 def owners(db: Connection) -> tuple[Whose, ...]:
@@ -60,6 +62,7 @@ def _about(text: str, whose: Whose, before: datetime, most: int) -> tuple[bytes,
 def anonymise(db: Connection, who: tuple[str, str | None], name: str, most: int) -> int:
     """Make Records nobody's; with `most` 0 the sums."""
     customer, organisation = who
+    db.execute(_ERASED)
     if most == 0:
         for statement in _SUBJECTS:
             db.execute(statement, (name, customer, organisation, organisation))
@@ -72,3 +75,10 @@ def anonymise(db: Connection, who: tuple[str, str | None], name: str, most: int)
             [(payload, name, words_of(columns_of(restore(payload))), seq) for seq, payload in changed],
         )
     return len(found)
+
+
+def n_erased(db: Connection) -> int:
+    """Return how often somebody became nobody: whoever remembers numbers of names forgets them then."""
+    row = db.execute(_N_ERASED).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -69,6 +69,7 @@ class PostgresRows:
         self._usage = usage.UsageWriter()
         self._unfollowed = 0
         self._follow_at = time.monotonic() + FOLLOW_S
+        self._n_erased = 0
 
     def insert(self, payloads: Sequence[bytes]) -> Stored:
         """Commit a batch; see `Rows.insert`."""
@@ -97,6 +98,7 @@ class PostgresRows:
             ((last,),) = cursor.execute(_NUMBER, (len(facts),)).fetchall()
             first = last - len(facts) + 1
             new = 0
+            self._heed_erasures(db)
             if facts:
                 cursor.executemany(_INSERT, [_row(n, *fact) for n, fact in enumerate(facts, first)])
                 new = max(cursor.rowcount, 0)
@@ -111,6 +113,14 @@ class PostgresRows:
             if aside:
                 cursor.executemany(_SET_ASIDE, aside)
         return Stored(new, len(aside))
+
+    def _heed_erasures(self, db: Connection) -> None:
+        """Remember nobody by a number that has become nobody's: who comes back is somebody new."""
+        n_erased = private.n_erased(db)
+        if n_erased != self._n_erased:
+            self._n_erased = n_erased
+            self._subjects.forget()
+            self._usage.forget()
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""

@@ -124,6 +124,12 @@ CREATE INDEX journal_error ON journal (at_us, seq, error, organisation, project,
     + WHOLE
 )
 
+ERASURES: Final = """
+-- How often somebody became nobody: whoever remembers numbers of names forgets them then.
+CREATE TABLE journal_erasures (n BIGINT NOT NULL);
+INSERT INTO journal_erasures VALUES (0);
+"""
+
 STEPS: Final = (
     Step(1, "journal", JOURNAL),
     Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
@@ -132,4 +138,5 @@ STEPS: Final = (
     Step(5, "usage", SUMS + USAGE + SEARCHED),
     Step(6, "feedback", FEEDBACK),
     Step(7, "months", MONTHS),
+    Step(8, "erasures", ERASURES),
 )

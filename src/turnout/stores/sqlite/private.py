@@ -1,13 +1,14 @@
 """How rows in SQLite forget: each function works in a transaction of its caller. Floor 3."""
 
 import sqlite3
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from turnout.stores.base import restore
 from turnout.stores.columns import columns_of, microseconds, words_of
 from turnout.stores.private.base import Whose, anonymised, stripped
-from turnout.stores.sqlite.schema import REMOVE_WORDS
+from turnout.stores.sqlite.schema import REMOVE_WORDS, WORDS
 from turnout.stores.sums.usage_sqlite import add_words
 
 _OWNERS: Final = """SELECT DISTINCT organisation, project FROM usage_subjects WHERE cube = 2
@@ -27,6 +28,9 @@ _SUBJECTS: Final = (
     "UPDATE usage_subjects SET customer = ? WHERE customer = ? AND (? IS NULL OR organisation = ?)",
     "UPDATE sum_subjects SET customer = ? WHERE customer = ? AND (? IS NULL OR organisation = ?)",
 )
+_COUNTER: Final = "PRAGMA user_version"
+_SAID: Final = f"SELECT 1 FROM {WORDS} WHERE {WORDS} MATCH ? LIMIT 1"  # noqa: S608  constants
+_UNSAID: Final = "DELETE FROM usage_words WHERE word = ?"
 
 
 def owners(db: sqlite3.Connection) -> tuple[Whose, ...]:
@@ -52,6 +56,7 @@ def strip(db: sqlite3.Connection, whose: Whose, before: datetime, most: int) -> 
 def anonymise(db: sqlite3.Connection, who: tuple[str, str | None], name: str, most: int) -> int:
     """Make Records nobody's; with `most` 0 the sums."""
     customer, organisation = who
+    db.execute(f"{_COUNTER} = {n_erased(db) + 1}")
     if most == 0:
         for statement in _SUBJECTS:
             db.execute(statement, (name, customer, organisation, organisation))
@@ -63,7 +68,21 @@ def anonymise(db: sqlite3.Connection, who: tuple[str, str | None], name: str, mo
     (through,) = db.execute(_THROUGH).fetchone()
     noted = [(seq, _words(payload).split(" ")) for seq, payload in changed if seq <= through]
     add_words(db, noted, set())
+    said = {word for _, payload in found for word in _words(payload).split(" ")}
+    _forget_words(db, said.difference(*[words for _, words in noted]))
     return len(found)
+
+
+def n_erased(db: sqlite3.Connection) -> int:
+    """Return how often somebody became nobody: whoever remembers names or their numbers forgets them then."""
+    (n,) = db.execute(_COUNTER).fetchone()
+    return int(n)
+
+
+def _forget_words(db: sqlite3.Connection, words: Iterable[str]) -> None:
+    """Forget those words that no request has any more."""
+    gone = [(word,) for word in words if word and db.execute(_SAID, (f'"{word}"',)).fetchone() is None]
+    db.executemany(_UNSAID, gone)
 
 
 def _remove_words(db: sqlite3.Connection, rows: list[tuple[int, bytes]]) -> None:

@@ -83,6 +83,7 @@ class SqliteRows:
         self._unfollowed: list[tuple[int, Columns]] = []
         """Rows that this connection added since usage last followed, with their numbers."""
         self._follow_at = time.monotonic() + FOLLOW_S
+        self._n_erased = 0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make_private(path)
@@ -150,6 +151,7 @@ class SqliteRows:
                 aside.append((payload,))
         try:
             with _transaction(self._db):
+                self._heed_erasures()
                 ((last,),) = self._db.execute(NUMBER, (len(facts),)).fetchall()
                 rows = (
                     _row(seq, columns, payload)
@@ -169,6 +171,14 @@ class SqliteRows:
             self._unfollowed = []
             raise StoreUnavailable(f"journal {self.path}: {failure}") from failure
         return Stored(new, len(aside))
+
+    def _heed_erasures(self) -> None:
+        """Remember nobody by a number that has become nobody's: who comes back is somebody new."""
+        n_erased = private.n_erased(self._db)
+        if n_erased != self._n_erased:
+            self._n_erased = n_erased
+            self._subjects.forget()
+            self._usage.forget()
 
     def _added(
         self, facts: Sequence[tuple[Columns, bytes]], last: int, new: int
