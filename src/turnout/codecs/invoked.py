@@ -11,9 +11,10 @@ from msgspec import Raw, Struct
 from turnout.codecs import aws_errors
 from turnout.codecs.base import Decoder, Tap
 from turnout.codecs.eventstream import EventFrame, EventStreamParser, write_event
+from turnout.codecs.held import HoldingDecoder
 from turnout.errors import ProviderBadResponse, TurnoutError
 from turnout.types.chat import FinishReason
-from turnout.types.event import Event, Start, UsageUpdate
+from turnout.types.event import Event
 from turnout.types.usage import Usage
 
 Unwrap: TypeAlias = Callable[[EventFrame], bytes]
@@ -23,7 +24,6 @@ _BEDROCK = "bedrock"
 _NO_EVENT = "a frame of the provider's stream holds no event"
 _ABOUT = "amazon-bedrock-"
 """How members begin that the service puts beside an event."""
-_QUIET = (Start, UsageUpdate)
 
 
 class _Chunk(Struct, frozen=True):
@@ -39,35 +39,23 @@ _read_chunk = msgspec.json.Decoder(_Chunk).decode
 _read_type = msgspec.json.Decoder(_Typed).decode
 
 
-class InvokeDecoder:
+class InvokeDecoder(HoldingDecoder[EventFrame]):
     """Takes the frames off a stream and feeds what is inside to the format's decoder."""
 
-    __slots__ = ("_failure", "_inner", "_parser", "_unwrap")
+    __slots__ = ("_inner", "_unwrap")
 
     def __init__(self, inner: Decoder, unwrap: Unwrap) -> None:
+        super().__init__(EventStreamParser().feed)
         self._inner = inner
         self._unwrap = unwrap
-        self._parser = EventStreamParser()
-        self._failure: TurnoutError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises the class of an exception frame."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in self._parser.feed(data):
-                events += self._inner.feed(self._unwrap(frame))
-        except TurnoutError as error:
-            self._failure = error
-            if all(isinstance(event, _QUIET) for event in events):
-                raise
-        return events
 
     def end(self) -> list[Event]:
         """Tell that the stream is over. Raises `StreamInterrupted` without a terminal event."""
         self.feed(b"")  # a failure that waits
         return self._inner.end()
+
+    def _take(self, frame: EventFrame, events: list[Event]) -> None:
+        events += self._inner.feed(self._unwrap(frame))
 
 
 class InvokeTap:

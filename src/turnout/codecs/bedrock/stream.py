@@ -20,7 +20,8 @@ from turnout.codecs.bedrock.blocks import annotations_of
 from turnout.codecs.bedrock.wire import MALFORMED, WIRE, finish_of, usage_of
 from turnout.codecs.eventstream import EventFrame, EventStreamParser
 from turnout.codecs.failures import as_object, text_in, tree_of, unreadable
-from turnout.errors import StreamInterrupted, TurnoutError
+from turnout.codecs.held import HoldingDecoder
+from turnout.errors import StreamInterrupted
 from turnout.types.chat import Native
 from turnout.types.event import (
     Event,
@@ -33,8 +34,6 @@ from turnout.types.event import (
     UsageUpdate,
 )
 from turnout.types.json import Json, JsonObject
-
-_QUIET = (Start, UsageUpdate)
 
 
 class _Reasoning(Struct, frozen=True, rename="camel"):
@@ -78,31 +77,16 @@ class _Block:
         """What is collected of a block that only this format knows."""
 
 
-class BedrockDecoder:
+class BedrockDecoder(HoldingDecoder[EventFrame]):
     """Push parser of one upstream stream."""
 
-    __slots__ = ("_blocks", "_failure", "_finished", "_n_calls", "_parser")
+    __slots__ = ("_blocks", "_finished", "_n_calls")
 
     def __init__(self) -> None:
-        self._parser = EventStreamParser()
+        super().__init__(EventStreamParser().feed)
         self._blocks: dict[int, _Block] = {}
         self._n_calls = 0
         self._finished = False
-        self._failure: TurnoutError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises the class of an exception frame."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for frame in self._parser.feed(data):
-                self._take(frame, events)
-        except TurnoutError as error:
-            self._failure = error
-            if all(isinstance(event, _QUIET) for event in events):
-                raise
-        return events
 
     def end(self) -> list[Event]:
         """Tell that the stream is over. Raises `StreamInterrupted` without `messageStop`."""

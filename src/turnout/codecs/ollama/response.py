@@ -9,11 +9,12 @@ import msgspec
 
 from turnout.codecs.base import Encoded
 from turnout.codecs.failures import unreadable
+from turnout.codecs.held import HoldingDecoder
 from turnout.codecs.lines import LineBuffer
 from turnout.codecs.notes import Notes
 from turnout.codecs.ollama.request import http
 from turnout.codecs.ollama.wire import WIRE, call_of, created_of, finish_of, read_chunk, usage_of
-from turnout.errors import StreamInterrupted, TurnoutError, UnsupportedParameter
+from turnout.errors import StreamInterrupted, UnsupportedParameter
 from turnout.types.chat import ChatResponse, Choice, Part, Reasoning, Text
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
@@ -22,7 +23,6 @@ from turnout.types.http import HttpResponse
 from turnout.types.json import Json
 from turnout.types.usage import Usage
 
-_QUIET = (Start, UsageUpdate)
 _TIMES = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 """Kept in the answer's `extra`."""
 _PASSED = ("truncate", "keep_alive", "options")
@@ -60,31 +60,17 @@ def decode(response: HttpResponse) -> ChatResponse:
     )
 
 
-class OllamaDecoder:
+class OllamaDecoder(HoldingDecoder[bytes]):
     """Push parser of one upstream stream."""
 
-    __slots__ = ("_buffer", "_done", "_failure", "_n_calls", "_started")
+    __slots__ = ("_buffer", "_done", "_n_calls", "_started")
 
     def __init__(self) -> None:
         self._buffer = LineBuffer()
+        super().__init__(self._buffer.take)
         self._started = False
         self._done = False
         self._n_calls = 0
-        self._failure: TurnoutError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises the class of an error line."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for line in self._buffer.take(data):
-                self._take(line, events)
-        except TurnoutError as error:
-            self._failure = error
-            if all(isinstance(event, _QUIET) for event in events):
-                raise
-        return events
 
     def end(self) -> list[Event]:
         """Tell that the stream is over. Raises `StreamInterrupted` without a line that says `done`."""

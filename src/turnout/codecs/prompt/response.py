@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from turnout.codecs.failures import Class, Said, failure, text_in, tree_of, unreadable
+from turnout.codecs.held import HoldingDecoder
 from turnout.codecs.lines import LineBuffer
 from turnout.codecs.prompt.families import FINISHES, METRICS, SHAPES, Shape
 from turnout.codecs.prompt.request import WIRE
@@ -23,7 +24,6 @@ from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
-_QUIET = (Start, UsageUpdate)
 _DONE = b"[DONE]"
 _NO_WORDS: Mapping[str, Class] = {}
 _read = msgspec.json.Decoder(dict[str, Json]).decode
@@ -75,32 +75,18 @@ def error_of(response: HttpResponse) -> TurnoutError:
     return failure(Said("", said or text_in(tree, "error", "message")), response, WIRE, _NO_WORDS)
 
 
-class PromptDecoder:
+class PromptDecoder(HoldingDecoder[bytes]):
     """Push parser of one upstream stream."""
 
-    __slots__ = ("_blocked", "_buffer", "_failure", "_finished", "_started")
+    __slots__ = ("_blocked", "_buffer", "_finished", "_started")
 
     def __init__(self) -> None:
         self._buffer = LineBuffer()
+        super().__init__(self._buffer.take)
         self._started = False
         self._finished = False
         self._blocked: str | None = None
         """The word of a guardrail that answered; no other follows it."""
-        self._failure: TurnoutError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes, return the events they complete. Raises the class of an error line."""
-        if self._failure is not None:
-            raise self._failure
-        events: list[Event] = []
-        try:
-            for line in self._buffer.take(data):
-                self._take(line.strip(), events)
-        except TurnoutError as error:
-            self._failure = error
-            if all(isinstance(event, _QUIET) for event in events):
-                raise
-        return events
 
     def end(self) -> list[Event]:
         """Tell that the stream is over. Raises `StreamInterrupted` where nothing said so."""
@@ -119,6 +105,7 @@ class PromptDecoder:
         return []
 
     def _take(self, line: bytes, events: list[Event]) -> None:
+        line = line.strip()
         data = line[5:].strip() if line.startswith(b"data:") else line
         if data == _DONE:
             self._finish(None, events)
