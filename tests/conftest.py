@@ -10,6 +10,10 @@ from hypothesis import settings
 settings.register_profile("turnout", derandomize=True, deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("turnout")
 
+# One thread a process: there is a worker of pytest on each core already, and most matrices here are small. It
+# must be said before numpy is there, and reaches what tests start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
