@@ -67,8 +67,8 @@ def main() -> None:
     """Run the command line; every failure a user can cause is one line on stderr."""
     from turnout.errors import ConfigError, TurnoutError
 
-    # Before numpy is there. Its matrices are small here and gateways have a process on each core: more threads
-    # only wait for each other (a fit took twice the processor time with two).
+    # Before numpy is there. Its matrices are small here, and gateways have a process on each core: threads
+    # would only wait for each other (a fit took twice the processor time with two).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         status = cli(prog_name="turnout", standalone_mode=False)
