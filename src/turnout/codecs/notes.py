@@ -31,6 +31,11 @@ class Notes:
         """Note an adaptation by its closed word."""
         self._warnings[word] = None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Words of what was adapted."""
+        return tuple(self._warnings)
+
     def encoded(self, http: HttpRequest) -> Encoded:
         """Return the request with what was noted."""
         return Encoded(http, tuple(self._dropped), tuple(self._warnings))

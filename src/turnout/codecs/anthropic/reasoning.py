@@ -8,12 +8,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from turnout.codecs.anthropic.turns import Notes
 from turnout.codecs.anthropic.wire import BUDGETS, MIN_BUDGET, WIRE, Traits
+from turnout.codecs.notes import REASONING_APPROXIMATED, Notes
 from turnout.types.chat import ChatRequest, Effort, Thinking
 from turnout.types.json import Json
 
-_APPROXIMATED = "reasoning_approximated"
 _WORDS: Mapping[Effort, str] = {"minimal": "low", "low": "low", "medium": "medium", "high": "high"}
 
 
@@ -64,9 +63,9 @@ def speak(request: ChatRequest, traits: Traits, limit: int | None, notes: Notes)
     if traits.adaptive:
         if word is None and asked.budget_tokens is not None:
             word = _word(_nearest(asked.budget_tokens), traits)
-            notes.warn(_APPROXIMATED)
+            notes.warn(REASONING_APPROXIMATED)
         return Spoken(_adaptive(asked, traits), word)
-    notes.warn(_APPROXIMATED)
+    notes.warn(REASONING_APPROXIMATED)
     return _with_budget(BUDGETS[asked.effort or "medium"], limit, word if native else None, notes)
 
 
@@ -82,7 +81,7 @@ def _effort(asked: Thinking, traits: Traits, notes: Notes, *, native: bool) -> s
         return None
     word = _word(effort, traits)
     if word != effort:
-        notes.warn(_APPROXIMATED)
+        notes.warn(REASONING_APPROXIMATED)
     return word
 
 
@@ -110,7 +109,7 @@ def _with_budget(wanted: int, limit: int | None, effort: str | None, notes: Note
             notes.drop("thinking")
             return Spoken(None, effort)
     if budget != wanted:
-        notes.warn(_APPROXIMATED)
+        notes.warn(REASONING_APPROXIMATED)
     return Spoken({"type": "enabled", "budget_tokens": budget}, effort)
 
 

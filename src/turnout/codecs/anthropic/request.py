@@ -6,9 +6,10 @@ from operator import attrgetter
 
 from turnout.codecs.anthropic.reasoning import SILENT, Spoken, speak
 from turnout.codecs.anthropic.tools import write_choice, write_format, write_tools
-from turnout.codecs.anthropic.turns import Block, Notes, Turns, content, has_open_calls, write_turns
+from turnout.codecs.anthropic.turns import Block, Turns, content, has_open_calls, write_turns
 from turnout.codecs.anthropic.wire import DEFAULT_MAX_TOKENS, VERSION, WIRE, Traits, traits, without, write
 from turnout.codecs.base import Encoded
+from turnout.codecs.notes import Notes
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest
@@ -65,7 +66,7 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     for name in to.vendor.quirks.unsupported.intersection(body):
         del body[name]
         notes.drop(name)
-    return Encoded(_http(body, to, _beta_header(extra)), notes.dropped, notes.warnings)
+    return notes.encoded(_http(body, to, _beta_header(extra)))
 
 
 def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:

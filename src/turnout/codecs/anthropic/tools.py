@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from turnout.codecs.anthropic.turns import Block, Notes
+from turnout.codecs.anthropic.turns import Block
 from turnout.codecs.anthropic.wire import WIRE, Traits
 from turnout.codecs.declared import Declared, Written
+from turnout.codecs.notes import SCHEMA_ADAPTED, STRICT_DROPPED, Notes
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool
 from turnout.types.json import Json, JsonObject
@@ -74,7 +75,7 @@ def write_format(wanted: OutputFormat, notes: Notes, *, native: bool) -> Mapping
         raise InvalidRequest("the answer's schema is missing", param="response_format.json_schema.schema")
     schema = wanted.schema if native else _closed(wanted.schema)
     if schema != wanted.schema:
-        notes.warn("schema_adapted")
+        notes.warn(SCHEMA_ADAPTED)
     return {"type": "json_schema", "schema": schema}
 
 
@@ -93,7 +94,7 @@ def _tool(tool: Tool | ServerTool, wire: str, traits: Traits, notes: Notes) -> B
         if wire == WIRE or traits.strict_tools:
             out["strict"] = tool.strict
         elif tool.strict:
-            notes.warn("tool_strict_dropped")
+            notes.warn(STRICT_DROPPED)
     if wire in {WIRE, ""}:
         out.update(tool.extra)
     elif isinstance(tool.extra.get("cache_control"), dict):

@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from turnout.codecs.anthropic.blocks import SEARCHED, found_words, object_of
 from turnout.codecs.anthropic.media import media_block
 from turnout.codecs.anthropic.wire import WIRE, tool_id, write
+from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
 from turnout.errors import InvalidRequest
 from turnout.types.chat import (
     ChatRequest,
@@ -35,32 +36,6 @@ from turnout.types.json import Json
 
 Block = dict[str, object]
 """A block as it is sent; `Raw` members hold JSON text that is not touched again."""
-
-
-class Notes:
-    """What was left out or adapted while one request was written; each word once, in order."""
-
-    def __init__(self) -> None:
-        self._dropped: dict[str, None] = {}
-        self._warnings: dict[str, None] = {}
-
-    def drop(self, name: str) -> None:
-        """Note a parameter that could not be said."""
-        self._dropped[name] = None
-
-    def warn(self, word: str) -> None:
-        """Note an adaptation."""
-        self._warnings[word] = None
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """Names of what was left out."""
-        return tuple(self._dropped)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Words of what was adapted."""
-        return tuple(self._warnings)
 
 
 class Turns(Struct, frozen=True):
@@ -146,7 +121,7 @@ class _Writer:
             self._turns.append(("system", blocks))
             return
         if self._turns:
-            self._notes.warn("system_folded")
+            self._notes.warn(SYSTEM_FOLDED)
         self._system += [block for block in blocks if self._native or block["type"] == "text"]
 
     def _block(self, part: Part) -> Block | None:
@@ -168,7 +143,7 @@ class _Writer:
             case Native():
                 if part.wire == WIRE:
                     return dict(part.value)
-                self._notes.warn("native_block_dropped")
+                self._notes.warn(NATIVE_DROPPED)
                 return None
 
     def _words(self, part: Text) -> Block:
@@ -200,7 +175,7 @@ class _Writer:
         elif object_of(text):
             given = Raw(text.encode())
         else:
-            self._notes.warn("tool_arguments_wrapped")
+            self._notes.warn(ARGUMENTS_WRAPPED)
             given = {"arguments": call.arguments}
         out: Block = {"type": "tool_use", "id": self._ids.of_call(call), "name": call.name, "input": given}
         return {**out, **self._extra(call.extra)} if call.extra else out
@@ -225,7 +200,7 @@ class _Writer:
         if thought.wire == WIRE and thought.signature:
             own = {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
             return {**own, **thought.extra}
-        self._notes.warn("reasoning_dropped")
+        self._notes.warn(REASONING_DROPPED)
         return None
 
 
@@ -240,8 +215,8 @@ class _CallIds:
         self._sent: dict[str, str] = {}
         """Id as given -> as sent, of the latest call of that id."""
         self._used: set[str] = set()
-        self._unnamed: list[tuple[str, str]] = []
-        """(tool, id as sent) of calls without an id that wait for their answers."""
+        self._unnamed = Waiting()
+        """Ids as sent of calls without an id that wait for their answers."""
 
     def of_call(self, call: ToolCall) -> str:
         given = call.id
@@ -252,17 +227,16 @@ class _CallIds:
         if given:
             self._sent[given] = sent
         else:
-            self._unnamed.append((call.name, sent))
+            self._unnamed.add(call.name, sent)
         return sent
 
     def of_result(self, result: ToolResult) -> str:
         if result.call_id:
             return self._sent.get(result.call_id) or tool_id(result.call_id)
-        for i, (name, sent) in enumerate(self._unnamed):
-            if result.name in {None, name}:
-                del self._unnamed[i]
-                return sent
-        return tool_id(f"/{result.name}")
+        waits = self._unnamed
+        return (waits.oldest() if result.name is None else waits.of_tool(result.name)) or tool_id(
+            f"/{result.name}"
+        )
 
 
 def _is_no_result(block: Block) -> bool:

@@ -56,13 +56,16 @@ class Turns:
         self._native = request.wire == WIRE
         self._notes = notes
         self._sent: dict[str, str] = {}
-        self._open: list[tuple[str, str]] = []
+        self._open = Waiting()
         self._n_documents = 0
         self.system: list[Block] = []
         self.messages: list[Block] = []
         self._last: tuple[str, list[Block]] = ("", [])
+        self._is_joined = False
+        """The last turn is made of several, in any order."""
         for message in request.messages:
             self._add(message)
+        self._order()
         if not self.messages and self.system:
             notes.warn("system_as_user")
             self.messages, self.system = [{"role": "user", "content": self.system}], []
@@ -92,10 +95,17 @@ class Turns:
         role = "assistant" if message.role == "assistant" else "user"
         if role == self._last[0] and not self._native:
             self._last[1].extend(blocks)
-            self._last[1][:] = _results_first(self._last[1])
+            self._is_joined = True
         elif blocks or self._native:
+            self._order()
             self._last = (role, blocks)
             self.messages.append({"role": role, "content": blocks})
+
+    def _order(self) -> None:
+        """Put the last turn in order, once it is whole."""
+        if self._is_joined:
+            self._last[1][:] = _results_first(self._last[1])
+            self._is_joined = False
 
     def _blocks(self, part: Part) -> list[Block]:
         block = self._block(part)
@@ -169,7 +179,7 @@ class Turns:
         if call.id:
             self._sent[call.id] = sent
         else:
-            self._open.append((call.name, sent))
+            self._open.add(call.name, sent)
         return {"toolUseId": sent, "name": call.name, "input": given}
 
     def _result(self, result: ToolResult) -> Block:
@@ -186,11 +196,10 @@ class Turns:
     def _answered(self, result: ToolResult) -> str:
         if result.call_id:
             return self._sent.get(result.call_id) or tool_id(result.call_id)
-        for at, (name, sent) in enumerate(self._open):
-            if result.name in {None, name}:
-                del self._open[at]
-                return sent
-        return tool_id(f"/{result.name}")
+        waits = self._open
+        return (waits.oldest() if result.name is None else waits.of_tool(result.name)) or tool_id(
+            f"/{result.name}"
+        )
 
 
 def _own(part: Text) -> Block:

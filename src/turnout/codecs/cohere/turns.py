@@ -32,7 +32,7 @@ class Turns:
         self._native = request.wire in {WIRE, ""}
         self._notes = notes
         self._n_calls = 0
-        self._nameless: list[tuple[str, str]] = []
+        self._nameless = Waiting()
         """(tool, made id) of calls that came without an id and wait for their answer."""
         self.messages: list[Json] = []
         self.documents: list[Json] = []
@@ -130,7 +130,7 @@ class Turns:
         call_id = call.id or f"call_{self._n_calls}"
         self._n_calls += 1
         if not call.id:
-            self._nameless.append((call.name, call_id))
+            self._nameless.add(call.name, call_id)
         function: JsonObject = {"name": call.name, "arguments": call.arguments or "{}"}
         return {"id": call_id, "type": "function", "function": function}
 
@@ -138,8 +138,8 @@ class Turns:
         """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
         if result.call_id or not self._nameless:
             return result.call_id
-        at = next((i for i, (name, _) in enumerate(self._nameless) if name == result.name), 0)
-        return self._nameless.pop(at)[1]
+        named = None if result.name is None else self._nameless.of_tool(result.name)
+        return named or self._nameless.oldest() or ""
 
 
 def _document_block(part: Text) -> JsonObject:

@@ -19,16 +19,10 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
-from turnout.codecs.gemini.notices import (
-    ARGUMENTS_WRAPPED,
-    NATIVE_BLOCK_DROPPED,
-    REASONING_DROPPED,
-    SYSTEM_FOLDED,
-    Notices,
-)
 from turnout.codecs.gemini.thinking import generation, needs_signatures
 from turnout.codecs.gemini.turns import plain
 from turnout.codecs.gemini.wire import MINTED, SIGNATURE, UNREADABLE, WIRE
+from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
 from turnout.errors import UnsupportedParameter
 from turnout.types.chat import Media, Message, Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from turnout.types.json import Json, JsonObject
@@ -78,10 +72,10 @@ _UNKNOWN = _Called("", sys.maxsize)
 class Contents:
     """The conversation as Gemini wants it; `write` fills `system` and `turns`."""
 
-    def __init__(self, model: str, notices: Notices, *, own: bool) -> None:
+    def __init__(self, model: str, notes: Notes, *, own: bool) -> None:
         self.system: list[Json] = []
         self.turns: list[Json] = []
-        self._notices = notices
+        self._notes = notes
         self._own = own
         """The request came in this format: it keeps its extra fields."""
         self._fill_signatures = not own and needs_signatures(model)
@@ -103,7 +97,7 @@ class Contents:
 
     def _system(self, message: Message) -> None:
         if self.turns:
-            self._notices.warn(SYSTEM_FOLDED)
+            self._notes.warn(SYSTEM_FOLDED)
         for part in message.parts:
             written = self._content(part)
             if written is not None:
@@ -156,7 +150,7 @@ class Contents:
             case Native() if part.wire == WIRE:
                 return part.value
             case Native():
-                self._notices.warn(NATIVE_BLOCK_DROPPED)
+                self._notes.warn(NATIVE_DROPPED)
                 return None
             case ToolCall():
                 return self._call(part, part.signature)
@@ -175,12 +169,12 @@ class Contents:
             return extra
         for name in extra.keys() - {SIGNATURE}:
             if name == "cache_control":
-                self._notices.drop(name)
+                self._notes.drop(name)
         return {SIGNATURE: extra[SIGNATURE]} if SIGNATURE in extra else {}
 
     def _thought(self, part: Reasoning) -> JsonObject | None:
         if part.wire != WIRE:
-            self._notices.warn(REASONING_DROPPED)
+            self._notes.warn(REASONING_DROPPED)
             return None
         out: dict[str, Json] = {"text": part.text, "thought": True} if part.text else {"thought": True}
         if part.signature is not None:
@@ -211,7 +205,7 @@ class Contents:
         try:
             _read_arguments(text)
         except UNREADABLE:
-            self._notices.warn(ARGUMENTS_WRAPPED)
+            self._notes.warn(ARGUMENTS_WRAPPED)
             return {"input": part.arguments}
         return Raw(text.encode())
 
@@ -245,7 +239,7 @@ class Contents:
             return {"text": part.text}
         extra = dict(self._extra(part.extra))
         if part.detail not in {None, "auto"}:
-            self._notices.drop("detail")
+            self._notes.drop("detail")
         blob: dict[str, Json] = {}
         mime, data = part.mime, part.data
         if data is None and part.url is not None and part.url.startswith("data:"):

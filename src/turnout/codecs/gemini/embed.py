@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from turnout.codecs.base import Encoded
 from turnout.codecs.gemini import errors
-from turnout.codecs.gemini.notices import Notices
 from turnout.codecs.gemini.request import JSON_TYPE, address
 from turnout.codecs.gemini.wire import UNREADABLE, WIRE, UsageMetadata, write
+from turnout.codecs.notes import Notes
 from turnout.errors import UnsupportedParameter
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
@@ -36,7 +36,7 @@ _read_answer = msgspec.json.Decoder(_Answer).decode
 
 def encode_embed(request: EmbedRequest, to: Deployment) -> Encoded:
     """Write one call for all texts. Raises `UnsupportedParameter` for tokens: Gemini takes text only."""
-    notices = Notices()
+    notes = Notes()
     name = to.upstream_model if "/" in to.upstream_model else f"models/{to.upstream_model}"
     rest: dict[str, Json] = {}
     if request.dimensions is not None:
@@ -45,9 +45,9 @@ def encode_embed(request: EmbedRequest, to: Deployment) -> Encoded:
         rest |= request.extra
     else:
         for field in request.extra:
-            notices.drop(field)
+            notes.drop(field)
     if request.user:
-        notices.drop("user")
+        notes.drop("user")
     entries: list[Mapping[str, Json]] = []
     for i, text in enumerate(request.input):
         if not isinstance(text, str):
@@ -57,7 +57,7 @@ def encode_embed(request: EmbedRequest, to: Deployment) -> Encoded:
         entries.append({"model": name, "content": {"parts": [{"text": text}]}, **rest})
     body = write({"requests": entries})
     headers = (JSON_TYPE, *((k.encode(), v.encode()) for k, v in to.vendor.quirks.extra_headers))
-    return notices.encoded(HttpRequest("POST", address(to, "batchEmbedContents"), headers, body))
+    return notes.encoded(HttpRequest("POST", address(to, "batchEmbedContents"), headers, body))
 
 
 def decode_embed(response: HttpResponse) -> EmbedResponse:

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from turnout.codecs.base import Encoded
 from turnout.codecs.gemini import errors
-from turnout.codecs.gemini.notices import Notices
 from turnout.codecs.gemini.request import JSON_TYPE, address
 from turnout.codecs.gemini.response import decode
 from turnout.codecs.gemini.wire import UNREADABLE, UsageMetadata, write
+from turnout.codecs.notes import Notes
 from turnout.errors import ContentFiltered, InvalidRequest, ProviderBadResponse, UnsupportedParameter
 from turnout.types.chat import Media
 from turnout.types.deployment import Deployment
@@ -61,24 +61,24 @@ def encode_task(request: TaskRequest, to: Deployment) -> Encoded:
     """Write a call for pictures. Raises `UnsupportedParameter` for all else, and what none can be told."""
     if request.kind != "image" or request.path == "/images/variations":
         raise UnsupportedParameter(f"{to.vendor.name} has no {request.path} in this format", param="model")
-    notices = Notices()
+    notes = Notes()
     fields, given = _fields(request), _given(request)
     if "mask" in fields:
         raise UnsupportedParameter(f"{to.id} takes no mask", param="mask")
     for name, value in fields.items():
         if name not in _KNOWN and value is not None:
-            notices.drop(name)
+            notes.drop(name)
     predicts = _PREDICTS in to.upstream_model
     ratio = _ratio(fields.get("size"), _IMAGEN_RATIOS if predicts else _RATIOS)
     if ratio is None and fields.get("size") not in (None, "auto"):
-        notices.drop("size")
+        notes.drop("size")
     prompt = str(fields.get("prompt") or "")
     if predicts:
         verb, body = "predict", _predict(request, to, prompt, given, ratio)
     else:
         verb, body = "generateContent", _generate(request, to, prompt, given, ratio)
     headers = (JSON_TYPE, *((k.encode(), v.encode()) for k, v in to.vendor.quirks.extra_headers))
-    return notices.encoded(HttpRequest("POST", address(to, verb), headers, write(body)))
+    return notes.encoded(HttpRequest("POST", address(to, verb), headers, write(body)))
 
 
 def _predict(

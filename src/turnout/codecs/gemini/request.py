@@ -9,10 +9,9 @@ from turnout.codecs.base import Encoded
 from turnout.codecs.declared import Declared, Written
 from turnout.codecs.gemini import thinking
 from turnout.codecs.gemini.contents import Contents
-from turnout.codecs.gemini.notices import SCHEMA_ADAPTED, Notices
 from turnout.codecs.gemini.schema import from_json_schema
 from turnout.codecs.gemini.wire import WIRE, write
-from turnout.codecs.notes import STRICT_DROPPED
+from turnout.codecs.notes import SCHEMA_ADAPTED, STRICT_DROPPED, Notes
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
@@ -39,40 +38,40 @@ _OWN_SCHEMAS = frozenset({"responseSchema", "responseJsonSchema", "_responseJson
 
 def encode(request: ChatRequest, to: Deployment) -> Encoded:
     """Write the call. Raises `UnsupportedParameter` where a binding parameter cannot be said."""
-    notices = Notices()
+    notes = Notes()
     own = request.wire == WIRE
     body: dict[str, Json] = {}
-    contents = Contents(to.upstream_model, notices, own=own)
+    contents = Contents(to.upstream_model, notes, own=own)
     contents.write(request.messages)
     if contents.system:
         body["systemInstruction"] = {"parts": contents.system}
     body["contents"] = contents.turns
-    tools = _tools(request, to, notices)
+    tools = _tools(request, to, notes)
     if tools is not None:
         body["tools"] = tools
     config = _tool_config(request, has_tools=tools is not None)
     if config:
         body["toolConfig"] = config
-    generation = _generation(request, to, notices)
+    generation = _generation(request, to, notes)
     if generation:
         body["generationConfig"] = generation
     if own:
         body |= {name: value for name, value in request.extra.items() if name not in _READ}
     else:
-        _drop(request, notices)
-    return notices.encoded(call(to, write(body), stream=request.stream))
+        _drop(request, notes)
+    return notes.encoded(call(to, write(body), stream=request.stream))
 
 
-def _drop(request: ChatRequest, notices: Notices) -> None:
+def _drop(request: ChatRequest, notes: Notes) -> None:
     """Note what a client of another dialect said that Gemini has no word for."""
     for name in request.extra:
-        notices.drop(name)
+        notes.drop(name)
     if request.user:
-        notices.drop("user")
+        notes.drop("user")
     if request.logit_bias:
-        notices.drop("logit_bias")
+        notes.drop("logit_bias")
     if request.parallel_tool_calls is False and request.tools:
-        notices.drop("parallel_tool_calls")
+        notes.drop("parallel_tool_calls")
 
 
 def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
@@ -103,30 +102,30 @@ def _folder(model: str) -> str:
     return model if "/" in model else f"models/{model}"
 
 
-def _tools(request: ChatRequest, to: Deployment, notices: Notices) -> Json:
+def _tools(request: ChatRequest, to: Deployment, notes: Notes) -> Json:
     """Write the tools, as they were written before where they are known; None = there are none."""
     declared = request.tools
     if not isinstance(declared, Declared):
-        return _all_tools(request, to, notices) or None
+        return _all_tools(request, to, notes) or None
     key = _KEYS[request.wire == WIRE, to.vendor.quirks.json_schema]
     known = declared.written(key, lambda: _kept(request, to))
     for word in known.warnings:
-        notices.warn(word)
+        notes.warn(word)
     return known.json
 
 
 def _kept(request: ChatRequest, to: Deployment) -> Written:
-    notices = Notices()
-    return Written(_all_tools(request, to, notices) or None, notices.warnings)
+    notes = Notes()
+    return Written(_all_tools(request, to, notes) or None, notes.warnings)
 
 
-def _all_tools(request: ChatRequest, to: Deployment, notices: Notices) -> list[Json]:
+def _all_tools(request: ChatRequest, to: Deployment, notes: Notes) -> list[Json]:
     declarations: list[Json] = []
     served: list[Json] = []
     for tool in request.tools:
         match tool:
             case Tool():
-                declarations.append(_declaration(tool, to, notices, own=request.wire == WIRE))
+                declarations.append(_declaration(tool, to, notes, own=request.wire == WIRE))
             case ServerTool(wire=wire, value=value) if wire == WIRE:
                 served.append(value)
             case ServerTool():
@@ -136,31 +135,31 @@ def _all_tools(request: ChatRequest, to: Deployment, notices: Notices) -> list[J
     return [{"functionDeclarations": declarations}, *served] if declarations else served
 
 
-def _declaration(tool: Tool, to: Deployment, notices: Notices, *, own: bool) -> JsonObject:
+def _declaration(tool: Tool, to: Deployment, notes: Notes, *, own: bool) -> JsonObject:
     out: dict[str, Json] = {"name": tool.name}
     if tool.description is not None:
         out["description"] = tool.description
     if own:
         out |= tool.extra
     elif tool.strict:
-        notices.warn(STRICT_DROPPED)
+        notes.warn(STRICT_DROPPED)
     if tool.schema is None or "parameters" in out:
         return out
     if to.vendor.quirks.json_schema:
         out["parametersJsonSchema"] = tool.schema
     else:
-        out["parameters"] = _translated(tool.schema, notices, strict=tool.strict is True, at="tools")
+        out["parameters"] = _translated(tool.schema, notes, strict=tool.strict is True, at="tools")
     return out
 
 
-def _translated(schema: JsonObject, notices: Notices, *, strict: bool, at: str) -> JsonObject:
+def _translated(schema: JsonObject, notes: Notes, *, strict: bool, at: str) -> JsonObject:
     written, relaxed = from_json_schema(schema)
     lost = relaxed - {"additionalProperties"}
     if lost and strict:
         words = ", ".join(sorted(lost))
         raise UnsupportedParameter(f"{at}: this upstream cannot keep to {words} of a strict schema", param=at)
     if lost:
-        notices.warn(SCHEMA_ADAPTED)
+        notes.warn(SCHEMA_ADAPTED)
     return written
 
 
@@ -182,7 +181,7 @@ def _calling(choice: ToolChoice) -> dict[str, Json]:
     return calling
 
 
-def _generation(request: ChatRequest, to: Deployment, notices: Notices) -> JsonObject:
+def _generation(request: ChatRequest, to: Deployment, notes: Notes) -> JsonObject:
     if len(request.stop) > MAX_STOP:
         raise UnsupportedParameter(
             f"stop has {len(request.stop)} sequences; {to.id} takes {MAX_STOP}", param="stop"
@@ -212,15 +211,15 @@ def _generation(request: ChatRequest, to: Deployment, notices: Notices) -> JsonO
     out: dict[str, Json] = {name: value for name, value in said if value is not None}
     out |= rest
     if request.output_format is not None and _OWN_SCHEMAS.isdisjoint(rest):
-        out |= _output(request.output_format, to, notices)
-    config = _thinking(request, to, notices)
+        out |= _output(request.output_format, to, notes)
+    config = _thinking(request, to, notes)
     if config:
         more = rest.get("thinkingConfig")
         out["thinkingConfig"] = {**config, **(more if isinstance(more, Mapping) else {})}
     return out
 
 
-def _output(form: OutputFormat, to: Deployment, notices: Notices) -> dict[str, Json]:
+def _output(form: OutputFormat, to: Deployment, notes: Notes) -> dict[str, Json]:
     out: dict[str, Json] = {"responseMimeType": "application/json"}
     if form.schema is None:
         return out
@@ -228,11 +227,11 @@ def _output(form: OutputFormat, to: Deployment, notices: Notices) -> dict[str, J
         out["responseJsonSchema"] = form.schema
     else:
         strict = form.strict is True
-        out["responseSchema"] = _translated(form.schema, notices, strict=strict, at="response_format")
+        out["responseSchema"] = _translated(form.schema, notes, strict=strict, at="response_format")
     return out
 
 
-def _thinking(request: ChatRequest, to: Deployment, notices: Notices) -> JsonObject:
+def _thinking(request: ChatRequest, to: Deployment, notes: Notes) -> JsonObject:
     asked = request.thinking
     if asked is None:
         return {}
@@ -241,9 +240,9 @@ def _thinking(request: ChatRequest, to: Deployment, notices: Notices) -> JsonObj
     known = to.model.capabilities
     if known is not None and "reasoning" not in known:
         if asked.enabled is not False and asked.effort != "none":
-            notices.drop("reasoning_effort")
+            notes.drop("reasoning_effort")
         return {}
     config, warnings = thinking.config_for(to.upstream_model, asked)
     for word in warnings:
-        notices.warn(word)
+        notes.warn(word)
     return config

@@ -3,10 +3,9 @@
 import re
 from functools import lru_cache
 
+from turnout.codecs.notes import REASONING_APPROXIMATED
 from turnout.types.chat import Effort, Thinking
 from turnout.types.json import Json, JsonObject
-
-APPROXIMATED = "reasoning_approximated"
 
 _GENERATION = re.compile(r"gemini-(\d+)")
 
@@ -112,7 +111,7 @@ def _with_level(
     if "gemini-3-pro" in model and level == "MEDIUM":  # the first Pro of generation 3 knows LOW and HIGH only
         level = "HIGH"
     config["thinkingLevel"] = level
-    return config, () if effort in _EXACT and level == effort.upper() else (APPROXIMATED,)
+    return config, () if effort in _EXACT and level == effort.upper() else (REASONING_APPROXIMATED,)
 
 
 def _with_budget(
@@ -129,4 +128,4 @@ def _with_budget(
     if clamped < lowest and (clamped > 0 or "2.5-pro" in model):
         clamped = lowest
     config["thinkingBudget"] = clamped
-    return config, () if clamped == asked else (APPROXIMATED,)
+    return config, () if clamped == asked else (REASONING_APPROXIMATED,)

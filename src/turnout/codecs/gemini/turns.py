@@ -51,7 +51,7 @@ class Turns:
     """Reads contents in order; remembers which calls are still to be answered."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[str, str]] = []
+        self._open = Waiting()
         self._n_calls = 0
 
     def system(self, value: Json, at: str) -> list[Message]:
@@ -129,7 +129,7 @@ class Turns:
             raise refusal(f"{at}.args", f"must be an object, not {kind(args)}")
         call_id = take_str(call, "id", at) or mint_id(f"history|{self._n_calls}")
         self._n_calls += 1
-        self._open.append((name, call_id))
+        self._open.add(name, call_id)
         signature = take_str(part, SIGNATURE, at)
         arguments = write(args).decode() if args else "{}"
         extra = {**part, "functionCall": call} if call else part

@@ -1,5 +1,6 @@
 """Ids of tool calls: kept as they came, made where the origin format gave none. Floor 2."""
 
+from turnout.codecs.waiting import Waiting
 from turnout.types.chat import ToolCall, ToolResult
 
 
@@ -10,23 +11,23 @@ class CallIds:
 
     def __init__(self) -> None:
         self._order: dict[str, int] = {}
-        self._nameless: list[tuple[str, str]] = []
-        """(tool, made id) of calls that came without an id and wait for their answer."""
+        self._nameless = Waiting()
+        """Made ids of calls that came without an id and wait for their answer."""
 
     def of_call(self, call: ToolCall) -> str:
         """Return the id under which a call is sent; the same history always gives the same ids."""
         sent = call.id or f"call_{len(self._order)}"
         self._order[sent] = len(self._order)
         if not call.id:
-            self._nameless.append((call.name, sent))
+            self._nameless.add(call.name, sent)
         return sent
 
     def of_result(self, result: ToolResult) -> str:
         """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
         if result.call_id or not self._nameless:
             return result.call_id
-        at = next((i for i, (name, _) in enumerate(self._nameless) if name == result.name), 0)
-        return self._nameless.pop(at)[1]
+        named = None if result.name is None else self._nameless.of_tool(result.name)
+        return named or self._nameless.oldest() or ""
 
     def place(self, sent: str) -> int:
         """Return the position of a call among all calls, for putting answers in its order."""

@@ -38,7 +38,7 @@ class Turns:
         self._developer = developer
         self._calls: dict[str, bool] = {}
         """Ids of calls so far, in order -> whether the call is a custom one."""
-        self._nameless: list[tuple[str, str]] = []
+        self._nameless = Waiting()
         """(tool, made id) of calls that came without an id and wait for their answer."""
 
     def add(self, turn: Message) -> None:
@@ -166,7 +166,7 @@ class Turns:
     def _call(self, call: ToolCall) -> None:
         call_id = call.id or f"call_{len(self._calls)}"
         if not call.id:
-            self._nameless.append((call.name, call_id))
+            self._nameless.add(call.name, call_id)
         custom = call.kind == "custom"
         self._calls[call_id] = custom
         payload: dict[str, Json] = (
@@ -186,8 +186,8 @@ class Turns:
         """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
         if result.call_id or not self._nameless:
             return result.call_id
-        at = next((i for i, (name, _) in enumerate(self._nameless) if name == result.name), 0)
-        return self._nameless.pop(at)[1]
+        named = None if result.name is None else self._nameless.of_tool(result.name)
+        return named or self._nameless.oldest() or ""
 
     def _result(self, call_id: str, result: ToolResult) -> Json:
         custom = result.extra.get("type") == CUSTOM_OUTPUT or self._calls.get(call_id, False)
