@@ -19,6 +19,7 @@ from turnout.codecs.anthropic.blocks import SEARCHED, found_words, object_of
 from turnout.codecs.anthropic.media import media_block
 from turnout.codecs.anthropic.wire import WIRE, tool_id, write
 from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
+from turnout.codecs.waiting import Waiting
 from turnout.errors import InvalidRequest
 from turnout.types.chat import (
     ChatRequest,

@@ -27,6 +27,7 @@ from turnout.codecs.bedrock.blocks import (
 )
 from turnout.codecs.bedrock.wire import FORMATS, WIRE, read, tool_id
 from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
+from turnout.codecs.waiting import Waiting
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.chat import (
     ChatRequest,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, words_of, write
 from turnout.codecs.failures import as_object
 from turnout.codecs.notes import NATIVE_DROPPED, REASONING_DROPPED, Notes
+from turnout.codecs.waiting import Waiting
 from turnout.errors import InvalidMedia, UnsupportedParameter
 from turnout.types.chat import (
     ChatRequest,

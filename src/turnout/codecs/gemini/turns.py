@@ -13,6 +13,7 @@ from turnout.codecs.gemini.fields import entries, kind, members, refusal, take_b
 from turnout.codecs.gemini.response import media_kind
 from turnout.codecs.gemini.seal import unsealed
 from turnout.codecs.gemini.wire import SIGNATURE, WIRE, mint_id, write
+from turnout.codecs.waiting import Waiting
 from turnout.types.chat import Media, Message, Native, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from turnout.types.json import Json, JsonObject
 
@@ -158,13 +159,11 @@ class Turns:
 
     def _answers(self, given: str | None, name: str | None) -> str:
         """Return the id of the call that a response belongs to, and close that call."""
-        for i, (called, call_id) in enumerate(self._open):
-            if call_id == given or (given is None and called == name):
-                del self._open[i]
-                return call_id
-        if given is None and self._open:
-            return self._open.pop(0)[1]
-        return given or mint_id(f"orphan|{name}|{self._n_calls}")
+        if given is not None:
+            return self._open.of_id(given) or given
+        named = None if name is None else self._open.of_tool(name)
+        found = named or self._open.oldest()
+        return found or mint_id(f"orphan|{name}|{self._n_calls}")
 
 
 def _of_words(item: Json) -> Message | None:

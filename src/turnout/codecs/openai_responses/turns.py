@@ -6,6 +6,7 @@ from hashlib import blake2b
 from turnout.codecs.openai_responses.items import CUSTOM_OUTPUT, INSTRUCTIONS, ITEM
 from turnout.codecs.openai_responses.parts import write_part
 from turnout.codecs.openai_responses.wire import WIRE, write
+from turnout.codecs.waiting import Waiting
 from turnout.types.chat import (
     Media,
     Message,
@@ -39,7 +40,7 @@ class Turns:
         self._calls: dict[str, bool] = {}
         """Ids of calls so far, in order -> whether the call is a custom one."""
         self._nameless = Waiting()
-        """(tool, made id) of calls that came without an id and wait for their answer."""
+        """Made ids of calls that came without an id and wait for their answer."""
 
     def add(self, turn: Message) -> None:
         """Write one turn."""
