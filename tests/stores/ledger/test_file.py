@@ -12,6 +12,7 @@ from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Sliding, Take
 from turnout.stores.ledger.care import copy, problem_of, state_of
 from turnout.stores.ledger.file import FileLedger
+from turnout.stores.ledger.log import GapError, numbers
 from turnout.stores.ledger.steps import Opened
 from turnout.testing.ledger import START, Time
 
@@ -156,6 +157,21 @@ async def test_a_worker_that_cannot_open_the_next_file_does_not_go_on_in_the_one
     assert await busy.used([MONEY]) == (15,)
     await busy.close()
     await idle.close()
+
+
+async def test_a_file_that_goes_while_the_log_is_looked_through_is_not_made_anew(path, monkeypatch):
+    busy, idle = FileLedger(path, full_bytes=300), FileLedger(path)
+    before, folder = idle._kept.load(), path.with_name("ledger.db-log")
+    listed = numbers(folder)
+    for n in range(40):
+        await busy.reserve(f"r{n}", [Take("a", Held(), 1, None)], lease_s=60)
+        busy._join()
+    monkeypatch.setattr("turnout.stores.ledger.file.numbers", lambda _: [*listed, *numbers(folder)])
+    with pytest.raises(GapError, match="was removed"):
+        idle._catch_up(before)
+    assert min(numbers(folder)) > 1
+    await busy.close()
+    idle._let_go()
 
 
 async def test_a_next_file_whose_beginning_a_power_cut_took_is_begun_again(path):

@@ -110,7 +110,10 @@ class FileLedger:
             raise GapError(
                 f"it goes on at file {there[0]}, and {self.path} reaches to {loaded.through}; {PUT_BACK}"
             )
-        self._log.begin(first, self._lineage)
+        if there:
+            self._log.go_to(first)  # not made anew: another may have removed it just now
+        else:
+            self._log.begin(first, self._lineage)
         self._state.mark = first
         self._follow()
         while self._log.later:

@@ -106,17 +106,21 @@ class Log:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def begin(self, number: int, lineage: str) -> None:
-        """Go to a file, made if it is not there. Raises `OSError`."""
+        """Go to a new file. Raises `OSError`."""
         self._go(self._made(number, lineage), number)
+
+    def go_to(self, number: int) -> None:
+        """Go to a file that is there. Raises `GapError` where it was removed, `OSError`."""
+        name = self._folder / f"{number:010d}"
+        try:
+            fd = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise GapError(f"{name} was removed") from None
+        self._go(fd, number)
 
     def go_on(self) -> None:
         """Go to the next file. Raises `GapError` where it was removed, `OSError`."""
-        number = self.number + 1
-        try:
-            fd = os.open(self._folder / f"{number:010d}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise GapError(f"{self._folder} does not go on after {self.number}") from None
-        self._go(fd, number)
+        self.go_to(self.number + 1)
 
     def _go(self, fd: int, number: int) -> None:
         if self._fd >= 0:
