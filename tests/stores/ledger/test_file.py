@@ -12,7 +12,7 @@ from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Sliding, Take
 from turnout.stores.ledger.care import copy, problem_of, state_of
 from turnout.stores.ledger.file import FileLedger
-from turnout.stores.ledger.log import GapError, numbers
+from turnout.stores.ledger.log import GapError, numbers, replayed
 from turnout.stores.ledger.steps import Opened
 from turnout.testing.ledger import START, Time
 
@@ -169,9 +169,25 @@ async def test_a_file_that_goes_while_the_log_is_looked_through_is_not_made_anew
     monkeypatch.setattr("turnout.stores.ledger.file.numbers", lambda _: [*listed, *numbers(folder)])
     with pytest.raises(GapError, match="was removed"):
         idle._catch_up(before)
+    monkeypatch.setattr("turnout.stores.ledger.log.numbers", lambda _: listed)
+    with pytest.raises(GapError, match="was removed"):
+        list(replayed(folder, before.lineage, 0))
     assert min(numbers(folder)) > 1
     await busy.close()
     idle._let_go()
+
+
+async def test_what_was_granted_stays_so_where_no_thread_is_left(path, monkeypatch):
+    def none_left(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", none_left)
+    ledger = FileLedger(path, full_bytes=300)
+    takes = [Take("a", Fixed(0, FOREVER), 1, None)]
+    assert [await ledger.reserve(f"r{n}", takes, lease_s=60) for n in range(9)][-1] == Granted((9,))
+    assert await ledger.sweep() == ()
+    assert ledger._kept.through() > 0
+    await ledger.close()
 
 
 async def test_a_next_file_whose_beginning_a_power_cut_took_is_begun_again(path):

@@ -22,6 +22,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -237,8 +238,7 @@ class FileLedger:
         grown = (self._log.number, self._log.at)
         if grown != self._synced and (self._syncer is None or not self._syncer.is_alive()):
             self._synced = grown
-            self._syncer = threading.Thread(target=self._log.syncing(), daemon=True)
-            self._syncer.start()
+            self._syncer = _beside(self._log.syncing(), daemon=True)
 
     async def reset(self, accounts: Sequence[str]) -> None:
         """Forget what was used of accounts, reservations under way aside."""
@@ -265,8 +265,7 @@ class FileLedger:
         changed = kept.changed_since(self._state, reach)
         through = self._log.number - 1
         self._state.mark, self._full_at = self._log.number, self._full_bytes
-        self._writer = threading.Thread(target=self._write, args=(changed, through))
-        self._writer.start()
+        self._writer = _beside(partial(self._write, changed, through), daemon=False)
 
     def _write(self, changed: kept.Changed, through: int) -> None:
         try:
@@ -303,3 +302,14 @@ class FileLedger:
         for thread in (self._writer, self._syncer):
             if thread is not None:
                 thread.join()
+
+
+def _beside(work: Callable[[], None], *, daemon: bool) -> threading.Thread | None:
+    """Work in a thread; at once where there is none left: what was decided stays decided."""
+    thread = threading.Thread(target=work, daemon=daemon)
+    try:
+        thread.start()
+    except RuntimeError:
+        work()
+        return None
+    return thread

@@ -277,6 +277,8 @@ def replayed(folder: Path, lineage: str, through: int) -> Iterator[tuple[int, St
         path = folder / f"{number:010d}"
         try:
             found = read(path.read_bytes(), 0)
+        except FileNotFoundError:
+            raise GapError(f"{path} was removed") from None
         except DamagedError as damage:
             raise ConfigError((f"ledger: {path} is damaged at byte {damage.at}",)) from damage
         for step in found.steps:
