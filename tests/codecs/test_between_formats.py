@@ -333,6 +333,23 @@ def test_cache_marks_reach_a_host_that_passes_them_on_and_are_told_at_others():
             assert body["tools"][0]["cache_control"] == MARK["cache_control"]
 
 
+def test_each_of_many_marks_finds_its_words_once():
+    says = [("a", True), ("b", False), ("a", True), ("b", True), ("a", False)]
+    words = [{"type": "text", "text": text, **(MARK if marked else {})} for text, marked in says]
+    many = [{"type": "text", "text": f"{n}", **MARK} for n in range(5_000)]
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [*words, *many]}]}
+    vendor = Vendor(
+        name="v", base_url="https://v.invalid", codec="openai_chat", quirks=Quirks(cache_marks=True)
+    )
+    to = Deployment(id="m", vendor=vendor, model=Model(id="v/m"), upstream_model="m")
+    sent = OpenAIChat().encode(AnthropicDialect().parse(json.dumps(body).encode()).request, to)
+    content = json.loads(sent.http.body)["messages"][0]["content"]
+    assert [(part["text"], MARK.items() <= part.items()) for part in content[:5]] == [
+        *(("a", True), ("b", True), ("a", True), ("b", False), ("a", False))
+    ]
+    assert content[5:] == many
+
+
 def test_a_mark_on_a_picture_is_told_where_only_words_can_be_marked():
     picture = Media(kind="image", mime="image/png", data=PNG, extra=MARK)
     vendor = Vendor(

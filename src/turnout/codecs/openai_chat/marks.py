@@ -38,9 +38,7 @@ class MarkedTurns(Turns):
         assert isinstance(message, dict)
         content = message["content"]
         written = content if isinstance(content, list) else [_part(part) for part in texts]
-        for part in texts:
-            if MARK in part.extra:
-                _mark(written, part.text, part.extra[MARK])
+        _mark(written, [part for part in texts if MARK in part.extra])
         message["content"] = written
 
 
@@ -54,9 +52,15 @@ def _part(part: Text) -> dict[str, Json]:
     return {"type": "text", "text": part.text}
 
 
-def _mark(content: list[Json], text: str, mark: Json) -> None:
-    """Mark the first part of these words that has none yet."""
+def _mark(content: list[Json], texts: list[Text]) -> None:
+    """Mark for each text the first part of its words that has no mark yet."""
+    marks: dict[str, list[Json]] = {}
+    for text in reversed(texts):
+        marks.setdefault(text.text, []).append(text.extra[MARK])
     for part in content:
-        if isinstance(part, dict) and part.get("text") == text and MARK not in part:
-            part[MARK] = mark
-            return
+        if not isinstance(part, dict) or MARK in part:
+            continue
+        words = part.get("text")
+        left = marks.get(words) if isinstance(words, str) else None
+        if left:
+            part[MARK] = left.pop()
