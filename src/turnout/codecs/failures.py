@@ -33,7 +33,7 @@ from turnout.types.json import Json, JsonObject
 
 Class = type[TurnoutError]
 MAX_EVIDENCE = 64 * 1024
-_MAX_QUOTE = 500
+MAX_QUOTE = 500
 """Characters of upstream text that a caller-domain message may quote (WIRE.md 9.1)."""
 _READ = 4096
 """Characters of a sentence looked at: enough for any honest one, and a bound for the patterns."""
@@ -192,7 +192,7 @@ def _class_of(status: int, message: str) -> Class:
 
 
 def _sentence(kind: Class, said: Said, status: int) -> str:
-    quoted = _CREDENTIAL.sub("***", said.message[:_MAX_QUOTE]) or "it gave no reason"
+    quoted = _CREDENTIAL.sub("***", said.message[:MAX_QUOTE]) or "it gave no reason"
     if kind is ProviderBadResponse:
         return f"the provider answered with unexpected status {status}"
     base = _SENTENCES.get(kind, "the provider refused the request")

@@ -1,7 +1,8 @@
 """What writing one request had to give up. Floor 2."""
 
 from turnout.codecs.base import Encoded
-from turnout.types.chat import OutputFormat, Tool
+from turnout.errors import UnsupportedParameter
+from turnout.types.chat import ChatRequest, OutputFormat, Tool
 from turnout.types.http import HttpRequest
 from turnout.types.json import Json, JsonObject
 
@@ -12,6 +13,7 @@ REASONING_DROPPED = "reasoning_dropped"
 SCHEMA_ADAPTED = "schema_adapted"
 STRICT_DROPPED = "tool_strict_dropped"
 SYSTEM_FOLDED = "system_folded"
+UNTRANSLATED = "log probabilities of this format cannot be translated"
 
 
 class Notes:
@@ -39,6 +41,14 @@ class Notes:
     def encoded(self, http: HttpRequest) -> Encoded:
         """Return the request with what was noted."""
         return Encoded(http, tuple(self._dropped), tuple(self._warnings))
+
+
+def one_answer(request: ChatRequest, why: str = "this format has no log probabilities") -> None:
+    """Raise `UnsupportedParameter` where more than one answer, or what tokens were probable, is asked for."""
+    if request.n is not None and request.n > 1:
+        raise UnsupportedParameter("this format gives one answer at a time", param="n")
+    if request.logprobs or request.top_logprobs:
+        raise UnsupportedParameter(why, param="logprobs")
 
 
 def without_keywords(schema: Json, unknown: frozenset[str], notes: Notes) -> Json:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from turnout.codecs.failures import MAX_EVIDENCE, MAX_QUOTE
 from turnout.codecs.waits import should_retry, span_s, wait_s
 from turnout.errors import (
     ContentFiltered,
@@ -31,10 +32,6 @@ from turnout.errors import (
     Upstream,
 )
 from turnout.types.http import HttpResponse
-
-MAX_BODY = 64 * 1024
-MAX_QUOTE = 500
-"""WIRE.md 9.1: characters of upstream text shown to a caller."""
 
 Class = type[TurnoutError]
 
@@ -181,15 +178,15 @@ class Errors:
 
     def read(self, response: HttpResponse) -> TurnoutError:
         """Map an answer that failed to one class. Never raises."""
-        return self._error(response.status, response.headers, response.body[:MAX_BODY])
+        return self._error(response.status, response.headers, response.body[:MAX_EVIDENCE])
 
     def inside(self, error: object, response: HttpResponse) -> TurnoutError:
         """Map an error object found inside a 2xx answer."""
-        return self._error(0, response.headers, msgspec.json.encode({"error": error})[:MAX_BODY])
+        return self._error(0, response.headers, msgspec.json.encode({"error": error})[:MAX_EVIDENCE])
 
     def in_frame(self, data: bytes) -> TurnoutError:
         """Map an error frame of a stream."""
-        return self._error(0, {}, data[:MAX_BODY])
+        return self._error(0, {}, data[:MAX_EVIDENCE])
 
     def _error(self, status: int, headers: Mapping[str, str], body: bytes) -> TurnoutError:
         said = read_said(body)
@@ -203,6 +200,11 @@ class Errors:
             retry_after_s=_wait(headers, said),
             upstream=Upstream(status=status, body=body, wire=self._wire, should_retry=should_retry(headers)),
         )
+
+
+def unreadable(error: Exception) -> ProviderBadResponse:
+    """Say that an upstream's bytes are not what they should be, without quoting them."""
+    return ProviderBadResponse(f"the provider's answer cannot be read: {str(error).partition(' - at')[0]}")
 
 
 def mask(text: str) -> str:

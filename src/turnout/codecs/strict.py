@@ -5,7 +5,7 @@ Policy and codecs read the same tree: no second parse of the same bytes can disa
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -40,7 +40,7 @@ def parse(body: bytes) -> JsonObject:
     except msgspec.MsgspecError as error:
         raise InvalidRequest(f"the body is not valid JSON: {_reason(error, body)}") from error
     if not isinstance(tree, dict):
-        raise InvalidRequest(f"the body must be a JSON object, not {_kind(tree)}")
+        raise InvalidRequest(f"the body must be a JSON object, not {kind(tree)}")
     if len(body) > _LONG or len(body) - len(body.translate(None, b"{[")) > MAX_DEPTH:
         _check_depth(tree)
     if len(body) > MAX_KEYS:  # a key takes more than one byte
@@ -92,7 +92,8 @@ def _reason(error: msgspec.MsgspecError, body: bytes) -> str:
     return f"{text[:1].lower()}{text[1:]}"
 
 
-def _kind(tree: object) -> str:
+def kind(tree: object) -> str:
+    """Name a JSON value's type, for messages."""
     match tree:
         case None:
             return "null"
@@ -102,6 +103,8 @@ def _kind(tree: object) -> str:
             return "a number"
         case str():
             return "a string"
+        case Mapping():
+            return "an object"
         case _:
             return "an array"
 

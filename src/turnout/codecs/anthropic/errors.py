@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.codecs.anthropic.wire import WIRE, string
+from turnout.codecs.failures import MAX_EVIDENCE, MAX_QUOTE
 from turnout.codecs.waits import should_retry, wait_s
 from turnout.errors import (
     ContentFiltered,
@@ -35,9 +36,6 @@ from turnout.errors import (
 from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
 
-MAX_EVIDENCE = 64 * 1024
-_MAX_QUOTE = 500
-"""Characters of upstream text that a caller-domain message may quote (WIRE.md 9.1)."""
 _TOO_LONG = "prompt is too long"
 """Agents look for these words at the start to know that they must shorten the conversation (WIRE.md 9.1)."""
 
@@ -161,7 +159,7 @@ def _class_of(status: int, said: Said) -> tuple[type[TurnoutError], str]:
 
 
 def _client_class_of(status: int, said: Said) -> tuple[type[TurnoutError], str]:
-    quoted = _masked(said.message[:_MAX_QUOTE]) or "it gave no reason"
+    quoted = _masked(said.message[:MAX_QUOTE]) or "it gave no reason"
     if status == 404:
         if said.type and _STORED.search(said.message):
             return NotFound, f"the provider does not know an object the request names: {quoted}"

@@ -9,7 +9,7 @@ from turnout.codecs.anthropic.tools import write_choice, write_format, write_too
 from turnout.codecs.anthropic.turns import Block, Turns, content, has_open_calls, write_turns
 from turnout.codecs.anthropic.wire import DEFAULT_MAX_TOKENS, VERSION, WIRE, Traits, traits, without, write
 from turnout.codecs.base import Encoded
-from turnout.codecs.notes import Notes
+from turnout.codecs.notes import Notes, one_answer
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest
@@ -37,7 +37,7 @@ _MIN_TOP_P = 0.95
 
 def encode(request: ChatRequest, to: Deployment) -> Encoded:
     """Write the call for a request of any origin."""
-    _check_binding(request)
+    one_answer(request)
     notes, kind = Notes(), traits(to)
     turns = write_turns(request, notes)
     tools = write_tools(request, kind, turns.messages, notes)
@@ -75,13 +75,6 @@ def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
     if body.get("stream", False) is not stream:
         body["stream"] = stream
     return Encoded(_http(body, to, wire.headers))
-
-
-def _check_binding(request: ChatRequest) -> None:
-    if request.n is not None and request.n > 1:
-        raise UnsupportedParameter("this format gives one answer at a time", param="n")
-    if request.logprobs or request.top_logprobs:
-        raise UnsupportedParameter("this format has no log probabilities", param="logprobs")
 
 
 def _stop(request: ChatRequest) -> tuple[str, ...]:

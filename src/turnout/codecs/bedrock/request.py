@@ -10,7 +10,14 @@ from turnout.codecs.bedrock.blocks import MARK, POINT
 from turnout.codecs.bedrock.thinking import FIELDS, fields, same
 from turnout.codecs.bedrock.turns import Block, Turns
 from turnout.codecs.bedrock.wire import TYPE, UNKNOWN_KEYWORDS, WIRE, write
-from turnout.codecs.notes import NATIVE_DROPPED, SCHEMA_ADAPTED, Notes, schema_of, without_keywords
+from turnout.codecs.notes import (
+    NATIVE_DROPPED,
+    SCHEMA_ADAPTED,
+    Notes,
+    one_answer,
+    schema_of,
+    without_keywords,
+)
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, OutputFormat, Tool
@@ -27,7 +34,7 @@ _INFERENCE = "inferenceConfig"
 
 def encode(request: ChatRequest, to: Deployment) -> Encoded:
     """Write the call for a request of any origin."""
-    _check_binding(request)
+    one_answer(request)
     notes = Notes()
     turns = Turns(request, notes)
     body: Block = {"messages": turns.messages}
@@ -66,13 +73,6 @@ def http(body: Mapping[str, object], to: Deployment, verb: str) -> HttpRequest:
     headers = [TYPE, *((name.lower().encode(), value.encode()) for name, value in quirks.extra_headers)]
     url = f"{to.url}/model/{quote(to.upstream_model, safe='')}/{verb}"
     return HttpRequest("POST", f"{url}?{quirks.query}" if quirks.query else url, headers, write(body))
-
-
-def _check_binding(request: ChatRequest) -> None:
-    if request.n is not None and request.n > 1:
-        raise UnsupportedParameter("this format gives one answer at a time", param="n")
-    if request.logprobs or request.top_logprobs:
-        raise UnsupportedParameter("this format has no log probabilities", param="logprobs")
 
 
 def _limit(request: ChatRequest, to: Deployment, notes: Notes) -> int | None:

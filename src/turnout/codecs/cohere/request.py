@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from turnout.codecs.base import Encoded
 from turnout.codecs.cohere.turns import Turns
 from turnout.codecs.cohere.wire import BUDGETS, TYPE, UNKNOWN_KEYWORDS, WIRE, write
-from turnout.codecs.notes import REASONING_APPROXIMATED, STRICT_DROPPED, Notes, schema_of, without_keywords
+from turnout.codecs.notes import (
+    REASONING_APPROXIMATED,
+    STRICT_DROPPED,
+    UNTRANSLATED,
+    Notes,
+    one_answer,
+    schema_of,
+    without_keywords,
+)
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, OutputFormat, Thinking, Tool
@@ -29,7 +37,7 @@ _LEFTOVERS = frozenset({"thinking", "documents"})
 
 def encode(request: ChatRequest, to: Deployment) -> Encoded:
     """Write the call for a request of any origin."""
-    _check_binding(request)
+    one_answer(request, UNTRANSLATED)
     notes = Notes()
     turns = Turns(request, notes)
     if not turns.messages:
@@ -69,13 +77,6 @@ def http(body: JsonObject, to: Deployment, path: str) -> HttpRequest:
     headers = [TYPE, *((name.lower().encode(), value.encode()) for name, value in quirks.extra_headers)]
     query = f"?{quirks.query}" if quirks.query else ""
     return HttpRequest("POST", f"{to.url}/{path}{query}", headers, write(body))
-
-
-def _check_binding(request: ChatRequest) -> None:
-    if request.n is not None and request.n > 1:
-        raise UnsupportedParameter("this format gives one answer at a time", param="n")
-    if request.logprobs or request.top_logprobs:
-        raise UnsupportedParameter("log probabilities of this format cannot be translated", param="logprobs")
 
 
 def _add_compound(

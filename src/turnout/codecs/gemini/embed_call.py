@@ -2,8 +2,9 @@
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import EmbedBody, Summary
-from turnout.codecs.gemini.fields import entries, kind, members, refusal, take_int
+from turnout.codecs.gemini.fields import entries, members, refusal, take_int
 from turnout.codecs.gemini.wire import WIRE, write
+from turnout.codecs.strict import kind
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
 from turnout.types.chat import Facts

@@ -8,6 +8,7 @@ import re
 import msgspec
 from msgspec import Raw, Struct
 
+from turnout.codecs.failures import MAX_EVIDENCE, MAX_QUOTE
 from turnout.codecs.gemini.wire import (
     BROKEN_OUTPUT,
     NO_ANSWER,
@@ -37,10 +38,6 @@ from turnout.errors import (
 )
 from turnout.types.http import HttpResponse
 from turnout.types.json import Json, JsonObject
-
-MAX_EVIDENCE = 64 * 1024
-MAX_QUOTE = 500
-"""Characters of upstream text that a caller-domain message may quote (WIRE.md 9.1)."""
 
 _CONTEXT = re.compile(
     r"input token count.*exceed|exceeds the maximum number of tokens|input context is too long", re.IGNORECASE

@@ -7,6 +7,7 @@ both are in recorded traffic.
 import re
 from collections.abc import Mapping
 
+from turnout.codecs.strict import kind
 from turnout.errors import InvalidRequest
 from turnout.types.json import Json
 
@@ -94,20 +95,3 @@ def take_strings(fields: dict[str, Json], name: str, at: str) -> tuple[str, ...]
             raise refusal(f"{at}.{name}[{i}]", f"must be a string, not {kind(item)}")
         found.append(item)
     return tuple(found)
-
-
-def kind(value: Json) -> str:
-    """Name a JSON value's type, for messages."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case Mapping():
-            return "an object"
-        case _:
-            return "an array"

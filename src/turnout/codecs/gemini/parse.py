@@ -12,7 +12,6 @@ from turnout.codecs.declared import Declared, Memo
 from turnout.codecs.gemini import thinking
 from turnout.codecs.gemini.fields import (
     entries,
-    kind,
     members,
     refusal,
     take_bool,
@@ -25,6 +24,7 @@ from turnout.codecs.gemini.schema import to_json_schema
 from turnout.codecs.gemini.seal import may_hold_sealed, without_sealed
 from turnout.codecs.gemini.turns import Turns
 from turnout.codecs.gemini.wire import WIRE, write
+from turnout.codecs.strict import kind
 from turnout.types.ask import Wire
 from turnout.types.chat import (
     NOTHING,

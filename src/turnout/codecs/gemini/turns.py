@@ -9,10 +9,11 @@ Theory of operation.
 3. What has no canonical field stays: in `extra` of its part, or as `Native` when the part is unknown.
 """
 
-from turnout.codecs.gemini.fields import entries, kind, members, refusal, take_bool, take_str
+from turnout.codecs.gemini.fields import entries, members, refusal, take_bool, take_str
 from turnout.codecs.gemini.response import media_kind
 from turnout.codecs.gemini.seal import unsealed
 from turnout.codecs.gemini.wire import SIGNATURE, WIRE, mint_id, write
+from turnout.codecs.strict import kind
 from turnout.codecs.waiting import Waiting
 from turnout.types.chat import Media, Message, Native, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from turnout.types.json import Json, JsonObject

@@ -14,7 +14,9 @@ from turnout.codecs.notes import (
     REASONING_APPROXIMATED,
     REASONING_DROPPED,
     STRICT_DROPPED,
+    UNTRANSLATED,
     Notes,
+    one_answer,
     schema_of,
 )
 from turnout.codecs.ollama.wire import TYPE, WIRE, write
@@ -101,10 +103,7 @@ def http(body: Block, to: Deployment, verb: str) -> HttpRequest:
 
 
 def _check_binding(request: ChatRequest) -> None:
-    if request.n is not None and request.n > 1:
-        raise UnsupportedParameter("this format gives one answer at a time", param="n")
-    if request.logprobs or request.top_logprobs:
-        raise UnsupportedParameter("log probabilities of this format cannot be translated", param="logprobs")
+    one_answer(request, UNTRANSLATED)
     choice = request.tool_choice
     if choice is not None and choice.mode in {"required", "named"} and request.tools:
         raise UnsupportedParameter("this format cannot force a tool to be called", param="tool_choice")

@@ -15,8 +15,8 @@ from turnout.codecs.base import EmbedBody, Encoded, Summary
 from turnout.codecs.openai_chat.encode import post
 from turnout.codecs.openai_chat.errors import error_in
 from turnout.codecs.openai_chat.quirks import adapt
-from turnout.codecs.openai_chat.response import unreadable
 from turnout.codecs.openai_chat.wire import WIRE
+from turnout.codecs.openai_errors import unreadable
 from turnout.errors import InvalidRequest, ProviderBadResponse
 from turnout.types.ask import Wire
 from turnout.types.chat import Facts

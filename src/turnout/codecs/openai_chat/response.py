@@ -20,6 +20,7 @@ from turnout.codecs.openai_chat.wire import (
     Delta,
     ToolCallDelta,
 )
+from turnout.codecs.openai_errors import unreadable
 from turnout.errors import ProviderBadResponse
 from turnout.types.chat import (
     NOTHING,
@@ -90,11 +91,6 @@ def glance(response: HttpResponse) -> Glance:
         model=answer.model,
         body=body,
     )
-
-
-def unreadable(error: Exception) -> ProviderBadResponse:
-    """Say that an upstream's bytes are not a chat completion, without quoting them."""
-    return ProviderBadResponse(f"the provider's answer cannot be read: {str(error).partition(' - at')[0]}")
 
 
 def finish_of(choice: ChoiceOut, said: Delta) -> FinishReason:

@@ -18,9 +18,10 @@ from msgspec import Struct
 from turnout.codecs.openai_chat.errors import error_in_frame
 from turnout.codecs.openai_chat.finish import read_finish
 from turnout.codecs.openai_chat.reasoning import read_detail, read_signature
-from turnout.codecs.openai_chat.response import call_arguments, custom_of, read_content, unreadable
+from turnout.codecs.openai_chat.response import call_arguments, custom_of, read_content
 from turnout.codecs.openai_chat.usage import usage_in
 from turnout.codecs.openai_chat.wire import NO_DELTA, WIRE, Answer, ChoiceOut, Delta, ToolCallDelta, as_json
+from turnout.codecs.openai_errors import unreadable
 from turnout.codecs.push import PushDecoder
 from turnout.codecs.sse import Frame
 from turnout.types.chat import Native, Reasoning, Text

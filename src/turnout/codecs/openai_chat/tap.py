@@ -21,9 +21,9 @@ from msgspec import UNSET, Struct
 
 from turnout.codecs.openai_chat.errors import error_in_frame
 from turnout.codecs.openai_chat.finish import read_finish
-from turnout.codecs.openai_chat.response import unreadable
 from turnout.codecs.openai_chat.usage import usage_in
 from turnout.codecs.openai_chat.wire import UsageOut, XGroq
+from turnout.codecs.openai_errors import unreadable
 from turnout.codecs.sse import Frame, FrameBuffer, frames
 from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError
 from turnout.types.chat import FinishReason

@@ -17,8 +17,8 @@ from turnout.codecs.base import Encoded, TaskTap
 from turnout.codecs.openai_chat.encode import post
 from turnout.codecs.openai_chat.errors import error_in
 from turnout.codecs.openai_chat.quirks import adapt
-from turnout.codecs.openai_chat.response import unreadable
 from turnout.codecs.openai_chat.wire import WIRE
+from turnout.codecs.openai_errors import unreadable
 from turnout.codecs.sse import Frame, FrameBuffer, frames
 from turnout.errors import ProviderBadResponse, StreamInterrupted, TurnoutError, UnsupportedParameter
 from turnout.types.deployment import Deployment

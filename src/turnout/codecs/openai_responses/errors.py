@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from turnout.codecs.openai_errors import Errors
 from turnout.codecs.openai_failure import write_error as write_openai_error
 from turnout.codecs.openai_responses.wire import WIRE, write
-from turnout.errors import ModelNotFound, ProviderBadResponse, TurnoutError
+from turnout.errors import ModelNotFound, TurnoutError
 
 _ERRORS = Errors(WIRE)
 read_error = _ERRORS.read
@@ -19,11 +19,6 @@ def error_of(error: object) -> TurnoutError:
     if isinstance(error, Mapping):  # `type` of the event itself says only that it is one
         error = {key: value for key, value in error.items() if (key, value) != ("type", "error")}
     return _ERRORS.in_frame(write({"error": error or {"message": "the response failed"}}))
-
-
-def unreadable(error: Exception) -> ProviderBadResponse:
-    """Say that an upstream's bytes are not a response, without quoting them."""
-    return ProviderBadResponse(f"the provider's answer cannot be read: {str(error).partition(' - at')[0]}")
 
 
 def write_error(error: TurnoutError, request_id: str) -> tuple[int, bytes]:

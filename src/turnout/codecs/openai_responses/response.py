@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from turnout.codecs.base import Glance
-from turnout.codecs.openai_responses.errors import error_in, unreadable
+from turnout.codecs.openai_errors import unreadable
+from turnout.codecs.openai_responses.errors import error_in
 from turnout.codecs.openai_responses.finish import FAILED, has_calls, has_refusal, read_finish
 from turnout.codecs.openai_responses.items import ITEM, read_output
 from turnout.codecs.openai_responses.usage import read_usage

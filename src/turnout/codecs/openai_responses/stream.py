@@ -16,7 +16,8 @@ from typing import Annotated, Literal, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from turnout.codecs.openai_responses.errors import error_of, unreadable
+from turnout.codecs.openai_errors import unreadable
+from turnout.codecs.openai_responses.errors import error_of
 from turnout.codecs.openai_responses.finish import FAILED, has_calls, has_refusal, read_finish
 from turnout.codecs.openai_responses.items import CALLS, read_output, read_reasoning
 from turnout.codecs.openai_responses.parts import annotations

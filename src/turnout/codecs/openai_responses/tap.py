@@ -17,7 +17,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, Struct
 
-from turnout.codecs.openai_responses.errors import error_of, unreadable
+from turnout.codecs.openai_errors import unreadable
+from turnout.codecs.openai_responses.errors import error_of
 from turnout.codecs.openai_responses.finish import has_calls, has_refusal, read_finish
 from turnout.codecs.openai_responses.stream import FAILURES, TERMINAL
 from turnout.codecs.openai_responses.usage import read_usage
