@@ -47,6 +47,11 @@ def test_before_the_first_request_a_page_says_what_to_do_and_its_command_works(c
             ["/bin/sh", "-c", f"{command} -sf"], capture_output=True, text=True, check=False
         )
         assert (done.returncode, '"choices"' in done.stdout) == (0, True)
+        copy = reader.main.get_by_role("button", name="Copy").first
+        copy.evaluate("() => Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        copy.click()  # as on plain HTTP
+        expect(reader.main).to_contain_text("Selected: copy it with the keyboard")
+        assert reader.page.evaluate("String(getSelection())").startswith(f"curl {world.url}")
         expect(reader.main).to_contain_text("Whole answer p50", timeout=15_000)  # by itself
 
 

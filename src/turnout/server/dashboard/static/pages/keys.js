@@ -5,7 +5,7 @@ import { h } from '../lib/dom.js';
 import { ago, when } from '../lib/format.js';
 import { link } from '../lib/place.js';
 import { confirm, form, say, show } from '../ui/dialog.js';
-import { card, chip, chips, empty, later, table } from '../ui/parts.js';
+import { card, chip, chips, copier, empty, later, table } from '../ui/parts.js';
 
 export default async function keys({ me, reload }) {
   const may = ['owner', 'admin'].includes(me.role);
@@ -55,8 +55,10 @@ function actions(row, may, reload) {
     h('button', { class: 'quiet', type: 'button', onclick: rotate }, 'Rotate'), h('button', { class: 'quiet danger', type: 'button', onclick: revoke }, 'End'));
 }
 
-const reveal = (made) => show('The key', h('p', {}, 'It is shown this once. Copy it now.'), h('code', { class: 'secret', id: 'new-key' }, made.key),
-  h('div', {}, h('button', { type: 'button', onclick: () => navigator.clipboard?.writeText(made.key).then(() => say('Copied.')) }, 'Copy')));
+function reveal(made) {
+  const key = h('code', { class: 'secret', id: 'new-key' }, made.key);
+  return show('The key', h('p', {}, 'It is shown this once. Copy it now.'), key, h('div', {}, copier(key)));
+}
 
 async function newKey(me, reload) {
   const made = await form('New key', [

@@ -103,13 +103,24 @@ function compare(a, b) {
   return a < b ? -1 : 1;
 }
 
+/** A button that copies what an element holds; where a page may not, as on plain HTTP, it is selected instead. */
+export function copier(shown) {
+  const button = h('button', { class: 'quiet', type: 'button', onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(shown.textContent);
+      button.textContent = 'Copied';
+    } catch {
+      getSelection().selectAllChildren(shown);
+      button.textContent = 'Selected: copy it with the keyboard';
+    }
+  } }, 'Copy');
+  return button;
+}
+
 /** A text to be taken elsewhere, as it is. */
 export function code(text) {
-  const button = h('button', { class: 'quiet', type: 'button', onclick: async () => {
-    await navigator.clipboard?.writeText(text);
-    button.textContent = 'Copied';
-  } }, 'Copy');
-  return h('div', { class: 'stack' }, h('pre', { class: 'code', tabindex: '0' }, text), h('div', {}, button));
+  const shown = h('pre', { class: 'code', tabindex: '0' }, text);
+  return h('div', { class: 'stack' }, shown, h('div', {}, copier(shown)));
 }
 
 /** A choice of what things are counted by, in the head of a card. */
