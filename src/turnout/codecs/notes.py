@@ -14,6 +14,7 @@ SCHEMA_ADAPTED = "schema_adapted"
 STRICT_DROPPED = "tool_strict_dropped"
 SYSTEM_FOLDED = "system_folded"
 UNTRANSLATED = "log probabilities of this format cannot be translated"
+"""Why `one_answer` refuses where a format has them in a form of its own."""
 
 
 class Notes:
