@@ -28,7 +28,8 @@ _SUBJECTS: Final = (
     "UPDATE usage_subjects SET customer = ? WHERE customer = ? AND (? IS NULL OR organisation = ?)",
     "UPDATE sum_subjects SET customer = ? WHERE customer = ? AND (? IS NULL OR organisation = ?)",
 )
-_COUNTER: Final = "PRAGMA user_version"
+_ERASED: Final = "UPDATE records_erasures SET n = n + 1"
+_N_ERASED: Final = "SELECT n FROM records_erasures"
 _SAID: Final = f"SELECT 1 FROM {WORDS} WHERE {WORDS} MATCH ? LIMIT 1"  # noqa: S608  constants
 _UNSAID: Final = "DELETE FROM usage_words WHERE word = ?"
 
@@ -56,7 +57,7 @@ def strip(db: sqlite3.Connection, whose: Whose, before: datetime, most: int) -> 
 def anonymise(db: sqlite3.Connection, who: tuple[str, str | None], name: str, most: int) -> int:
     """Make Records nobody's; with `most` 0 the sums."""
     customer, organisation = who
-    db.execute(f"{_COUNTER} = {n_erased(db) + 1}")
+    db.execute(_ERASED)
     if most == 0:
         for statement in _SUBJECTS:
             db.execute(statement, (name, customer, organisation, organisation))
@@ -75,7 +76,7 @@ def anonymise(db: sqlite3.Connection, who: tuple[str, str | None], name: str, mo
 
 def n_erased(db: sqlite3.Connection) -> int:
     """Return how often somebody became nobody: whoever remembers names or their numbers forgets them then."""
-    (n,) = db.execute(_COUNTER).fetchone()
+    (n,) = db.execute(_N_ERASED).fetchone()
     return int(n)
 
 

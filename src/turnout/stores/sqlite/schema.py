@@ -97,6 +97,11 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "journal.months": (*COVERING, *usage.WORDS_SCHEMA),
     "journal.spend": spend.SCHEMA,
     "journal.cubes": usage.LATER_SCHEMA,
+    # How often somebody became nobody: whoever remembers names or their numbers forgets them then.
+    "journal.erasures": (
+        "CREATE TABLE records_erasures (n INTEGER NOT NULL)",
+        "INSERT INTO records_erasures VALUES (0)",
+    ),
 }
 NOTE_PART: Final = "INSERT INTO turnout_schema (part, version) VALUES (?, 1)"
 # Not OR IGNORE, which would also skip in silence a row that breaks any other constraint.
