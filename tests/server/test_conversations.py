@@ -220,9 +220,13 @@ async def test_what_no_conversation_can_be_is_refused(rig):
             {"conversation": talk.id, "previous_response_id": "resp_x"},
             {"conversation": 7},
             {"conversation": "resp_x"},
+            {"conversation": ""},
+            {"conversation": {}},
+            {"previous_response_id": ""},
         ):
-            with pytest.raises(openai.BadRequestError):
-                await ai.responses.create(model="oai/one", input="x", **wrong)
+            with pytest.raises(openai.BadRequestError) as caught:
+                await ai.responses.create(model="res/one", input="x", **wrong)
+            assert caught.value.param in {"conversation", "previous_response_id"}
         with pytest.raises(openai.BadRequestError):
             await ai.conversations.items.list(talk.id, limit=0)
     reply = await call(rig, "/v1/conversations/conv_x/items/msg_x/more", method="GET")

@@ -5,7 +5,7 @@ from msgspec import Raw
 
 from turnout.codecs.openai_responses.scan import MAX_ITEMS
 from turnout.errors import RequestTooLarge
-from turnout.server.talks import Talk, as_kept, page_of
+from turnout.server.talks import Talk, answered, as_kept, page_of
 
 
 def test_a_page_reads_nothing_but_what_it_shows():
@@ -25,3 +25,10 @@ def test_a_conversation_has_no_more_items_than_a_request_may():
     assert len(as_kept(Talk("conv_1", 0, {}, full)).items) == MAX_ITEMS
     with pytest.raises(RequestTooLarge, match="more than 10,000 items"):
         as_kept(Talk("conv_1", 0, {}, {**full, "msg": Raw(b"{}")}))
+
+
+def test_what_an_upstream_writes_wrong_is_kept_and_breaks_nothing():
+    talk = answered(Talk("conv_1", 0), [], [{"type": ["message"], "id": ["msg_1"], "content": "hi"}])
+    assert talk is not None
+    (item,) = page_of(talk, {})["data"]
+    assert (item["type"], item["id"][:5], item["content"]) == ("unknown", "item_", "hi")

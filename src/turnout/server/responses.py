@@ -52,6 +52,7 @@ from turnout.types.json import JsonObject
 MOST_LISTED = 100
 _BY_ID = frozenset({"previous_response_id", "background", "conversation"})
 """Members that never go further than this file, and a conversation's id."""
+_UNSAID = (None, False)
 _STATES = {"queued": "queued", "running": "in_progress", "cancelled": "cancelled"}
 _write = msgspec.json.Encoder().encode
 
@@ -152,7 +153,7 @@ class Responses:
         came = await self._steps.body(visit)
         body = self._dialect.parse(came)
         tree = body.wire.body
-        if not any(tree.get(name) for name in _BY_ID) and not _refers(tree):
+        if all(tree.get(name) in _UNSAID for name in _BY_ID) and not _refers(tree):
             return _Asked(came, came, body, tree)
         tree = strict.parse(came)
         talk_id = talk_named(tree)

@@ -79,10 +79,11 @@ def added(talk: Talk, items: Iterable[Mapping[str, object]]) -> tuple[Talk, list
     """Return a conversation that goes on with these items, and the ids they have there."""
     held, ids = dict(talk.items), []
     for item in items:
-        kind = item.get("type") or "message"
+        said = item.get("type") or "message"
+        kind = said if isinstance(said, str) else "unknown"
         given = item.get("id")
         known = isinstance(given, str) and 0 < len(given) <= _LONGEST_ID and given not in held
-        name = str(given) if known else _IDS.get(str(kind), "item_") + secrets.token_hex(24)
+        name = str(given) if known else _IDS.get(kind, "item_") + secrets.token_hex(24)
         held[name] = Raw(_write(_whole({**item, "type": kind, "id": name})))
         ids.append(name)
     return replace(talk, items=held), ids
@@ -95,7 +96,7 @@ def answered(
 
     An answer that is sent a second time, for an idempotency key, has the ids it had.
     """
-    if any(item.get("id") in talk.items for item in output):
+    if any(isinstance(name := item.get("id"), str) and name in talk.items for item in output):
         return None
     return added(talk, [*asked, *output])[0]
 
