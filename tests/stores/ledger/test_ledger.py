@@ -94,6 +94,25 @@ async def test_where_the_clock_goes_back_what_counts_then_is_added_up():
     assert await ledger.used([Take("a", Sliding(60.0), 0, None)]) == (3,)
 
 
+async def test_a_clock_that_leaps_and_comes_back_loses_nothing(tmp_path):
+    time = Time()
+    for ledger in (MemoryLedger(time), FileLedger(tmp_path / "ledger.db", now=time)):
+        take = Take("tokens", Sliding(60.0), 5, 100)
+        for n in range(5):
+            time.now = START + 10 * n
+            await ledger.reserve(f"r{n}", [take], lease_s=60)
+        time.now += 7200
+        assert await ledger.used([take]) == (0,)
+        time.now -= 7200
+        assert await ledger.used([take]) == (25,)
+        assert await ledger.settle("r0", [1])
+        assert await ledger.reserve("s", [take], lease_s=60) == Granted((26,))
+        time.now += 25
+        assert await ledger.used([take]) == (25,)
+        time.now = START
+        await ledger.close()
+
+
 async def test_no_window_of_the_length_ever_holds_more_than_its_limit_and_nearly_all_of_it_can_be_used():
     time = Time()
     ledger = MemoryLedger(time)

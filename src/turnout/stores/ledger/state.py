@@ -6,8 +6,9 @@ Theory of operation.
    then applied. Between the two it can be written down (`file.py`), or not (`memory.py`).
 2. Applying depends on the step and on what was applied before it, on nothing else, no clock either: so the
    workers of one machine, each with a state of its own, agree as long as they apply the same steps.
-3. The sum of a sliding account is kept up as its cells change. Cells that count no more leave when a later
-   cell is first looked at. Where the clock went back, the cells that count are added up one by one.
+3. The sum of a sliding account is kept up as its cells change. Cells that count no more leave it when a later
+   cell is first looked at, and the account when there are too many: looking changes nothing, so that a clock
+   that leaps and comes back loses nothing. Where it went back, the cells that count are added up one by one.
 4. What can be forgotten without an effect on anything that counts is forgotten by each state for itself.
 """
 
@@ -30,6 +31,8 @@ from turnout.stores.ledger.base import (
 )
 from turnout.stores.ledger.steps import Forgotten, Opened, Reset, Settled, Step, Swept, Written
 
+MOST_CELLS: Final = 2 * CELLS
+"""Of one account, those that count no more included."""
 TIDY_EVERY: Final = 4096
 """Reservations between two looks for accounts that nobody counts any more."""
 
@@ -38,8 +41,8 @@ class Account:
     """The cells of one account.
 
     Attributes:
-        cells: Number and amount of those that count, and perhaps of earlier ones.
-        total: Sum of them all.
+        cells: Number and amount of those that count, and of some earlier ones.
+        total: Sum of those from `first` on.
         first: No cell below counts, as was found when the account was looked at last.
         last: Highest number of any.
         ends: When the last of them counts no more, in Unix seconds.
@@ -61,17 +64,21 @@ class Account:
         if last < self.last or first < self.first:  # the clock went back, or the span was another
             return sum([amount for number, amount in self.cells.items() if first <= number <= last])
         if first > self.first:
-            self.first = first
-            cells = self.cells
-            for number in [number for number in cells if number < first]:
-                self.total -= cells.pop(number)
+            low, self.first = self.first, first
+            self.total -= sum([amount for number, amount in self.cells.items() if low <= number < first])
         return self.total
 
     def correct(self, cell: int, by: int) -> None:
         """Change a cell that still counts; one that has run out is gone for good."""
         if cell in self.cells:
             self.cells[cell] += by
-            self.total += by
+            if cell >= self.first:
+                self.total += by
+
+    def shorten(self) -> None:
+        """Let go of all cells but the latest that a span can cover."""
+        self.cells = dict(sorted(self.cells.items())[-CELLS - 1 :])
+        self.total = sum([amount for number, amount in self.cells.items() if number >= self.first])
 
 
 class Open:
@@ -147,7 +154,10 @@ class State:
                 account = accounts[name] = Account({}, ends)
             cells = account.cells
             cells[cell] = cells.get(cell, 0) + amount
-            account.total += amount
+            if cell >= account.first:
+                account.total += amount
+            if len(cells) > MOST_CELLS:
+                account.shorten()
             account.mark = mark
             if cell > account.last:  # noqa: PLR1730  `max` is a call, five times a request
                 account.last = cell
@@ -242,6 +252,3 @@ class State:
         for name, account in list(self.accounts.items()):
             if account.ends + KEPT_S <= now and name not in held:
                 del self.accounts[name]
-            elif len(account.cells) > 2 * CELLS:  # windows gone by
-                account.cells = dict(sorted(account.cells.items())[-CELLS - 1 :])
-                account.total = sum(account.cells.values())
