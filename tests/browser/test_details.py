@@ -141,6 +141,23 @@ def test_live_traffic_keeps_order_and_keyboard_while_requests_come(world, reader
     assert reader.page.evaluate("document.activeElement.getAttribute('href')") == address
 
 
+def test_who_asks_for_more_stands_still_and_who_leaves_asks_no_more(reader) -> None:
+    reader.go("live?range=30d")
+    page, rows = reader.page, reader.main.locator("tbody tr")
+    expect(rows).to_have_count(100)
+    page.get_by_role("button", name="Show more").click()
+    expect(rows).to_have_count(200)
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    asked = []
+    page.route("**/admin/v1/requests?*", lambda route: asked.append(route))  # noqa: PLW0108  it marks what it is given
+    with page.expect_request("**/admin/v1/requests?*"):
+        page.get_by_role("button", name="Go on").click()
+    reader.go("models")
+    asked[0].continue_()
+    page.wait_for_timeout(2_500)
+    assert len(asked) == 1
+
+
 def test_a_failure_is_told_and_tried_again(reader) -> None:
     reader.expected = {503}
     broken = '{"error": {"message": "the journal refuses", "class": "store_unavailable"}}'

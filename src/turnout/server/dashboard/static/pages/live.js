@@ -37,6 +37,7 @@ export default async function live({ onLeave }) {
     if (range().name in RANGES) delete params.until;
     page = await get('/requests', params);
     draw();
+    further.hidden = !page.has_more;
   };
   let shown = null;
   const kept = {};
@@ -62,22 +63,34 @@ export default async function live({ onLeave }) {
       }
     }
     note.textContent = paused ? 'Stands still.' : `Looks every ${EVERY_MS / 1000} s.`;
-    timer = setTimeout(again, EVERY_MS);
+    if (!gone) timer = setTimeout(again, EVERY_MS);
   };
   const more = async () => {
-    paused = true;
-    const next = await get('/requests', { ...asked(), search, error, limit: PAGE, after: page.next, order: order === 'newest' ? null : order });
-    page = { ...next, data: [...page.data, ...next.data] };
+    pause(true);
+    try {
+      const next = await get('/requests', { ...asked(), search, error, limit: PAGE, after: page.next, order: order === 'newest' ? null : order });
+      page = { ...next, data: [...page.data, ...next.data] };
+      put(trouble);
+    } catch (failure) {
+      put(trouble, problem(failure));
+    }
     draw();
+    further.hidden = !page.has_more;
   };
-  const button = h('button', { type: 'button', onclick: () => {
-    paused = !paused;
+  const pause = (now) => {
+    paused = now;
     button.textContent = paused ? 'Go on' : 'Pause';
     note.textContent = paused ? 'Stands still.' : '';
-  } }, paused ? 'Go on' : 'Pause');
-  onLeave(() => clearTimeout(timer));
+  };
+  const button = h('button', { type: 'button', onclick: () => pause(!paused) }, paused ? 'Go on' : 'Pause');
+  const further = h('div', {}, h('button', { type: 'button', onclick: more }, 'Show more'));
+  let gone = false;
+  onLeave(() => {
+    gone = true; // what is under way would begin anew
+    clearTimeout(timer);
+  });
   await load();
-  timer = setTimeout(again, EVERY_MS);
+  if (!gone) timer = setTimeout(again, EVERY_MS);
   return [
     h('form', { class: 'row', role: 'search', onsubmit: (event) => { event.preventDefault(); change({ text: event.target.elements.text.value.trim(), order, error }); } },
       h('input', { type: 'search', name: 'text', value: search, placeholder: 'id, model, tag, customer, error …', 'aria-label': 'Search in what is known of requests', size: 36 }),
@@ -87,6 +100,6 @@ export default async function live({ onLeave }) {
       error && h('button', { type: 'button', class: 'chip bad', onclick: () => change({ text: search, order, error: null }) }, `${words(error)} ×`),
       button, note),
     trouble, list,
-    page.has_more ? h('div', {}, h('button', { type: 'button', onclick: more }, 'Show more')) : null,
+    further,
   ];
 }
