@@ -5,11 +5,7 @@ import subprocess
 import sys
 
 COMMAND = [sys.executable, "-c", "from turnout.cli.main import main; main()"]
-QUIET = {
-    "PATH": os.environ.get("PATH", ""),
-    "HOME": os.environ.get("HOME", "/"),
-    "COLUMNS": "120",
-}
+QUIET = {"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/"), "COLUMNS": "120"}
 """An environment without anybody's keys."""
 
 

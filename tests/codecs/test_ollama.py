@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from turnout.codecs.ollama import Ollama, OllamaDialect
 from turnout.codecs.lines import MAX_LINE
+from turnout.codecs.ollama import Ollama, OllamaDialect
 from turnout.codecs.openai_chat import OpenAIChatDialect
 from turnout.errors import (
     ContextLengthExceeded,

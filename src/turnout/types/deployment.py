@@ -30,8 +30,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     developer_role: bool = False
     """Whether the `developer` role is understood; False = sent as `system`."""
     cache_marks: bool = False
-    """Whether Anthropic's `cache_control` is understood on words and tools, for the sake of a Claude behind the
-    host; False = left out of a request in another format."""
+    """Whether Anthropic's `cache_control` is understood on words and tools, for the sake of a Claude behind
+    the host; False = left out of a request in another format."""
     openai_fields: bool = False
     """Whether the host knows what OpenAI's two formats share (`service_tier`, `prompt_cache_key`, …); False =
     left out of a request that comes in the other one."""
