@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from turnout.stores.columns import EPOCH, Columns
 from turnout.stores.sums.base import Sum, SumQuery, ordered
 from turnout.stores.sums.memory import summed
@@ -20,6 +22,7 @@ MOST_UNCOUNTED: Final = 10_000
 """Rows that are read because cells have not counted them yet."""
 _END: Final = datetime(2300, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)
+_COUNTED: Final = tuple(name for name in Sum.__struct_fields__ if name not in {"group", "at"})
 
 
 def usage_of(query: SumQuery) -> UsageQuery | None:
@@ -69,28 +72,8 @@ def sums_of(found: Iterable[Used], uncounted: Iterable[Columns], query: SumQuery
 
 
 def _sum(of: Used) -> Sum:
-    return Sum(
-        group=of.group,
-        at=of.at,
-        n=of.n,
-        n_failed=of.n_failed,
-        n_unpriced=of.n_unpriced,
-        cost_nusd=of.cost_nusd,
-        n_input=of.n_input,
-        n_output=of.n_output,
-        total_s=of.total_s,
-    )
+    return Sum(**{name: getattr(of, name) for name in Sum.__struct_fields__})
 
 
 def _added(one: Sum, other: Sum) -> Sum:
-    return Sum(
-        group=one.group,
-        at=one.at,
-        n=one.n + other.n,
-        n_failed=one.n_failed + other.n_failed,
-        n_unpriced=one.n_unpriced + other.n_unpriced,
-        cost_nusd=one.cost_nusd + other.cost_nusd,
-        n_input=one.n_input + other.n_input,
-        n_output=one.n_output + other.n_output,
-        total_s=one.total_s + other.total_s,
-    )
+    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in _COUNTED})
