@@ -352,8 +352,8 @@ def _stay(stage: "Stage") -> None:
     emulator, gateway = stage.programs[LARGE.provider], stage.programs[_GATEWAY]
     port = emulator.address().rpartition(":")[2]
     emulator.restart(_emulator(stage.folder, LARGE.provider, int(port)))
-    click.echo(f"\n{LARGE.id} is back; everything runs until Ctrl-C, and leaves nothing behind.")
     with suppress(KeyboardInterrupt):
+        click.echo(f"\n{LARGE.id} is back; everything runs until Ctrl-C, and leaves nothing behind.")
         while gateway.status is None:
             time.sleep(_POLL_S)
         raise StageError(f"the gateway ended with status {gateway.status}: {gateway.last_words()}")
