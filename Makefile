@@ -25,7 +25,7 @@ demo: $(DONE)/demo ## run the gateway on a real small model and an emulator, and
 test: $(DONE)/dev lint types ## check style and types, run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-proofs: $(DONE)/dev ## run what takes long: many processes, killed and frozen servers, millions of rows
+proofs: $(DONE)/dev $(DONE)/deploy ## run what takes long: many processes, killed and frozen servers, millions of rows
 	@$(BIN)/python -m pytest -rs --timeout 600 tests/proofs $(ARGS)
 
 clients: $(DONE)/dev $(DONE)/lock ## run official clients and coding agents against the gateway (4 minutes, 1 GB of packages)
@@ -89,6 +89,11 @@ $(DONE)/bench: requirements/bench.txt $(DONE)/build
 # What drives a browser. Where there is none for the platform, the browser suite skips and says so.
 $(DONE)/browser: requirements/browser.txt $(DONE)/build
 	@$(INSTALL) -r $< || echo "· no Playwright for this platform: the browser suite will be skipped"
+	@touch $@
+
+# What reads deploy/ as its users do. Where there is none for the platform, those checks skip and say so.
+$(DONE)/deploy: requirements/deploy.txt $(DONE)/build
+	@$(INSTALL) -r $< || echo "· no Helm or PromQL for this platform: some checks of deploy/ will be skipped"
 	@touch $@
 
 # The package itself, from this checkout: edits in src/ need no new installation.

@@ -66,6 +66,7 @@ def main() -> None:
     compile_lock([str(FOLDER / "lock.in")], FOLDER / "lock.txt")
     compile_lock([str(FOLDER / "bench.in")], FOLDER / "bench.txt")
     compile_lock([str(FOLDER / "browser.in")], FOLDER / "browser.txt", *under_dev)
+    compile_lock([str(FOLDER / "deploy.in")], FOLDER / "deploy.txt", *under_dev)
     append(demo, weights)
     append(dev, weights)
     append(dev, models)

@@ -1,10 +1,12 @@
-"""What is deployed, in the hands of those who read it: Prometheus' grammar, and Helm itself.
+"""What is deployed, in the hands of its readers: Prometheus' grammar, Helm itself, and compose's schema.
 
-`tests/test_deploy.py` looks at names and shapes without either; this asks a parser of PromQL and Helm's own
-engine (`pip install promql-parser helm-python-sdk`), and skips where they are not.
+`tests/test_deploy.py` looks at names and shapes without them; this asks what `make proofs` installs from
+requirements/deploy.txt, and skips where there is none of it.
 """
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -20,6 +22,7 @@ ALL_ON = {
     "serviceMonitor": {"enabled": True},
     "podDisruptionBudget": {"enabled": True},
 }
+MISSING = "not installed: pip install --require-hashes -r requirements/deploy.txt"
 _ERROR = 3
 """Helm's word for a finding that is no advice."""
 
@@ -43,7 +46,7 @@ def _panels(panels):
 
 
 def test_every_expression_is_promql() -> None:
-    parser = pytest.importorskip("promql_parser", reason="pip install promql-parser: a grammar of PromQL")
+    parser = pytest.importorskip("promql_parser", reason=MISSING)
     every = expressions()
     assert len(every) > 20
     for text in every:
@@ -53,7 +56,7 @@ def test_every_expression_is_promql() -> None:
 
 @pytest.mark.parametrize("values", [{}, ALL_ON], ids=["as it is", "all on"])
 def test_helm_renders_the_chart_to_what_a_cluster_takes(values) -> None:
-    helm = pytest.importorskip("helm_python.chart", reason="pip install helm-python-sdk: Helm's own engine")
+    helm = pytest.importorskip("helm_python.chart", reason=MISSING)
     report = helm.lint(CHART, values)
     assert [each for each in report["messages"] if each["severity"] == _ERROR] == report["errors"] == []
     made = {}
@@ -74,3 +77,20 @@ def test_helm_renders_the_chart_to_what_a_cluster_takes(values) -> None:
     assert {port["targetPort"] for port in made["Service"]["spec"]["ports"]} <= {
         value for port in container["ports"] for value in (port["name"], port["containerPort"])
     }
+
+
+def complaints(file) -> str:
+    """What the published schema of compose files says against one; nothing when it has nothing to say."""
+    pytest.importorskip("check_jsonschema", reason=MISSING)
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) in ((0, "ok -- validation done\n"), (1, ran.stdout)), ran.stderr
+    return ran.stdout if ran.returncode else ""
+
+
+def test_the_compose_file_is_what_its_schema_asks_for(tmp_path) -> None:
+    ours = DEPLOY / "compose/compose.yaml"
+    assert complaints(ours) == ""
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text(ours.read_text().replace("  tmpfs: [/tmp]", "  tmpfs: {path: /tmp}", 1))
+    assert "tmpfs" in complaints(wrong)
