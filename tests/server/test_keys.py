@@ -147,7 +147,7 @@ async def test_refusals_by_policy_are_in_the_audit_log(tmp_path) -> None:
         shown, document = await issue(office, CLI, {"endpoints": ["embeddings"]})
         await rig.room.refresh()
         await ask(http, shown.reveal())
-        await rig.room._look()
+        await rig.room.look()
         act = (await office.desk.audit())[-1].act
         assert (act.actor, act.action, act.result, act.reason, act.address) == (
             document.id,

@@ -66,6 +66,7 @@ async def _erased(config: "Config", customer: str, organisation: str | None) -> 
 
     from msgspec.structs import replace
 
+    from turnout.govern.erasures import announce
     from turnout.govern.open import desk_config, is_made, open_desk
     from turnout.parts import open_feedback, open_journal
     from turnout.server.admin.erasing import counts, erase, keys_of
@@ -79,6 +80,7 @@ async def _erased(config: "Config", customer: str, organisation: str | None) -> 
         keys = [] if desk is None else await keys_of(desk, customer, organisation)
         found = await erase(journal, config, customer, organisation, keys, words)
         if desk is not None:
+            await announce(desk, keys, datetime.now(UTC))
             about = f"customer/{customer}"
             act = Act(at=datetime.now(UTC), actor="cli", role="owner", action="customer.erase", object=about)
             await desk.note(replace(act, organisation=organisation, facts=counts(found)))

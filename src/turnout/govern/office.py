@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from turnout.errors import Conflict, Forbidden, NotFound, PreconditionFailed
+from turnout.govern.erasures import Forgets
 from turnout.govern.pepper import Peppers
 from turnout.govern.rules import READS, WRITES, Actor
 from turnout.stores.desk.base import Change, ConflictError, Desk, Document
@@ -47,7 +48,7 @@ class Office:
         changed: Called after each change, so that this process takes it in at once.
     """
 
-    __slots__ = ("_changed", "_denials", "desk", "now", "peppers", "random", "routes")
+    __slots__ = ("_changed", "_denials", "desk", "forgets", "now", "peppers", "random", "routes")
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class Office:
         self.now = now
         self.random = random
         self.routes = routes
+        self.forgets: Forgets | None = None
+        """Lets go of what this process keeps in memory for keys; None = nothing is."""
         self._changed = changed
         self._denials: dict[str, list[datetime]] = {}
         """Actor -> the refusals of the last minute."""

@@ -15,6 +15,8 @@ Theory of operation.
 6. When the desk changed, its peppers are read again: after `turnout pepper rotate` gateways go on without a
    restart. A key that was presented under the older one is written down under the newest.
 7. Refusals by policy are put on record from here, a bounded number at a time: requests never wait for it.
+8. Whoever forgets a customer, in whichever process, says so at the desk; what is kept in memory here for its
+   keys is let go of with the next look (`govern.erasures`).
 """
 
 import asyncio
@@ -32,6 +34,7 @@ from turnout.errors import ConfigError, Conflict, StoreUnavailable
 from turnout.govern import ending, sessions
 from turnout.govern.audit import Head, checkpoint
 from turnout.govern.directory import Directory
+from turnout.govern.erasures import Erasures, Forgets
 from turnout.govern.holdings import Holdings, read_holdings
 from turnout.govern.office import Office
 from turnout.govern.open import desk_config, is_used, open_desk, peppers_for
@@ -57,6 +60,7 @@ class Room:
     Attributes:
         office: What the admin API acts with; None while there is no desk.
         directory: Keys of the desk; None while there is none.
+        forgets: Lets go of what this process keeps in memory for keys; None = it keeps nothing.
     """
 
     def __init__(self, built: Built, opened: Callable[[Directory], None]) -> None:
@@ -68,6 +72,8 @@ class Room:
         """
         self.office: Office | None = None
         self.directory: Directory | None = None
+        self.forgets: Forgets | None = None
+        self._erasures = Erasures()
         self._built = built
         self._opened = opened
         self._desk: Desk | None = None
@@ -101,8 +107,10 @@ class Room:
         self.office = Office(
             desk, peppers, routes=lambda: self._built.engine.snapshot.routes, changed=self._wake.set
         )
+        self.office.forgets = self.forgets
         self._take(holdings)
         self._opened(self.directory)
+        await self._forget()
 
     async def run(self) -> None:
         """Follow the desk until cancelled."""
@@ -113,7 +121,7 @@ class Room:
                 await asyncio.wait_for(self._wake.wait(), self._wait_s)
             self._wake.clear()
             try:
-                await self._look()
+                await self.look()
             except (StoreUnavailable, ConfigError) as failure:
                 reason = failure.message if isinstance(failure, StoreUnavailable) else failure.problems[0]
                 if self._wait_s == POLL_S:
@@ -126,6 +134,10 @@ class Room:
         """Take in what the desk holds now. Raises `StoreUnavailable`."""
         if self._desk is not None and await self._desk.revision() != self._seen:
             self._take(await read_holdings(self._desk))
+
+    async def _forget(self) -> None:
+        if self._desk is not None and self.forgets is not None:
+            await self._erasures.follow(self._desk, datetime.now(UTC), self.forgets)
 
     def denied(self, principal: Principal, address: str, action: str, reason: str) -> None:
         """Have the refusal of a request put on record."""
@@ -154,11 +166,18 @@ class Room:
         if self._desk is not None:
             await self._desk.close()
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Take in what changed at the desk, and put there what waits for it.
+
+        Raises:
+            StoreUnavailable: It cannot be read.
+            ConfigError: It is there, and cannot be used.
+        """
         if self._desk is None:
             await self.start()
             return
         await self.refresh()
+        await self._forget()
         for _ in range(min(len(self._denials), MOST_A_POLL)):
             await self._desk.note(self._denials[0])
             self._denials.popleft()

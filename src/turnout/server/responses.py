@@ -11,7 +11,7 @@ Theory of operation.
    asked for, and kept from then on like any other.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -24,6 +24,7 @@ from turnout.codecs.openai_responses.render import Names, echo
 from turnout.config import ResponsesConfig
 from turnout.errors import InvalidRequest, NotFound, UnsupportedParameter
 from turnout.server import background
+from turnout.server.compaction import Compaction
 from turnout.server.conversations import ConversationObjects, Naming, talk_named
 from turnout.server.deferred import Deferred
 from turnout.server.http import JSON_TYPE, respond
@@ -95,16 +96,23 @@ class Responses:
         self._dialect = dialect
         self.store: Conversations | None = MemoryConversations()
         self._talks = ConversationObjects(steps, lambda: self.store, dialect)
+        self._compaction = Compaction(steps, verbs.engine, dialect, self._whole)
 
     def keep_in(self, config: ResponsesConfig) -> Callable[[], Awaitable[None]]:
         """Keep conversations as configured; return what closes the store. Raises `ConfigError`."""
         store = self.store = open_conversations(config)
         return _nothing if store is None else store.close
 
+    async def forget(self, keys: Sequence[str]) -> int:
+        """Let go of what this process keeps in memory for keys; return how much it was."""
+        store = self.store
+        return sum([await store.erase(key) for key in keys]) if isinstance(store, MemoryConversations) else 0
+
     def mount(self, paths: Paths[Visit]) -> Callable[[Visit], Awaitable[None]]:
         """Serve the format's paths; return the endpoint that asks models."""
         paths.add("POST", "/responses", self.create, RESPONSES)
         paths.add("POST", "/responses/input_tokens", self._count, RESPONSES)
+        paths.add("POST", "/responses/compact", self._compaction.serve, RESPONSES)
         paths.add("POST", "/responses/*/cancel", self._cancel, RESPONSES)
         for path in ("/responses/*", "/responses/*/input_items"):
             paths.add("GET", path, self._look, RESPONSES)
@@ -148,9 +156,16 @@ class Responses:
         if for_client or asked.talk is not None:
             visit.send = Keeping(visit.send, done)
 
+    async def _whole(self, visit: Visit, came: bytes) -> tuple[bytes, Body]:
+        """Return a request with what it names by id in its place, and as it is read."""
+        asked = await self._placed(visit, came)
+        return asked.raw, asked.body
+
     async def _asked(self, visit: Visit) -> _Asked:
         """Return a request with what it names by id in its place, as it is read, and what the client sent."""
-        came = await self._steps.body(visit)
+        return await self._placed(visit, await self._steps.body(visit))
+
+    async def _placed(self, visit: Visit, came: bytes) -> _Asked:
         body = self._dialect.parse(came)
         tree = body.wire.body
         if all(tree.get(name) in _UNSAID for name in _BY_ID) and not _refers(tree):

@@ -241,7 +241,7 @@ class Process:
                 opened.push_async_callback(store.close)
             gateway.feedback.open(built, store)
             room = self._room = Room(built, gateway.follow)
-            gateway.denied = room.denied
+            gateway.denied, room.forgets = room.denied, gateway.responses.forget
             opened.push_async_callback(room.close)
             await room.start()
             overlay = await open_admin(built, gateway, room)

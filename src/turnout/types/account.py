@@ -29,9 +29,10 @@ Kind = Literal[
     "pepper",
     "notice",
     "alerts",
+    "erasure",
 ]
 """What a desk keeps documents of."""
-Passing = Literal["session", "alerts"]
+Passing = Literal["session", "alerts", "erasure"]
 """Kinds that come and go without an act: nothing is written when one is used, or ends by itself."""
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 KEY_PREFIX: Final = "tn_"

@@ -63,7 +63,7 @@ async def desked(folder, *, config="desk", extra="", server="", admin=""):
 
     async with start(edit=edit, server=server) as rig:
         room = Room(rig.built, rig.gateway.follow)
-        rig.gateway.denied = room.denied
+        rig.gateway.denied, room.forgets = room.denied, rig.gateway.responses.forget
         await room.start()
         overlay = await open_admin(rig.built, rig.gateway, room)
         try:

@@ -12,7 +12,9 @@ from tests.cli.run import turnout
 from tests.server.admin.kit import desked, failure
 from turnout.config import parse_config
 from turnout.parts import open_journal
+from turnout.server.desk import Room
 from turnout.stores.base import Query
+from turnout.stores.conversations import Kept, MemoryConversations
 from turnout.stores.files import Database, Files
 from turnout.stores.files.base import File
 from turnout.testing.store import example_record
@@ -88,6 +90,48 @@ async def test_nobody_forgets_anothers_customer(folder) -> None:
         await gateway.make("customer", id="theirs", organisation="other")
         refused = await gateway.call("admin", "DELETE", "/customers/theirs/data")
         assert failure(refused)[:2] == (404, "not_found")
+
+
+async def test_conversations_in_memory_are_forgotten_by_every_process(folder) -> None:
+    async with desked(folder) as gateway:
+        await gateway.make("customer", id="cus", organisation="own")
+        await gateway.issue("theirs", role="call", organisation="own", customer="cus")
+        await gateway.issue("anothers", role="call", organisation="own")
+        others = MemoryConversations()
+
+        async def forgets(keys):
+            return sum([await others.erase(key) for key in keys])
+
+        other = Room(gateway.rig.built, lambda _: None)
+        other.forgets = forgets
+        await other.start()
+        ids = {name: await converse(gateway, name) for name in ("theirs", "anothers")}
+        await others.put(gateway.ids["theirs"], Kept("resp_elsewhere", b"{}"))
+        gone = await gateway.call("admin", "DELETE", "/customers/cus/data")
+        await other.look()
+        assert gone.json()["conversations"] == 1
+        assert await others.get(gateway.ids["theirs"], "resp_elsewhere") is None
+        assert {name: await asked_for(gateway, name, ids[name]) for name in ids} == {
+            "theirs": 404,
+            "anothers": 200,
+        }
+        await others.put(gateway.ids["theirs"], Kept("resp_after", b"{}"))
+        await other.look()
+        assert await others.get(gateway.ids["theirs"], "resp_after") == b"{}", "each erasure is heeded once"
+        await other.close()
+
+
+async def converse(gateway, name):
+    headers = {"authorization": f"Bearer {gateway.keys[name]}"}
+    reply = await gateway.http.post(
+        "/v1/responses", json={"model": "oai/one", "input": "hi"}, headers=headers
+    )
+    return reply.json()["id"]
+
+
+async def asked_for(gateway, name, answer):
+    headers = {"authorization": f"Bearer {gateway.keys[name]}"}
+    return (await gateway.http.get(f"/v1/responses/{answer}", headers=headers)).status_code
 
 
 def test_the_command_line_exports_and_forgets(folder) -> None:

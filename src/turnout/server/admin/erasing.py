@@ -5,8 +5,9 @@ Theory of operation.
 1. The journal's Records of a customer become those of a new random name, in rows, words and sums
    (`stores.private`). What still waits in this process's spool is carried over first; other processes' follow
    within seconds, so that it is looked for Records once more after a pause.
-2. Conversations and background jobs are kept by key, in files that processes share: those of keys that belong
-   to the customer are deleted, and its files and batches. What is in memory or in a cache ends by itself.
+2. Conversations and background jobs are kept by key: those of keys that belong to the customer are deleted,
+   and its files and batches. What processes keep in memory is let go of by each of them, at its next look at
+   the desk (`govern.erasures`); by the one that answers, at once. What is in a cache ends by itself.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 
 from turnout.config import Config
 from turnout.errors import NotFound, StoreUnavailable
+from turnout.govern.erasures import announce
 from turnout.jobs.together import Together
 from turnout.server.admin.audit import noted
 from turnout.server.admin.call import LINES, Call, Endpoint, Given
@@ -44,6 +46,7 @@ class Erased(Struct, frozen=True, kw_only=True):
     records: int
     """Made nobody's."""
     conversations: int
+    """Deleted from the file, or from the memory of the process that answers."""
     jobs: int
     """Background jobs, deleted with their requests and answers."""
     files: int = 0
@@ -157,6 +160,10 @@ async def _remove(call: Call) -> Given:
     keys = await keys_of(call.office.desk, call.id, organisation)
     words = call.built.quality.store
     found = await erase(journal, call.built.config, call.id, organisation, keys, words)
+    if call.office.forgets is not None:
+        in_memory = await call.office.forgets(keys)
+        found = replace(found, conversations=found.conversations + in_memory)
+    await announce(call.office.desk, keys, call.office.now())
     await noted(call, f"customer/{call.id}", counts(found))
     return Given(body={"object": "customer.erasure", **msgspec.to_builtins(found)})
 
