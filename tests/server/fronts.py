@@ -13,7 +13,7 @@ from turnout.server.bind import bind
 from turnout.server.protocol import WireLimits, protocol_for
 
 FRONTS = ("ours", "uvicorn")
-SOON_S = 5.0
+SOON_S = 30.0
 END = b"\r\n\r\n"
 AFTER = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
 

