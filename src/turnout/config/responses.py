@@ -1,6 +1,6 @@
 """The section `responses`: conversations that clients go on with by id. Floor 5."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -18,3 +18,12 @@ class ResponsesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Of all answers; beyond it the oldest of whoever keeps most make room."""
     max_per_key: Annotated[int, Meta(ge=1)] = 1_000
     """Answers kept for one key; beyond it the key's oldest make room."""
+    compact: Literal["native", "own"] = "native"
+    """Who makes conversations short: `native` = providers that have it, and nobody else; `own` = where they
+    have not, or guards apply, a model that is asked for notes, which every provider can read."""
+    compact_with: str | None = None
+    """Model, alias or route that is asked for notes; none = what the request names."""
+
+    def __post_init__(self) -> None:
+        if self.compact_with is not None and self.compact != "own":
+            raise ValueError("compact_with is asked only where compact is own")

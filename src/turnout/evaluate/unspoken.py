@@ -20,7 +20,7 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
         "realtime by WebRTC: sound would not pass here; WebSocket is served",
     ),
     (r"GET /v1/responses/", "a kept answer streamed again: it is kept as it ended"),
-    (r" /v1/responses/compact", "compaction by one provider: opaque items that only it can read"),
+    (r" /v1/responses/compact", "compaction by one provider: it passes as it came, and its items are opaque"),
     (
         r" .*fileSearchStores|/upload/v1beta/",
         "Gemini's files and file search: a store of one provider's own; passthrough",

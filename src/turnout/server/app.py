@@ -64,7 +64,7 @@ class Gateway:
     """
 
     def __init__(self, engine: Engine, dialects: Mapping[str, Dialect], settings: ServerSettings) -> None:
-        self.engine = engine
+        self.engine, self.settings = engine, settings
         self.ready = True
         self._visits: set[Visit] = set()
         self._instance = secrets.token_hex(8)
@@ -83,17 +83,17 @@ class Gateway:
         self._directory: Directory | None = None
         self.scores: ScoresFile | None = None
         """What takes in benchmark scores, where that is configured."""
-        steps = Steps(self._enter, self._body, self._serve, self._embed, self._answers[OPENAI].ids)
+        ids, in_force = self._answers[OPENAI].ids, lambda: self.settings
+        steps = Steps(
+            self._enter, self._body, self._serve, self._embed, ids, self._open, self._once, in_force
+        )
         self.feedback, self._verbs = Feedbacks(steps), Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
         self.bulk = BulkEndpoints(steps, self._defers, lambda key_id: self._gate.named(key_id))  # noqa: PLW0108  after a reload too
         self.passing = Passthrough(self._enter, self._answers[OPENAI].ids)
         self._described = Described(steps, self.passing.opened)
         self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
-        self._realtime = Realtime(
-            engine, self._enter, self._answers[OPENAI].head, lambda: self.settings.realtime
-        )
-        self.settings = settings
+        self._realtime = Realtime(engine, steps, self._answers[OPENAI].head)
         self.plane = Plane(
             Lent(
                 self._enter,

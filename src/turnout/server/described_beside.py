@@ -116,6 +116,24 @@ class JobObject(Struct):
     metadata: dict[str, Json]
 
 
+class CompactRequest(Struct):
+    """A conversation to be made short."""
+
+    model: Name | None = None
+    input: Text | list[dict[str, Json]] | None = None
+    instructions: str | None = None
+    previous_response_id: Name | None = None
+
+
+class Compacted(Struct):
+    """What it was made into."""
+
+    id: str
+    object: Literal["response.compaction"]
+    created_at: int
+    output: list[dict[str, Json]]
+
+
 class ConversationRequest(Struct):
     """A conversation to begin."""
 

@@ -76,6 +76,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _post("/v1/embeddings", "Vectors", "openai", d.VectorsRequest, d.Vectors),
     _post("/v1/responses", "Responses", "openai", ResponsesRequest, d.ResponseObject, streams=True),
     _post("/v1/responses/input_tokens", "Count input tokens", "openai", ResponsesRequest, d.Counted),
+    _post("/v1/responses/compact", "Make a conversation short", "openai", b.CompactRequest, b.Compacted),
     _get("/v1/responses/{id}", "A kept answer", "openai", d.ResponseObject),
     _delete("/v1/responses/{id}", "Forget an answer", "openai", d.Deleted),
     _get("/v1/responses/{id}/input_items", "What an answer was given to", "openai", d.Page),

@@ -27,6 +27,7 @@ from turnout.server.asking import make_ask
 from turnout.server.http import RawHeaders
 from turnout.server.paths import OPENAI, Paths
 from turnout.server.upgrade import Offer, check_library, check_origin, grant, read_offer
+from turnout.server.verbs import Steps
 from turnout.server.visit import StreamPlace, Visit, while_there
 from turnout.types.ask import Ask, Preferences, Wire
 from turnout.types.chat import ChatRequest, Facts
@@ -45,22 +46,15 @@ class Realtime:
 
     Args:
         engine: Serves sessions.
-        enter: Checks who asks.
+        steps: What the gateway does for each of its endpoints.
         head: Writes the headers of an answer.
-        config: Returns the section in force.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        enter: Callable[[Visit, str], None],
-        head: Head,
-        config: Callable[[], RealtimeConfig],
-    ) -> None:
+    def __init__(self, engine: Engine, steps: Steps, head: Head) -> None:
         self._engine = engine
-        self._enter = enter
+        self._enter = steps.enter
         self._head = head
-        self._config = config
+        self._settings = steps.settings
         self._open: dict[str, int] = {}
         """Key -> its sessions at this process."""
 
@@ -70,7 +64,7 @@ class Realtime:
         paths.add_root("/openai/realtime", self._serve, ("GET",))
 
     async def _serve(self, visit: Visit) -> None:
-        config = self._config()
+        config = self._settings().realtime
         if not config.enabled:
             raise NotFound("realtime sessions are off at this gateway", param="realtime")
         try:

@@ -5,6 +5,7 @@ from msgspec import Struct
 from turnout.config import Config, KeyConfig
 from turnout.config.mcp import McpConfig
 from turnout.config.realtime import RealtimeConfig
+from turnout.config.responses import ResponsesConfig
 from turnout.govern.directory import ADMIN_ONLY
 from turnout.types.principal import Principal
 from turnout.types.secret import Secret
@@ -32,6 +33,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     """Client addresses are all the proxy's: nothing is counted by address."""
     realtime: RealtimeConfig = RealtimeConfig()
     mcp: McpConfig = McpConfig()
+    responses: ResponsesConfig = ResponsesConfig()
     admin_apart: bool = False
     """Administration has a listener of its own, and is not served beside the data plane."""
     keys: tuple[GatewayKey, ...] = ()
@@ -54,6 +56,7 @@ def settings_of(config: Config) -> ServerSettings:
         admin_apart=config.admin.listen is not None,
         realtime=config.realtime,
         mcp=config.mcp,
+        responses=config.responses,
         keys=tuple(keys),
     )
 

@@ -11,13 +11,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from turnout.codecs import strict
-from turnout.codecs.base import Addressed, Body, Dialect, EmbedBody, EmbedsByAddress
-from turnout.engine.engine import Engine
+from turnout.codecs.base import Addressed, Body, Dialect, EmbedBody, EmbedsByAddress, TaskBody
+from turnout.engine.engine import Engine, Opened
 from turnout.errors import NotFound
+from turnout.server.answer import Whole
 from turnout.server.asking import make_ask
 from turnout.server.http import JSON_TYPE, RawHeaders, respond
 from turnout.server.inbound import speaks_anthropic
 from turnout.server.paths import ANTHROPIC, GEMINI, OPENAI
+from turnout.server.settings import ServerSettings
 from turnout.server.visit import Visit
 from turnout.types.json import Json
 
@@ -39,13 +41,17 @@ class Steps(NamedTuple):
     serve: Callable[[Visit, bytes, Body, str], Awaitable[None]]
     embed: Callable[[Visit, bytes, EmbedBody, str], Awaitable[None]]
     ids: Callable[[str], RawHeaders]
+    open: Callable[[Visit, Body | EmbedBody | TaskBody, str], Opened]
+    once: Callable[[Visit, bytes, str, Callable[[], Awaitable[Whole]]], Awaitable[None]]
+    """Answers in one piece, from memory where an idempotency key was seen before."""
+    settings: Callable[[], ServerSettings]
 
 
 class Verbs:
     """The endpoints, over the gateway's engine and dialects."""
 
     def __init__(self, engine: Engine, dialects: Mapping[str, Dialect], steps: Steps) -> None:
-        self._engine = engine
+        self.engine = engine
         self._messages = dialects[ANTHROPIC]
         self._gemini = dialects[GEMINI]
         self._steps = steps
@@ -86,8 +92,8 @@ class Verbs:
     async def _count(self, visit: Visit, body: Body, dialect: str) -> int:
         """Return the input tokens as the model that would be asked counts them."""
         ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, dialect)
-        ask = await self._engine.sensed(body.request, ask)
-        decision = self._engine.select(body.request, ask)
+        ask = await self.engine.sensed(body.request, ask)
+        decision = self.engine.select(body.request, ask)
         chosen = next((each for each in decision.candidates if each.id in decision.chosen), None)
         counted = None if chosen is None else chosen.n_tokens_in
         return decision.input.n_tokens if counted is None else counted

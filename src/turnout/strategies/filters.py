@@ -83,7 +83,7 @@ class Capable(Struct, frozen=True, tag="capable"):
         deployment = candidate.deployment
         model, facts = deployment.model, context.request.facts
         if isinstance(context.request, TaskRequest):
-            return _without_task(context.request.kind, deployment)
+            return _without_task(context.request, deployment)
         if not isinstance(context.request, ChatRequest):
             is_known = _only_performs(model) or (model.kind == "chat" and bool(model.source))
             return "no_embeddings" if is_known or not deployment.vendor.embeddings else None
@@ -118,14 +118,20 @@ def _only_performs(model: Model) -> bool:
     return model.kind in KINDS or (can is not None and bool(can) and can <= KINDS)
 
 
-def _without_task(kind: TaskKind, deployment: Deployment) -> str | None:
+def _without_task(request: TaskRequest, deployment: Deployment) -> str | None:
+    kind: TaskKind = request.kind
     model, vendor = deployment.model, deployment.vendor
     if vendor.tasks is not None and kind not in vendor.tasks:
+        return f"no_{kind}"
+    if request.facts.native_wire and vendor.codec != request.facts.native_wire:
         return f"no_{kind}"
     if model.kind == kind or (model.capabilities is not None and kind in model.capabilities):
         return None
     if kind in model.modalities_out:  # models that talk and draw
         return None
+    if kind == "compaction":  # what every chat model of such a host has
+        talks = model.kind in ("chat", "other") and not _only_performs(model)
+        return None if talks else "no_compaction"
     is_known = model.kind != "chat" or bool(model.source) or model.capabilities is not None
     return f"no_{kind}" if is_known and model.kind != "other" else None
 

@@ -5,7 +5,7 @@ client's own JSON or form, so that an upstream of the same format gets fields no
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,15 +14,16 @@ from turnout.types.chat import NOTHING, Facts
 from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Price, Usage
 
-TaskKind = Literal["rerank", "image", "speech", "transcription", "moderation"]
+TaskKind = Literal["rerank", "image", "speech", "transcription", "moderation", "compaction"]
 """Also the words by which models and vendors declare what they can do."""
-KINDS: Final[frozenset[str]] = frozenset(("rerank", "image", "speech", "transcription", "moderation"))
+KINDS: Final[frozenset[str]] = frozenset(get_args(TaskKind))
 TEXTS: Final[Mapping[TaskKind, tuple[str, ...]]] = {
     "rerank": ("query", "documents"),
     "image": ("prompt",),
     "speech": ("input", "instructions"),
     "transcription": ("prompt",),
     "moderation": ("input",),
+    "compaction": ("instructions", "input"),
 }
 """Kind -> members that hold what a person wrote: what guards look at and sizes are taken from."""
 
@@ -37,6 +38,8 @@ AUDIO_TOKENS_PER_SECOND: Final = 10
 """Of sound heard: recorded transcriptions of 3.7 s counted 37."""
 SPOKEN_TOKENS_PER_CHAR: Final = 1.5
 """Of sound made: a minute is about 900 characters and 1,250 tokens."""
+COMPACTED_TOKENS: Final = 4_096
+"""Output tokens reckoned for a conversation that is made short."""
 
 
 class FormPart(Struct, frozen=True):
@@ -123,6 +126,8 @@ def reckoned(request: TaskRequest, price: Price | None) -> Usage:
         case "transcription":
             heard = _seconds(request) * AUDIO_TOKENS_PER_SECOND
             return Usage(input_uncached=n_in, audio_in=heard, output_text=heard)
+        case "compaction":
+            return Usage(input_uncached=n_in, output_text=COMPACTED_TOKENS)
         case _:
             return Usage(input_uncached=n_in)
 
@@ -178,6 +183,7 @@ _UNITS: Final[Mapping[TaskKind, str]] = {
     "speech": "characters",
     "transcription": "audio_s",
     "moderation": "input_uncached",
+    "compaction": "input_uncached",
 }
 
 

@@ -8,10 +8,11 @@ from turnout.codecs.openai_responses.thinking import write_thinking
 from turnout.codecs.openai_responses.tools import write_choice, write_known
 from turnout.codecs.openai_responses.turns import Turns
 from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, PATH, WIRE, write
+from turnout.codecs.plain import turns_of
 from turnout.codecs.shared import VERBOSITY, shared, unshared
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Wire
-from turnout.types.chat import ChatRequest, OutputFormat
+from turnout.types.chat import ChatRequest, Message, OutputFormat
 from turnout.types.deployment import Deployment, Quirks
 from turnout.types.http import Headers, HttpRequest
 from turnout.types.json import Json
@@ -22,6 +23,7 @@ _PLAIN = ("parallel_tool_calls", "temperature", "top_p", "top_logprobs", "user")
 _LACKING = ("top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
 """Advisory parameters that this format has no word for."""
 _plain, _lacking = attrgetter(*_PLAIN), attrgetter(*_LACKING)
+_NOTHING_LACKS = (None,) * len(_LACKING)
 _BINDING = frozenset({"tools", "max_output_tokens", "top_logprobs", "text"})
 
 
@@ -31,8 +33,11 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     quirks = to.vendor.quirks
     _check(request)
     turns = Turns(same=same, developer=quirks.developer_role or same)
-    for turn in request.messages:
-        turns.add(turn)
+    for turn in request.messages if same else turns_of(request.messages):
+        if isinstance(turn, Message):
+            turns.add(turn)
+        else:
+            turns.add_plain(turn)
     if not (turns.items or turns.instructions or same):
         raise InvalidRequest("messages hold nothing that can be answered", param="messages")
     body: dict[str, Json] = {"model": to.upstream_model, "input": turns.items}
@@ -41,16 +46,21 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     _add_tools(body, request, same=same)
     if request.max_tokens is not None:
         body["max_output_tokens"] = request.max_tokens
-    body |= {field: value for field, value in zip(_PLAIN, _plain(request), strict=True) if value is not None}
+    for field, value in zip(_PLAIN, _plain(request), strict=True):
+        if value is not None:
+            body[field] = value
     if request.output_format is not None:
         body["text"] = {"format": write_format(request.output_format, same=same)}
     warnings = _think(body, request, same=same)
     dropped = [*turns.dropped]
-    dropped += [name for name, value in zip(_LACKING, _lacking(request), strict=True) if value is not None]
+    lacking = _lacking(request)
+    if lacking != _NOTHING_LACKS:
+        dropped += [name for name, value in zip(_LACKING, lacking, strict=True) if value is not None]
     if same:
         _own(body, request)
     else:
-        dropped += _shared(body, request, quirks)
+        if request.extra:
+            dropped += _shared(body, request, quirks)
         _foreign(body, request, to)
     if request.stream:
         body["stream"] = True

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from turnout.codecs.openai_responses.parts import read_part
-from turnout.codecs.openai_responses.seal import Sealed, is_sealed, unseal
+from turnout.codecs.openai_responses.seal import Sealed, is_sealed, summary_in, unseal
 from turnout.codecs.openai_responses.wire import WIRE, objects, text_of, without
 from turnout.types.chat import (
     NOTHING,
@@ -39,6 +39,9 @@ ITEM = "item"
 CUSTOM_OUTPUT = "custom_tool_call_output"
 CALLS = frozenset({"function_call", "custom_tool_call"})
 OUTPUTS = frozenset({"function_call_output", CUSTOM_OUTPUT})
+COMPACTION = "compaction"
+RECALLED = "What was said before, in short:\n\n"
+"""Before a conversation that the gateway made short."""
 _ROLES: Mapping[str, Role] = {
     "user": "user",
     "assistant": "assistant",
@@ -116,6 +119,9 @@ class _Reader:
         tokens = _tokens(items)
         for item in items:
             kind = item.get("type")
+            if kind == COMPACTION and (summary := summary_in(item)) is not None:
+                self.add(Message("user", (Text(RECALLED + summary),)))
+                continue
             role = text_of(item, "role") if kind is None or kind == "message" else "assistant"
             if role != "assistant":
                 self.add(_told(item, _ROLES.get(role, "user")))

@@ -5,9 +5,9 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from turnout.codecs.openai_responses.items import CALLS, OUTPUTS
+from turnout.codecs.openai_responses.items import CALLS, COMPACTION, OUTPUTS
 from turnout.codecs.openai_responses.parts import MEDIA, WORDS
-from turnout.codecs.openai_responses.seal import is_sealed
+from turnout.codecs.openai_responses.seal import is_sealed, summary_in
 from turnout.errors import InvalidRequest
 from turnout.types.chat import MediaKind
 from turnout.types.json import Json, JsonObject
@@ -99,8 +99,18 @@ def _item(item: JsonObject, at: str, found: Scan) -> None:
         _content(item.get("output"), f"{at}.output", found)
     elif kind == "reasoning":
         found.has_sealed |= is_sealed(item.get("encrypted_content"))
-    elif not isinstance(kind, str):
-        raise InvalidRequest(f"{at}.type: expected a string", param=f"{at}.type")
+    else:
+        _other(item, kind, at, found)
+
+
+def _other(item: JsonObject, kind: str, at: str, found: Scan) -> None:
+    """Look at an item that few conversations hold."""
+    if kind == COMPACTION and is_sealed(item.get("encrypted_content")):
+        summary = summary_in(item)
+        if summary is None:
+            raise InvalidRequest(f"{at}: not as it was sent", param=f"{at}.encrypted_content")
+        found.n_chars += len(summary)
+        found.has_sealed = True
     elif kind not in _DONE_ELSEWHERE:
         found.is_bound = True
 

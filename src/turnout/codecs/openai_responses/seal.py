@@ -4,7 +4,7 @@ A thought that another provider signed must come back to that provider with the 
 and must never reach OpenAI (WIRE.md 2.9). It travels as the `encrypted_content` of a reasoning item, which
 clients send back unread: `tn1:` and base64 of a JSON object that holds the whole thought. The token that some
 providers want back with a tool call has no place in this format's calls; it travels the same way, with the id
-of the call it belongs to.
+of the call it belongs to. So does a conversation that the gateway itself made short (compaction.py).
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from turnout.types.chat import Reasoning
+from turnout.types.json import JsonObject
 
 _MARK = "tn1:"
 
@@ -28,6 +29,8 @@ class Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str | None = None
     call: str | None = None
     """Id of the tool call whose token `signature` is."""
+    summary: str | None = None
+    """A conversation made short."""
 
 
 _write = msgspec.json.Encoder().encode
@@ -50,6 +53,18 @@ def seal(thought: Reasoning) -> str:
 def seal_call(call_id: str, signature: str) -> str:
     """Return the text that stands for the token of a tool call."""
     return _sealed(Sealed(call=call_id, signature=signature))
+
+
+def seal_summary(text: str) -> str:
+    """Return the text that stands for a conversation made short."""
+    return _sealed(Sealed(summary=text))
+
+
+def summary_in(item: JsonObject) -> str | None:
+    """Return what an item of the kind `compaction` says, where it is one of ours."""
+    text = item.get("encrypted_content")
+    held = unseal(text) if isinstance(text, str) and text.startswith(_MARK) else None
+    return None if held is None else held.summary
 
 
 def is_sealed(text: object) -> bool:

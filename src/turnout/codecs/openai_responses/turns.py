@@ -6,6 +6,7 @@ from hashlib import blake2b
 from turnout.codecs.openai_responses.items import CUSTOM_OUTPUT, INSTRUCTIONS, ITEM
 from turnout.codecs.openai_responses.parts import write_part
 from turnout.codecs.openai_responses.wire import WIRE, write
+from turnout.codecs.plain import Answered, Called, Words
 from turnout.codecs.waiting import Waiting
 from turnout.types.chat import (
     Media,
@@ -46,7 +47,11 @@ class Turns:
         """Write one turn."""
         if turn.role == "system" and self._instructs(turn):
             return
-        results = [(self._answered(part), part) for part in turn.parts if isinstance(part, ToolResult)]
+        results = [
+            (self._answered(part.call_id, part.name), part)
+            for part in turn.parts
+            if isinstance(part, ToolResult)
+        ]
         if not results:
             if turn.role == "assistant":
                 self._said(turn.parts)
@@ -63,6 +68,25 @@ class Turns:
             self._said(rest)
         elif rest:
             self._told(turn, rest)
+
+    def add_plain(self, turn: Words | Called | Answered) -> None:
+        """Write a turn of another format of which nothing can be lost."""
+        items = self.items
+        if isinstance(turn, Answered):
+            call_id = turn.call_id or self._answered(turn.call_id, turn.name)
+            custom = self._calls.get(call_id, False)
+            kind = CUSTOM_OUTPUT if custom else "function_call_output"
+            items.append({"type": kind, "call_id": self._sent(call_id), "output": turn.text})
+        elif isinstance(turn, Called):
+            if turn.text:
+                items.append({"role": "assistant", "content": turn.text})
+            for call in turn.calls:
+                self._call(call)
+        elif turn.role == "system" and not items:
+            said = self.instructions
+            self.instructions = f"{said}\n\n{turn.text}" if said else turn.text
+        else:
+            items.append({"role": self._role(turn.role), "content": turn.text})
 
     def _instructs(self, turn: Message) -> bool:
         """Take a leading system turn as `instructions`, if it can be."""
@@ -183,11 +207,11 @@ class Turns:
         }
         self.items.append({**item, **call.extra} if self._same else item)
 
-    def _answered(self, result: ToolResult) -> str:
+    def _answered(self, call_id: str, name: str | None) -> str:
         """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
-        if result.call_id or not self._nameless:
-            return result.call_id
-        named = None if result.name is None else self._nameless.of_tool(result.name)
+        if call_id or not self._nameless:
+            return call_id
+        named = None if name is None else self._nameless.of_tool(name)
         return named or self._nameless.oldest() or ""
 
     def _result(self, call_id: str, result: ToolResult) -> Json:

@@ -55,6 +55,9 @@ class GuardLayer:
         posts = self._posts(exchange)
         if posts and exchange.ask.endpoint == "realtime":
             raise Forbidden("what is said in a realtime session cannot be checked, and guards apply here")
+        request = exchange.request
+        if posts and isinstance(request, TaskRequest) and request.kind == "compaction":
+            raise Forbidden("what a provider makes of a conversation cannot be read, and guards apply here")
         return _Checked(self, inner, exchange, posts) if posts else inner(exchange)
 
     def _posts(self, exchange: Exchange) -> tuple[Post, ...]:

@@ -31,6 +31,7 @@ _ENDS: Final = (
     "/audio/transcriptions",
     "/audio/translations",
     "/moderations",
+    "/responses/compact",
 )
 _SOUNDS: Final = {"mp3": "audio/mpeg", "wav": "audio/wav", "opus": "audio/ogg", "pcm": "audio/pcm"}
 _PIECE: Final = 64
@@ -92,6 +93,8 @@ def perform(path: str, content_type: str, body: bytes) -> Done:
         return Done(model, n_tokens, [JSON_TYPE], [_write(_ranking(asked, n_tokens))])
     if path.endswith("/moderations"):
         return Done(model, n_tokens, [JSON_TYPE], [_write(_judged(asked, model))])
+    if path.endswith("/compact"):
+        return Done(model, n_tokens, [JSON_TYPE], [_write(_compacted(asked, n_tokens))])
     if path.endswith("/speech"):
         return _spoken(asked, model, n_tokens)
     if path.endswith(("/transcriptions", "/translations")):
@@ -187,6 +190,37 @@ def _judged(asked: _Asked, model: str) -> Json:
             }
         )
     return {"id": "modr-emu", "model": model, "results": rows}
+
+
+def _compacted(asked: _Asked, n_tokens: int) -> Json:
+    given = asked.body.get("input")
+    items = [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
+    kept: list[Json] = [
+        {
+            "id": f"msg_emu_{at}",
+            "type": "message",
+            "status": "completed",
+            "role": "user",
+            "content": [{"type": "input_text", "text": str(item.get("content"))}],
+        }
+        for at, item in enumerate(items)
+        if item.get("role") == "user"
+    ]
+    kept.append({"id": "cmp_emu", "type": "compaction", "encrypted_content": "gAAAA-emulated"})
+    usage: Json = {
+        "input_tokens": n_tokens,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 7,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": n_tokens + 7,
+    }
+    return {
+        "id": "resp_emu_compact",
+        "object": "response.compaction",
+        "created_at": 0,
+        "output": kept,
+        "usage": usage,
+    }
 
 
 def _gemini(asked: _Asked, n_tokens: int) -> bytes:
