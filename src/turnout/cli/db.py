@@ -5,10 +5,8 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import click
 
@@ -140,17 +138,10 @@ def _files(config: "Config") -> Iterator[tuple[str, Path]]:
             yield name, Path(path)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=10)
-
-
 def _problem_of_file(path: Path) -> str | None:
-    try:
-        with closing(_opened(path)) as found:
-            (said,) = found.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.Error as failure:
-        return str(failure)
-    return None if said == "ok" else str(said)
+    from turnout.stores.sqlite_file import problem_of
+
+    return problem_of(path)
 
 
 def _problem_of_ledger(path: Path) -> str | None:
@@ -197,11 +188,11 @@ def _problem_of_valkey(address: "Address") -> str | None:
 
 
 def _copy(path: Path, target: Path) -> None:
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    from turnout.stores.sqlite_file import copy
+
     try:
-        with closing(_opened(path)) as found, closing(sqlite3.connect(target)) as copy:
-            found.backup(copy)
-    except sqlite3.Error as failure:
+        copy(path, target)
+    except (sqlite3.Error, OSError) as failure:
         raise DbError(f"{path} cannot be copied: {failure}") from failure
 
 

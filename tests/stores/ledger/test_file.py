@@ -106,7 +106,7 @@ async def test_files_that_cannot_be_used_are_refused_with_their_name(path):
     await FileLedger(path).close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE turnout_schema SET version = 3")
-    with pytest.raises(ConfigError, match=r"was written by a newer Turnout \(schema 3\)"):
+    with pytest.raises(ConfigError, match="has schema 3, newer than this Turnout knows: upgrade"):
         FileLedger(path)
 
 

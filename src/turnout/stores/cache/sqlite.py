@@ -14,34 +14,38 @@ Theory of operation.
 """
 
 import asyncio
-import os
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.cache.base import Bounds, Held, Kept, Selector, read, written
+from turnout.stores.sqlite_file import Form, SqliteFile
 
 SCHEMA_VERSION: Final = 1
 BUSY_S: Final = 1.0
 NOTED_S: Final = 60.0
 SHARE: Final = 256
-_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA secure_delete = ON")
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, expires REAL NOT NULL, used REAL NOT NULL,
         n_bytes INTEGER NOT NULL, route TEXT NOT NULL, organisation TEXT NOT NULL, project TEXT NOT NULL,
         key_id TEXT NOT NULL, hex TEXT NOT NULL, document BLOB NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS answers_used ON answers (used)",
     "CREATE INDEX IF NOT EXISTS answers_end ON answers (expires)",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    # Files of before have none; a Turnout of before does not mind it.
+    "CREATE INDEX IF NOT EXISTS answers_size ON answers (n_bytes)",
 )
-# Files of before have none; a Turnout of before does not mind it.
-_SIZES = "CREATE INDEX IF NOT EXISTS answers_size ON answers (n_bytes)"
+_FORM: Final = Form(
+    key="cache.path",
+    says="the cache's file",
+    schema=_SCHEMA,
+    version=SCHEMA_VERSION,
+    is_durable=False,
+    overwrites=True,
+    busy_s=BUSY_S,
+)
 _GET = "SELECT document, used FROM answers WHERE key = ? AND expires > ?"
 _USED = "UPDATE answers SET used = ? WHERE key = ?"
 _PUT = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -70,34 +74,10 @@ class SqliteCache:
         """
         self.path = path
         self._bounds = bounds or Bounds()
-        self._lock = threading.Lock()
         self._reckoned = Held(0, 0)
         """What is there as of the last count, and what was kept here since."""
         self._until_count = 0
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as failure:
-            raise ConfigError((f"cache.path: cannot open {path}: {failure}",)) from failure
-        try:
-            self._prepare()
-        except sqlite3.Error as failure:
-            self._db.close()
-            problem = f"cache.path: {path} cannot be used as a database: {failure}"
-            raise ConfigError((problem,)) from failure
-        except ConfigError:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            newer = f"cache.path: {self.path} has schema {version}, newer than this Turnout knows"
-            raise ConfigError((f"{newer}: upgrade Turnout, or name another file",))
-        for statement in (*_PRAGMAS, *(_SCHEMA if version == 0 else ()), _SIZES):
-            self._db.execute(statement)
+        self._file = SqliteFile(path, _FORM)
 
     async def get(self, key: bytes, now: float) -> Kept | None:
         """Return an answer; see `CacheStore.get`."""
@@ -117,11 +97,10 @@ class SqliteCache:
 
     async def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     def _get(self, key: bytes, now: float) -> Kept | None:
-        with self._transaction("DEFERRED") as db:
+        with self._file.step("BEGIN") as db:
             row = db.execute(_GET, (key, now)).fetchone()
             if row is None:
                 return None
@@ -136,7 +115,7 @@ class SqliteCache:
         if size > bounds.max_bytes or bounds.max_entries < 1:
             return
         row = (kept.key, kept.expires, now, size, kept.route, owner.organisation, owner.project, owner.key_id)
-        with self._transaction() as db:
+        with self._file.step() as db:
             db.execute(_ENDED, (now,))
             db.execute(_PUT, (*row, kept.key.hex(), written(kept)))
             self._make_room(db, size)
@@ -157,24 +136,10 @@ class SqliteCache:
         self._reckoned = Held(n, total)
 
     def _clear(self, which: Selector) -> int:
-        with self._transaction() as db:
+        with self._file.step() as db:
             return db.execute(_CLEAR, msgspec.structs.asdict(which)).rowcount
 
     def _held(self, which: Selector, now: float) -> Held:
-        with self._transaction("DEFERRED") as db:
+        with self._file.step("BEGIN") as db:
             row = db.execute(_HELD, {**msgspec.structs.asdict(which), "now": now}).fetchone()
         return Held(*row)
-
-    @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        try:
-            with self._lock:
-                self._db.execute("BEGIN IMMEDIATE" if kind == "IMMEDIATE" else "BEGIN")
-                try:
-                    yield self._db
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
-        except sqlite3.Error as failure:
-            raise StoreUnavailable(f"the cache's file refuses: {failure}", retry_after_s=1) from failure

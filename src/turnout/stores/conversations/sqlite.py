@@ -11,20 +11,16 @@ Theory of operation.
 """
 
 import asyncio
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
-from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.conversations.base import Change, Kept, Room, too_large
+from turnout.stores.sqlite_file import Form, SqliteFile
 
 SCHEMA_VERSION = 1
 BUSY_S = 5.0
-_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA secure_delete = ON")
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS answers (owner TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER PRIMARY KEY,
         ends_at REAL NOT NULL, n_bytes INTEGER NOT NULL, document BLOB NOT NULL, UNIQUE (owner, id))""",
@@ -34,7 +30,15 @@ _SCHEMA = (
     "CREATE INDEX IF NOT EXISTS items_answer ON items (owner, answer)",
     """CREATE TRIGGER IF NOT EXISTS answers_gone AFTER DELETE ON answers BEGIN
         DELETE FROM items WHERE owner = OLD.owner AND answer = OLD.id; END""",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_FORM = Form(
+    key="responses.path",
+    says="the store of conversations",
+    schema=_SCHEMA,
+    version=SCHEMA_VERSION,
+    is_durable=False,
+    overwrites=True,
+    busy_s=BUSY_S,
 )
 _GET = "SELECT document FROM answers WHERE owner = ? AND id = ? AND ends_at > ?"
 _FIND = """SELECT document FROM answers JOIN items
@@ -63,31 +67,7 @@ class SqliteConversations:
         self.path = path
         self._room = room or Room()
         self._clock = clock
-        self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as failure:
-            raise ConfigError((f"responses.path: cannot open {path}: {failure}",)) from failure
-        try:
-            self._prepare()
-        except sqlite3.Error as failure:
-            self._db.close()
-            problem = f"responses.path: {path} cannot be used as a database: {failure}"
-            raise ConfigError((problem,)) from failure
-        except ConfigError:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            newer = f"responses.path: {self.path} has schema {version}, newer than this Turnout knows"
-            raise ConfigError((f"{newer}: upgrade Turnout, or name another file",))
-        for statement in (*_PRAGMAS, *(_SCHEMA if version == 0 else ())):
-            self._db.execute(statement)
+        self._file = SqliteFile(path, _FORM)
 
     async def put(self, owner: str, kept: Kept) -> None:
         """Keep an answer; see `Conversations.put`. One that is larger than all the room is not kept."""
@@ -115,17 +95,16 @@ class SqliteConversations:
 
     async def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     def _put(self, owner: str, kept: Kept) -> None:
         if len(kept.document) > self._room.max_bytes:
             return
-        with self._transaction() as db:
+        with self._file.step() as db:
             self._write(db, owner, kept)
 
     def _amend(self, owner: str, answer_id: str, change: Change) -> bool:
-        with self._transaction() as db:
+        with self._file.step() as db:
             row = db.execute(_GET, (owner, answer_id, self._clock())).fetchone()
             made = None if row is None else change(bytes(row[0]))
             if made is not None:
@@ -145,35 +124,16 @@ class SqliteConversations:
             db.execute(_OLDEST)
 
     def _one(self, statement: str, owner: str, key: str) -> bytes | None:
-        with self._lock, _available():
-            row = self._db.execute(statement, (owner, key, self._clock())).fetchone()
+        with self._file.step("BEGIN") as db:
+            row = db.execute(statement, (owner, key, self._clock())).fetchone()
         return None if row is None else bytes(row[0])
 
     def _forget(self, owner: str, answer_id: str) -> bool:
-        with self._transaction() as db:
+        with self._file.step() as db:
             known = db.execute(_GET, (owner, answer_id, self._clock())).fetchone() is not None
             db.execute(_FORGET, (owner, answer_id))
         return known
 
     def _erase(self, owner: str) -> int:
-        with self._transaction() as db:
+        with self._file.step() as db:
             return db.execute("DELETE FROM answers WHERE owner = ?", (owner,)).rowcount
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _available():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as failure:
-        raise StoreUnavailable(f"the store of conversations refuses: {failure}", retry_after_s=1) from failure

@@ -29,6 +29,7 @@ from turnout.stores.feedback.base import (
     values_of,
 )
 from turnout.stores.private.base import Whose
+from turnout.stores.sqlite_file import transaction
 from turnout.types.feedback import Feedback
 
 BUSY_S: Final = 5.0
@@ -163,17 +164,11 @@ class SqliteFeedback:
             if db is None:
                 yield None
                 return
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(db):
                 there = db.execute(_THERE).fetchone() is not None
                 for statement in _SCHEMA if make and not there else ():
                     db.execute(statement)
                 yield db if make or there else None
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection | None]:

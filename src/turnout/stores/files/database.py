@@ -6,23 +6,18 @@
 3. One connection per process, behind a lock: calls come from any thread, and block.
 """
 
-import os
 import sqlite3
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from turnout.errors import ConfigError, StoreUnavailable
+from turnout.errors import ConfigError
+from turnout.stores.sqlite_file import Form, SqliteFile
 
 SCHEMA_VERSION = 1
 BUSY_S = 5.0
-OPEN_BUSY_S = 10.0
 NAME = "files.db"
 CONTENT = "content"
 """Folder of the files themselves."""
-_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON")
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS files (id TEXT PRIMARY KEY, owner TEXT NOT NULL, purpose TEXT NOT NULL,
         n_bytes INTEGER NOT NULL, expires_us INTEGER, organisation TEXT, customer TEXT, doc BLOB NOT NULL)""",
@@ -37,7 +32,15 @@ _SCHEMA = (
         body BLOB, job TEXT, kind TEXT, result BLOB, PRIMARY KEY (batch, n))""",
     "CREATE INDEX IF NOT EXISTS lines_waiting ON lines (batch, n) WHERE kind IS NULL AND job IS NULL",
     "CREATE INDEX IF NOT EXISTS lines_running ON lines (batch, n) WHERE kind IS NULL AND job IS NOT NULL",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_FORM = Form(
+    key="files.path",
+    says="the store of files",
+    schema=_SCHEMA,
+    version=SCHEMA_VERSION,
+    overwrites=True,
+    busy_s=BUSY_S,
+    instead="name another directory",
 )
 
 
@@ -52,63 +55,16 @@ class Database:
         """
         self.folder = folder
         self.content = folder / CONTENT
-        path = folder / NAME
-        self._lock = threading.Lock()
         try:
             self.content.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as failure:
-            raise ConfigError((f"files.path: cannot open {path}: {failure}",)) from failure
-        try:
-            self._prepare(path)
-        except BaseException as failure:
-            self._db.close()
-            if isinstance(failure, sqlite3.Error):
-                problem = f"files.path: {path} cannot be used as a database: {failure}"
-                raise ConfigError((problem,)) from failure
-            raise
+        except OSError as failure:
+            raise ConfigError((f"files.path: cannot open {folder}: {failure}",)) from failure
+        self._file = SqliteFile(folder / NAME, _FORM)
 
-    def _prepare(self, path: Path) -> None:
-        """Run the opening statements; workers that start at once on a new file get in each other's way."""
-        give_up_at = time.monotonic() + OPEN_BUSY_S
-        while True:
-            try:
-                for pragma in _PRAGMAS:
-                    self._db.execute(pragma)
-                (version,) = self._db.execute("PRAGMA user_version").fetchone()
-                for statement in _SCHEMA if version == 0 else ():
-                    self._db.execute(statement)
-            except sqlite3.OperationalError as failure:
-                busy = getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > give_up_at:
-                    raise
-            else:
-                break
-            time.sleep(0.02)
-        if version > SCHEMA_VERSION:
-            newer = f"files.path: {path} has schema {version}, newer than this Turnout knows"
-            raise ConfigError((f"{newer}: upgrade Turnout, or name another directory",))
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Run statements as one step. Raises `StoreUnavailable`."""
-        with self._lock:
-            db = self._db
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                    db.execute("COMMIT")
-                except BaseException:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as failure:
-                raise StoreUnavailable(f"the store of files: {failure}", retry_after_s=1) from failure
+        return self._file.step()
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""
-        with self._lock:
-            self._db.close()
+        self._file.close()

@@ -1,6 +1,5 @@
 """Checking and copying a ledger's files while gateways run. Floor 3."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from turnout.errors import ConfigError
+from turnout.stores import sqlite_file
 from turnout.stores.ledger import kept
 from turnout.stores.ledger.log import GapError, folder_of, numbers, replayed
 from turnout.stores.ledger.state import State
@@ -23,11 +23,9 @@ PAUSE_S: Final = 0.1
 
 def problem_of(path: Path) -> str | None:
     """Say what is wrong with a ledger; None = it is intact. Changes nothing."""
+    if (problem := sqlite_file.problem_of(path)) is not None:
+        return problem
     try:
-        with closing(kept.read_only(path)) as found:
-            (said,) = found.execute("PRAGMA quick_check(1)").fetchone()
-        if said != "ok":
-            return str(said)
         state_of(path)
     except sqlite3.Error as failure:
         return str(failure)
@@ -47,8 +45,7 @@ def state_of(path: Path) -> State | None:
 
 
 def _state(path: Path) -> State | None:
-    with closing(kept.read_only(path)) as found:
-        found.isolation_level = None
+    with closing(sqlite_file.read_only(path)) as found:
         try:
             loaded = kept.load(found)
         except (msgspec.MsgspecError, TypeError) as failure:
@@ -67,9 +64,7 @@ def copy(path: Path, target: Path) -> None:
     """
 
     def once(path: Path) -> None:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-        with closing(kept.read_only(path)) as found, closing(sqlite3.connect(target)) as made:
-            found.backup(made)
+        sqlite_file.copy(path, target)
         copied = kept.Kept(target)
         try:
             loaded = copied.load()

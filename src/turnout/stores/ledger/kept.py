@@ -14,12 +14,10 @@ Theory of operation.
 
 import secrets
 import sqlite3
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -27,19 +25,17 @@ from msgspec import Struct
 from turnout.errors import ConfigError
 from turnout.stores.ledger.state import Account, Open, State
 from turnout.stores.ledger.steps import WRITTEN, Written
+from turnout.stores.sqlite_file import Form, opened, transaction
 
 BUSY_S: Final = 10.0
 SCHEMA_VERSION: Final = 2
-_VERSIONS: Final = (
-    "CREATE TABLE IF NOT EXISTS turnout_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL)"
-)
 _SCHEMA: Final = (
-    """CREATE TABLE ledger_accounts (
+    """CREATE TABLE IF NOT EXISTS ledger_accounts (
         account TEXT PRIMARY KEY, ends REAL NOT NULL, cells BLOB NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE ledger_open (
+    """CREATE TABLE IF NOT EXISTS ledger_open (
         id TEXT PRIMARY KEY, written BLOB NOT NULL, ends REAL NOT NULL, swept INTEGER NOT NULL
         ) WITHOUT ROWID""",
-    "CREATE TABLE ledger_log (lineage TEXT NOT NULL, through INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS ledger_log (lineage TEXT NOT NULL, through INTEGER NOT NULL)",
 )
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _CELLS: Final = msgspec.msgpack.Decoder(dict[int, int])
@@ -75,22 +71,7 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            self._db = _connect(path)
-        except (OSError, sqlite3.Error) as failure:
-            raise ConfigError((f"ledger: cannot open {path}: {failure}",)) from failure
-        try:
-            _use_wal(self._db)
-            with _one_step(self._db):
-                version = _migrate(self._db)
-        except (sqlite3.Error, msgspec.MsgspecError) as failure:
-            self._db.close()
-            raise ConfigError((f"ledger: {path} cannot be used as a database: {failure}",)) from failure
-        if version > SCHEMA_VERSION:
-            self._db.close()
-            raise ConfigError((f"ledger: {path} was written by a newer Turnout (schema {version})",))
+        self._db = opened(path, _FORM)
 
     def load(self) -> Loaded:
         """Read all of it. Raises `ConfigError` where it is damaged."""
@@ -134,7 +115,7 @@ def write(path: Path, changed: Changed, through: int, forget: float) -> None:
     """
     with closing(_connect(path)) as db:
         db.execute("PRAGMA synchronous = FULL")
-        with _one_step(db):
+        with transaction(db):
             if db.execute("SELECT through FROM ledger_log").fetchone()[0] >= through:
                 return
             _replace(db, changed)
@@ -146,14 +127,9 @@ def write_alone(path: Path, state: State) -> None:
     """Make a copy whole by itself: the beginning of a ledger of its own. Raises `sqlite3.Error`."""
     with closing(_connect(path)) as db:
         db.execute("PRAGMA synchronous = FULL")
-        with _one_step(db):
+        with transaction(db):
             _replace(db, changed_since(state, -1))
             db.execute("UPDATE ledger_log SET through = 0, lineage = ?", (secrets.token_hex(8),))
-
-
-def read_only(path: Path) -> sqlite3.Connection:
-    """Open a copy that others may be writing. Raises `sqlite3.Error`."""
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_S)
 
 
 def load(db: sqlite3.Connection) -> Loaded | None:
@@ -171,48 +147,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
-    give_up_at = time.monotonic() + BUSY_S
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:  # changing to it reports "locked" at once
-            if time.monotonic() > give_up_at:
-                raise
-        else:
-            return
-        time.sleep(0.02)
-
-
-@contextmanager
-def _one_step(db: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    db.execute(begin)
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
-
-
-def _migrate(db: sqlite3.Connection) -> int:
-    """Bring the tables to the form needed; return the version of what is there."""
-    db.execute(_VERSIONS)
-    found = db.execute("SELECT version FROM turnout_schema WHERE part = 'ledger'").fetchone()
-    version = 0 if found is None else int(found[0])
-    if version >= SCHEMA_VERSION:
-        return version
-    for statement in _SCHEMA:
-        db.execute(statement)
+def _take_over(db: sqlite3.Connection, version: int) -> None:
+    """Begin a ledger with what a file of schema 1 holds, if there is one."""
     db.execute("INSERT INTO ledger_log VALUES (?, 0)", (secrets.token_hex(8),))
-    if version == 1:
-        _take_over(db)
-    db.execute("INSERT OR REPLACE INTO turnout_schema VALUES ('ledger', ?)", (SCHEMA_VERSION,))
-    return SCHEMA_VERSION
-
-
-def _take_over(db: sqlite3.Connection) -> None:
-    """Take over what a file of schema 1 holds."""
+    if version == 0:
+        return
     state = State()
     for name, cell, used, ends in db.execute("SELECT account, cell, used, ends FROM cells"):
         account = state.accounts.setdefault(name, Account({}, ends))
@@ -226,6 +165,17 @@ def _take_over(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE reservations")
 
 
+_FORM: Final = Form(
+    key="ledger",
+    says="the ledger",
+    schema=_SCHEMA,
+    version=SCHEMA_VERSION,
+    part="ledger",
+    take_over=_take_over,
+    busy_s=BUSY_S,
+)
+
+
 def _replace(db: sqlite3.Connection, changed: Changed) -> None:
     db.executemany("INSERT OR REPLACE INTO ledger_accounts VALUES (?, ?, ?)", changed.accounts)
     db.execute("DELETE FROM ledger_open")
@@ -234,7 +184,7 @@ def _replace(db: sqlite3.Connection, changed: Changed) -> None:
 
 def _load(db: sqlite3.Connection) -> Loaded:
     state = State()
-    with _one_step(db, "BEGIN"):  # of one moment, whoever writes beside
+    with transaction(db, "BEGIN"):  # of one moment, whoever writes beside
         lineage, through = db.execute("SELECT lineage, through FROM ledger_log").fetchone()
         for name, ends, cells in db.execute("SELECT account, ends, cells FROM ledger_accounts"):
             state.accounts[name] = Account(_CELLS.decode(cells), ends)

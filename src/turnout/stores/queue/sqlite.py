@@ -9,41 +9,43 @@ Theory of operation.
 3. One connection per process, behind a lock: calls come from any thread.
 """
 
-import os
 import sqlite3
-import threading
-import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from turnout.errors import CapacityExhausted, ConfigError, Conflict, StoreUnavailable
+from turnout.errors import CapacityExhausted, Conflict
 from turnout.stores.base import EPOCH, microseconds
 from turnout.stores.queue.base import Booking, Claimed, Draft, Ending, Job, Sent, Served
+from turnout.stores.sqlite_file import Form, SqliteFile
 
 SCHEMA_VERSION = 1
 BUSY_S = 5.0
-OPEN_BUSY_S = 10.0
 
-_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON")
 _SCHEMA = (
-    """CREATE TABLE jobs (
+    """CREATE TABLE IF NOT EXISTS jobs (
         id TEXT PRIMARY KEY, owner TEXT NOT NULL, state TEXT NOT NULL, path TEXT NOT NULL,
         request_id TEXT NOT NULL, booking BLOB NOT NULL, created_us INTEGER NOT NULL,
         deadline_us INTEGER NOT NULL, start_us INTEGER NOT NULL, latest_us INTEGER NOT NULL,
         n_runs INTEGER NOT NULL DEFAULT 0, started_us INTEGER, ended_us INTEGER, collected_us INTEGER,
         status INTEGER, error TEXT, key TEXT, digest BLOB NOT NULL,
         holder TEXT, lease_us INTEGER, headers BLOB, body BLOB, answer_headers BLOB, answer BLOB)""",
-    "CREATE UNIQUE INDEX jobs_key ON jobs (owner, key) WHERE key IS NOT NULL",
-    "CREATE INDEX jobs_start ON jobs (start_us) WHERE state = 'queued'",
-    "CREATE INDEX jobs_latest ON jobs (latest_us) WHERE state = 'queued'",
-    "CREATE INDEX jobs_running ON jobs (lease_us) WHERE state = 'running'",
-    "CREATE INDEX jobs_ended ON jobs (ended_us) WHERE ended_us IS NOT NULL",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    "CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (owner, key) WHERE key IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS jobs_start ON jobs (start_us) WHERE state = 'queued'",
+    "CREATE INDEX IF NOT EXISTS jobs_latest ON jobs (latest_us) WHERE state = 'queued'",
+    "CREATE INDEX IF NOT EXISTS jobs_running ON jobs (lease_us) WHERE state = 'running'",
+    "CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended_us) WHERE ended_us IS NOT NULL",
+)
+_FORM = Form(
+    key="background.path",
+    says="the background queue",
+    schema=_SCHEMA,
+    version=SCHEMA_VERSION,
+    overwrites=True,
+    busy_s=BUSY_S,
 )
 _SELECT = """SELECT id, owner, state, path, request_id, booking, created_us, deadline_us, n_runs, started_us,
     ended_us, collected_us, status, error, key FROM jobs"""
@@ -107,52 +109,11 @@ class SqliteQueue:
             ConfigError: The file cannot be opened, is no database, or was written by a newer Turnout.
         """
         self.path = path
-        self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as failure:
-            raise ConfigError((f"background.path: cannot open {path}: {failure}",)) from failure
-        try:
-            self._prepare()
-        except BaseException as failure:
-            self._db.close()
-            if isinstance(failure, sqlite3.Error):
-                problem = f"background.path: {path} cannot be used as a database: {failure}"
-                raise ConfigError((problem,)) from failure
-            raise
-
-    def _prepare(self) -> None:
-        """Run the opening statements; workers that start at once on a new file get in each other's way."""
-        give_up_at = time.monotonic() + OPEN_BUSY_S
-        while True:
-            try:
-                for pragma in _PRAGMAS:
-                    self._db.execute(pragma)
-                with self._transaction() as db:
-                    (version,) = db.execute("PRAGMA user_version").fetchone()
-                    for statement in _SCHEMA if version == 0 else ():
-                        db.execute(statement)
-            except StoreUnavailable as failure:
-                # Changing to the write-ahead log reports "locked" at once, whatever the time-out.
-                cause = failure.__cause__
-                if not isinstance(cause, sqlite3.Error) or not _busy(cause) or time.monotonic() > give_up_at:
-                    raise (cause or failure) from None
-            except sqlite3.OperationalError as failure:
-                if not _busy(failure) or time.monotonic() > give_up_at:
-                    raise
-            else:
-                break
-            time.sleep(0.02)
-        if version > SCHEMA_VERSION:
-            newer = f"background.path: {self.path} has schema {version}, newer than this Turnout knows"
-            raise ConfigError((f"{newer}: upgrade Turnout, or name another file",))
+        self._file = SqliteFile(path, _FORM)
 
     def submit(self, draft: Draft, now: datetime, most: int) -> Job:
         """Take in a job; see `Queue.submit`."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             known = None if draft.key is None else db.execute(_BY_KEY, (draft.owner, draft.key)).fetchone()
             if known is not None:
                 if known[1] != draft.digest:
@@ -179,7 +140,7 @@ class SqliteQueue:
     def claim(self, holder: str, now: datetime, lease_s: float, most: int) -> list[Claimed]:
         """Take the jobs that are due; see `Queue.claim`."""
         at, until = microseconds(now), microseconds(now + timedelta(seconds=lease_s))
-        with self._transaction() as db:
+        with self._file.step() as db:
             db.execute(_EXPIRE, {"now": at})
             (n,) = db.execute(_N_RUNNING, (at,)).fetchone()
             if n >= most:
@@ -191,7 +152,7 @@ class SqliteQueue:
     def renew(self, holder: str, ids: Collection[str], now: datetime, lease_s: float) -> frozenset[str]:
         """Extend leases; see `Queue.renew`."""
         until = microseconds(now + timedelta(seconds=lease_s))
-        with self._transaction() as db:
+        with self._file.step() as db:
             return frozenset(one for one in ids if db.execute(_RENEW, (until, one, holder)).rowcount)
 
     def finish(self, holder: str, job: Job, ending: Ending, served: Served | None, now: datetime) -> bool:
@@ -199,7 +160,7 @@ class SqliteQueue:
         answer = (None, None, None) if served is None else (served.status, _pack(served.headers), served.body)
         status, headers, body = answer
         values = (ending, microseconds(now), job.n_runs, status, job.error, headers, body, job.id, holder)
-        with self._transaction() as db:
+        with self._file.step() as db:
             return bool(db.execute(_END, values).rowcount)
 
     def release(self, holder: str, job: Job) -> bool:
@@ -209,12 +170,12 @@ class SqliteQueue:
             *(_pack(booking), microseconds(booking.start_at), microseconds(booking.latest_at)),
             *(job.request_id, job.n_runs, job.error, job.id, holder),
         )
-        with self._transaction() as db:
+        with self._file.step() as db:
             return bool(db.execute(_RELEASE, values).rowcount)
 
     def cancel(self, job_id: str, owner: str | None, now: datetime) -> Job | None:
         """Cancel a job; see `Queue.cancel`."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             found = _find(db, job_id, owner)
             if found is None:
                 return None
@@ -223,12 +184,12 @@ class SqliteQueue:
 
     def get(self, job_id: str, owner: str | None) -> Job | None:
         """Return a job; see `Queue.get`."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             return _find(db, job_id, owner)
 
     def answer(self, job_id: str, now: datetime | None) -> Served | None:
         """Return and note as collected what a job was answered; see `Queue.answer`."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             row = db.execute(_ANSWER, (job_id,)).fetchone()
             if row is None:
                 return None
@@ -238,7 +199,7 @@ class SqliteQueue:
 
     def ended(self, ids: Collection[str]) -> list[str]:
         """Tell which jobs are over; see `Queue.ended`."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             named = msgspec.json.encode(list(ids)).decode()
             still = {row[0] for row in db.execute(_OPEN, (named,)).fetchall()}
         return [each for each in ids if each not in still]
@@ -247,18 +208,18 @@ class SqliteQueue:
         """Return jobs, newest first; see `Queue.jobs`."""
         given = {test: each for test, each in ((_OF_OWNER, owner), (_AFTER, after)) if each is not None}
         statement = _SELECT + (" WHERE " + " AND ".join(given) if given else "") + _PAGE
-        with self._transaction() as db:
+        with self._file.step() as db:
             return [_job(row) for row in db.execute(statement, (*given.values(), limit)).fetchall()]
 
     def ahead(self, start_at: datetime) -> int:
         """Count the jobs that go first; see `Queue.ahead`."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             (n,) = db.execute(_AHEAD, (microseconds(start_at),)).fetchone()
         return int(n)
 
     def due(self, now: datetime) -> datetime | None:
         """Return when something is to be done next; see `Queue.due`."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             (at,) = db.execute(_NEXT, {"now": microseconds(now)}).fetchone()
         return None if at is None else _instant(at)
 
@@ -268,39 +229,18 @@ class SqliteQueue:
             "retained": microseconds(now - timedelta(seconds=retention_s)),
             "kept": microseconds(now - timedelta(seconds=keep_s)),
         }
-        with self._transaction() as db:
+        with self._file.step() as db:
             db.execute(_EXPIRE, {"now": microseconds(now)})
             return max(db.execute(_SWEEP, times).rowcount, 0)
 
     def erase(self, owner: str) -> int:
         """Delete all jobs of an owner, whatever their state; return how many."""
-        with self._transaction() as db:
+        with self._file.step() as db:
             return db.execute("DELETE FROM jobs WHERE owner = ?", (owner,)).rowcount
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            db = self._db
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                    db.execute("COMMIT")
-                except BaseException:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as failure:
-                raise StoreUnavailable(f"background queue {self.path}: {failure}") from failure
-
-
-def _busy(failure: sqlite3.Error) -> bool:
-    return getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        self._file.close()
 
 
 def _find(db: sqlite3.Connection, job_id: str, owner: str | None) -> Job | None:
