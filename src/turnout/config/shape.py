@@ -9,6 +9,7 @@ from turnout.config.admin import AdminConfig
 from turnout.config.alerts import AlertsConfig
 from turnout.config.cache import CacheConfig, Mode, RouteCacheConfig
 from turnout.config.compress import CompressMode, PromptCache
+from turnout.config.counting import CountingConfig
 from turnout.config.desk import DeskConfig
 from turnout.config.evaluate import EvaluateConfig
 from turnout.config.feedback import FeedbackConfig
@@ -330,6 +331,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batches: BatchesConfig = BatchesConfig()
     """Many requests in one file."""
     passthrough: PassthroughConfig = PassthroughConfig()
+    counting: CountingConfig = CountingConfig()
     """Endpoints of providers that the gateway does not know."""
     signals: SignalsConfig = SignalsConfig()
     """Facts about a request that strategies read."""

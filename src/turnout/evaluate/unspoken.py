@@ -43,7 +43,7 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (r"xai .* /v1/stt", "xAI's transcription: the recording lost its form, so that nothing can be compared"),
     (r" /v1/ocr", "documents read by Mistral: no operation for it; passthrough"),
-    (r" .*/count-tokens", "Bedrock's counter: counts are reckoned here, no upstream is asked"),
+    (r" .*/count-tokens", "Bedrock's counter: asked where it is configured, and no format of clients"),
     (
         r" .*amazon.nova-2-multimodal-embeddings",
         "vectors by task, some of them jobs; Titan's and Cohere's are spoken",

@@ -87,12 +87,12 @@ class Gateway:
         steps = Steps(
             self._enter, self._body, self._serve, self._embed, ids, self._open, self._once, in_force
         )
-        self.feedback, self._verbs = Feedbacks(steps), Verbs(engine, dialects, steps)
+        self.feedback, self.verbs = Feedbacks(steps), Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
         self.bulk = BulkEndpoints(steps, self._defers, lambda key_id: self._gate.named(key_id))  # noqa: PLW0108  after a reload too
         self.passing = Passthrough(self._enter, self._answers[OPENAI].ids)
         self._described = Described(steps, self.passing.opened)
-        self.responses = Responses(steps, self._verbs, lambda: self.deferred, dialects[RESPONSES])
+        self.responses = Responses(steps, self.verbs, lambda: self.deferred, dialects[RESPONSES])
         self._realtime = Realtime(engine, steps, self._answers[OPENAI].head)
         self.plane = Plane(
             Lent(
@@ -158,9 +158,9 @@ class Gateway:
         paths.add_root("/v1beta/models", self._models, ("GET",), GEMINI)
         paths.add_under("/v1beta/models/", self._models, GEMINI, ("GET",))
         paths.add("POST", "/messages", messages, ANTHROPIC)
-        paths.add("POST", "/messages/count_tokens", self._verbs.count, ANTHROPIC)
-        paths.add("POST", "/models/", self._verbs.call, GEMINI)
-        paths.add_under("/v1beta/", self._verbs.call, GEMINI)
+        paths.add("POST", "/messages/count_tokens", self.verbs.count, ANTHROPIC)
+        paths.add("POST", "/models/", self.verbs.call, GEMINI)
+        paths.add_under("/v1beta/", self.verbs.call, GEMINI)
         for path in ("/livez", "/api/hello"):
             paths.add_root(path, self._live)
         paths.add_root("/readyz", self._ready)
@@ -170,7 +170,7 @@ class Gateway:
         paths.add_root("/", self._live)
         Dashboard(self._live).mount([self.plane.paths] if apart else [self.plane.paths, paths])
         self.plane.paths.add_root("/livez", self._live)
-        asks = {chat, completions, messages, create, self._embeddings, self._verbs.call}
+        asks = {chat, completions, messages, create, self._embeddings, self.verbs.call}
         return paths, tasks | asks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from turnout.build import Built
 from turnout.server.app import Gateway
 from turnout.server.bulk import Opened, open_bulk
+from turnout.server.counting import Counters
 from turnout.server.deferred import Deferred, beside_jobs, open_deferred
 from turnout.server.till import Till
 
@@ -35,6 +36,7 @@ class Beside:
 
 def open_beside(built: Built, gateway: Gateway) -> Beside:
     """Open what is configured, and take up what is due. Raises `ConfigError`."""
-    gateway.passing.till = Till(built)
+    till = gateway.passing.till = Till(built)
+    gateway.verbs.counters = Counters(till)
     deferred = open_deferred(built, gateway)
     return Beside(deferred, open_bulk(built, gateway.bulk, deferred))

@@ -33,6 +33,16 @@ _ENDS: Final = (
     "/moderations",
     "/responses/compact",
 )
+_COUNTED: Final = {
+    "/messages/count_tokens": "input_tokens",
+    "/responses/input_tokens": "input_tokens",
+    ":countTokens": "totalTokens",
+    "/count-tokens": "inputTokens",
+    "/models/count-tokens:rawPredict": "input_tokens",
+}
+"""End of a counter's path -> member that holds the count."""
+COUNTED: Final = 4_711
+"""What every counter here counts."""
 _SOUNDS: Final = {"mp3": "audio/mpeg", "wav": "audio/wav", "opus": "audio/ogg", "pcm": "audio/pcm"}
 _PIECE: Final = 64
 _HARMS: Final = (
@@ -77,7 +87,7 @@ def is_task(path: str, body: bytes) -> bool:
         return "/imagen" in path
     if path.endswith(":generateContent"):
         return b'"IMAGE"' in body
-    return path.endswith(_ENDS) or (path.endswith("/invoke") and b'"documents"' in body)
+    return path.endswith((*_ENDS, *_COUNTED)) or (path.endswith("/invoke") and b'"documents"' in body)
 
 
 def perform(path: str, content_type: str, body: bytes) -> Done:
@@ -87,6 +97,8 @@ def perform(path: str, content_type: str, body: bytes) -> Done:
     if "/model/" in path:
         model = path.partition("/model/")[2].rpartition("/")[0]
     n_tokens = count_tokens(str(asked.body))
+    if path.endswith(tuple(_COUNTED)):
+        return Done(model, 0, [JSON_TYPE], [_counted(asked)])
     if path.endswith((":predict", ":generateContent")):
         return Done(model, n_tokens, [JSON_TYPE], [_gemini(asked, n_tokens)])
     if path.endswith(("/rerank", "/invoke")):
@@ -190,6 +202,12 @@ def _judged(asked: _Asked, model: str) -> Json:
             }
         )
     return {"id": "modr-emu", "model": model, "results": rows}
+
+
+def _counted(asked: _Asked) -> bytes:
+    if "max_tokens" in asked.body or "max_output_tokens" in asked.body:
+        raise InvalidRequest("max_tokens: extra inputs are not permitted", param="max_tokens")
+    return _write({next(name for end, name in _COUNTED.items() if asked.path.endswith(end)): COUNTED})
 
 
 def _compacted(asked: _Asked, n_tokens: int) -> Json:
