@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from turnout.codecs.base import Encoded
 from turnout.codecs.declared import Declared
 from turnout.codecs.notes import REASONING_DROPPED
+from turnout.codecs.plain import turns_of
 from turnout.types.chat import (
     ChatRequest,
     Media,
@@ -62,12 +63,9 @@ def told(written: Encoded, request: ChatRequest, wire: str, said: frozenset[str]
     if request.wire in (wire, ""):
         return written
     found = _Found(said, wire)
-    for message in request.messages:
-        for part in message.parts:
-            if not isinstance(part, Text) or part.extra:  # plain words are nearly all there is
-                found.part(part)
-        if message.extra or message.name is not None:
-            found.message(message)
+    for turn in turns_of(request.messages):
+        if isinstance(turn, Message):  # of plain turns nothing can be lost
+            found.message(turn)
     found.tools(request.tools)
     if request.thinking is not None:
         found.thinking(request.thinking)
@@ -96,6 +94,9 @@ class _Found:
             self.names[name] = None
 
     def message(self, message: Message) -> None:
+        for part in message.parts:
+            if not isinstance(part, Text) or part.extra:  # plain words are nearly all there is
+                self.part(part)
         if message.name is not None:
             self.name("messages.name")
         if message.extra:

@@ -12,7 +12,7 @@ from turnout.codecs.base import Encoded
 from turnout.codecs.notes import Notes, one_answer
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
-from turnout.types.chat import ChatRequest
+from turnout.types.chat import NOTHING, ChatRequest
 from turnout.types.deployment import Deployment
 from turnout.types.http import Headers, HttpRequest
 from turnout.types.json import Json
@@ -20,6 +20,9 @@ from turnout.types.json import Json
 _ADVISORY = ("seed", "presence_penalty", "frequency_penalty", "logit_bias")
 """Fields the format has no word for; leaving them out does not change what a correct answer is."""
 _advisory = attrgetter(*_ADVISORY)
+_NO_ADVICE = (None,) * len(_ADVISORY)
+_sampling = attrgetter("temperature", "top_p", "top_k")
+_NO_SAMPLING = (None, None, None)
 _LEFTOVERS = frozenset({"thinking", "output_config", "metadata", "betas"})
 """Members of `extra` that are parts of a field written from elsewhere."""
 _EFFORT = frozenset({"effort"})
@@ -52,21 +55,31 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
         choice = write_choice(request)
         if choice is not None:
             body["tool_choice"] = choice
-    _add_sampling(body, request, kind, thought, notes)
+    if _sampling(request) != _NO_SAMPLING:
+        _add_sampling(body, request, kind, thought, notes)
     if request.stop and (stop := _stop(request)):
         body["stop_sequences"] = stop
     if request.stream:
         body["stream"] = True
-    extra = _extra(request, notes)
+    extra = _extra(request, notes) if request.extra else NOTHING
     _add_compound(body, request, thought, extra, notes)
-    body.update(without(extra, _LEFTOVERS))
-    for name, value in zip(_ADVISORY, _advisory(request), strict=True):
-        if value is not None:
+    if extra:
+        body.update(without(extra, _LEFTOVERS))
+    _leave_out(body, request, to, notes)
+    return notes.encoded(_http(body, to, _beta_header(extra) if extra else ()))
+
+
+def _leave_out(body: Block, request: ChatRequest, to: Deployment, notes: Notes) -> None:
+    """Note what the format has no word for, and take out what the host refuses."""
+    advice, unsupported = _advisory(request), to.vendor.quirks.unsupported
+    if advice != _NO_ADVICE:
+        for name, value in zip(_ADVISORY, advice, strict=True):
+            if value is not None:
+                notes.drop(name)
+    if not unsupported.isdisjoint(body):
+        for name in unsupported.intersection(body):
+            del body[name]
             notes.drop(name)
-    for name in to.vendor.quirks.unsupported.intersection(body):
-        del body[name]
-        notes.drop(name)
-    return notes.encoded(_http(body, to, _beta_header(extra)))
 
 
 def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
@@ -122,8 +135,6 @@ def _uses_budget(request: ChatRequest, kind: Traits) -> bool:
 
 def _add_sampling(body: Block, request: ChatRequest, kind: Traits, thought: Spoken, notes: Notes) -> None:
     temperature = request.temperature
-    if temperature is None and request.top_p is None and request.top_k is None:
-        return
     if temperature is not None and temperature > 1 and kind.sampling:
         notes.warn("temperature_clamped")
         temperature = 1.0
@@ -152,6 +163,8 @@ def _add_compound(
     body: Block, request: ChatRequest, thought: Spoken, extra: Mapping[str, Json], notes: Notes
 ) -> None:
     """Add the fields that are made of a canonical part and of what only an Anthropic client can say."""
+    if not extra and request.output_format is None and request.user is None and thought == SILENT:
+        return
     rest = extra.get("thinking")
     own = rest if isinstance(rest, dict) else {}
     if thought.thinking is not None or "type" in own:
@@ -184,7 +197,7 @@ def _extra(request: ChatRequest, notes: Notes) -> Mapping[str, Json]:
         return request.extra
     for name in request.extra:
         notes.drop(name)
-    return {}
+    return NOTHING
 
 
 def _beta_header(extra: Mapping[str, Json]) -> tuple[tuple[bytes, bytes], ...]:

@@ -17,8 +17,9 @@ from msgspec import Raw, Struct
 
 from turnout.codecs.anthropic.blocks import SEARCHED, found_words, object_of
 from turnout.codecs.anthropic.media import media_block
-from turnout.codecs.anthropic.wire import WIRE, tool_id, write
+from turnout.codecs.anthropic.wire import WIRE, is_good_id, tool_id, write
 from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
+from turnout.codecs.plain import Answered, Called, Words, turns_of
 from turnout.codecs.waiting import Waiting
 from turnout.errors import InvalidRequest
 from turnout.types.chat import (
@@ -49,8 +50,15 @@ class Turns(Struct, frozen=True):
 def write_turns(request: ChatRequest, notes: Notes) -> Turns:
     """Write the conversation. Raises `InvalidRequest` when nothing is left to be answered."""
     writer = _Writer(request.wire, notes)
-    for message in request.messages:
-        writer.add(message)
+    if request.wire == WIRE:
+        for message in request.messages:
+            writer.add(message)
+        return writer.close()
+    for turn in turns_of(request.messages):
+        if isinstance(turn, Message):
+            writer.add(turn)
+        else:
+            writer.add_plain(turn)
     return writer.close()
 
 
@@ -65,7 +73,7 @@ def content(blocks: list[Block]) -> str | list[Block]:
 
 
 class _Writer:
-    __slots__ = ("_ids", "_keeps", "_native", "_notes", "_system", "_turns")
+    __slots__ = ("_ids", "_is_mixed", "_keeps", "_native", "_notes", "_system", "_turns")
 
     def __init__(self, wire: str, notes: Notes) -> None:
         self._native = wire == WIRE
@@ -75,7 +83,9 @@ class _Writer:
         self._notes = notes
         self._ids = _CallIds(renames=not self._native)
         self._system: list[Block] = []
-        self._turns: list[tuple[str, list[Block]]] = []
+        self._turns: list[Block] = []
+        self._is_mixed = False
+        """A turn holds several blocks, so that answers may have to be put first."""
 
     def add(self, message: Message) -> None:
         if message.name is not None:
@@ -95,31 +105,71 @@ class _Writer:
         if role != "assistant":
             role = "user"
         turns = self._turns
-        if self._native:
-            turns.append((role, blocks))
-        elif turns and turns[-1][0] == role:
-            turns[-1][1].extend(blocks)
-        elif blocks:
-            turns.append((role, blocks))
+        if turns and not self._native and turns[-1]["role"] == role:
+            self._join(turns[-1], blocks)
+        elif blocks or self._native:
+            self._is_mixed |= len(blocks) > 1
+            turns.append({"role": role, "content": content(blocks)})
+
+    def add_plain(self, turn: Words | Called | Answered) -> None:
+        """Write a turn of another format of which nothing can be lost."""
+        text, turns = turn.text, self._turns
+        is_said = bool(text) and not text.isspace()  # the API refuses blank texts
+        role = "user"
+        blocks: list[Block]
+        if isinstance(turn, Answered):
+            blocks = [self._answer(turn, is_said=is_said)]
+        elif isinstance(turn, Called):
+            role, blocks = "assistant", [{"type": "text", "text": text}] if is_said else []
+            for call in turn.calls:
+                blocks.append(self._call(call))
+        elif turn.role == "user" or turn.role == "assistant":  # noqa: PLR1714  # no set for every turn
+            role = turn.role
+            if not is_said:
+                return
+            if not turns or turns[-1]["role"] != role:
+                turns.append({"role": role, "content": text})
+                return
+            blocks = [{"type": "text", "text": text}]
+        else:
+            if turns:
+                self._notes.warn(SYSTEM_FOLDED)
+            if is_said:
+                self._system.append({"type": "text", "text": text})
+            return
+        if turns and turns[-1]["role"] == role:
+            self._join(turns[-1], blocks)
+        else:
+            turns.append({"role": role, "content": blocks})
+
+    def _join(self, turn: Block, blocks: list[Block]) -> None:
+        if not blocks:
+            return
+        before = turn["content"]
+        if isinstance(before, str):
+            turn["content"] = [{"type": "text", "text": before}, *blocks]
+        else:
+            assert isinstance(before, list)
+            before += blocks
+        self._is_mixed = True
 
     def close(self) -> Turns:
         turns, system = self._turns, self._system
         if not turns and system:
             self._notes.warn("system_as_user")
-            turns, system = [("user", system)], []
+            turns, system = [{"role": "user", "content": content(system)}], []
         if not turns:
             raise InvalidRequest("messages hold nothing that can be answered", param="messages")
         if not self._native:
-            for role, blocks in turns:
-                if role == "user" and len(blocks) > 1:
-                    blocks.sort(key=_is_no_result)
-            if turns[-1][0] == "assistant":
-                _trim_end(turns[-1][1])
-        return Turns(system, [{"role": role, "content": content(blocks)} for role, blocks in turns])
+            if self._is_mixed:
+                _put_answers_first(turns)
+            if turns[-1]["role"] == "assistant":
+                _trim_end(turns[-1])
+        return Turns(system, turns)
 
     def _add_system(self, message: Message, blocks: list[Block]) -> None:
         if self._native and message.extra:
-            self._turns.append(("system", blocks))
+            self._turns.append({"role": "system", "content": content(blocks)})
             return
         if self._turns:
             self._notes.warn(SYSTEM_FOLDED)
@@ -182,7 +232,7 @@ class _Writer:
         return {**out, **self._extra(call.extra)} if call.extra else out
 
     def _result(self, result: ToolResult) -> Block:
-        out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_result(result)}
+        out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_answer(result.call_id, result.name)}
         parts = result.content
         only = parts[0] if len(parts) == 1 else None
         if isinstance(only, Text) and not only.extra and not only.text.isspace() and only.text:
@@ -194,6 +244,14 @@ class _Writer:
         if result.is_error:
             out["is_error"] = True
         return {**out, **self._extra(result.extra)} if result.extra else out
+
+    def _answer(self, turn: Answered, *, is_said: bool) -> Block:
+        out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_answer(turn.call_id, turn.name)}
+        if is_said:
+            out["content"] = turn.text
+        elif turn.value is not None:
+            out["content"] = write(turn.value).decode()
+        return out
 
     def _reasoning(self, thought: Reasoning) -> Block | None:
         if thought.wire == WIRE and thought.redacted is not None:
@@ -214,39 +272,55 @@ class _CallIds:
         self._renames = renames
         """A repeated id gets a stand-in: hosts count from `call_0` in every turn, and turns may be joined."""
         self._sent: dict[str, str] = {}
-        """Id as given -> as sent, of the latest call of that id."""
+        """Id as given -> as sent, of the latest call of that id; none = as it was given."""
         self._used: set[str] = set()
-        self._unnamed = Waiting()
+        self._unnamed: Waiting | None = None
         """Ids as sent of calls without an id that wait for their answers."""
 
     def of_call(self, call: ToolCall) -> str:
-        given = call.id
+        given, used = call.id, self._used
+        if given and given not in used and is_good_id(given):  # nearly all are
+            used.add(given)
+            return given
         sent = tool_id(given) if given else ""
-        if not sent or (self._renames and sent in self._used):
-            sent = tool_id(f"{given}/{call.name}/{len(self._used)}")
-        self._used.add(sent)
+        if not sent or (self._renames and sent in used):
+            sent = tool_id(f"{given}/{call.name}/{len(used)}")
+        used.add(sent)
         if given:
             self._sent[given] = sent
         else:
+            self._unnamed = self._unnamed or Waiting()
             self._unnamed.add(call.name, sent)
         return sent
 
-    def of_result(self, result: ToolResult) -> str:
-        if result.call_id:
-            return self._sent.get(result.call_id) or tool_id(result.call_id)
-        waits = self._unnamed
-        return (waits.oldest() if result.name is None else waits.of_tool(result.name)) or tool_id(
-            f"/{result.name}"
-        )
+    def of_answer(self, call_id: str, name: str | None) -> str:
+        if call_id:
+            return self._sent.get(call_id) or tool_id(call_id)
+        waits, found = self._unnamed, None
+        if waits is not None:
+            found = waits.oldest() if name is None else waits.of_tool(name)
+        return found or tool_id(f"/{name}")
+
+
+def _put_answers_first(turns: Sequence[Block]) -> None:
+    for turn in turns:
+        blocks = turn["content"]
+        if turn["role"] == "user" and isinstance(blocks, list) and len(blocks) > 1:
+            blocks.sort(key=_is_no_result)
 
 
 def _is_no_result(block: Block) -> bool:
     return block["type"] != "tool_result"
 
 
-def _trim_end(blocks: list[Block]) -> None:
+def _trim_end(turn: Block) -> None:
     """Cut white space from the end of a started answer: the API refuses it."""
-    last = blocks[-1] if blocks else {}
+    said = turn["content"]
+    if isinstance(said, str):
+        turn["content"] = said.rstrip()
+        return
+    assert isinstance(said, list)
+    last = said[-1] if said else {}
     text = last.get("text")
     if last.get("type") == "text" and isinstance(text, str):
         last["text"] = text.rstrip()

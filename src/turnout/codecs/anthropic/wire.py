@@ -47,7 +47,7 @@ _STOP_REASON: Mapping[FinishReason, str] = {
     "content_filter": "refusal",
     "error": "end_turn",
 }
-_is_good_id = re.compile(r"[a-zA-Z0-9_-]+").fullmatch
+is_good_id = re.compile(r"[a-zA-Z0-9_-]+").fullmatch
 _TOKEN = "tn1:"  # noqa: S105 - a prefix, not a credential
 _VERSION_AFTER = re.compile(r"claude-(?:[a-z]+-)+(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 _VERSION_BEFORE = re.compile(r"claude-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
@@ -208,7 +208,7 @@ def without(raw: JsonObject, keys: frozenset[str]) -> dict[str, Json]:
 
 def tool_id(given: str) -> str:
     """Return a tool call id the API accepts: the same where it may be kept, else a stable stand-in."""
-    if _is_good_id(given):
+    if is_good_id(given):
         return given
     return "toolu_" + blake2b(given.encode(), digest_size=12).hexdigest()
 

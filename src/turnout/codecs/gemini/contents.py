@@ -12,7 +12,7 @@ Theory of operation.
 
 import sys
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from turnout.codecs.gemini.thinking import generation, needs_signatures
 from turnout.codecs.gemini.turns import plain
 from turnout.codecs.gemini.wire import MINTED, SIGNATURE, UNREADABLE, WIRE
 from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
+from turnout.codecs.plain import Answered, Called, Turn, Words, message_of, turns_of
 from turnout.errors import UnsupportedParameter
 from turnout.types.chat import Media, Message, Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from turnout.types.json import Json, JsonObject
@@ -82,18 +83,79 @@ class Contents:
         self._media_in_results = own or (generation(model) or 0) >= 3
         self._calls: dict[str, _Called] = {}
 
-    def write(self, messages: Iterable[Message]) -> None:
+    def write(self, messages: Sequence[Message]) -> None:
         """Write the messages in order."""
-        for message in messages if self._own else _joined(messages):
-            if message.role in {"system", "developer"}:
-                self._system(message)
-                continue
-            is_model = message.role == "assistant"
-            parts = self._assistant(message) if is_model else self._user(message)
-            if parts:
-                self.turns.append({"role": "model" if is_model else "user", "parts": parts})
+        if self._own:
+            for message in messages:
+                self._message(message)
+        else:
+            self._foreign(turns_of(messages))
         if not self.turns:
             self.turns.append({"role": "user", "parts": [{"text": ""}]})
+
+    def _foreign(self, turns: Sequence[Turn]) -> None:
+        answers: list[Turn] = []
+        for turn in turns:
+            if turn.role == "tool":
+                answers.append(turn)
+                continue
+            if answers:
+                self._answers(answers)
+                answers = []
+            if isinstance(turn, Message):
+                self._message(turn)
+            else:
+                self._plain(turn)
+        if answers:
+            self._answers(answers)
+
+    def _answers(self, turns: Sequence[Turn]) -> None:
+        """Write answers of tools that follow each other as one content."""
+        only = turns[0]
+        if len(turns) == 1 and isinstance(only, Answered):
+            self._plain(only)
+        else:
+            self._message(Message("tool", tuple([part for turn in turns for part in message_of(turn).parts])))
+
+    def _plain(self, turn: Words | Called | Answered) -> None:
+        """Write a turn of which nothing can be lost."""
+        text = turn.text
+        parts: list[Json]
+        if isinstance(turn, Answered):
+            parts = self._user(message_of(turn)) if turn.value is not None else [self._answer(turn)]
+        else:
+            parts = [{"text": text}] if text else []
+        if isinstance(turn, Called):
+            signature = UNSIGNED if self._fill_signatures else None
+            for call in turn.calls:
+                parts.append(self._call(call, signature))
+                signature = None
+        if turn.role != "system" and turn.role != "developer":  # noqa: PLR1714  # no set for every turn
+            if parts:
+                self.turns.append({"role": "model" if turn.role == "assistant" else "user", "parts": parts})
+        else:
+            if self.turns:
+                self._notes.warn(SYSTEM_FOLDED)
+            self.system += parts
+
+    def _answer(self, turn: Answered) -> Json:
+        call_id = turn.call_id
+        out: dict[str, Json] = {
+            "name": turn.name or self._calls.get(call_id, _UNKNOWN).name or call_id,
+            "response": {"output": turn.text},
+        }
+        if call_id and not call_id.startswith(MINTED):
+            out["id"] = call_id
+        return {"functionResponse": out}
+
+    def _message(self, message: Message) -> None:
+        if message.role in {"system", "developer"}:
+            self._system(message)
+            return
+        is_model = message.role == "assistant"
+        parts = self._assistant(message) if is_model else self._user(message)
+        if parts:
+            self.turns.append({"role": "model" if is_model else "user", "parts": parts})
 
     def _system(self, message: Message) -> None:
         if self.turns:
@@ -268,21 +330,6 @@ class Contents:
             f"messages: {part.kind} {part.file_id!r} is stored at another provider; send its content instead",
             param="messages",
         )
-
-
-def _joined(messages: Iterable[Message]) -> Iterator[Message]:
-    """Yield the messages with tool messages that follow each other made one."""
-    results: list[Part] = []
-    for message in messages:
-        if message.role == "tool":
-            results += message.parts
-            continue
-        if results:
-            yield Message("tool", tuple(results))
-            results = []
-        yield message
-    if results:
-        yield Message("tool", tuple(results))
 
 
 def _guess(part: Media) -> str:

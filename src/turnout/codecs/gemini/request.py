@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from urllib.parse import quote
 
 from turnout.codecs.base import Encoded
@@ -31,6 +32,15 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (JSON_TYPE,)
 _STREAM_HEADERS = (*_HEADERS, (b"accept", b"text/event-stream"))
 _KEYS = {(own, schemas): f"{WIRE} {own} {schemas}" for own in (False, True) for schemas in (False, True)}
 """What `_declaration` looks at beside the tool: the client's format, whether the host reads JSON Schema."""
+_SAID = (
+    *("maxOutputTokens", "temperature", "topP", "topK", "stopSequences", "seed", "candidateCount"),
+    *("presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs"),
+)
+_said = attrgetter(
+    *("max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "n"),
+    *("presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"),
+)
+"""Fields with the same meaning on both sides, there and here."""
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 _READ = frozenset({"generationConfig", "toolConfig"})
 _OWN_SCHEMAS = frozenset({"responseSchema", "responseJsonSchema", "_responseJsonSchema"})
@@ -190,26 +200,16 @@ def _generation(request: ChatRequest, to: Deployment, notes: Notes) -> JsonObjec
         raise UnsupportedParameter(
             f"n is {request.n}; {to.id} gives {MAX_CANDIDATES} answers at most", param="n"
         )
-    own = (request.kept, request.extra) if request.wire == WIRE else ()
     rest: dict[str, Json] = {}
-    for fields in own:
+    for fields in (request.kept, request.extra) if request.wire == WIRE else ():
         given = fields.get("generationConfig")
         rest |= given if isinstance(given, Mapping) else {}
-    said: tuple[tuple[str, Json], ...] = (
-        ("maxOutputTokens", request.max_tokens),
-        ("temperature", request.temperature),
-        ("topP", request.top_p),
-        ("topK", request.top_k),
-        ("stopSequences", list(request.stop) or None),
-        ("seed", request.seed),
-        ("candidateCount", request.n),
-        ("presencePenalty", request.presence_penalty),
-        ("frequencyPenalty", request.frequency_penalty),
-        ("responseLogprobs", request.logprobs),
-        ("logprobs", request.top_logprobs),
-    )
-    out: dict[str, Json] = {name: value for name, value in said if value is not None}
-    out |= rest
+    out: dict[str, Json] = {}
+    for name, value in zip(_SAID, _said(request), strict=True):
+        if value is not None and value != ():
+            out[name] = value  # noqa: PERF403  # a comprehension is a call more
+    if rest:
+        out |= rest
     if request.output_format is not None and _OWN_SCHEMAS.isdisjoint(rest):
         out |= _output(request.output_format, to, notes)
     config = _thinking(request, to, notes)

@@ -50,14 +50,15 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     same = request.wire == WIRE
     marked = quirks.cache_marks and not same
     turns = (MarkedTurns if marked else Turns)(same=same, reasoning_field=quirks.reasoning_field)
-    for turn in request.messages:
-        turns.add(turn)
+    turns.write(request.messages)
     if not turns.messages:
         raise InvalidRequest("messages hold nothing that can be answered", param="messages")
     body: dict[str, Json] = {"model": to.upstream_model, "messages": turns.messages}
     if request.tools or request.tool_choice is not None:
         _add_tools(body, request, same=same, marked=marked)
-    body |= {field: value for field, value in zip(_PLAIN, _plain(request), strict=True) if value is not None}
+    for field, value in zip(_PLAIN, _plain(request), strict=True):
+        if value is not None:
+            body[field] = value  # noqa: PERF403  # a dict to be merged costs more than all that it holds
     if request.stop:
         body["stop"] = list(request.stop)
     if request.output_format is not None:
@@ -66,7 +67,7 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     dropped = list(turns.dropped)
     if same:
         body |= request.extra
-    else:
+    elif request.extra:
         taken = shared(request, quirks)
         body |= taken
         dropped += unshared(request, taken)

@@ -11,6 +11,7 @@ from turnout.codecs.openai_chat.media import read_part
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
 from turnout.codecs.openai_chat.reasoning import read_reasoning, read_signature, thinking_text
 from turnout.codecs.openai_chat.wire import WIRE, MessageIn, PartIn, ToolCallIn
+from turnout.codecs.plain import Answered, Called, Turn, Words
 from turnout.types.chat import (
     NOTHING,
     Media,
@@ -32,27 +33,54 @@ _KNOWN = frozenset(MessageIn.__struct_fields__) - REASONING_FIELDS
 _CALL_KNOWN = frozenset({"id", "type", "function", "custom"})
 
 
-def read_messages(messages: Sequence[MessageIn], raw: Json) -> tuple[Message, ...]:
+def read_turns(messages: Sequence[MessageIn], raw: Json) -> list[Turn]:
     """Read all turns; `raw` is the same list as it came."""
     assert isinstance(raw, list)
     open_calls: dict[str, str] = {}
-    found: list[Message] = []
-    for i, (message, tree) in enumerate(zip(messages, raw, strict=True)):
-        extra = NOTHING if _KNOWN.issuperset(tree) else {k: v for k, v in tree.items() if k not in _KNOWN}
-        role, content = message.role, message.content
-        parts: tuple[Part, ...]
-        if role == "assistant":
-            parts = (*_spoken(message, tree), *_calls(message, tree, open_calls, i))
-        elif role == "tool" or role == "function":  # noqa: PLR1714  # tells the type of the rest
-            call_id = message.tool_call_id or open_calls.get(message.name or "", "")
-            found.append(Message("tool", (_result(message, tree, call_id),), None, extra))
-            continue
-        elif isinstance(content, str):
-            parts = (Text(content),)
-        else:
-            parts = _content(content, tree)
-        found.append(Message(role, parts, message.name, extra))
-    return tuple(found)
+    found: list[Turn] = []
+    for message, tree in zip(messages, raw, strict=True):
+        content, role, n_fields = message.content, message.role, len(tree)
+        if isinstance(content, list):
+            content = _only_text(content, tree)
+        if isinstance(content, str):  # nearly all there is: a role and words, an answer with its call
+            if n_fields == 2 and role != "tool" and role != "function":  # noqa: PLR1714  # tells the type
+                found.append(Words(role, content))
+                continue
+            if role == "tool" and message.tool_call_id and n_fields == 3 + (message.name is not None):
+                found.append(Answered("tool", message.tool_call_id, content, message.name))
+                continue
+        if role == "assistant" and message.tool_calls and n_fields == 2 + ("content" in tree):
+            calls = _calls(message, tree, open_calls, len(found))
+            if (message.content is None or content is not None) and all(map(_is_plain, calls)):
+                found.append(Called(content or "", calls))
+                continue
+        found.append(_message(message, tree, open_calls, len(found)))
+    return found
+
+
+def _only_text(content: Sequence[PartIn], tree: JsonObject) -> str | None:
+    """Return the words of content that is nothing but one text; None = it is more."""
+    trees = tree["content"]
+    assert isinstance(trees, list)
+    return content[0].text if len(trees) == 1 and content[0].type == "text" and len(trees[0]) == 2 else None
+
+
+def _is_plain(call: ToolCall) -> bool:
+    return not call.extra and call.kind == "function"
+
+
+def _message(message: MessageIn, tree: JsonObject, open_calls: dict[str, str], at: int) -> Message:
+    extra = NOTHING if _KNOWN.issuperset(tree) else {k: v for k, v in tree.items() if k not in _KNOWN}
+    role = message.role
+    parts: tuple[Part, ...]
+    if role == "assistant":
+        parts = (*_spoken(message, tree), *_calls(message, tree, open_calls, at))
+    elif role == "tool" or role == "function":  # noqa: PLR1714  # tells the type of the rest
+        call_id = message.tool_call_id or open_calls.get(message.name or "", "")
+        return Message("tool", (_result(message, tree, call_id),), None, extra)
+    else:
+        parts = _content(message.content, tree)
+    return Message(role, parts, message.name, extra)
 
 
 def _content(

@@ -1,7 +1,7 @@
 """Ids of tool calls: kept as they came, made where the origin format gave none. Floor 2."""
 
 from turnout.codecs.waiting import Waiting
-from turnout.types.chat import ToolCall, ToolResult
+from turnout.types.chat import ToolCall
 
 
 class CallIds:
@@ -22,11 +22,11 @@ class CallIds:
             self._nameless.add(call.name, sent)
         return sent
 
-    def of_result(self, result: ToolResult) -> str:
+    def of_answer(self, call_id: str, name: str | None) -> str:
         """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
-        if result.call_id or not self._nameless:
-            return result.call_id
-        named = None if result.name is None else self._nameless.of_tool(result.name)
+        if call_id or not self._nameless:
+            return call_id
+        named = None if name is None else self._nameless.of_tool(name)
         return named or self._nameless.oldest() or ""
 
     def place(self, sent: str) -> int:

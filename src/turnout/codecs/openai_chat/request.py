@@ -6,14 +6,16 @@ for byte, were checked then (`declared.py`).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body
 from turnout.codecs.declared import Declared, Memo, raw_of
 from turnout.codecs.openai_chat.facts import check_tools, read_facts
-from turnout.codecs.openai_chat.history import LEGACY, read_messages
+from turnout.codecs.openai_chat.history import LEGACY, read_turns
 from turnout.codecs.openai_chat.thinking import read_thinking
 from turnout.codecs.openai_chat.wire import WIRE, FunctionIn, RequestIn, ToolIn
+from turnout.codecs.plain import Conversation
 from turnout.errors import InvalidRequest
 from turnout.types.ask import Wire
 from turnout.types.chat import NOTHING, ChatRequest, Lazy, OutputFormat, ServerTool, Tool, ToolChoice
@@ -47,7 +49,7 @@ def read_request(tree: JsonObject) -> ChatRequest:
     if _USUAL.issuperset(tree):
         return ChatRequest(
             model=wire.model,
-            messages=Lazy(lambda: read_messages(wire.messages, tree["messages"])),
+            messages=Conversation(partial(read_turns, wire.messages, tree["messages"])),
             max_tokens=_max_tokens(wire),
             temperature=wire.temperature,
             top_p=wire.top_p,
@@ -62,7 +64,7 @@ def read_request(tree: JsonObject) -> ChatRequest:
         _known_tools.put(raw, known)
     return ChatRequest(
         model=wire.model,
-        messages=Lazy(lambda: read_messages(wire.messages, tree["messages"])),
+        messages=Conversation(partial(read_turns, wire.messages, tree["messages"])),
         tools=_functions(tree, wire) if known is None else known,
         tool_choice=choice,
         parallel_tool_calls=wire.parallel_tool_calls,

@@ -14,6 +14,7 @@ from turnout.codecs.openai_chat.media import write_part
 from turnout.codecs.openai_chat.reasoning import FIELDS as REASONING_FIELDS
 from turnout.codecs.openai_chat.reasoning import write_signature
 from turnout.codecs.openai_chat.wire import WIRE
+from turnout.codecs.plain import Answered, Called, Words, turns_of
 from turnout.types.chat import Media, Message, Native, Reasoning, Refusal, Text, ToolCall, ToolResult
 from turnout.types.json import Json
 
@@ -33,6 +34,14 @@ class Turns:
         self._reasoning_field = reasoning_field
         self._ids = CallIds()
 
+    def write(self, messages: Sequence[Message]) -> None:
+        """Write a conversation."""
+        for turn in messages if self._same else turns_of(messages):
+            if isinstance(turn, Message):
+                self.add(turn)
+            else:
+                self.add_plain(turn)
+
     def add(self, turn: Message) -> None:
         """Write one turn."""
         parts = turn.parts
@@ -44,7 +53,7 @@ class Turns:
                 self._add({"role": role, "content": only.text if plain else self._parts((only,))}, turn)
                 return
             if isinstance(only, ToolResult) and turn.role != "assistant":
-                leftover = self._result(self._ids.of_result(only), only, turn)
+                leftover = self._result(self._ids.of_answer(only.call_id, only.name), only, turn)
                 if leftover:
                     self._spoken(turn, leftover)
                 return
@@ -57,8 +66,23 @@ class Turns:
         else:
             self._spoken(turn, [])
 
+    def add_plain(self, turn: Words | Called | Answered) -> None:
+        """Write a turn of another format of which nothing can be lost."""
+        if isinstance(turn, Words):
+            self.messages.append({"role": turn.role, "content": turn.text})
+        elif isinstance(turn, Answered):
+            call_id = turn.call_id or self._ids.of_answer(turn.call_id, turn.name)
+            self.messages.append({"role": "tool", "tool_call_id": call_id, "content": turn.text})
+        else:
+            calls = [_call(call, self._ids.of_call(call), same=False) for call in turn.calls]
+            self.messages.append({"role": "assistant", "content": turn.text or None, "tool_calls": calls})
+
     def _answered(self, turn: Message) -> None:
-        results = [(self._ids.of_result(part), part) for part in turn.parts if isinstance(part, ToolResult)]
+        results = [
+            (self._ids.of_answer(part.call_id, part.name), part)
+            for part in turn.parts
+            if isinstance(part, ToolResult)
+        ]
         leftover: list[Json] = []
         # Answers go back in the order of the calls (WIRE.md 2.8).
         for call_id, result in sorted(results, key=lambda pair: self._ids.place(pair[0])):

@@ -8,18 +8,18 @@ from turnout.codecs.openai_responses.thinking import write_thinking
 from turnout.codecs.openai_responses.tools import write_choice, write_known
 from turnout.codecs.openai_responses.turns import Turns
 from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, PATH, WIRE, write
-from turnout.codecs.plain import turns_of
 from turnout.codecs.shared import VERBOSITY, shared, unshared
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Wire
-from turnout.types.chat import ChatRequest, Message, OutputFormat
+from turnout.types.chat import ChatRequest, OutputFormat
 from turnout.types.deployment import Deployment, Quirks
 from turnout.types.http import Headers, HttpRequest
 from turnout.types.json import Json
 
 _HEADERS = ((b"content-type", b"application/json"),)
-_PLAIN = ("parallel_tool_calls", "temperature", "top_p", "top_logprobs", "user")
-"""Fields with the same name and meaning on both sides."""
+_NAMES = ("max_output_tokens", "parallel_tool_calls", "temperature", "top_p", "top_logprobs", "user")
+_PLAIN = ("max_tokens", *_NAMES[1:])
+"""Fields with the same meaning on both sides, here and there."""
 _LACKING = ("top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
 """Advisory parameters that this format has no word for."""
 _plain, _lacking = attrgetter(*_PLAIN), attrgetter(*_LACKING)
@@ -33,22 +33,16 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     quirks = to.vendor.quirks
     _check(request)
     turns = Turns(same=same, developer=quirks.developer_role or same)
-    for turn in request.messages if same else turns_of(request.messages):
-        if isinstance(turn, Message):
-            turns.add(turn)
-        else:
-            turns.add_plain(turn)
+    turns.write(request.messages)
     if not (turns.items or turns.instructions or same):
         raise InvalidRequest("messages hold nothing that can be answered", param="messages")
     body: dict[str, Json] = {"model": to.upstream_model, "input": turns.items}
     if turns.instructions is not None:
         body["instructions"] = turns.instructions
     _add_tools(body, request, same=same)
-    if request.max_tokens is not None:
-        body["max_output_tokens"] = request.max_tokens
-    for field, value in zip(_PLAIN, _plain(request), strict=True):
+    for field, value in zip(_NAMES, _plain(request), strict=True):
         if value is not None:
-            body[field] = value
+            body[field] = value  # noqa: PERF403  # a dict to be merged costs more than all that it holds
     if request.output_format is not None:
         body["text"] = {"format": write_format(request.output_format, same=same)}
     warnings = _think(body, request, same=same)

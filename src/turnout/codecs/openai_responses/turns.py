@@ -6,7 +6,7 @@ from hashlib import blake2b
 from turnout.codecs.openai_responses.items import CUSTOM_OUTPUT, INSTRUCTIONS, ITEM
 from turnout.codecs.openai_responses.parts import write_part
 from turnout.codecs.openai_responses.wire import WIRE, write
-from turnout.codecs.plain import Answered, Called, Words
+from turnout.codecs.plain import Answered, Called, Words, turns_of
 from turnout.codecs.waiting import Waiting
 from turnout.types.chat import (
     Media,
@@ -42,6 +42,14 @@ class Turns:
         """Ids of calls so far, in order -> whether the call is a custom one."""
         self._nameless = Waiting()
         """Made ids of calls that came without an id and wait for their answer."""
+
+    def write(self, messages: Sequence[Message]) -> None:
+        """Write a conversation."""
+        for turn in messages if self._same else turns_of(messages):
+            if isinstance(turn, Message):
+                self.add(turn)
+            else:
+                self.add_plain(turn)
 
     def add(self, turn: Message) -> None:
         """Write one turn."""
