@@ -5,6 +5,7 @@ words of it. The database then copies all of that, shifted in time and with requ
 of a Record says what its original says, and so differs from its columns in id and time alone.
 """
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -15,23 +16,32 @@ from turnout.stores.postgres.connect import Connection, connect
 from turnout.stores.postgres.migrate import migrate
 from turnout.stores.postgres.rows import PostgresRows
 from turnout.stores.sqlite import SqliteRows
-from turnout.stores.sums import spread, usage_sqlite
+from turnout.stores.sums import spread, usage_sqlite, within_sqlite
 from turnout.stores.sums.cells import COUNTERS, packed_errors, unpacked_errors
 
 SLICE = 20_000
 A_DAY = 12
 TOTAL = SLICE * A_DAY * DAYS
 SHIFT_US = 7_200_000_000
+MINUTE_DAYS = min(DAYS, int(os.environ.get("TURNOUT_JOURNAL_MINUTE_DAYS", "31")))
+"""Of how many days PostgreSQL gets usage by the minute; a gateway deletes it after 31."""
 _FAST = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -1500000")
 _INDEXES = (
     "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'records' AND sql NOT NULL"
 )
-_PG_INDEXES = """SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'journal'
-    AND indexname NOT IN ('journal_pkey', 'journal_request_id_key') AND schemaname = current_schema()"""
+_PG_KEYS = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass"
+_PG_INDEXES = """SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s
+    AND schemaname = current_schema()
+    AND indexname NOT IN (SELECT conname FROM pg_constraint)"""
 _COLUMNS = """model, provider, route, strategy, error, cost_nusd, n_input, n_output, ttft_s, total_s, project,
     principal, n_attempts, n_fallbacks, record, organisation, team, customer, tags, has_text"""
 _CELLS = ", ".join(COUNTERS) + ", ttft, total, errors"
 _SUMS = "n, n_failed, n_unpriced, cost_nusd, n_input, n_output, total_s"
+_PG_ROWS = f"""INSERT INTO journal (seq, request_id, at_us, {_COLUMNS}, words)
+    SELECT seq + {{k}}::bigint * {SLICE},
+    'req_' || lpad(to_hex((at_us + {{k}} * {SHIFT_US}) / 1000), 11, '0') ||
+    lpad(to_hex(seq + {{k}} * {SLICE}), 15, '0'), at_us + {{k}} * {SHIFT_US}, {_COLUMNS}, words
+    FROM original"""
 _GROWN = ", ".join(f"{name} = {name} * {A_DAY}" for name in _SUMS.split(", "))
 
 
@@ -111,7 +121,7 @@ def sqlite(path: Path) -> float:
         db.executemany(usage_sqlite.ADD_WORDS, [(seq + k * SLICE, text) for seq, text in enumerate(texts, 1)])
         db.execute("COMMIT")
     print(f"  rows and words after {time.monotonic() - began:.0f} s", flush=True)
-    for statement in copies("numbers"):
+    for statement in (*copies("numbers"), *_within()):
         db.execute(statement)
     print(f"  usage and sums after {time.monotonic() - began:.0f} s", flush=True)
     db.execute("UPDATE last_seq SET value = ?", (TOTAL,))
@@ -123,43 +133,82 @@ def sqlite(path: Path) -> float:
     return time.monotonic() - began
 
 
+def _within() -> list[str]:
+    """Return the statements that lay down who asked each model."""
+    grown = ", ".join(f"{name} = {name} * {A_DAY}" for name in within_sqlite.COUNTED)
+    names = ", ".join(within_sqlite.COUNTED)
+    return [
+        f"UPDATE usage_within_days SET {grown}",
+        *(
+            f"INSERT INTO usage_within_{table} SELECT cube, model, at + k * {shift}, subject, {names} "
+            f"FROM usage_within_{table}, numbers WHERE k > 0 AND k < {n} ORDER BY cube, model, k, at, subject"
+            for table, shift, n in (("hours", 2, A_DAY * DAYS), ("days", 1, DAYS))
+        ),
+        f"UPDATE usage_noted SET through = {TOTAL}",
+    ]
+
+
 def _words() -> list[str]:
     return [" ".join(words_of(read_columns(payload))) for payload in records(SLICE)]
 
 
 def postgres(url: str) -> float:
-    """Load a database; return the seconds it took."""
+    """Load a database; return the seconds it took.
+
+    A table is laid down in the transaction that empties it, which a server with `wal_level = minimal` writes
+    no log of, two hours after two hours, as a gateway does; its keys and indexes are made afterwards.
+    """
     migrate(url)
     began = time.monotonic()
     slice_into(PostgresRows(url))
     with connect(url, timeout_s=3600) as db:
         db.execute("SET synchronous_commit = off")
-        db.execute("SET maintenance_work_mem = '512MB'")
-        indexes = db.execute(_PG_INDEXES).fetchall()
-        for name, _ in indexes:
-            db.execute(f"DROP INDEX {name}".encode())
+        db.execute("SET maintenance_work_mem = '1GB'")
         grow_days(db, "%s")
-        db.execute("CREATE TEMP TABLE original AS SELECT * FROM journal")
-        db.execute(
-            f"CREATE TEMP TABLE numbers AS SELECT k FROM generate_series(0, {A_DAY * DAYS - 1}) AS k".encode()
-        )
-        db.execute(
-            f"""INSERT INTO journal (seq, request_id, at_us, {_COLUMNS}, words)
-            SELECT seq + k * {SLICE}, 'req_' || lpad(to_hex((at_us + k * {SHIFT_US}) / 1000), 11, '0') ||
-            lpad(to_hex(seq + k * {SLICE}), 15, '0'), at_us + k * {SHIFT_US}, {_COLUMNS}, words
-            FROM numbers CROSS JOIN original WHERE k > 0""".encode()
-        )
-        print(f"  rows and words after {time.monotonic() - began:.0f} s", flush=True)
-        for statement in copies("numbers"):
-            db.execute(statement.encode())
-        print(f"  usage and sums after {time.monotonic() - began:.0f} s", flush=True)
+        slices, days = range(A_DAY * DAYS), range(DAYS)
+        for table, order, copy, numbers in (
+            ("journal", "seq", _PG_ROWS, slices),
+            ("usage_minutes", "cube, at, subject", _pg_cells("at", 120), slices[-A_DAY * MINUTE_DAYS :]),
+            ("usage_hours", "cube, at, subject", _pg_cells("at", 2), slices),
+            ("usage_days", "cube, at, subject", _pg_cells("at", 1), days),
+            ("sum_hours", "subject, bucket", _pg_cells("bucket", 2), slices),
+            ("sum_days", "subject, bucket", _pg_cells("bucket", 1), days),
+        ):
+            _laid_down(db, table, order, copy, numbers)
+            print(f"  {table} after {time.monotonic() - began:.0f} s", flush=True)
         db.execute("UPDATE journal_last SET value = %s", (TOTAL,))
         db.execute("UPDATE usage_through SET seq = %s", (TOTAL,))
-        for _, statement in indexes:
-            db.execute(statement.encode())
-        print(f"  indexes after {time.monotonic() - began:.0f} s", flush=True)
         db.execute("VACUUM ANALYZE")
     return time.monotonic() - began
+
+
+def _pg_cells(at: str, shift: int) -> str:
+    """Return the statement that copies cells `{k}` times so much later."""
+    columns = f"cube, at + {{k}} * {shift}, subject, {_CELLS}"
+    if at == "bucket":
+        columns = f"subject, bucket + {{k}} * {shift}, {_SUMS}"
+    return f"INSERT INTO {{table}} SELECT {columns} FROM original"
+
+
+def _laid_down(db: Connection, table: str, order: str, copy: str, numbers: range) -> None:
+    """Lay the rows of a table down anew, and make its keys and indexes after them."""
+    keys = db.execute(_PG_KEYS, (table,)).fetchall()
+    indexes = db.execute(_PG_INDEXES, (table,)).fetchall()
+    with db.transaction():
+        db.execute(
+            f"CREATE TEMP TABLE original ON COMMIT DROP AS SELECT * FROM {table} ORDER BY {order}".encode()
+        )
+        for name, _ in keys:
+            db.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
+        for name, _ in indexes:
+            db.execute(f"DROP INDEX {name}".encode())
+        db.execute(f"TRUNCATE {table}".encode())
+        for k in numbers:
+            db.execute(copy.format(table=table, k=k).encode())
+        for name, key in keys:
+            db.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {key}".encode())
+        for _, index in indexes:
+            db.execute(index.encode())
 
 
 FIRST_US = microseconds(BEGINS)

@@ -31,7 +31,7 @@ def test_a_database_is_brought_forward_checked_and_copied(database, tmp_path):
     before = turnout("db", "check", *asked, cwd=tmp_path)
     assert (before.returncode, before.stdout) == (1, f"{url}: is at step 0 of 8: run `turnout db migrate`\n")
     made = turnout("db", "migrate", *asked, cwd=tmp_path)
-    steps = "journal, ledger, desk, owners, usage, feedback, months, erasures"
+    steps = "journal, ledger, desk, owners, usage, feedback, months, erasures, ids, places"
     assert (made.returncode, made.stdout) == (0, f"{url}: {steps} made\n")
     assert turnout("db", "migrate", *asked, cwd=tmp_path).stdout == f"{url}: nothing to do\n"
     assert turnout("db", "check", *asked, cwd=tmp_path).stdout == f"{url}: in the form needed\n"

@@ -48,7 +48,7 @@ async def check_ledger(make: Make) -> None:
     Args:
         make: Returns an empty ledger that reads the given clock.
     """
-    for check in (_all_or_none, _once, _settled, _leases, _windows, _held, _resets, _skew, _waits):
+    for check in (_all_or_none, _once, _settled, _leases, _windows, _held, _resets, _skew, _waits, _leap):
         time = Time()
         ledger = make(time)
         try:
@@ -168,3 +168,15 @@ async def _waits(ledger: Ledger, time: Time) -> None:
     assert await ledger.reserve("u", [Take("m", MINUTE, 1, 10)], lease_s=60) == Granted((1,)), "truly"
     never = await ledger.reserve("v", [Take("m", MINUTE, 11, 10)], lease_s=60)
     assert never == Refused(0, 1, None), "what can never fit has no time"
+
+
+async def _leap(ledger: Ledger, time: Time) -> None:
+    take = Take("m", MINUTE, 4, 10)
+    await ledger.reserve("before", [take], lease_s=60)
+    time.now += 7_200
+    assert await ledger.sweep() == ("before",)
+    assert await ledger.reserve("ahead", [take], lease_s=60) == Granted((4,)), "a window goes by the clock"
+    time.now -= 7_200
+    assert await ledger.used([take]) == (8,), "what was spent stays spent when a clock comes back"
+    found = await ledger.reserve("back", [take], lease_s=60)
+    assert isinstance(found, Refused), "so a leap gives no money twice"

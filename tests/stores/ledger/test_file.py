@@ -12,7 +12,9 @@ from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Sliding, Take
 from turnout.stores.ledger.care import copy, problem_of, state_of
 from turnout.stores.ledger.file import FileLedger
+from turnout.stores.ledger.kept import write_alone
 from turnout.stores.ledger.log import GapError, numbers, replayed
+from turnout.stores.ledger.state import Account, Open, State
 from turnout.stores.ledger.steps import Opened
 from turnout.testing.ledger import START, Time
 
@@ -25,7 +27,7 @@ def path(tmp_path):
 
 
 def newest(path):
-    return max(each for each in path.with_name("ledger.db-log").iterdir() if each.name != "lock")
+    return max(each for each in path.with_name("ledger.db-log").iterdir() if each.name.isdigit())
 
 
 async def test_what_a_killed_process_reserved_stays_and_what_it_half_wrote_is_cut_off(path):
@@ -129,7 +131,7 @@ async def test_a_worker_that_lagged_behind_reads_the_copy_anew(path):
         await busy.settle(f"r{n}", [n % 2])
         busy._join()
     await busy.reserve("open", [MONEY], lease_s=60)
-    names = [int(each.name) for each in path.with_name("ledger.db-log").iterdir() if each.name != "lock"]
+    names = [int(each.name) for each in path.with_name("ledger.db-log").iterdir() if each.name.isdigit()]
     assert len(names) == 4
     assert min(names) > 5
     assert await idle.used([Take("a", Fixed(0, FOREVER), 0, None), MONEY]) == (30, 5)
@@ -282,10 +284,42 @@ async def test_a_clock_that_jumps_a_year_and_back_forgets_no_money(path):
     time.now -= 300 * 86_400
     await ledger.close()
     again = FileLedger(path, now=time, full_bytes=300)
-    assert await again.used(takes) == (10, 1)
+    assert await again.used(takes) == (10, 2), "what was counted while the clock was ahead counts on"
     assert await again.settle("r", [1, 1])
-    assert await again.used(takes) == (6, 1)
+    assert await again.used(takes) == (6, 2)
     await again.close()
+
+
+async def test_who_is_seen_no_more_holds_no_account_for_ever(path, monkeypatch):
+    monkeypatch.setattr("turnout.stores.ledger.state.TIDY_EVERY", 1)
+    time = Time()
+    ledger = FileLedger(path, now=time, full_bytes=300)
+    for n in range(9):
+        await ledger.reserve(f"r{n}", [Take(f"open:many:{n}", Held(), 1, 2)], lease_s=60)
+        await ledger.settle(f"r{n}", [0])
+    await ledger.reserve("stays", [Take("open:many:stays", Held(), 1, 2)], lease_s=9 * 86_400)
+    time.now += 3 * 86_400
+    for n in range(3):
+        await ledger.reserve(f"late{n}", [MONEY], lease_s=60)
+    await ledger.close()
+    again = FileLedger(path, now=time)
+    assert sorted(again._state.accounts) == ["open:many:stays", "usd"]
+    assert await again.used([Take("open:many:stays", Held(), 0, 2)]) == (1,)
+    await again.close()
+
+
+async def test_a_place_that_the_release_before_kept_for_ever_ends_once_it_is_free(path):
+    time = Time()
+    state = State()
+    for name, used in (("open:a", 0), ("open:b", 1)):
+        state.accounts[name] = Account({0: used}, FOREVER)
+    state.open["r"] = Open((("open:b", 0, 1, True, FOREVER),), START + 60)
+    FileLedger(path, now=time)._let_go()
+    write_alone(path, state)
+    shutil.rmtree(path.with_name("ledger.db-log"))
+    ledger = FileLedger(path, now=time)
+    assert (sorted(ledger._state.accounts), await ledger.settle("r", [0])) == (["open:b"], True)
+    await ledger.close()
 
 
 async def test_a_folder_that_is_removed_while_it_is_used_is_refused_and_not_counted_apart(path):

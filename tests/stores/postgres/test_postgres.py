@@ -12,20 +12,22 @@ from tests.stores.ledger.model import Model
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import Query, Stored, encode
 from turnout.stores.desk.base import broken
-from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Refused, Take
+from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Refused, Take
 from turnout.stores.postgres.connect import connect
 from turnout.stores.postgres.desk import PostgresDesk
 from turnout.stores.postgres.ledger import PostgresLedger
 from turnout.stores.postgres.migrate import State, migrate, state_of
+from turnout.stores.postgres.places import PLACES
 from turnout.stores.postgres.rows import PostgresRows
 from turnout.stores.postgres.steps import STEPS, Step
 from turnout.stores.spool.journal import SpooledJournal
 from turnout.testing.desk import act, check_desk
-from turnout.testing.ledger import check_ledger
+from turnout.testing.ledger import START, Time, check_ledger
 from turnout.testing.servers import postgres as start_postgres
 from turnout.testing.store import check_journal, example_record
 
 GOOD = Fixed(0.0, FOREVER)
+LATEST = len(STEPS)
 
 
 async def test_the_ledger_keeps_the_contract(made):
@@ -64,6 +66,23 @@ async def test_the_desk_keeps_the_contract(made):
     await check_desk(lambda: PostgresDesk(made(), timeout_s=10))
 
 
+async def test_places_of_who_is_seen_once_are_swept_away_when_they_are_free(made):
+    url, time = made(), Time()
+    ledger = PostgresLedger(url, timeout_s=10, now=time)
+    for name, lease in (("once", 60), ("long", 3 * 86_400)):
+        await ledger.reserve(name, [Take(f"open:many:{name}", Held(), 1, 2)], lease_s=lease)
+    await ledger.settle("once", [0])
+    with psycopg.connect(url) as db:
+        db.execute("INSERT INTO ledger_cells VALUES ('open:many:before', 0, 0, 4102444800)")
+        db.execute(PLACES)  # as it finds places of the release before
+        db.execute("UPDATE ledger_cells SET ends = %s WHERE account = 'open:many:before'", (START,))
+    time.now += 2 * 86_400
+    await ledger.sweep()
+    with psycopg.connect(url) as db:
+        assert db.execute("SELECT account, used FROM ledger_cells").fetchall() == [("open:many:long", 1)]
+    await ledger.close()
+
+
 async def test_many_at_once_never_pass_the_limit_and_use_all_of_it(made):
     url = made()
     ledgers = [PostgresLedger(url, timeout_s=30) for _ in range(3)]
@@ -94,33 +113,33 @@ async def test_money_is_exact_beyond_what_a_float_holds(made):
 def test_steps_are_made_once_and_the_state_is_known(empty):
     url = empty()
     with connect(url) as db:
-        assert state_of(db) == State(0, 8)
-        assert state_of(db).problem == "is at step 0 of 8: run `turnout db migrate`"
+        assert state_of(db) == State(0, LATEST)
+        assert state_of(db).problem == f"is at step 0 of {LATEST}: run `turnout db migrate`"
     assert migrate(url) == tuple(step.name for step in STEPS)
     assert migrate(url) == ()
     with connect(url) as db:
-        assert (state_of(db), state_of(db).problem) == (State(8, 8), None)
+        assert (state_of(db), state_of(db).problem) == (State(LATEST, LATEST), None)
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(empty):
     url = empty()
     with pytest.raises(StoreUnavailable, match="syntax error"):
-        migrate(url, (*STEPS, Step(9, "wrong", "CREATE TABEL x (y INTEGER)")))
+        migrate(url, (*STEPS, Step(LATEST + 1, "wrong", "CREATE TABEL x (y INTEGER)")))
     with connect(url) as db:
-        assert state_of(db) == State(0, 8)
+        assert state_of(db) == State(0, LATEST)
 
 
 def test_a_database_made_by_other_or_later_steps_is_refused(empty):
     url = empty()
-    migrate(url, (*STEPS, Step(9, "later", "CREATE TABLE later (x INTEGER)")))
+    migrate(url, (*STEPS, Step(LATEST + 1, "later", "CREATE TABLE later (x INTEGER)")))
     for refuse in (migrate, PostgresRows):
         with pytest.raises(ConfigError) as error:
             refuse(url)
         assert error.value.problems == (
-            "the database is at step 9, newer than the 8 of this Turnout: upgrade Turnout",
+            f"the database is at step {LATEST + 1}, newer than the {LATEST} of this Turnout: upgrade Turnout",
         )
     with pytest.raises(ConfigError, match="step 1 is not the one that was made here"):
-        migrate(url, (replace(STEPS[0], sql="SELECT 1"), *STEPS[1:], Step(9, "later", "x")))
+        migrate(url, (replace(STEPS[0], sql="SELECT 1"), *STEPS[1:], Step(LATEST + 1, "later", "x")))
 
 
 async def test_replicas_migrate_at_once_without_getting_in_each_others_way(empty):

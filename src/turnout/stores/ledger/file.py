@@ -20,7 +20,6 @@ Theory of operation.
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import Final
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.ledger import kept
 from turnout.stores.ledger.base import KEPT_S, Granted, Refused, Skewed, Take
+from turnout.stores.ledger.clock import SteadyClock, settled_by
 from turnout.stores.ledger.log import FULL_BYTES, SPARED, GapError, Log, folder_of, numbers
 from turnout.stores.ledger.steps import Begun, DamagedError, Ended, Reset, Settled, Step, Swept
 
@@ -46,7 +46,7 @@ class FileLedger:
     Args:
         path: The durable copy; its folder is made, readable by this user only. The log lies beside it.
         durable: Whether every step waits for the disk, so that it survives a power cut.
-        now: Unix seconds.
+        now: Unix seconds; None = the machine's, as far as it is to be trusted.
         full_bytes: Of a file of the log.
 
     Raises:
@@ -58,11 +58,10 @@ class FileLedger:
         path: Path,
         *,
         durable: bool = False,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
         full_bytes: int = FULL_BYTES,
     ) -> None:
         self.path = path
-        self._now = now
         self._full_bytes = self._full_at = full_bytes
         self._writer: threading.Thread | None = None
         self._syncer: threading.Thread | None = None
@@ -78,6 +77,8 @@ class FileLedger:
         except OSError as failure:
             self._kept.close()
             raise ConfigError((f"ledger: cannot open {self._folder}: {failure}",)) from failure
+        self._now = now or SteadyClock(self._folder / "clock")
+        self._is_settled = settled_by(self._now)
         try:
             self._open()
         except (OSError, DamagedError, GapError, StoreUnavailable) as failure:
@@ -186,7 +187,7 @@ class FileLedger:
             if step is not None:
                 self._put(step)
                 self._state.begin(step)
-                self._state.tidy(now)
+                self._state.tidy(now, self._is_settled)
                 if self._log.at > self._full_at:
                     self._turn()
             return granted
@@ -269,7 +270,8 @@ class FileLedger:
 
     def _write(self, changed: kept.Changed, through: int) -> None:
         try:
-            kept.write(self.path, changed, through, self._now() - KEPT_S)
+            forget = self._now() - KEPT_S if self._is_settled() else 0.0
+            kept.write(self.path, changed, through, forget)
         except sqlite3.Error as failure:
             log.warning("%s cannot be brought forward (%s): the log keeps everything", self.path, failure)
         else:

@@ -37,6 +37,7 @@ _SCHEMA: Final = (
         ) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS ledger_log (lineage TEXT NOT NULL, through INTEGER NOT NULL)",
 )
+_ENDED: Final = "SELECT account FROM ledger_accounts WHERE ends <= ?"
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _CELLS: Final = msgspec.msgpack.Decoder(dict[int, int])
 _BEFORE: Final = msgspec.msgpack.Decoder(tuple[tuple[str, int, int, bool], ...])
@@ -57,6 +58,8 @@ class Changed(Struct, frozen=True):
     accounts: Sequence[tuple[str, float, bytes]]
     open: Sequence[tuple[str, bytes, float, bool]]
     """All of them: what is not here is settled."""
+    named: frozenset[str]
+    """Accounts of those."""
 
 
 class Kept:
@@ -98,6 +101,7 @@ def changed_since(state: State, through: int) -> Changed:
             if account.mark > through
         ],
         [(name, _ENCODE(each.written), each.ends, each.swept) for name, each in state.open.items()],
+        state.named(),
     )
 
 
@@ -119,7 +123,8 @@ def write(path: Path, changed: Changed, through: int, forget: float) -> None:
             if db.execute("SELECT through FROM ledger_log").fetchone()[0] >= through:
                 return
             _replace(db, changed)
-            db.execute("DELETE FROM ledger_accounts WHERE ends <= ?", (forget,))
+            ended = {name for (name,) in db.execute(_ENDED, (forget,))} - changed.named
+            db.executemany("DELETE FROM ledger_accounts WHERE account = ?", [(name,) for name in ended])
             db.execute("UPDATE ledger_log SET through = ?", (through,))
 
 
@@ -190,4 +195,5 @@ def _load(db: sqlite3.Connection) -> Loaded:
             state.accounts[name] = Account(_CELLS.decode(cells), ends)
         for name, written, ends, swept in db.execute("SELECT id, written, ends, swept FROM ledger_open"):
             state.open[name] = Open(WRITTEN.decode(written), ends, swept=bool(swept))
+    state.forget_empty()  # of releases that never did
     return Loaded(state, str(lineage), int(through))

@@ -3,10 +3,10 @@
 It is used from one event loop and never gives way to it in the middle: that makes each call atomic.
 """
 
-import time
 from collections.abc import Callable, Sequence
 
 from turnout.stores.ledger.base import Granted, Refused, Skewed, Take
+from turnout.stores.ledger.clock import SteadyClock, settled_by
 from turnout.stores.ledger.state import State
 from turnout.stores.ledger.steps import Reset, Swept
 
@@ -15,11 +15,12 @@ class MemoryLedger:
     """A `Ledger` in memory.
 
     Args:
-        now: Unix seconds.
+        now: Unix seconds; None = the machine's, as far as it is to be trusted.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now or SteadyClock()
+        self._is_settled = settled_by(self._now)
         self._state = State()
 
     async def reserve(
@@ -33,7 +34,7 @@ class MemoryLedger:
         granted, step = found
         if step is not None:
             self._state.begin(step)
-            self._state.tidy(now)
+            self._state.tidy(now, self._is_settled)
         return granted
 
     async def settle(self, reservation: str, amounts: Sequence[int]) -> bool:

@@ -8,11 +8,13 @@ Theory of operation.
    workers of one machine, each with a state of its own, agree as long as they apply the same steps.
 3. The sum of a sliding account is kept up as its cells change. Cells that count no more leave it when a later
    cell is first looked at, and the account when there are too many: looking changes nothing, so that a clock
-   that leaps and comes back loses nothing. Where it went back, the cells that count are added up one by one.
-4. What can be forgotten without an effect on anything that counts is forgotten by each state for itself.
+   that leaps and comes back loses nothing. What was counted by a clock that was ahead goes on counting when
+   it comes back, until its time has passed for once: spent is spent.
+4. What can be forgotten without an effect on anything that counts is forgotten by each state for itself. A
+   place that is held ends with the reservations that could hold it; so who is never seen again is forgotten.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from turnout.stores.ledger.base import (
@@ -33,6 +35,8 @@ from turnout.stores.ledger.steps import Forgotten, Opened, Reset, Settled, Step,
 
 MOST_CELLS: Final = 2 * CELLS
 """Of one account, those that count no more included."""
+FUTURE: Final = 2**63
+"""No cell has this number."""
 TIDY_EVERY: Final = 4096
 """Reservations between two looks for accounts that nobody counts any more."""
 
@@ -44,25 +48,23 @@ class Account:
         cells: Number and amount of those that count, and of some earlier ones.
         total: Sum of those from `first` on.
         first: No cell below counts, as was found when the account was looked at last.
-        last: Highest number of any.
         ends: When the last of them counts no more, in Unix seconds.
         mark: What the state was marked with when it changed last.
     """
 
-    __slots__ = ("cells", "ends", "first", "last", "mark", "total")
+    __slots__ = ("cells", "ends", "first", "mark", "total")
 
     def __init__(self, cells: dict[int, int], ends: float) -> None:
         self.cells = cells
         self.total = sum(cells.values())
         self.first = 0
-        self.last = max(cells, default=0)
         self.ends = ends
         self.mark = 0
 
-    def used(self, first: int, last: int) -> int:
-        """Return what the cells of a sliding span hold."""
-        if last < self.last or first < self.first:  # the clock went back, or the span was another
-            return sum([amount for number, amount in self.cells.items() if first <= number <= last])
+    def used(self, first: int) -> int:
+        """Return what the cells of a sliding span hold: the first that counts, and all after it."""
+        if first < self.first:  # the clock went back, or the span was another
+            return sum([amount for number, amount in self.cells.items() if number >= first])
         if first > self.first:
             low, self.first = self.first, first
             self.total -= sum([amount for number, amount in self.cells.items() if low <= number < first])
@@ -75,9 +77,9 @@ class Account:
             if cell >= self.first:
                 self.total += by
 
-    def shorten(self) -> None:
-        """Let go of all cells but the latest that a span can cover."""
-        self.cells = dict(sorted(self.cells.items())[-CELLS - 1 :])
+    def shorten(self, cell: int) -> None:
+        """Let go of cells that a span cannot cover any more."""
+        self.cells = {n: amount for n, amount in sorted(self.cells.items()) if n >= cell - CELLS}
         self.total = sum([amount for number, amount in self.cells.items() if number >= self.first])
 
 
@@ -123,9 +125,9 @@ class State:
             elif type(span) is Sliding:
                 cell, held = int(now / span.seconds * CELLS), False  # as `cells_of` has it
                 ends = (cell + CELLS + 1) * span.seconds / CELLS
-                used = 0 if account is None else account.used(cell - CELLS, cell)
+                used = 0 if account is None else account.used(cell - CELLS)
             else:
-                cell, ends, held = 0, FOREVER, True
+                cell, ends, held = 0, now + lease_s + KEPT_S, True
                 used = 0 if account is None else account.cells.get(0, 0)
             if take.limit is not None and used + amount > take.limit and misfit < 0:
                 misfit = len(before)
@@ -140,15 +142,15 @@ class State:
 
     def _refused(self, index: int, used: int, take: Take, cell: int, now: float) -> Refused:
         account = self.accounts.get(take.account)
-        first = cell - CELLS if isinstance(take.span, Sliding) else cell
         found = {} if account is None else account.cells
-        cells = sorted((number, amount) for number, amount in found.items() if first <= number <= cell)
+        first, last = (cell - CELLS, FUTURE) if isinstance(take.span, Sliding) else (cell, cell)
+        cells = sorted((number, amount) for number, amount in found.items() if first <= number <= last)
         return Refused(index, used, wait_for(take, cells, now))
 
     def begin(self, step: Opened) -> None:
         """Apply the step of a reservation."""
         accounts, mark = self.accounts, self.mark
-        for name, cell, amount, _, ends in step.written:
+        for name, cell, amount, held, ends in step.written:
             account = accounts.get(name)
             if account is None:
                 account = accounts[name] = Account({}, ends)
@@ -157,11 +159,9 @@ class State:
             if cell >= account.first:
                 account.total += amount
             if len(cells) > MOST_CELLS:
-                account.shorten()
+                account.shorten(cell)
             account.mark = mark
-            if cell > account.last:  # noqa: PLR1730  `max` is a call, five times a request
-                account.last = cell
-            if ends > account.ends:  # noqa: PLR1730
+            if ends > account.ends or (held and account.ends == FOREVER):  # as releases before had it
                 account.ends = ends
         self.open[step.id] = Open(step.written, step.ends)
 
@@ -239,16 +239,26 @@ class State:
         if account is None:
             return 0
         if isinstance(span, Sliding):
-            last = int(now / span.seconds * CELLS)
-            return account.used(last - CELLS, last)
+            return account.used(int(now / span.seconds * CELLS) - CELLS)
         return account.cells.get(0 if isinstance(span, Held) else int(span.begins), 0)
 
-    def tidy(self, now: float) -> None:
-        """Now and then, forget accounts whose every cell ran out a while ago."""
+    def tidy(self, now: float, is_settled: Callable[[], bool]) -> None:
+        """Now and then, where the time is sure, forget accounts whose every cell ran out a while ago."""
         self._n += 1
-        if self._n % TIDY_EVERY:
+        if self._n % TIDY_EVERY or not is_settled():
             return
-        held = {each[0] for found in self.open.values() for each in found.written}
+        named = self.named()
         for name, account in list(self.accounts.items()):
-            if account.ends + KEPT_S <= now and name not in held:
+            if account.ends + KEPT_S <= now and name not in named:
+                del self.accounts[name]
+
+    def named(self) -> frozenset[str]:
+        """Return the accounts of open reservations."""
+        return frozenset([each[0] for found in self.open.values() for each in found.written])
+
+    def forget_empty(self) -> None:
+        """Forget accounts without an end in which nothing stands, and nothing that is open can change."""
+        named = self.named()
+        for name, account in list(self.accounts.items()):
+            if account.ends >= FOREVER and name not in named and not any(account.cells.values()):
                 del self.accounts[name]

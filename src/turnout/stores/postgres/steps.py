@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from turnout.stores.postgres.functions import LEDGER_FUNCTIONS
+from turnout.stores.postgres.places import PLACES
 from turnout.stores.postgres.spend import WHOLE
 from turnout.stores.postgres.sums import SCHEMA as SUMS
 from turnout.stores.postgres.usage import LATER
@@ -130,6 +131,12 @@ CREATE TABLE journal_erasures (n BIGINT NOT NULL);
 INSERT INTO journal_erasures VALUES (0);
 """
 
+IDS: Final = """
+-- Ids are compared by their bytes: one index finds them, and what begins with so and so.
+DROP INDEX journal_id;
+ALTER TABLE journal ALTER COLUMN request_id TYPE TEXT COLLATE "C";
+"""
+
 STEPS: Final = (
     Step(1, "journal", JOURNAL),
     Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
@@ -139,4 +146,6 @@ STEPS: Final = (
     Step(6, "feedback", FEEDBACK),
     Step(7, "months", MONTHS),
     Step(8, "erasures", ERASURES),
+    Step(9, "ids", IDS),
+    Step(10, "places", PLACES),
 )

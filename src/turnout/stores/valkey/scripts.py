@@ -62,7 +62,7 @@ local function used(key, kind, x, now)
   local all = redis.call('HGETALL', key)
   for i = 1, #all, 2 do
     local number = tonumber(all[i])
-    if number >= first and number <= last then
+    if number >= first then -- and what was counted while the clock was ahead
       local h, l = split(all[i + 1])
       high, low = high + h, low + l
     end
