@@ -30,7 +30,7 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
         "explicit caches: named in the address of one provider; prompt caching is marked instead",
     ),
     (r" /v1beta/interactions", "Gemini's interactions: newer than its documentation here"),
-    (r"anthropic .* /v1/files", "Anthropic's files: OpenAI's are kept here, for every provider"),
+    (r"anthropic .* /v1/files", "Anthropic's files: kept here for every provider, never at Anthropic"),
     (r"anthropic .* /v1/complete", "Anthropic's text completions: retired"),
     (
         r"mistral .* /v1/(batch|files)",

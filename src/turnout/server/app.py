@@ -25,6 +25,7 @@ from turnout.server.deferred import Deferred, Opens
 from turnout.server.deferring import Background
 from turnout.server.explain import explain
 from turnout.server.feedback import Feedbacks
+from turnout.server.file_sources import names_files
 from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, Receive, Scope, Send, read_body, respond
 from turnout.server.idempotency import Replays
 from turnout.server.ids import new_request_id
@@ -83,10 +84,8 @@ class Gateway:
         self._directory: Directory | None = None
         self.scores: ScoresFile | None = None
         """What takes in benchmark scores, where that is configured."""
-        ids, in_force = self._answers[OPENAI].ids, lambda: self.settings
-        steps = Steps(
-            self._enter, self._body, self._serve, self._embed, ids, self._open, self._once, in_force
-        )
+        ids, now = self._answers[OPENAI].ids, lambda: self.settings
+        steps = Steps(self._enter, self._body, self._serve, self._embed, ids, self._open, self._once, now)
         self.feedback, self.verbs = Feedbacks(steps), Verbs(engine, dialects, steps)
         self._background = Background(self._enter, self._body, self._ok, lambda: self.deferred)
         self.bulk = BulkEndpoints(steps, self._defers, lambda key_id: self._gate.named(key_id))  # noqa: PLW0108  after a reload too
@@ -256,11 +255,12 @@ class Gateway:
         headers.append((b"allow", ", ".join(methods).encode()))
         await respond(visit.send, 405, headers, b"" if method == "HEAD" else body)
 
-    def _body(self, visit: Visit) -> Awaitable[bytes]:
+    async def _body(self, visit: Visit) -> bytes:
         inbound = visit.inbound
         if inbound.content_type and not inbound.content_type.lower().startswith("application/json"):
             raise InvalidRequest("content-type must be application/json", param="content-type")
-        return self._read(visit)
+        raw = await self._read(visit)
+        return await self.bulk.placed(visit, raw) if names_files(raw) else raw
 
     def _read(self, visit: Visit) -> Awaitable[bytes]:
         inbound, limit = visit.inbound, self.settings.max_body_bytes

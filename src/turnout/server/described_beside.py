@@ -71,6 +71,17 @@ class FileObject(Struct):
     purpose: str
 
 
+class File(Struct):
+    """A file, without its content, as Anthropic writes it."""
+
+    id: str
+    type: Literal["file"]
+    filename: str
+    mime_type: str
+    size_bytes: int
+    created_at: str
+
+
 class BatchRequest(Struct):
     """A batch to be made of a file of requests."""
 

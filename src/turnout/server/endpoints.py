@@ -69,6 +69,7 @@ _PAGED: Final = ("limit", "after")
 _CHAT: Final = "/v1/chat/completions"
 _GEMINI: Final = "/v1beta/models/{model}"
 _TALKS: Final = "/v1/conversations"
+_FILES: Final = "/anthropic/v1/files"
 _MARKED: Final = "/v1/messages/batches"
 OPERATIONS: Final[tuple[Operation, ...]] = (
     _post(_CHAT, "Chat completions", "openai", ChatRequest, d.ChatAnswer, streams=True),
@@ -111,6 +112,15 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _get("/v1/files/{id}", "A file, without its content", "openai", b.FileObject),
     _delete("/v1/files/{id}", "Delete a file", "openai", d.Deleted),
     _get("/v1/files/{id}/content", "A file's content", "openai", None, bare=True),
+    _post(
+        _FILES, "Upload a file; for clients of Anthropic's format", "anthropic", None, b.File, form=("file",)
+    ),
+    _get(
+        _FILES, "Files of the project", "anthropic", d.Page, query=("limit", "page", "after_id", "before_id")
+    ),
+    _get(_FILES + "/{id}", "A file, without its content", "anthropic", b.File),
+    _delete(_FILES + "/{id}", "Delete a file", "anthropic", None),
+    _get(_FILES + "/{id}/content", "A file's content", "anthropic", None, bare=True),
     _post("/v1/batches", "Make a batch", "openai", b.BatchRequest, b.BatchObject),
     _get("/v1/batches", "Batches of the project", "openai", d.Page, query=_PAGED),
     _get("/v1/batches/{id}", "A batch", "openai", b.BatchObject),

@@ -11,7 +11,7 @@ Theory of operation.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -23,8 +23,9 @@ from turnout.config.files import FilesConfig
 from turnout.errors import GatewayOverloaded, InvalidRequest, NotFound, RequestTooLarge
 from turnout.server.http import JSON_TYPE, Disconnected, RawHeaders, respond
 from turnout.server.ids import new_request_id
+from turnout.server.inbound import speaks_anthropic
 from turnout.server.multipart import Begin, Data, End, Multipart
-from turnout.server.paths import OPENAI, Paths
+from turnout.server.paths import SHARED, Paths
 from turnout.server.verbs import Steps
 from turnout.server.visit import Visit
 from turnout.stores.files import PURPOSES, Draft, File, Files, Purpose, Room
@@ -38,6 +39,7 @@ MOST_AT_ONCE: Final = 4
 """Uploads of one owner: what is under way fills the disk too."""
 MOST_FIELD: Final = 1024
 MOST_NAME: Final = 512
+MOST_MIME: Final = 128
 LEAST_AGE_S, MOST_AGE_S = 3_600, 2_592_000
 """What `expires_after` may say, as at OpenAI."""
 _FIELDS: Final = frozenset({"purpose", "expires_after[anchor]", "expires_after[seconds]"})
@@ -72,19 +74,36 @@ class Uploads:
         self._open: Counter[str] = Counter()
         self.shelf: Shelf | None = None
 
-    def mount(self, paths: Paths[Visit]) -> None:
-        """Serve the paths."""
-        paths.add("POST", "/files", self._upload, OPENAI)
-        paths.add("GET", "/files", self._list, OPENAI)
-        paths.add("GET", "/files/", self._show, OPENAI)
-        paths.add("DELETE", "/files/", self._delete, OPENAI)
+    def mount(self, paths: Paths[Visit], theirs: "Endpoints") -> None:
+        """Serve the paths to clients of OpenAI's format; `theirs` serve clients of Anthropic's."""
+        for (method, path), endpoint in self._endpoints().items():
+            paths.add(method, path, _either(endpoint, theirs[method, path]), SHARED)
 
-    def _entered(self, visit: Visit) -> Shelf:
+    def _endpoints(self) -> "Endpoints":
+        return {
+            ("POST", "/files"): self._upload,
+            ("GET", "/files"): self._list,
+            ("GET", "/files/"): self._show,
+            ("DELETE", "/files/"): self._delete,
+        }
+
+    def entered(self, visit: Visit) -> Shelf:
+        """Check who asks; return where files are kept. Raises `NotFound` where there are none."""
         self._steps.enter(visit, "files")
         return enabled(self.shelf)
 
     async def _upload(self, visit: Visit) -> None:
-        shelf = self._entered(visit)
+        await self._tell(visit, view(await self.upload(visit, _FIELDS, _made)))
+
+    async def upload(self, visit: Visit, fields: Collection[str], made: "Made") -> File:
+        """Take in a file.
+
+        Args:
+            visit: The request; who asks is checked here.
+            fields: Names that its form may have beside `file`.
+            made: Returns what is kept of it. Raises `InvalidRequest`, `RequestTooLarge`.
+        """
+        shelf = self.entered(visit)
         inbound, config = visit.inbound, shelf.config()
         most = int(max(config.max_file_mib, config.max_batch_mib) * MIB)
         if inbound.content_encoding not in ("", "identity"):
@@ -93,7 +112,15 @@ class Uploads:
             raise RequestTooLarge(f"the file is larger than {most // MIB} MiB")
         form = Multipart(inbound.content_type)
         with self._place(owner_of(visit.principal)):
-            await self._take(visit, shelf, form, most)
+            draft = await asyncio.to_thread(shelf.files.draft)
+            try:
+                upload = Upload(draft, most, fields)
+                await _take(visit, form, upload)
+                file = made(upload, visit.principal, config)
+                await asyncio.to_thread(draft.finish)
+                return await asyncio.to_thread(shelf.files.keep, draft, file, shelf.room)
+            finally:
+                await asyncio.to_thread(draft.drop)
 
     @contextmanager
     def _place(self, owner: str) -> Iterator[None]:
@@ -108,27 +135,8 @@ class Uploads:
             if not self._open[owner]:
                 del self._open[owner]
 
-    async def _take(self, visit: Visit, shelf: Shelf, form: Multipart, most: int) -> None:
-        config = shelf.config()
-        draft = await asyncio.to_thread(shelf.files.draft)
-        try:
-            upload = _Upload(draft, most)
-            while upload.more:
-                message = await visit.receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                upload.more = bool(message.get("more_body"))
-                await upload.take(form, message.get("body", b""))
-            form.end()
-            file = upload.file(visit.principal, config)
-            await asyncio.to_thread(draft.finish)
-            await asyncio.to_thread(shelf.files.keep, draft, file, shelf.room)
-        finally:
-            await asyncio.to_thread(draft.drop)
-        await self._tell(visit, view(file))
-
     async def _list(self, visit: Visit) -> None:
-        shelf = self._entered(visit)
+        shelf = self.entered(visit)
         query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
         limit = limit_of(query.get("limit"), MOST_LISTED, MOST_LISTED)
         order = query.get("order", "desc")
@@ -146,7 +154,7 @@ class Uploads:
         await self._tell(visit, page([view(each) for each in found], limit))
 
     async def _show(self, visit: Visit) -> None:
-        shelf = self._entered(visit)
+        shelf = self.entered(visit)
         file_id, slash, what = visit.path_rest.partition("/")
         if slash and what != "content":
             raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
@@ -166,7 +174,7 @@ class Uploads:
         await send_file(visit, shelf, file, headers)
 
     async def _delete(self, visit: Visit) -> None:
-        shelf = self._entered(visit)
+        shelf = self.entered(visit)
         file_id = visit.path_rest
         if not await asyncio.to_thread(shelf.files.delete, file_id, owner_of(visit.principal)):
             raise missing(file_id)
@@ -176,15 +184,32 @@ class Uploads:
         await respond(visit.send, 200, [JSON_TYPE, *self._steps.ids(visit.request_id)], _write(tree))
 
 
-class _Upload:
+Endpoint = Callable[[Visit], Awaitable[None]]
+Endpoints = Mapping[tuple[str, str], Endpoint]
+"""Method and path, one that ends in `/` a prefix -> what serves it."""
+
+
+def _either(ours: Endpoint, theirs: Endpoint) -> Endpoint:
+    """Return what serves clients of both formats at one path; those of Anthropic's send its version."""
+
+    async def serve(visit: Visit) -> None:
+        await (theirs if speaks_anthropic(visit.inbound) else ours)(visit)
+
+    return serve
+
+
+class Upload:
     """One upload as it comes in."""
 
-    def __init__(self, draft: Draft, most: int) -> None:
+    def __init__(self, draft: Draft, most: int, fields: Collection[str]) -> None:
         self.more = True
         self._draft = draft
         self._most = most
+        self._known = fields
         self._name: str | None = None
         """What the client calls the file; None = none came yet."""
+        self.mime = ""
+        """Type that it names."""
         self._part: Begin | None = None
         self._fields: dict[str, bytes] = {}
 
@@ -205,7 +230,8 @@ class _Upload:
             if self._name is not None:
                 raise InvalidRequest("one file is uploaded at a time", param="file")
             self._name = (part.filename or "file")[:MOST_NAME]
-        elif part.name not in _FIELDS:
+            self.mime = part.content_type.partition(";")[0].strip().lower()[:MOST_MIME]
+        elif part.name not in self._known:
             raise InvalidRequest(f"{part.name[:64]!r} is not known", param=part.name[:64])
         else:
             self._fields[part.name] = b""
@@ -222,15 +248,13 @@ class _Upload:
             raise RequestTooLarge(f"the file is larger than {self._most // MIB} MiB")
         await asyncio.to_thread(self._draft.write, data)
 
-    def file(self, who: Principal, config: FilesConfig) -> File:
+    def file(self, who: Principal, config: FilesConfig, purpose: Purpose, age_s: float | None) -> File:
         """Return what was uploaded. Raises `InvalidRequest`, `RequestTooLarge`."""
         if self._name is None:
             raise InvalidRequest("no file was sent", param="file")
-        purpose = _purpose(self._text("purpose"))
         most = config.max_batch_mib if purpose == "batch" else config.max_file_mib
         if self._draft.n_bytes > most * MIB:
             raise RequestTooLarge(f"a file for {purpose} may have {most:g} MiB at most")
-        age_s = self._age_s() or (config.keep_s if purpose == "batch" else None)
         now = datetime.now(UTC)
         return File(
             id=f"file-{new_request_id().removeprefix('req_')}",
@@ -242,17 +266,37 @@ class _Upload:
             expires_at=expiry(now, age_s),
             organisation=who.organisation,
             customer=who.customer,
+            mime=self.mime,
         )
 
-    def _age_s(self) -> float | None:
-        anchor, seconds = self._text("expires_after[anchor]"), self._text("expires_after[seconds]")
-        return age_of(anchor, int(seconds) if seconds.isascii() and seconds.isdigit() else seconds or None)
-
-    def _text(self, name: str) -> str:
+    def text(self, name: str) -> str:
+        """Return a field; "" = not sent. Raises `InvalidRequest`."""
         try:
             return self._fields.get(name, b"").decode()
         except UnicodeDecodeError:
             raise InvalidRequest(f"{name}: not UTF-8", param=name) from None
+
+
+Made = Callable[[Upload, Principal, FilesConfig], File]
+
+
+async def _take(visit: Visit, form: Multipart, upload: Upload) -> None:
+    """Take in a whole body."""
+    while upload.more:
+        message = await visit.receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        upload.more = bool(message.get("more_body"))
+        await upload.take(form, message.get("body", b""))
+    form.end()
+
+
+def _made(upload: Upload, who: Principal, config: FilesConfig) -> File:
+    """Return a file in the words of OpenAI's form."""
+    purpose = _purpose(upload.text("purpose"))
+    anchor, seconds = upload.text("expires_after[anchor]"), upload.text("expires_after[seconds]")
+    age_s = age_of(anchor, int(seconds) if seconds.isascii() and seconds.isdigit() else seconds or None)
+    return upload.file(who, config, purpose, age_s or (config.keep_s if purpose == "batch" else None))
 
 
 def age_of(anchor: str, seconds: object) -> float | None:

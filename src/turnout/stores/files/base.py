@@ -32,6 +32,8 @@ class File(Struct, frozen=True, kw_only=True):
     organisation: str | None = None
     customer: str | None = None
     """Whose content it is, where the key belongs to an end customer."""
+    mime: str = ""
+    """Type that its client named."""
 
 
 class Room(Struct, frozen=True, kw_only=True):
