@@ -30,6 +30,7 @@ _answered = st.builds(
     call_id=_ids,
     text=_texts,
     name=st.none() | _names,
+    words=st.sampled_from(["", " ", "And?"]),
     value=st.none() | st.sampled_from([{"output": "Hello"}, {"a": 1}]),
 )
 _messages = st.sampled_from(

@@ -30,6 +30,8 @@ class Words(Struct, frozen=True, gc=False):
     text: str
     extra: Mapping[str, Json] = NOTHING
     """What the origin format keeps with a text; says nothing to another."""
+    mark: Mapping[str, Json] = NOTHING
+    """Likewise, with the turn."""
 
 
 class Called(Struct, frozen=True, gc=False):
@@ -45,12 +47,14 @@ class Called(Struct, frozen=True, gc=False):
 
 
 class Answered(Struct, frozen=True, gc=False):
-    """A tool answers in words."""
+    """A tool answers in words, and the user may go on."""
 
     role: Literal["user", "tool"]
     call_id: str
     text: str
     name: str | None = None
+    words: str = ""
+    """Of the user, after the answer; "" = none."""
     value: Json = None
     """What the words say, where the origin format has it as JSON."""
 
@@ -63,12 +67,12 @@ def message_of(turn: Turn) -> Message:
     if isinstance(turn, Message):
         return turn
     if isinstance(turn, Words):
-        return Message(turn.role, (Text(turn.text, turn.extra),))
+        return Message(turn.role, (Text(turn.text, turn.extra),), extra=turn.mark)
     if isinstance(turn, Called):
-        words: tuple[Part, ...] = (Text(turn.text, turn.extra),) if turn.text else ()
-        return Message("assistant", (*words, *turn.calls))
+        said: tuple[Part, ...] = (Text(turn.text, turn.extra),) if turn.text else ()
+        return Message("assistant", (*said, *turn.calls))
     result = ToolResult(call_id=turn.call_id, name=turn.name, content=(Text(turn.text),), value=turn.value)
-    return Message(turn.role, (result,))
+    return Message(turn.role, (result, Text(turn.words)) if turn.words else (result,))
 
 
 class Conversation(Lazy[Message]):

@@ -7,6 +7,7 @@ not know, or a known one in an unknown shape, becomes `Native`: kept whole and r
 from collections.abc import Callable, Mapping
 
 from turnout.codecs.anthropic.wire import WIRE, is_sealed, read, string, unsealed, without, write
+from turnout.codecs.plain import Answered, Called, Turn, Words
 from turnout.types.chat import (
     NOTHING,
     Media,
@@ -36,22 +37,71 @@ IN_PLACE: Mapping[str, Json] = {"role": "system"}
 """Mark in `Message.extra` of a system turn that stands inside `messages` and not in `system`."""
 
 
-def read_messages(body: JsonObject) -> tuple[Message, ...]:
+def read_turns(body: JsonObject) -> list[Turn]:
     """Read `system` and `messages` of a request that `scan` has found well-formed."""
     system, turns = body.get("system"), body.get("messages")
-    found = [Message("system", read_content(system))] if system else []
+    found: list[Turn] = []
+    if system:
+        words = _only_text(system)
+        found.append(Message("system", read_content(system)) if words is None else Words("system", words))
     for turn in turns if isinstance(turns, list) else ():
         if not isinstance(turn, dict):
             continue
-        parts = read_content(turn.get("content"))
-        match turn.get("role"):
-            case "assistant":
-                found.append(Message("assistant", parts))
-            case "system":
-                found.append(Message("system", parts, extra=IN_PLACE))
-            case _:
-                found.append(Message("user", parts))
-    return tuple(found)
+        role, content = turn.get("role"), turn.get("content")
+        if role == "assistant":
+            said = _said(content)
+            found.append(Message("assistant", read_content(content)) if said is None else said)
+        elif role == "system":
+            found.append(Message("system", read_content(content), extra=IN_PLACE))
+        else:
+            told = _told(content)
+            found.append(Message("user", read_content(content)) if told is None else told)
+    return found
+
+
+def _said(content: Json) -> Words | Called | None:
+    """Read what the model said, if it is one text, calls or both; None = it is more."""
+    if not isinstance(content, list):
+        return Words("assistant", content) if isinstance(content, str) else None
+    text, calls = "", []
+    for block in content:
+        if not isinstance(block, dict):
+            return None
+        if block.get("type") == "tool_use" and _CALL.issuperset(block):
+            calls.append(_call(block))
+            continue
+        if text or calls or block.get("type") != "text" or len(block) > 2:
+            return None
+        text = string(block, "text")
+        if not text:
+            return None
+    return Called(text, calls) if calls else Words("assistant", text) if text else None
+
+
+def _told(content: Json) -> Words | Answered | None:
+    """Read what the model was told, if it is one text or the answer of one tool; None = it is more."""
+    first = content[0] if isinstance(content, list) and content else None
+    if not isinstance(first, dict) or first.get("type") != "tool_result":
+        text = _only_text(content)
+        return None if text is None else Words("user", text)
+    assert isinstance(content, list)
+    n_blocks = len(content)
+    if n_blocks > 2 or not _RESULT.issuperset(first) or first.get("is_error") is True:
+        return None
+    answer, words = _only_text(first.get("content")), _only_text(content[1:]) if n_blocks == 2 else ""
+    if answer is None or words is None or (n_blocks == 2 and not words):
+        return None
+    return Answered("user", string(first, "tool_use_id"), answer, None, words)
+
+
+def _only_text(content: Json) -> str | None:
+    """Return the words of content that is nothing but one text; None = it is more."""
+    if isinstance(content, list) and len(content) == 1:
+        only = content[0]
+        if not isinstance(only, dict) or len(only) > 2 or only.get("type") != "text":
+            return None
+        content = only.get("text")
+    return content if isinstance(content, str) else None
 
 
 def read_content(content: Json) -> tuple[Part, ...]:
@@ -83,7 +133,7 @@ def _text(block: JsonObject) -> Part:
     return Text(string(block, "text"), without(block, _TEXT) if len(block) > 2 else NOTHING)
 
 
-def _call(block: JsonObject) -> Part:
+def _call(block: JsonObject) -> ToolCall:
     return ToolCall(
         id=string(block, "id"),
         name=string(block, "name"),

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from turnout.codecs import extras, strict
-from turnout.codecs.anthropic.blocks import read_messages
+from turnout.codecs.anthropic.blocks import read_turns
 from turnout.codecs.anthropic.errors import status_and_body
 from turnout.codecs.anthropic.frames import AnthropicStream
 from turnout.codecs.anthropic.request import travels
@@ -16,18 +16,10 @@ from turnout.codecs.anthropic.response import render
 from turnout.codecs.anthropic.scan import Scan, scan
 from turnout.codecs.anthropic.wire import WIRE, without, write
 from turnout.codecs.base import Body, Summary
+from turnout.codecs.plain import Conversation
 from turnout.errors import TurnoutError
 from turnout.types.ask import Wire
-from turnout.types.chat import (
-    ChatRequest,
-    ChatResponse,
-    Effort,
-    Facts,
-    Lazy,
-    OutputFormat,
-    Thinking,
-    ToolChoice,
-)
+from turnout.types.chat import ChatRequest, ChatResponse, Effort, Facts, OutputFormat, Thinking, ToolChoice
 from turnout.types.http import Headers
 from turnout.types.json import Json, JsonObject
 
@@ -147,7 +139,7 @@ def _request(tree: JsonObject, asked: _Options, found: Scan) -> ChatRequest:
     parallel = None if choice is None else choice.disable_parallel_tool_use
     return ChatRequest(
         model=asked.model,
-        messages=Lazy(partial(read_messages, tree)),
+        messages=Conversation(partial(read_turns, tree)),
         tools=found.tools,
         tool_choice=None if choice is None else _choice(choice),
         parallel_tool_calls=None if parallel is None else not parallel,

@@ -1,7 +1,7 @@
 """One walk over a request's blocks: are they well-formed, and what do filters need to know of them. Floor 2.
 
 The walk looks at every block once and builds nothing, so that a request on the express track, and every
-request that is refused, costs no decoding. `blocks.read_messages` relies on what is checked here.
+request that is refused, costs no decoding. `blocks.read_turns` relies on what is checked here.
 """
 
 from collections.abc import Mapping, Sequence

@@ -104,43 +104,35 @@ class _Writer:
             return
         if role != "assistant":
             role = "user"
-        turns = self._turns
-        if turns and not self._native and turns[-1]["role"] == role:
-            self._join(turns[-1], blocks)
-        elif blocks or self._native:
-            self._is_mixed |= len(blocks) > 1
-            turns.append({"role": role, "content": content(blocks)})
+        if self._native:
+            self._turns.append({"role": role, "content": content(blocks)})
+        else:
+            self._put(role, blocks)
 
     def add_plain(self, turn: Words | Called | Answered) -> None:
         """Write a turn of another format of which nothing can be lost."""
-        text, turns = turn.text, self._turns
-        is_said = bool(text) and not text.isspace()  # the API refuses blank texts
-        role = "user"
-        blocks: list[Block]
         if isinstance(turn, Answered):
-            blocks = [self._answer(turn, is_said=is_said)]
+            self._put("user", self._answer(turn))
         elif isinstance(turn, Called):
-            role, blocks = "assistant", [{"type": "text", "text": text}] if is_said else []
+            blocks = _plain(turn.text)
             for call in turn.calls:
                 blocks.append(self._call(call))
+            self._put("assistant", blocks)
         elif turn.role == "user" or turn.role == "assistant":  # noqa: PLR1714  # no set for every turn
-            role = turn.role
-            if not is_said:
-                return
-            if not turns or turns[-1]["role"] != role:
-                turns.append({"role": role, "content": text})
-                return
-            blocks = [{"type": "text", "text": text}]
+            self._put(turn.role, _plain(turn.text))
         else:
-            if turns:
+            if self._turns:
                 self._notes.warn(SYSTEM_FOLDED)
-            if is_said:
-                self._system.append({"type": "text", "text": text})
-            return
+            self._system += _plain(turn.text)
+
+    def _put(self, role: str, blocks: list[Block]) -> None:
+        """Put what was said behind the rest: neighbours of one role are joined."""
+        turns = self._turns
         if turns and turns[-1]["role"] == role:
             self._join(turns[-1], blocks)
-        else:
-            turns.append({"role": role, "content": blocks})
+        elif blocks:
+            self._is_mixed |= len(blocks) > 1
+            turns.append({"role": role, "content": content(blocks)})
 
     def _join(self, turn: Block, blocks: list[Block]) -> None:
         if not blocks:
@@ -245,13 +237,13 @@ class _Writer:
             out["is_error"] = True
         return {**out, **self._extra(result.extra)} if result.extra else out
 
-    def _answer(self, turn: Answered, *, is_said: bool) -> Block:
+    def _answer(self, turn: Answered) -> list[Block]:
         out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_answer(turn.call_id, turn.name)}
-        if is_said:
+        if turn.text and not turn.text.isspace():
             out["content"] = turn.text
         elif turn.value is not None:
             out["content"] = write(turn.value).decode()
-        return out
+        return [out, *_plain(turn.words)] if turn.words else [out]
 
     def _reasoning(self, thought: Reasoning) -> Block | None:
         if thought.wire == WIRE and thought.redacted is not None:
@@ -300,6 +292,11 @@ class _CallIds:
         if waits is not None:
             found = waits.oldest() if name is None else waits.of_tool(name)
         return found or tool_id(f"/{name}")
+
+
+def _plain(text: str) -> list[Block]:
+    """Return the block of a text; the API refuses blank ones."""
+    return [{"type": "text", "text": text}] if text and not text.isspace() else []
 
 
 def _put_answers_first(turns: Sequence[Block]) -> None:

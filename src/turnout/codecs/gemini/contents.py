@@ -122,7 +122,7 @@ class Contents:
         text = turn.text
         parts: list[Json]
         if isinstance(turn, Answered):
-            parts = self._user(message_of(turn)) if turn.value is not None else [self._answer(turn)]
+            parts = self._answer(turn) if turn.value is None else self._user(message_of(turn))
         else:
             parts = [{"text": text}] if text else []
         if isinstance(turn, Called):
@@ -138,7 +138,7 @@ class Contents:
                 self._notes.warn(SYSTEM_FOLDED)
             self.system += parts
 
-    def _answer(self, turn: Answered) -> Json:
+    def _answer(self, turn: Answered) -> list[Json]:
         call_id = turn.call_id
         out: dict[str, Json] = {
             "name": turn.name or self._calls.get(call_id, _UNKNOWN).name or call_id,
@@ -146,7 +146,8 @@ class Contents:
         }
         if call_id and not call_id.startswith(MINTED):
             out["id"] = call_id
-        return {"functionResponse": out}
+        response: JsonObject = {"functionResponse": out}
+        return [response, {"text": turn.words}] if turn.words else [response]
 
     def _message(self, message: Message) -> None:
         if message.role in {"system", "developer"}:

@@ -73,6 +73,8 @@ class Turns:
         elif isinstance(turn, Answered):
             call_id = turn.call_id or self._ids.of_answer(turn.call_id, turn.name)
             self.messages.append({"role": "tool", "tool_call_id": call_id, "content": turn.text})
+            if turn.words:
+                self.messages.append({"role": "user", "content": turn.words})
         else:
             calls = [_call(call, self._ids.of_call(call), same=False) for call in turn.calls]
             self.messages.append({"role": "assistant", "content": turn.text or None, "tool_calls": calls})

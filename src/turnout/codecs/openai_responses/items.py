@@ -14,9 +14,10 @@ Theory of operation.
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from turnout.codecs.openai_responses.parts import read_part
+from turnout.codecs.openai_responses.parts import TEXT_KNOWN, WORDS, read_part
 from turnout.codecs.openai_responses.seal import Sealed, is_sealed, summary_in, unseal
 from turnout.codecs.openai_responses.wire import WIRE, objects, text_of, without
+from turnout.codecs.plain import Answered, Called, Turn, Words
 from turnout.types.chat import (
     NOTHING,
     Media,
@@ -50,17 +51,21 @@ _ROLES: Mapping[str, Role] = {
 }
 _MESSAGE_KNOWN = frozenset({"type", "role", "content"})
 _CALL_KNOWN = frozenset({"type", "call_id", "name", "arguments", "input"})
+_PLAIN_MARK = frozenset({"id", "status"})
+"""What an answer says of itself, and clients send back with it."""
+_TEXTS = tuple(WORDS)
+"""No set: what is looked for may be anything that JSON can say."""
 _OUTPUT_KNOWN = frozenset({"type", "call_id", "output"})
 
 
-def read_messages(tree: JsonObject) -> tuple[Message, ...]:
+def read_turns(tree: JsonObject) -> list[Turn]:
     """Read the turns of a request that was checked (scan.py)."""
     reader = _Reader()
     instructions, given = tree.get("instructions"), tree.get("input")
     if isinstance(instructions, str):
-        reader.add(Message("system", (Text(instructions),), extra={INSTRUCTIONS: True}))
+        reader.add(Words("system", instructions, mark={INSTRUCTIONS: True}))
     if isinstance(given, str):
-        reader.add(Message("user", (Text(given),)))
+        reader.add(Words("user", given))
     else:
         reader.read(objects(given))
     return reader.done()
@@ -104,49 +109,79 @@ class _Reader:
     """Gathers items into turns."""
 
     def __init__(self) -> None:
-        self._messages: list[Message] = []
-        self._role: Literal["assistant", "tool"] | None = None
-        self._parts: list[Part] = []
+        self._turns: list[Turn] = []
+        self._role: Literal["assistant", "tool"] = "assistant"
+        self._items: list[JsonObject] = []
+        """Of one turn, which goes on."""
+        self._tokens: Mapping[str, str] = {}
 
-    def add(self, message: Message) -> None:
+    def add(self, turn: Turn) -> None:
         """Take a turn that stands alone."""
-        if self._role is not None:
-            self._close()
-        self._messages.append(message)
+        self._close()
+        self._turns.append(turn)
 
     def read(self, items: Sequence[JsonObject]) -> None:
         """Take the items of a conversation."""
-        tokens = _tokens(items)
+        self._tokens = _tokens(items)
         for item in items:
             kind = item.get("type")
             if kind == COMPACTION and (summary := summary_in(item)) is not None:
-                self.add(Message("user", (Text(RECALLED + summary),)))
+                self.add(Words("user", RECALLED + summary))
                 continue
-            role = text_of(item, "role") if kind is None or kind == "message" else "assistant"
-            if role != "assistant":
-                self.add(_told(item, _ROLES.get(role, "user")))
-            elif kind in OUTPUTS:
-                self._more("tool", [_result(item)])
-            elif kind in CALLS:
-                self._more("assistant", [_call(item, tokens)])
-            else:
-                self._more("assistant", _said(item, tokens))
+            given = text_of(item, "role") if kind is None or kind == "message" else "assistant"
+            if given != "assistant":
+                self.add(_told(item, _ROLES.get(given, "user")))
+                continue
+            role: Literal["assistant", "tool"] = "tool" if kind in OUTPUTS else "assistant"
+            if role != self._role:
+                self._close()
+                self._role = role
+            self._items.append(item)
 
-    def done(self) -> tuple[Message, ...]:
+    def done(self) -> list[Turn]:
         """Return the turns."""
         self._close()
-        return tuple(self._messages)
-
-    def _more(self, role: Literal["assistant", "tool"], parts: Sequence[Part]) -> None:
-        if role != self._role:
-            self._close()
-            self._role = role
-        self._parts += parts
+        return self._turns
 
     def _close(self) -> None:
-        if self._role is not None and self._parts:
-            self._messages.append(Message(self._role, tuple(self._parts)))
-        self._role, self._parts = None, []
+        items, self._items = self._items, []
+        if not items:
+            return
+        turn: Turn | None
+        if self._role == "tool":
+            turn = _answered(items) or Message("tool", tuple([_result(item) for item in items]))
+        else:
+            turn = self._said(items) or self._mixed(items)
+        if turn is not None:
+            self._turns.append(turn)
+
+    def _said(self, items: Sequence[JsonObject]) -> Words | Called | None:
+        """Read what the model said, if it is one text, calls or both; None = it is more."""
+        text, extra, calls = None, NOTHING, []
+        for item in items:
+            kind = item.get("type")
+            if kind == "function_call" and _CALL_KNOWN.issuperset(item):
+                call = _call(item, self._tokens)
+                if call.signature is not None:
+                    return None
+                calls.append(call)
+            elif text is not None or calls or (kind is not None and kind != "message"):
+                return None
+            else:
+                text = _only_text(item.get("content"))
+                mark = without(item, _MESSAGE_KNOWN)
+                if text is None or not _PLAIN_MARK.issuperset(mark):
+                    return None
+                extra = {ITEM: mark}
+        if not calls:
+            return None if text is None else Words("assistant", text, extra)
+        return None if text == "" else Called(text or "", calls, extra)
+
+    def _mixed(self, items: Sequence[JsonObject]) -> Message | None:
+        parts: list[Part] = []
+        for item in items:
+            parts += _said(item, self._tokens)
+        return Message("assistant", tuple(parts)) if parts else None
 
 
 def _tokens(items: Sequence[JsonObject]) -> dict[str, str]:
@@ -166,12 +201,35 @@ def _sealed_token(item: JsonObject) -> Sealed | None:
     return unseal(encrypted) if isinstance(encrypted, str) and is_sealed(encrypted) else None
 
 
-def _told(item: JsonObject, role: Role) -> Message:
+def _answered(items: Sequence[JsonObject]) -> Answered | None:
+    """Read the answer of one tool in words; None = there are more, or there is more to it."""
+    item = items[0]
+    output = item.get("output")
+    if len(items) > 1 or not isinstance(output, str) or item.get("type") == CUSTOM_OUTPUT:
+        return None
+    return Answered("tool", text_of(item, "call_id"), output) if _OUTPUT_KNOWN.issuperset(item) else None
+
+
+def _told(item: JsonObject, role: Role) -> Words | Message:
     content = item.get("content")
     extra = NOTHING if _MESSAGE_KNOWN.issuperset(item) else without(item, _MESSAGE_KNOWN)
+    if not extra and role != "tool":
+        text = _only_text(content)
+        if text is not None:
+            return Words(role, text)
     if isinstance(content, str):
         return Message(role, (Text(content),), extra=extra)
     return Message(role, tuple([read_part(part) for part in objects(content)]), extra=extra)
+
+
+def _only_text(content: Json) -> str | None:
+    """Return the words of content that is nothing but one text; None = it is more."""
+    if isinstance(content, list) and len(content) == 1:
+        only = content[0]
+        if not isinstance(only, dict) or only.get("type") not in _TEXTS or only.get("annotations"):
+            return None
+        content = only.get("text") if TEXT_KNOWN.issuperset(only) else None
+    return content if isinstance(content, str) else None
 
 
 def _said(item: JsonObject, tokens: Mapping[str, str]) -> list[Part]:

@@ -15,7 +15,7 @@ from turnout.types.json import Json, JsonObject
 WORDS = frozenset({"input_text", "output_text", "text"})
 MEDIA: Mapping[str, MediaKind] = {"input_image": "image", "input_file": "document", "input_audio": "audio"}
 """Part type -> medium."""
-_TEXT_KNOWN = frozenset({"type", "text", "annotations", "logprobs"})
+TEXT_KNOWN = frozenset({"type", "text", "annotations", "logprobs"})
 _IMAGE_KNOWN = frozenset({"type", "image_url", "file_id", "detail"})
 _FILE_KNOWN = frozenset({"type", "file_data", "file_url", "file_id", "filename"})
 _CITATION = "url_citation"
@@ -97,7 +97,7 @@ def _text_extra(raw: JsonObject) -> Mapping[str, Json]:
     if len(raw) == 2:  # type and text
         return NOTHING
     notes = annotations(objects(raw.get("annotations")))
-    rest = without(raw, _TEXT_KNOWN)
+    rest = without(raw, TEXT_KNOWN)
     return {**notes, **rest} if rest else notes
 
 

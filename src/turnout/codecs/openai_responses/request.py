@@ -10,14 +10,15 @@ from functools import partial
 from turnout.codecs import extras, strict
 from turnout.codecs.base import Body
 from turnout.codecs.declared import Declared
-from turnout.codecs.openai_responses.items import read_messages
+from turnout.codecs.openai_responses.items import read_turns
 from turnout.codecs.openai_responses.scan import Scan, scan
 from turnout.codecs.openai_responses.thinking import read_thinking
 from turnout.codecs.openai_responses.tools import declare, is_bound_choice, known_tools, read_choice
 from turnout.codecs.openai_responses.wire import ENCRYPTED, LOGPROBS, WIRE, RequestIn, without
+from turnout.codecs.plain import Conversation
 from turnout.errors import InvalidRequest
 from turnout.types.ask import Wire
-from turnout.types.chat import NOTHING, ChatRequest, Facts, Lazy, OutputFormat, ToolChoice
+from turnout.types.chat import NOTHING, ChatRequest, Facts, OutputFormat, ToolChoice
 from turnout.types.json import Json, JsonObject
 
 _KNOWN = frozenset(RequestIn.__struct_fields__) | {"input"}
@@ -60,7 +61,7 @@ def read_request(tree: JsonObject, found: Scan) -> ChatRequest:
     include = asked.include or ()
     return ChatRequest(
         model=asked.model,
-        messages=Lazy(partial(read_messages, tree)),
+        messages=Conversation(partial(read_turns, tree)),
         tools=() if declared is None else declared,
         tool_choice=choice,
         parallel_tool_calls=asked.parallel_tool_calls,

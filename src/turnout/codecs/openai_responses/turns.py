@@ -85,6 +85,8 @@ class Turns:
             custom = self._calls.get(call_id, False)
             kind = CUSTOM_OUTPUT if custom else "function_call_output"
             items.append({"type": kind, "call_id": self._sent(call_id), "output": turn.text})
+            if turn.words:
+                items.append({"role": "user", "content": turn.words})
         elif isinstance(turn, Called):
             if turn.text:
                 items.append({"role": "assistant", "content": turn.text})
