@@ -25,7 +25,7 @@ def _measure(name: str, rows: SqliteRows | PostgresRows) -> None:
     for size, n in ((10, 100), (100, 30), (1_000, 4)):
         began, cpu = time.perf_counter(), time.process_time()
         for _ in range(n):
-            rows._unfollowed = 0  # noqa: SLF001
+            rows._unfollowed = [] if isinstance(rows, SqliteRows) else 0  # noqa: SLF001
             rows.insert(payloads[at : at + size])
             at += size
         took, cpu = time.perf_counter() - began, time.process_time() - cpu

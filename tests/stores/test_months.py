@@ -138,10 +138,14 @@ def test_a_beginning_finds_what_its_words_find_few_or_many(tmp_path, monkeypatch
 
 
 OLDER = (
-    *(f"DROP TABLE usage_{name}" for name in ("words", "whole", "later")),
+    *(
+        f"DROP TABLE usage_{name}"
+        for name in ("words", "whole", "later", "within_hours", "within_days", "noted", "values")
+    ),
     *(f"DELETE FROM usage_{name} WHERE cube > 10" for name in ("subjects", "minutes", "hours", "days")),
     *(f"DROP INDEX records_failed_{name}" for name in ("organisation", "principal", "customer")),
-    "DELETE FROM turnout_schema WHERE part IN ('journal.months', 'journal.spend', 'journal.cubes')",
+    """DELETE FROM turnout_schema
+        WHERE part IN ('journal.months', 'journal.spend', 'journal.cubes', 'journal.within')""",
 )
 
 
@@ -187,4 +191,84 @@ def test_a_file_of_before_gets_its_indexes_words_and_the_day_from_which_cells_kn
         with pytest.raises(StopIteration) as done:
             cells.usage(usage).send(None)
         assert again.usage(usage) == done.value.value
+    told = MemoryJournal()
+    for each in (*made, *late):  # also what retention deleted: spend is told of it
+        told.append(each)
+    for since in (AT, AT + 4 * DAY):
+        usage = UsageQuery(since=since, until=AT + 9 * DAY, by=("customer",), model="mini", top=2)
+        with pytest.raises(StopIteration) as done:
+            told.usage(usage).send(None)
+        assert again.usage(usage) == done.value.value
+    for search in ("large", "mini"):  # words of rows whose names were not noted
+        found = [each.request_id for each in told_of(cells, Query(model="mini", search=search))]
+        assert [each.request_id for each in again.query(Query(model="mini", search=search)).records] == found
     again.close()
+
+
+def told_of(journal, query):
+    with pytest.raises(StopIteration) as done:
+        journal.query(query).send(None)
+    return done.value.value.records
+
+
+def test_who_asked_a_model_is_not_told_of_days_that_somebody_else_counted(tmp_path):
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    made = records(200)
+    journal = MemoryJournal()
+    for each in made:
+        journal.append(each)
+    rows.insert([encode(each) for each in made[:50]])
+    rows.follow()
+    with closing(sqlite3.connect(rows.path)) as db, db:  # as a Turnout from before does
+        db.execute("DELETE FROM usage_within_days WHERE at = (SELECT min(at) FROM usage_within_days)")
+        db.execute("UPDATE usage_noted SET through = 7")
+    rows.insert([encode(each) for each in made[50:]])
+    usage = UsageQuery(since=AT, until=AT + 9 * DAY, by=("customer",), model="mini")
+    with pytest.raises(StopIteration) as done:
+        journal.usage(usage).send(None)
+    assert rows.usage(usage) == done.value.value
+    with closing(sqlite3.connect(rows.path)) as db:
+        state = db.execute("SELECT day, seq, through FROM usage_noted").fetchone()
+    assert state == ((made[-1].at - datetime(1970, 1, 1, tzinfo=UTC)).days + 1, 50, 200)
+    rows.close()
+
+
+CONTRADICTED = (
+    *(({"model": "mini"}, "large"), ({"model": "mini"}, "larg* r"), ({"provider": "a"}, "b")),
+    *(
+        ({}, "mini large"),
+        ({"customer": "customer-1"}, "mini large"),
+        ({"error": "timeout_ttft"}, "filtered"),
+    ),
+)
+POSSIBLE = (
+    *(({"model": "mini"}, "mini"), ({"model": "large"}, "customer"), ({}, "mini"), ({}, "a mini timeout")),
+    *(
+        ({"model": "mini"}, "a"),
+        ({"error": "any"}, "filtered"),
+        ({"tag": "new"}, "mini"),
+        ({"tag": "new"}, "x"),
+    ),
+)
+
+
+def test_words_that_contradict_a_filter_or_each_other_are_looked_up_nowhere(tmp_path):
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    made = [replace(each, tags=("new", "x")) if n % 9 == 0 else each for n, each in enumerate(records(200))]
+    rows.insert([encode(each) for each in made])
+    rows.follow()
+    journal = MemoryJournal()
+    for each in made:
+        journal.append(each)
+    with closing(sqlite3.connect(rows.path)) as db:
+        said = []
+        db.set_trace_callback(said.append)
+        for cases, is_looked_up in ((CONTRADICTED, False), (POSSIBLE, True)):
+            for given, search in cases:
+                query = Query(**given, search=search, limit=300)
+                said.clear()
+                found = select.select(db, query)
+                assert any(" MATCH " in text for text in said) == is_looked_up, query
+                assert len(found) == len(told_of(journal, query)), query
+                assert bool(found) == is_looked_up, query
+    rows.close()

@@ -21,10 +21,10 @@ AT = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def record(n, *, at=AT, cost=5, error=None, ttft=0.2, total=0.5, cache=None, guards=(), **who):
+def record(n, *, at=AT, model="a/x", cost=5, error=None, ttft=0.2, total=0.5, cache=None, guards=(), **who):
     usage = Usage(input_uncached=10, cache_read=2, output_text=3)
     outcome = Outcome(
-        model="a/x",
+        model=model,
         provider="a",
         cost_nusd=cost,
         error=error,
@@ -139,6 +139,7 @@ _RECORDS = st.lists(
             "customer": _NAMES,
             "principal": _NAMES,
             "tags": st.sampled_from([(), ("x",), ("y", "x")]),
+            "model": st.sampled_from(["a/x", "a/dear"]),
             "cost": st.sampled_from([None, 0, 7]),
             "error": st.sampled_from([None, "timeout_ttft", "overloaded"]),
             "total": st.sampled_from([0.0, 0.3, 2.0, 5000.0]),
@@ -158,6 +159,7 @@ _QUERIES = st.builds(
     since=st.sampled_from([AT, AT + timedelta(hours=30), AT + timedelta(hours=14, minutes=7)]),
     until=st.sampled_from([AT + timedelta(hours=60), AT + timedelta(hours=13, minutes=12)]),
     organisation=_NAMES,
+    model=st.sampled_from([None, "a/x", "a/other"]),
     tag=st.sampled_from([None, "x", "y"]),
     top=st.sampled_from([None, 1]),
     rank=st.sampled_from(["cost", "requests", "errors"]),

@@ -210,6 +210,13 @@ def columns_of(record: Record | _Brief) -> Columns:
     )
 
 
+SINGLE = (
+    *("model", "provider", "route", "customer", "principal", "organisation", "project", "team"),
+    *("error", "surface"),
+)
+"""Columns whose words a request is found by, of which it has one value each; beside these its tags."""
+
+
 def words_of(of: Columns) -> list[str]:
     """Return the words by which a request is found, beside its id."""
     named = (

@@ -9,7 +9,9 @@ from turnout.stores.base import restore
 from turnout.stores.columns import columns_of, microseconds, words_of
 from turnout.stores.private.base import Whose, anonymised, stripped
 from turnout.stores.sqlite.schema import REMOVE_WORDS, WORDS
+from turnout.stores.sums.usage import CUBES
 from turnout.stores.sums.usage_sqlite import add_words
+from turnout.stores.sums.values_sqlite import forget, note
 
 _OWNERS: Final = """SELECT DISTINCT organisation, project FROM usage_subjects WHERE cube = 2
     UNION SELECT DISTINCT organisation, project FROM sum_subjects"""
@@ -28,6 +30,8 @@ _SUBJECTS: Final = (
     "UPDATE usage_subjects SET customer = ? WHERE customer = ? AND (? IS NULL OR organisation = ?)",
     "UPDATE sum_subjects SET customer = ? WHERE customer = ? AND (? IS NULL OR organisation = ?)",
 )
+_CUSTOMERS: Final = CUBES.index(("organisation", "customer"))
+_STILL: Final = "SELECT 1 FROM usage_subjects WHERE cube = ? AND principal = '' AND customer = ? LIMIT 1"
 _ERASED: Final = "UPDATE records_erasures SET n = n + 1"
 _N_ERASED: Final = "SELECT n FROM records_erasures"
 _SAID: Final = f"SELECT 1 FROM {WORDS} WHERE {WORDS} MATCH ? LIMIT 1"  # noqa: S608  constants
@@ -61,12 +65,15 @@ def anonymise(db: sqlite3.Connection, who: tuple[str, str | None], name: str, mo
     if most == 0:
         for statement in _SUBJECTS:
             db.execute(statement, (name, customer, organisation, organisation))
+        if db.execute(_STILL, (_CUSTOMERS, customer)).fetchone() is None:
+            forget(db, "customer", customer)
         return 0
     found = db.execute(_OF, (customer, organisation, organisation, most)).fetchall()
     _remove_words(db, found)
     changed = [(seq, anonymised(payload, name)) for seq, payload in found]
     db.executemany(_RENAME, [(payload, name, seq) for seq, payload in changed])
     (through,) = db.execute(_THROUGH).fetchone()
+    note(db, (("customer", name),))
     noted = [(seq, _words(payload).split(" ")) for seq, payload in changed if seq <= through]
     add_words(db, noted, set())
     said = {word for _, payload in found for word in _words(payload).split(" ")}

@@ -7,6 +7,7 @@ from typing import Final
 from turnout.stores.sqlite import spend
 from turnout.stores.sums import sqlite as sums
 from turnout.stores.sums import usage_sqlite as usage
+from turnout.stores.sums import values_sqlite, within_sqlite
 
 SCHEMA_VERSION: Final = 1
 OPENING: Final = (
@@ -102,6 +103,8 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         "CREATE TABLE records_erasures (n INTEGER NOT NULL)",
         "INSERT INTO records_erasures VALUES (0)",
     ),
+    # Who asked each model, and which names hold which words (docs/adr/136-one-model-of-many.md).
+    "journal.within": (*within_sqlite.SCHEMA, *values_sqlite.SCHEMA),
 }
 NOTE_PART: Final = "INSERT INTO turnout_schema (part, version) VALUES (?, 1)"
 # Not OR IGNORE, which would also skip in silence a row that breaks any other constraint.

@@ -7,7 +7,8 @@ Theory of operation.
    the numbers of rows by those of the `NEAR` requests at its ends.
 3. The beginning of a word is put as the words that begin so, which are kept in a table: each is then followed
    row by row, while the index would first put together all rows of all of them.
-4. Two filters that nobody has together are known by the usage kept of them: no row is looked at.
+4. Two filters that nobody has together are known by the usage kept of them, and words that contradict a
+   filter or each other by the names that hold them (`settle`): no row is looked at.
 5. The dearest have a file of their own (`dearest`).
 """
 
@@ -18,8 +19,8 @@ from turnout.stores.base import ANY_ERROR, Query, Term, conditions, onwards, ter
 from turnout.stores.columns import microseconds, split
 from turnout.stores.sqlite.dearest import Found, dearest
 from turnout.stores.sqlite.schema import WORDS
+from turnout.stores.sqlite.settle import contradicts, is_seen
 from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.usage import CUBES
 
 NEAR: Final = 100_000
 """A Record that was stored so many requests late may be missed by a search that names a range."""
@@ -28,7 +29,6 @@ MOST_ENDINGS: Final = 200
 FEWEST_FILTERS: Final = 2
 MOST_UNCOUNTED: Final = 10_000
 """Rows that are looked at because usage has not followed them yet."""
-TAG_CUBE: Final = CUBES.index(("organisation", "tag"))
 _SELECT: Final = "SELECT at_us, seq, record FROM records"
 # Failures are few among many: said aloud, since SQLite cannot know that without statistics.
 _FAILED: Final = " INDEXED BY records_"
@@ -55,7 +55,6 @@ _TESTS: Final = {
 _WORDY: Final = frozenset(_TESTS) - {"request_id", "since", "until"}
 _MATCHING: Final = f"""SELECT r.at_us, r.seq, r.record FROM {WORDS} AS w
     CROSS JOIN records AS r ON r.seq = w.rowid WHERE {WORDS} MATCH ?"""  # noqa: S608  constants
-_KNOWN: Final = "SELECT 1 FROM usage_subjects WHERE cube = ?"
 _UNCOUNTED: Final = "SELECT ifnull((SELECT max(seq) FROM records), 0) - seq FROM usage_through"
 _LATEST: Final = "SELECT 1 FROM records NOT INDEXED WHERE seq > (SELECT seq FROM usage_through)"
 _BEGINNING: Final = "SELECT word FROM usage_words WHERE word >= ? AND word < ? LIMIT ?"
@@ -86,21 +85,18 @@ def _is_nobodys(db: sqlite3.Connection, query: Query) -> bool:
     given = _filters(query)
     if query.tag is None and len(given) < FEWEST_FILTERS:
         return False
-    named = {"key" if name == "principal" else name for name in given}
-    cube = next((at for at, cube in enumerate(CUBES) if named <= set(cube)), None)
-    if cube is None and query.tag is not None:
-        cube, given = TAG_CUBE, {"tag": query.tag}
-    if cube is None:
-        return False
-    tests = "".join(f" AND {name} = ?" for name in given)
-    known, latest = (f"{text}{tests} LIMIT 1" for text in (_KNOWN, _LATEST))
-    if db.execute(known, (cube, *given.values())).fetchone() is not None:
+    seen = is_seen(db, given)
+    if seen is None and query.tag is not None:
+        given = {"tag": query.tag}
+        seen = is_seen(db, given)
+    if seen is not False:
         return False
     (uncounted,) = db.execute(_UNCOUNTED).fetchone()
     if query.tag is not None or uncounted <= 0:
         return True
     if uncounted > MOST_UNCOUNTED:
         return False
+    latest = _LATEST + "".join(f" AND {name} = ?" for name in given) + " LIMIT 1"
     return db.execute(latest, tuple(given.values())).fetchone() is None
 
 
@@ -164,6 +160,7 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
         text = _SELECT + (" WHERE " + " AND ".join(tests) if tests else "")
         text += _NEWEST[1]
         return db.execute(text, (*values, query.limit + 1)).fetchall()
+    first: int | None = None
     for bound, edge, text in ((query.since, ">=", _BEGINS), (query.until, "<=", _ENDS)):
         if bound is not None:
             (number,) = db.execute(text, (microseconds(bound), NEAR)).fetchone()
@@ -171,6 +168,9 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
                 return []
             tests.append(f"w.rowid {edge} ?")
             values.append(number)
+            first = number if edge == ">=" else first
+    if contradicts(db, {name: str(given[name]) for name in given.keys() & _WORDY}, terms, first):
+        return []
     rising = query.order in {"oldest", "stored"}
     if query.after is not None:
         tests.append("w.rowid > ?" if rising else "w.rowid < ?")

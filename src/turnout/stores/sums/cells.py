@@ -5,7 +5,7 @@ request to a cell is a few additions of integers, however many counters there ar
 days are sums of what was summed by the minute or hour.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from operator import itemgetter
 from struct import Struct
@@ -16,7 +16,7 @@ import msgspec
 from turnout.stores.columns import Columns, Who, who
 from turnout.stores.sums import spread
 from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.usage import CUBES, LATER, MINUTE_US, WITH_MINUTES, Width
+from turnout.stores.sums.usage import CUBES, LATER, MINUTE_US, WITH_MINUTES, WITHIN, Width
 
 COUNTERS: Final = (
     *("n", "n_failed", "n_unpriced", "cost_nusd", "n_input", "n_output", "total_us", "n_cached"),
@@ -27,6 +27,9 @@ _LANE: Final = 80
 """Bits: the sum of a batch of 64-bit numbers never runs over."""
 _HALVES: Final = Struct("<" + "QH" * len(COUNTERS))
 """Reads all lanes, each as its lower eight bytes and its highest two."""
+N_SPENT: Final = 7
+_FIRST: Final = Struct("<" + "QH" * N_SPENT)
+_FIRST_LANES: Final = (1 << N_SPENT * _LANE) - 1
 _MOST: Final = 2**62
 _FAILED: Final = 1 << _LANE
 _UNPRICED: Final = 1 << 2 * _LANE
@@ -43,6 +46,8 @@ _TAKE: Final = tuple(
 """For each cube, what takes its names out of a value for each dimension and an empty one."""
 _TAG: Final = DIMENSIONS.index("tag")
 _TAGGED: Final = CUBES.index(("organisation", "tag"))
+_WITHIN: Final = slice(WITHIN[0], -1)
+"""Where the subjects of `WITHIN` stand among those of a request: only the last is of another cube."""
 
 
 class Cell(msgspec.Struct, gc=False, eq=False):
@@ -76,11 +81,7 @@ class Cell(msgspec.Struct, gc=False, eq=False):
 
     def numbers(self) -> list[int]:
         """Return the counters, in the order of `COUNTERS`."""
-        halves = _HALVES.unpack(self.counters.to_bytes(_HALVES.size, "little"))
-        return [
-            low if not high and low < _MOST else _MOST
-            for low, high in zip(halves[::2], halves[1::2], strict=True)
-        ]
+        return numbers_of(self.counters)
 
 
 def added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
@@ -150,6 +151,41 @@ def subjects_of(asked: Who) -> Iterator[Subject]:
 
 Cells: TypeAlias = dict[Width, dict[tuple[int, Subject], Cell]]
 """Cells by width, number and subject."""
+Within: TypeAlias = dict[tuple[int, str], dict[Subject, int]]
+"""Counters by number and model, and by whoever asked it: a subject of one of the cubes `WITHIN`."""
+Alike: TypeAlias = dict[tuple[int, Who], Cell]
+"""Requests of one minute, one asker and one answerer, counted together."""
+
+
+def alike(facts: Iterable[Columns]) -> Alike:
+    """Count requests: each once, and not once for every cube."""
+    found: Alike = {}
+    for of in facts:
+        key = (of.at_us // MINUTE_US, who(of))
+        cell = found.get(key)
+        if cell is None:
+            cell = found[key] = Cell()
+        cell.count(of)
+    return found
+
+
+def numbers_of(counters: int) -> list[int]:
+    """Return counters, in the order of `COUNTERS`."""
+    return _numbers(_HALVES.unpack(counters.to_bytes(_HALVES.size, "little")))
+
+
+def first_numbers_of(counters: int) -> list[int]:
+    """Return those counters that sums of spend have too: the first `N_SPENT`."""
+    return _numbers(_FIRST.unpack((counters & _FIRST_LANES).to_bytes(_FIRST.size, "little")))
+
+
+def _numbers(halves: tuple[int, ...]) -> list[int]:
+    if any(halves[1::2]) or max(halves) >= _MOST:
+        halves = tuple(
+            min(low | high << 64, _MOST) for low, high in zip(halves[::2], halves[1::2], strict=True)
+        )
+        return list(halves)
+    return list(halves[::2])
 
 
 class Batch:
@@ -159,21 +195,15 @@ class Batch:
         self._known: dict[Who, tuple[Subject, ...]] = {}
 
     def cells(self, facts: Iterable[Columns]) -> Cells:
-        """Return the cells of a batch, by width and (number, subject).
+        """Return the cells of requests, by width and (number, subject)."""
+        found = self.cells_of(alike(facts))
+        return {**found, "day": days_of(found["hour"])}
 
-        Requests of one minute, one asker and one answerer are counted together first: each is counted once,
-        and not once for every cube.
-        """
-        alike: dict[tuple[int, Who], Cell] = {}
-        for of in facts:
-            key = (of.at_us // MINUTE_US, who(of))
-            cell = alike.get(key)
-            if cell is None:
-                cell = alike[key] = Cell()
-            cell.count(of)
+    def cells_of(self, requests: Alike) -> Cells:
+        """Return the minutes and hours of a batch, by width and (number, subject)."""
         minutes: dict[tuple[int, Subject], Cell] = {}
         hours: dict[tuple[int, Subject], Cell] = {}
-        for (number, asked), cell in alike.items():
+        for (number, asked), cell in requests.items():
             for subject in self._subjects(asked):
                 if subject[0] in WITH_MINUTES:
                     _into(minutes, (number, subject), cell)
@@ -182,10 +212,19 @@ class Batch:
         _widen(minutes, hours)
         for (number, subject), cell in minutes.items():
             _into(hours, (number // 60, subject), cell)
-        days: dict[tuple[int, Subject], Cell] = {}
-        for (number, subject), cell in hours.items():
-            _into(days, (number // 24, subject), cell)
-        return {"minute": minutes, "hour": hours, "day": days}
+        return {"minute": minutes, "hour": hours}
+
+    def within(self, requests: Alike) -> Within:
+        """Return what the models of a batch were asked in each hour, by whoever asked."""
+        hours: Within = {}
+        for (minute, asked), cell in requests.items():
+            place = (minute // 60, asked[-2] or "")
+            held = hours.get(place)
+            if held is None:
+                held = hours[place] = {}
+            for subject in self._subjects(asked)[_WITHIN]:
+                held[subject] = held.get(subject, 0) + cell.counters
+        return hours
 
     def _subjects(self, asked: Who) -> tuple[Subject, ...]:
         found = self._known.get(asked)
@@ -194,6 +233,24 @@ class Batch:
                 self._known.clear()
             found = self._known[asked] = tuple(subjects_of(asked))
         return found
+
+
+def days_of(hours: Mapping[tuple[int, Subject], Cell]) -> dict[tuple[int, Subject], Cell]:
+    """Return the days of hours."""
+    days: dict[tuple[int, Subject], Cell] = {}
+    for (number, subject), cell in hours.items():
+        _into(days, (number // 24, subject), cell)
+    return days
+
+
+def days_within(hours: Within) -> Within:
+    """Return the days of hours."""
+    days: Within = {}
+    for (hour, model), found in hours.items():
+        whole = days.setdefault((hour // 24, model), {})
+        for subject, counters in found.items():
+            whole[subject] = whole.get(subject, 0) + counters
+    return days
 
 
 def _widen(minutes: dict[tuple[int, Subject], Cell], hours: dict[tuple[int, Subject], Cell]) -> None:
@@ -208,9 +265,10 @@ def _widen(minutes: dict[tuple[int, Subject], Cell], hours: dict[tuple[int, Subj
 
 def _into(cells: dict[tuple[int, Subject], Cell], key: tuple[int, Subject], cell: Cell) -> None:
     held = cells.get(key)
-    if held is None:
-        held = cells[key] = Cell()
-    held.add(cell)
+    if held is None:  # of most there is one alone: a copy is cheaper than a sum
+        cells[key] = Cell(cell.counters, cell.ttft, cell.total, cell.errors and dict(cell.errors))
+    else:
+        held.add(cell)
 
 
 MOST_KNOWN: Final = 20_000

@@ -93,6 +93,7 @@ class Reading(ABC):
         cube: The place in `CUBES` that answers it.
     """
 
+    counters: ClassVar[Sequence[str]] = COUNTERS
     sums: ClassVar[str] = ", ".join(f"sum({name})" for name in COUNTERS)
     """The counters added up, as columns."""
 
@@ -143,12 +144,12 @@ class Reading(ABC):
         return found
 
     def _used(self, sums: Mapping[tuple[str, ...], Sequence[int]]) -> list[Used]:
-        return [counted(group, None, numbers, names=COUNTERS) for group, numbers in sums.items()]
+        return [counted(group, None, numbers, names=self.counters) for group, numbers in sums.items()]
 
     def _over_time(self, subjects: Named, step: Width) -> list[Used]:
         """Return every group in every step, with latencies where they are asked for."""
-        groups, n = dict(subjects), len(COUNTERS)
-        columns = ", ".join(("c.at, c.subject", *COUNTERS, *(SHAPES if self.query.latencies else ())))
+        groups, n = dict(subjects), len(self.counters)
+        columns = ", ".join(("c.at, c.subject", *self.counters, *(SHAPES if self.query.latencies else ())))
         sums: dict[tuple[int, tuple[str, ...]], list[int]] = {}
         shapes: dict[tuple[int, tuple[str, ...]], Shape] = {}
         for part in parts_of(self.query, self.cube):
@@ -162,7 +163,7 @@ class Reading(ABC):
                     _add(shapes.setdefault((at, group), Shape()), *values[n:])
         found = []
         for place, numbers in sums.items():
-            used = counted(place[1], begins(step, place[0]), numbers, names=COUNTERS)
+            used = counted(place[1], begins(step, place[0]), numbers, names=self.counters)
             found.append(with_shape(used, shapes[place]) if self.query.latencies else used)
         return found
 

@@ -11,8 +11,9 @@ Theory of operation.
 3. Minutes are kept for `MINUTES_KEPT`, hours for `HOURS_KEPT`, days for ever (`stores.sums.cells`).
 4. A range is whole steps where steps are asked for. Otherwise it is put together from whole days, and from
    hours and minutes at its ends.
-5. Combinations that no cube has, such as a customer by model, are answered from the sums of spend: by hour
-   and day, without latencies and what else those lack (None).
+5. Who asked one model is kept by the hour and day (`WITHIN`): counters that the sums of spend have too.
+   Other combinations that no cube has, such as a customer by model, are answered from these sums. Both lack
+   latencies and some counters (None).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,6 +59,8 @@ WITH_MINUTES: Final = frozenset((*range(7), *range(11, 14)))
 """Places of the cubes whose groups are few."""
 LATER: Final = 11
 """From here on, cubes begin with the day on which a database got them."""
+WITHIN: Final = (7, 8, 9)
+"""Places of the cubes that are also kept of each model alone: who asked it, without latencies."""
 _BY_SIZE: Final = (0, *range(LATER, len(CUBES)), *range(1, LATER))
 FOLLOW_S: Final = 5.0
 FOLLOW_ROWS: Final = 5_000
@@ -191,6 +194,17 @@ def cube_of(query: UsageQuery, first_day: int | None = None) -> int | None:
     return next((at for at in places if named <= set(CUBES[at])), None)
 
 
+def cube_within(query: UsageQuery) -> int | None:
+    """Return the place of the cube that answers a question about one model; None = there is none.
+
+    It tells what the sums of spend tell of such a combination, in fewer cells.
+    """
+    named = {*query.by, *(name for name in DIMENSIONS if getattr(query, name) is not None)}
+    if query.model is None or "model" in query.by:
+        return None
+    return next((at for at in WITHIN if named - {"model"} <= set(CUBES[at])), None)
+
+
 def filters_of(query: UsageQuery) -> dict[Dimension, str]:
     """Return the values that are asked for."""
     return {name: value for name in DIMENSIONS if (value := getattr(query, name)) is not None}
@@ -260,7 +274,7 @@ def of_sum(of: Sum) -> Used:
         cost_nusd=of.cost_nusd,
         n_input=of.n_input,
         n_output=of.n_output,
-        total_s=of.total_s,
+        total_s=round(of.total_s, 6),
         n_cached=None,
         n_hits=None,
         n_guarded=None,
@@ -272,7 +286,7 @@ def of_sum(of: Sum) -> Used:
 def counted(
     group: tuple[str, ...], at: datetime | None, sums: Sequence[int], *, names: Sequence[str]
 ) -> Used:
-    """Return a row of counters, named as in `cells.COUNTERS`."""
+    """Return a row of counters, named as in `cells.COUNTERS`; of some cells only the first are kept."""
     known = dict(zip(names, sums, strict=True))
     return Used(
         group=group,
@@ -284,11 +298,11 @@ def counted(
         n_input=known["n_input"],
         n_output=known["n_output"],
         total_s=known["total_us"] / 1e6,
-        n_cached=known["n_cached"],
-        n_hits=known["n_hits"],
-        n_guarded=known["n_guarded"],
-        strong_nusd=known["strong_nusd"],
-        routed_nusd=known["routed_nusd"],
+        n_cached=known.get("n_cached"),
+        n_hits=known.get("n_hits"),
+        n_guarded=known.get("n_guarded"),
+        strong_nusd=known.get("strong_nusd"),
+        routed_nusd=known.get("routed_nusd"),
     )
 
 

@@ -12,13 +12,25 @@ Theory of operation.
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from turnout.stores.columns import Columns, microseconds, words_of
-from turnout.stores.sums import spread
-from turnout.stores.sums.cells import COUNTERS, Batch, Cells, Subject, added, packed_errors, unpacked_errors
+from turnout.stores.sums import spread, within_sqlite
+from turnout.stores.sums.cells import (
+    COUNTERS,
+    Batch,
+    Cell,
+    Cells,
+    Subject,
+    added,
+    alike,
+    days_of,
+    packed_errors,
+    unpacked_errors,
+)
 from turnout.stores.sums.held import (
     KEPT,
     MOST_SOUGHT,
@@ -31,8 +43,11 @@ from turnout.stores.sums.held import (
     row_of,
 )
 from turnout.stores.sums.usage import FOLLOW_ROWS, MINUTE_US, MINUTES, Part, UsageQuery, Used, Width, cube_of
+from turnout.stores.sums.values_sqlite import Values
 
 MOST_WORDS_KNOWN: Final = 100_000
+Row: TypeAlias = tuple[Any, ...]
+_PLACE: Final = itemgetter(0, 1, 2)
 Known: TypeAlias = Sequence[tuple[int, Columns]]
 """Numbers of rows, and their facts."""
 _CELLS: Final = (
@@ -142,17 +157,19 @@ def _facts(rows: Iterable[tuple[int, bytes]]) -> list[tuple[int, Columns]]:
 class UsageWriter:
     """Adds batches, for one writing connection."""
 
-    __slots__ = ("_batch", "_numbers", "_words")
+    __slots__ = ("_batch", "_numbers", "_values", "_words")
 
     def __init__(self) -> None:
         self._batch = Batch()
         self._numbers = Numbers()
         self._words: set[str] = set()
+        self._values = Values()
 
     def forget(self) -> None:
         """Hold no numbers: a transaction was rolled back."""
         self._numbers.forget()
         self._words.clear()
+        self._values.forget()
 
     def follow(self, db: sqlite3.Connection, most: int = FOLLOW_ROWS, known: Known = ()) -> int:
         """Count the rows that were not, and note their words, in the caller's transaction; say how many.
@@ -162,7 +179,7 @@ class UsageWriter:
             most: How many rows at once, where they are read back.
             known: Facts of rows with their numbers, in order, that need not be read back.
         """
-        (through,) = db.execute(_THROUGH).fetchone()
+        (before,) = (through,) = db.execute(_THROUGH).fetchone()
         facts = [each for each in known if each[0] > through]
         if facts and facts[-1][0] - through <= len(facts) + most:
             last = facts[-1][0]
@@ -173,20 +190,33 @@ class UsageWriter:
                 return 0
             facts = _facts(rows)
             n, last = len(rows), rows[-1][0]
-        self.write(db, self._batch.cells(columns for _, columns in facts))
+        requests = alike(columns for _, columns in facts)
+        self._write(db, self._batch.cells_of(requests))
+        within_sqlite.add(db, self._batch.within(requests), self._number)
+        self._values.add(db, [columns for _, columns in facts])
+        within_sqlite.noted(db, before, last)
         add_words(db, [(seq, words_of(of)) for seq, of in facts], self._words)
         db.execute("UPDATE usage_through SET seq = ?", (last,))
         return n
 
-    def write(self, db: sqlite3.Connection, batch: Cells) -> None:
+    def _write(self, db: sqlite3.Connection, batch: Cells) -> None:
         """Add cells to those that are there."""
-        for width, cells in batch.items():
-            rows = [
-                row_of((subject[0], at, self._number(db, subject)), cell)
-                for (at, subject), cell in cells.items()
-            ]
-            rows.sort(key=_place)  # as they lie in the file
-            db.executemany(_ADD[width], rows)
+        hours = batch["hour"]
+        rows = self._rows(db, hours)
+        db.executemany(_ADD["minute"], self._rows(db, batch["minute"]))
+        db.executemany(_ADD["hour"], rows)
+        if len({at for at, _ in hours}) == 1:  # what is one hour's is its day's too
+            rows = [(row[0], row[1] // 24, *row[2:]) for row in rows]
+        else:
+            rows = self._rows(db, days_of(hours))
+        db.executemany(_ADD["day"], rows)
+
+    def _rows(self, db: sqlite3.Connection, cells: Mapping[tuple[int, Subject], Cell]) -> list[Row]:
+        found = [
+            row_of((subject[0], at, self._number(db, subject)), cell) for (at, subject), cell in cells.items()
+        ]
+        found.sort(key=_PLACE)  # as they lie in the file
+        return found
 
     def _number(self, db: sqlite3.Connection, subject: Subject) -> int:
         number = self._numbers.get(subject)
@@ -195,10 +225,6 @@ class UsageWriter:
         values = (subject[0], *subject[1])
         row = db.execute(_KNOWN, values).fetchone() or db.execute(_SUBJECT, values).fetchone()
         return self._numbers.note(subject, int(row[0]))
-
-
-def _place(row: tuple[int | bytes | None, ...]) -> tuple[int | bytes | None, ...]:
-    return row[:3]
 
 
 class _Reading(Reading):
@@ -231,7 +257,7 @@ def read_usage(db: sqlite3.Connection, query: UsageQuery) -> tuple[Used, ...] | 
     """Return what a query asks for; None = no cube has this combination. Raises `sqlite3.Error`."""
     (first_day,) = db.execute(_FIRST_DAY).fetchone()
     cube = cube_of(query, first_day)
-    return None if cube is None else _Reading(db, query, cube).answer()
+    return within_sqlite.read_within(db, query) if cube is None else _Reading(db, query, cube).answer()
 
 
 def is_behind(db: sqlite3.Connection) -> bool:
@@ -252,4 +278,4 @@ def prune(db: sqlite3.Connection, now: datetime, most: int) -> int:
                     break
                 done = db.execute(delete, (cube, row[0], row[0] + 1))
                 deleted += done.rowcount
-    return deleted
+    return deleted + within_sqlite.prune(db, now, most - deleted)
