@@ -121,10 +121,17 @@ def _prepare(db: sqlite3.Connection, path: Path, form: Form) -> None:
         else:
             break
         time.sleep(RETRY_S)
-    db.execute(f"PRAGMA synchronous = {'FULL' if form.is_durable else 'NORMAL'}")
-    if form.overwrites:
-        db.execute("PRAGMA secure_delete = ON")
-    db.execute(f"PRAGMA busy_timeout = {round(form.busy_s * 1000)}")
+    for setting in _settings(form):
+        db.execute(setting)
+
+
+def _settings(form: Form) -> tuple[str, ...]:
+    """Return what holds for one connection; a pragma takes no bound values."""
+    return (
+        "PRAGMA synchronous = FULL" if form.is_durable else "PRAGMA synchronous = NORMAL",
+        *(("PRAGMA secure_delete = ON",) if form.overwrites else ()),
+        f"PRAGMA busy_timeout = {round(form.busy_s * 1000)}",
+    )
 
 
 def _make(db: sqlite3.Connection, path: Path, form: Form) -> None:
@@ -140,7 +147,8 @@ def _make(db: sqlite3.Connection, path: Path, form: Form) -> None:
     if form.take_over is not None:
         form.take_over(db, version)
     if form.part is None:
-        db.execute(f"PRAGMA user_version = {form.version}")
+        noted = f"PRAGMA user_version = {form.version:d}"
+        db.execute(noted)
     else:
         db.execute(_SET_PART, (form.part, form.version))
 
