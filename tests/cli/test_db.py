@@ -1,6 +1,8 @@
 """`turnout db`, as a process, over real stores."""
 
 import os
+import sqlite3
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -10,6 +12,7 @@ from turnout.errors import ConfigError
 from turnout.stores.base import encode
 from turnout.stores.ledger.file import FileLedger
 from turnout.stores.postgres.rows import PostgresRows
+from turnout.stores.postgres.steps import STEPS
 from turnout.stores.sqlite import SqliteRows
 from turnout.testing.servers import _package, postgres, valkey
 from turnout.testing.store import example_record
@@ -29,9 +32,12 @@ def test_a_database_is_brought_forward_checked_and_copied(database, tmp_path):
     url = database.url
     asked = ("--journal", url)
     before = turnout("db", "check", *asked, cwd=tmp_path)
-    assert (before.returncode, before.stdout) == (1, f"{url}: is at step 0 of 8: run `turnout db migrate`\n")
+    assert (before.returncode, before.stdout) == (
+        1,
+        f"{url}: is at step 0 of {len(STEPS)}: run `turnout db migrate`\n",
+    )
     made = turnout("db", "migrate", *asked, cwd=tmp_path)
-    steps = "journal, ledger, desk, owners, usage, feedback, months, erasures, ids, places"
+    steps = ", ".join(step.name for step in STEPS)
     assert (made.returncode, made.stdout) == (0, f"{url}: {steps} made\n")
     assert turnout("db", "migrate", *asked, cwd=tmp_path).stdout == f"{url}: nothing to do\n"
     assert turnout("db", "check", *asked, cwd=tmp_path).stdout == f"{url}: in the form needed\n"
@@ -66,6 +72,19 @@ def test_files_are_checked_and_copied_while_they_are_open(tmp_path):
     copy.close()
     rows.close()
     ledger._let_go()
+
+
+def test_a_ledger_of_a_newer_release_is_named_with_what_to_do(tmp_path):
+    FileLedger(tmp_path / ".turnout" / "ledger.db")._let_go()
+    with closing(sqlite3.connect(tmp_path / ".turnout" / "ledger.db")) as db, db:
+        db.execute("UPDATE turnout_schema SET version = 3")
+    checked = turnout("db", "check", cwd=tmp_path)
+    said = (
+        "ledger .turnout/ledger.db: .turnout/ledger.db has schema 3, newer than this Turnout knows: upgrade "
+        "Turnout, or stop every gateway, remove its -log folder and put back what was kept beside it (-schema2): "
+        "what was counted since is not in that\n"
+    )
+    assert (checked.returncode, checked.stdout) == (1, said)
 
 
 def test_a_broken_file_is_named(tmp_path):
@@ -105,4 +124,5 @@ def test_a_gateway_does_not_start_on_a_database_that_is_behind(database, tmp_pat
         "serve", "--journal", bare, "--port", "0", cwd=tmp_path, env={"OPENAI_API_KEY": "sk-1234567890abcdef"}
     )
     assert found.returncode == 2
-    assert found.stderr.endswith("turnout: the database is at step 0 of 8: run `turnout db migrate`\n")
+    problem = f"turnout: the database is at step 0 of {len(STEPS)}: run `turnout db migrate`\n"
+    assert found.stderr.endswith(problem)

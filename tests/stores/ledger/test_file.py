@@ -12,7 +12,7 @@ from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.ledger.base import FOREVER, Fixed, Granted, Held, Sliding, Take
 from turnout.stores.ledger.care import copy, problem_of, state_of
 from turnout.stores.ledger.file import FileLedger
-from turnout.stores.ledger.kept import write_alone
+from turnout.stores.ledger.kept import kept_before, write_alone
 from turnout.stores.ledger.log import GapError, numbers, replayed
 from turnout.stores.ledger.state import Account, Open, State
 from turnout.stores.ledger.steps import Opened
@@ -108,8 +108,13 @@ async def test_files_that_cannot_be_used_are_refused_with_their_name(path):
     await FileLedger(path).close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE turnout_schema SET version = 3")
-    with pytest.raises(ConfigError, match="has schema 3, newer than this Turnout knows: upgrade"):
+    with pytest.raises(ConfigError) as refused:
         FileLedger(path)
+    said = (
+        f"{path} has schema 3, newer than this Turnout knows: upgrade Turnout, or stop every gateway, remove "
+        "its -log folder and put back what was kept beside it (-schema2): what was counted since is not in that"
+    )
+    assert (refused.value.problems, problem_of(path)) == ((f"ledger: {said}",), said)
 
 
 async def test_a_ledger_that_another_holds_is_unavailable_until_it_lets_go(path, monkeypatch):
@@ -253,6 +258,16 @@ async def test_a_file_of_the_release_before_is_taken_over_whole(path, tmp_path):
     again = FileLedger(path)
     assert await again.used(takes) == (38, 0)
     await again.close()
+    before = kept_before(path, 1)
+    assert before.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(before)) as db:  # what the release before opens, once it is put back
+        assert db.execute("SELECT version FROM turnout_schema").fetchall() == [(1,)]
+        assert db.execute("SELECT sum(used) FROM cells").fetchone() == (43,)
+    shutil.rmtree(path.with_name("ledger.db-log"))
+    before.replace(path)
+    last = FileLedger(path)
+    assert (await last.used(takes), kept_before(path, 1).exists()) == ((42, 1), True)
+    await last.close()
 
 
 async def test_a_file_whose_end_a_power_cut_took_is_gone_on_from_with_the_next(path, caplog):

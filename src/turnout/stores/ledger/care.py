@@ -26,6 +26,10 @@ def problem_of(path: Path) -> str | None:
     if (problem := sqlite_file.problem_of(path)) is not None:
         return problem
     try:
+        with closing(sqlite_file.read_only(path)) as found:
+            version = kept.version_of(found)
+        if version > kept.SCHEMA_VERSION:
+            return kept.newer(path, version)
         state_of(path)
     except sqlite3.Error as failure:
         return str(failure)

@@ -10,6 +10,7 @@ Theory of operation.
    mistaken for the beginning of a log that it does not belong to.
 4. Files of schema 1, in which each call was a transaction on the rows, are taken over as they are. Their
    tables are dropped: a process of the release before, still running, is refused instead of counting apart.
+   As it was, the file is kept beside, so that one can go back (`kept_before`).
 """
 
 import secrets
@@ -25,7 +26,7 @@ from msgspec import Struct
 from turnout.errors import ConfigError
 from turnout.stores.ledger.state import Account, Open, State
 from turnout.stores.ledger.steps import WRITTEN, Written
-from turnout.stores.sqlite_file import Form, opened, transaction
+from turnout.stores.sqlite_file import Form, copy, opened, transaction
 
 BUSY_S: Final = 10.0
 SCHEMA_VERSION: Final = 2
@@ -36,6 +37,10 @@ _SCHEMA: Final = (
         id TEXT PRIMARY KEY, written BLOB NOT NULL, ends REAL NOT NULL, swept INTEGER NOT NULL
         ) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS ledger_log (lineage TEXT NOT NULL, through INTEGER NOT NULL)",
+)
+_INSTEAD: Final = (
+    "stop every gateway, remove its -log folder and put back what was kept beside it "
+    f"(-schema{SCHEMA_VERSION}): what was counted since is not in that"
 )
 _ENDED: Final = "SELECT account FROM ledger_accounts WHERE ends <= ?"
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
@@ -152,11 +157,44 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
 
 
+def kept_before(path: Path, version: int) -> Path:
+    """Return where the file as a release before wrote it is kept, once a newer one took it over."""
+    return path.with_name(f"{path.name}-schema{version}")
+
+
+def _keep_before(db: sqlite3.Connection, version: int) -> None:
+    """Copy the file as it is, from within the step that takes it over: nobody else writes meanwhile."""
+    path = Path(db.execute("PRAGMA database_list").fetchone()[2])
+    target = kept_before(path, version)
+    if target.exists():
+        return
+    part = target.with_name(f"{target.name}.part")
+    try:
+        copy(path, part)
+        part.replace(target)
+    except OSError as failure:
+        problem = f"ledger: {path} is not taken over, as it cannot be copied to {target}: {failure}"
+        raise ConfigError((problem,)) from failure
+
+
+def newer(path: Path, version: int) -> str:
+    """Say what is wrong with a file that a newer Turnout wrote, and what to do."""
+    return f"{path} has schema {version}, newer than this Turnout knows: upgrade Turnout, or {_INSTEAD}"
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """Return the schema of an open file; 0 = nothing is in it. Raises `sqlite3.Error`."""
+    named = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'turnout_schema'").fetchone()
+    row = named and db.execute("SELECT version FROM turnout_schema WHERE part = 'ledger'").fetchone()
+    return int(row[0]) if row else 0
+
+
 def _take_over(db: sqlite3.Connection, version: int) -> None:
     """Begin a ledger with what a file of schema 1 holds, if there is one."""
     db.execute("INSERT INTO ledger_log VALUES (?, 0)", (secrets.token_hex(8),))
     if version == 0:
         return
+    _keep_before(db, version)
     state = State()
     for name, cell, used, ends in db.execute("SELECT account, cell, used, ends FROM cells"):
         account = state.accounts.setdefault(name, Account({}, ends))
@@ -178,6 +216,7 @@ _FORM: Final = Form(
     part="ledger",
     take_over=_take_over,
     busy_s=BUSY_S,
+    instead=_INSTEAD,
 )
 
 
