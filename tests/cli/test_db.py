@@ -81,8 +81,8 @@ def test_a_ledger_of_a_newer_release_is_named_with_what_to_do(tmp_path):
     checked = turnout("db", "check", cwd=tmp_path)
     said = (
         "ledger .turnout/ledger.db: .turnout/ledger.db has schema 3, newer than this Turnout knows: upgrade "
-        "Turnout, or stop every gateway, remove its -log folder and put back what was kept beside it (-schema2): "
-        "what was counted since is not in that\n"
+        "Turnout, or stop every gateway, remove its -log folder and put back what was kept beside it "
+        "(-schema2): what was counted since is not in that\n"
     )
     assert (checked.returncode, checked.stdout) == (1, said)
 

@@ -112,7 +112,8 @@ async def test_files_that_cannot_be_used_are_refused_with_their_name(path):
         FileLedger(path)
     said = (
         f"{path} has schema 3, newer than this Turnout knows: upgrade Turnout, or stop every gateway, remove "
-        "its -log folder and put back what was kept beside it (-schema2): what was counted since is not in that"
+        "its -log folder and put back what was kept beside it (-schema2): "
+        "what was counted since is not in that"
     )
     assert (refused.value.problems, problem_of(path)) == ((f"ledger: {said}",), said)
 
