@@ -63,7 +63,7 @@ def test_roles_become_ours_and_the_system_instruction_leads():
         "systemInstruction": {"role": "user", "parts": [{"text": "Be brief."}]},
         "contents": [HI, {"role": "model", "parts": [{"text": "Hello."}]}, {"parts": [{"text": "Bye."}]}],
     }
-    assert parse(tree).request.messages == [
+    assert list(parse(tree).request.messages) == [
         Message("system", (Text("Be brief."),)),
         Message("user", (Text("hi"),)),
         Message("assistant", (Text("Hello."),)),
@@ -84,7 +84,7 @@ def test_snake_case_and_single_objects_are_read_like_camel_case_and_lists():
         },
     }
     got = parse(tree).request
-    assert got.messages == [
+    assert list(got.messages) == [
         Message("system", (Text("s"),)),
         Message("user", (Media(kind="image", mime="image/png", data="QQ=="),)),
     ]
@@ -148,7 +148,7 @@ def test_calls_and_results_keep_their_ids_signatures_and_values():
             },
         ]
     }
-    assert parse(tree).request.messages == [
+    assert list(parse(tree).request.messages) == [
         Message("assistant", (ToolCall(id="c1", name="f", arguments='{"x":1.0}', signature="c2ln"),)),
         Message(
             "tool",
@@ -182,7 +182,7 @@ def test_calls_without_ids_get_some_and_results_find_theirs_by_name_and_order():
     assert len(set(ids)) == 3
     assert all(each.startswith(MINTED) for each in ids)
     assert [part.call_id for part in results.parts] == [ids[1], ids[0], ids[2]]
-    assert parse(tree).request.messages == [calls, results]
+    assert list(parse(tree).request.messages) == [calls, results]
 
 
 def test_a_turn_that_mixes_results_with_text_stays_one_user_message():

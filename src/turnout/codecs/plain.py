@@ -85,6 +85,13 @@ class Conversation(Lazy[Message]):
         self._turns: Sequence[Turn] | None = None
         self._items: tuple[Message, ...] | None = None
 
+    @classmethod
+    def of(cls, turns: Sequence[Turn]) -> "Conversation":
+        """Return a conversation that was read already."""
+        made = cls(tuple)
+        made._turns = turns
+        return made
+
     @property
     def turns(self) -> Sequence[Turn]:
         """The conversation as it was read."""

@@ -24,6 +24,7 @@ from turnout.codecs.gemini.schema import to_json_schema
 from turnout.codecs.gemini.seal import may_hold_sealed, without_sealed
 from turnout.codecs.gemini.turns import Turns
 from turnout.codecs.gemini.wire import WIRE, write
+from turnout.codecs.plain import Answered, Called, Conversation, Turn
 from turnout.codecs.strict import kind
 from turnout.types.ask import Wire
 from turnout.types.chat import (
@@ -81,22 +82,22 @@ def _request(tree: JsonObject, *, model: str | None, stream: bool | None) -> Cha
     named = take_str(top, "model", "body")
     streamed = take_bool(top, "stream", "body")
     turns = Turns()
-    messages: list[Message] = []
+    read: list[Turn] = []
     if "systemInstruction" in top:
-        messages += turns.system(top.pop("systemInstruction"), "systemInstruction")
+        read += turns.system(top.pop("systemInstruction"), "systemInstruction")
     if top.get("contents") is None:
         raise refusal("contents", "is missing")
     conversation = turns.contents(top.pop("contents"), "contents")
     if not conversation:
         raise refusal("contents", "must hold at least one turn")
-    messages += conversation
+    read += conversation
     tools = _tools(top.pop("tools", None))
     choice = _tool_config(top)
     generation = _Generation(top)
     extras.refuse({name: value for name, value in top.items() if name not in _KNOWN}, "")
     return ChatRequest(
         model=model or (named or "").removeprefix("models/"),
-        messages=messages,
+        messages=Conversation.of(read),
         tools=() if tools is None else tools,
         tool_choice=choice,
         max_tokens=generation.max_tokens,
@@ -117,7 +118,7 @@ def _request(tree: JsonObject, *, model: str | None, stream: bool | None) -> Cha
         wire=WIRE,
         extra=top,
         kept=generation.spelled,
-        facts=_facts(messages, tools, choice, generation, is_bound="cachedContent" in top),
+        facts=_facts(read, tools, choice, generation, is_bound="cachedContent" in top),
     )
 
 
@@ -287,6 +288,17 @@ class _Count:
         self.n_chars = 0
         self.media: list[Media] = []
 
+    def turn(self, turn: Turn) -> None:
+        if isinstance(turn, Message):
+            self.add(turn.parts)
+            return
+        self.n_chars += len(turn.text)
+        if isinstance(turn, Called):
+            for call in turn.calls:
+                self.n_chars += len(call.name) + len(call.arguments)
+        elif isinstance(turn, Answered):
+            self.n_chars += len(turn.words)
+
     def add(self, parts: Iterable[Part]) -> None:
         for part in parts:
             if isinstance(part, _WORDS):
@@ -300,7 +312,7 @@ class _Count:
 
 
 def _facts(
-    messages: Sequence[Message],
+    turns: Sequence[Turn],
     tools: Declared | None,
     choice: ToolChoice | None,
     generation: _Generation,
@@ -308,14 +320,14 @@ def _facts(
     is_bound: bool,
 ) -> Facts:
     count = _Count()
-    for message in messages:
-        count.add(message.parts)
+    for turn in turns:
+        count.turn(turn)
     is_served = tools is not None and tools.is_bound
     form = generation.output_format
     is_bound = is_bound or is_served or generation.makes_media or any(media.file_id for media in count.media)
     return Facts(
         n_chars=count.n_chars + (0 if tools is None else tools.n_chars),
-        n_messages=len(messages),
+        n_messages=len(turns),
         n_media=len(count.media),
         modalities=frozenset(media.kind for media in count.media) if count.media else _NO_MEDIA,
         n_tools=0 if tools is None else tools.n_tools,

@@ -9,10 +9,15 @@ Theory of operation.
 3. What has no canonical field stays: in `extra` of its part, or as `Native` when the part is unknown.
 """
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
 from turnout.codecs.gemini.fields import entries, members, refusal, take_bool, take_str
 from turnout.codecs.gemini.response import media_kind
 from turnout.codecs.gemini.seal import unsealed
 from turnout.codecs.gemini.wire import SIGNATURE, WIRE, mint_id, write
+from turnout.codecs.plain import Answered, Called, Turn, Words
 from turnout.codecs.strict import kind
 from turnout.codecs.waiting import Waiting
 from turnout.types.chat import Media, Message, Native, Part, Reasoning, Role, Text, ToolCall, ToolResult
@@ -41,6 +46,9 @@ _DATA = frozenset(
 )
 """Members of a part of which only one may be set."""
 
+_CALL = frozenset({"name", "args", "id"})
+_ANSWER = frozenset({"name", "response", "id"})
+_FAILED = {"error"}
 _PLAIN = ("output", "result", "error")
 """Keys under which a function response holds its one value, by Google's convention."""
 
@@ -56,21 +64,68 @@ class Turns:
         self._open = Waiting()
         self._n_calls = 0
 
-    def system(self, value: Json, at: str) -> list[Message]:
+    def system(self, value: Json, at: str) -> list[Turn]:
         """Read `systemInstruction`, a content or a plain string."""
         if isinstance(value, str):
-            return [Message("system", (Text(value),))] if value else []
-        content = members(value, at)
-        parts = self._parts(content, at)
+            return [Words("system", value)] if value else []
+        parts = self._parts(members(value, at), at)
+        only = parts[0] if len(parts) == 1 else None
+        if isinstance(only, Text) and not only.extra:
+            return [Words("system", only.text)]
         return [Message("system", parts)] if parts else []
 
-    def contents(self, value: Json, at: str) -> list[Message]:
+    def contents(self, value: Json, at: str) -> list[Turn]:
         """Read `contents`."""
         if isinstance(value, str):
-            return [Message("user", (Text(value),))]
+            return [Words("user", value)]
         return [
-            _of_words(item) or self._content(item, f"{at}[{i}]") for i, item in enumerate(entries(value, at))
+            self._plain(item) or self._content(item, f"{at}[{i}]")
+            for i, item in enumerate(entries(value, at))
         ]
+
+    def _plain(self, item: Json) -> Turn | None:
+        """Read words, calls or an answer in good form: no copy, no path; None = it is more, or wrong."""
+        if not isinstance(item, dict):
+            return None
+        given, parts = item.get("role"), item.get("parts")
+        role = _ROLES.get(given) if given is None or isinstance(given, str) else None
+        if role is None or not isinstance(parts, list) or not parts:
+            return None
+        text = _text(parts[0])
+        if text is not None and len(parts) == 1:
+            return Words("assistant" if role == "assistant" else "user", text)
+        if role != "assistant":
+            return self._answered(parts)
+        return None if text == "" else self._called(text or "", parts if text is None else parts[1:])
+
+    def _called(self, text: str, parts: Sequence[Json]) -> Called | None:
+        found: list[tuple[str, Json, str | None]] = []
+        for part in parts:
+            call = _member(part, "functionCall")
+            name = call.get("name") if call is not None and _CALL.issuperset(call) else None
+            if call is None or not isinstance(name, str) or not name:
+                return None
+            args, call_id = call.get("args"), call.get("id")
+            if not (args is None or isinstance(args, dict)) or not (
+                call_id is None or isinstance(call_id, str)
+            ):
+                return None
+            found.append((name, args, call_id))
+        return Called(text, [self._made(name, args, call_id) for name, args, call_id in found])
+
+    def _answered(self, parts: Sequence[Json]) -> Answered | None:
+        n_parts, given = len(parts), _member(parts[0], "functionResponse")
+        words = _text(parts[1]) if n_parts == 2 else ""
+        if given is None or n_parts > 2 or not _ANSWER.issuperset(given) or words is None:
+            return None
+        name, call_id, value = given.get("name"), given.get("id"), given.get("response")
+        if not isinstance(name, str) or not isinstance(value, dict) or value.keys() == _FAILED:
+            return None
+        if (call_id is not None and not isinstance(call_id, str)) or (n_parts == 2 and not words):
+            return None
+        return Answered(
+            "user" if words else "tool", self._answers(call_id, name), plain(value), name, words, value
+        )
 
     def _content(self, item: Json, at: str) -> Message:
         if not isinstance(item, dict):
@@ -129,13 +184,16 @@ class Turns:
         args = call.pop("args", None)
         if args is not None and not isinstance(args, dict):
             raise refusal(f"{at}.args", f"must be an object, not {kind(args)}")
-        call_id = take_str(call, "id", at) or mint_id(f"history|{self._n_calls}")
+        made = self._made(name, args, take_str(call, "id", at))
+        signature = take_str(part, SIGNATURE, at)
+        extra = {**part, "functionCall": call} if call else part
+        return replace(made, signature=signature, extra=extra) if signature is not None or extra else made
+
+    def _made(self, name: str, args: Json, call_id: str | None) -> ToolCall:
+        call_id = call_id or mint_id(f"history|{self._n_calls}")
         self._n_calls += 1
         self._open.add(name, call_id)
-        signature = take_str(part, SIGNATURE, at)
-        arguments = write(args).decode() if args else "{}"
-        extra = {**part, "functionCall": call} if call else part
-        return ToolCall(id=call_id, name=name, arguments=arguments, signature=signature, extra=extra)
+        return ToolCall(id=call_id, name=name, arguments=write(args).decode() if args else "{}")
 
     def _result(self, part: dict[str, Json], at: str) -> ToolResult:
         at = f"{at}.functionResponse"
@@ -167,21 +225,16 @@ class Turns:
         return found or mint_id(f"orphan|{name}|{self._n_calls}")
 
 
-def _of_words(item: Json) -> Message | None:
-    """Read a turn of plain words, which most are: no copy, no path; None = it is another one."""
-    if not isinstance(item, dict):
-        return None
-    given, value = item.get("role"), item.get("parts")
-    role = _ROLES.get(given) if given is None or isinstance(given, str) else None
-    if role is None or not isinstance(value, list):
-        return None
-    parts: list[Part] = []
-    for part in value:
-        text = part.get("text") if isinstance(part, dict) and len(part) == 1 else None
-        if not isinstance(text, str):
-            return None
-        parts.append(Text(text))
-    return Message(role, tuple(parts))
+def _text(part: Json) -> str | None:
+    """Return the words of a part that is nothing else."""
+    text = part.get("text") if isinstance(part, dict) and len(part) == 1 else None
+    return text if isinstance(text, str) else None
+
+
+def _member(part: Json, name: str) -> JsonObject | None:
+    """Return the one member of a part, if it is an object of this name."""
+    value = part.get(name) if isinstance(part, dict) and len(part) == 1 else None
+    return value if isinstance(value, dict) else None
 
 
 def plain(value: JsonObject) -> str:
