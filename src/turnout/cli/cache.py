@@ -5,8 +5,9 @@ What a gateway keeps in its own memory it tells and lets go of through its admin
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -24,16 +25,6 @@ _HEX = frozenset("0123456789abcdef")
 @click.group()
 def cache() -> None:
     """Look at the answers that are kept, and let go of them."""
-
-
-def _which(
-    route: str | None, organisation: str | None, project: str | None, key: str | None, prefix: str
-) -> "Selector":
-    from turnout.stores.cache.base import Selector
-
-    if not _HEX.issuperset(prefix):
-        raise ConfigError((f"--prefix: {prefix!r}; expected hexadecimal digits",))
-    return Selector(route=route, organisation=organisation, project=project, key_id=key, prefix=prefix)
 
 
 def _at_the_store(config_path: Path | None, work: "Callable[[CacheStore], Awaitable[T]]") -> T:
@@ -55,26 +46,48 @@ def _at_the_store(config_path: Path | None, work: "Callable[[CacheStore], Awaita
     return asyncio.run(run())
 
 
-_route = click.option("--route", help="Of this route.")
-_organisation = click.option("--organisation", help="Of this organisation.")
-_project = click.option("--project", help="Of this project.")
-_key = click.option("--key", help="Of this key, by its id.")
-_prefix = click.option("--prefix", default="", help="First digits of `x-turnout-cache-key`.")
+_WHOSE = (
+    click.option("--route", help="Of this route."),
+    click.option("--organisation", help="Of this organisation."),
+    click.option("--project", help="Of this project."),
+    click.option("--key", help="Of this key, by its id."),
+    click.option("--prefix", default="", help="First digits of `x-turnout-cache-key`."),
+)
+
+
+def _whose(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which answers it is about, as one `which`."""
+
+    @wraps(command)
+    def run(
+        *,
+        route: str | None,
+        organisation: str | None,
+        project: str | None,
+        key: str | None,
+        prefix: str,
+        **rest: Any,
+    ) -> None:
+        from turnout.stores.cache.base import Selector
+
+        if not _HEX.issuperset(prefix):
+            raise ConfigError((f"--prefix: {prefix!r}; expected hexadecimal digits",))
+        which = Selector(route=route, organisation=organisation, project=project, key_id=key, prefix=prefix)
+        command(which=which, **rest)
+
+    for option in reversed(_WHOSE):
+        run = option(run)
+    return run
 
 
 @cache.command()
 @config_option
-@_route
-@_organisation
-@_project
-@_key
-@_prefix
+@_whose
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def stats(config_path: Path | None, *, as_json: bool, **of: str) -> None:
+def stats(config_path: Path | None, *, as_json: bool, which: "Selector") -> None:
     """Count the answers that are kept, and their bytes."""
     import time
 
-    which = _which(of["route"], of["organisation"], of["project"], of["key"], of["prefix"])
     held = _at_the_store(config_path, lambda store: store.held(which, time.time()))
     if as_json:
         click.echo(msgspec.json.encode({"answers": held.n, "bytes": held.n_bytes}).decode())
@@ -84,17 +97,12 @@ def stats(config_path: Path | None, *, as_json: bool, **of: str) -> None:
 
 @cache.command()
 @config_option
-@_route
-@_organisation
-@_project
-@_key
-@_prefix
+@_whose
 @click.option("--all", "everything", is_flag=True, help="Every answer.")
-def clear(config_path: Path | None, *, everything: bool, **of: str) -> None:
+def clear(config_path: Path | None, *, everything: bool, which: "Selector") -> None:
     """Let go of answers."""
     from turnout.stores.cache.base import ALL
 
-    which = _which(of["route"], of["organisation"], of["project"], of["key"], of["prefix"])
     if (which == ALL) != everything:
         raise ConfigError(
             ("name whose answers: --route, --organisation, --project, --key, --prefix or --all",)

@@ -23,6 +23,7 @@ from turnout.engine.exchange import Layer
 from turnout.engine.reply import Reply
 from turnout.engine.snapshot import Route
 from turnout.errors import TurnoutError
+from turnout.jobs.under_way import UnderWay
 from turnout.layers.certify import CertifyLayer
 from turnout.plan import Accept
 from turnout.stores.sightings import Sightings
@@ -74,7 +75,16 @@ class Shadows:
         n_scored: Pairs told to the monitor.
     """
 
-    __slots__ = ("_engine", "_places", "_rng", "_standings", "_tasks", "n_dropped", "n_failed", "n_scored")
+    __slots__ = (
+        "_engine",
+        "_places",
+        "_rng",
+        "_standings",
+        "_under_way",
+        "n_dropped",
+        "n_failed",
+        "n_scored",
+    )
 
     def __init__(self, standings: Standings, engine: Callable[[], Opens], *, seed: int | None = None) -> None:
         """Begin.
@@ -88,30 +98,23 @@ class Shadows:
         self._engine = engine
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._rng = Random(seed)  # noqa: S311  names requests, keeps no secret
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = UnderWay()
         self.n_dropped = self.n_failed = self.n_scored = 0
 
     def take(self, route: str, request: ChatRequest, answer: ChatResponse) -> None:
         """Have the reference answer a request of a route, and compare."""
-        if len(self._tasks) >= MOST_WAITING:
+        if len(self._under_way) >= MOST_WAITING:
             self.n_dropped += 1
             return
-        task = asyncio.get_running_loop().create_task(self._run(route, request, answer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._under_way.begin(self._run(route, request, answer))
 
     async def settle(self) -> None:
         """Wait until nothing is under way."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+        await self._under_way.settle()
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._under_way.close()
 
     async def _run(self, route: str, request: ChatRequest, answer: ChatResponse) -> None:
         standing = self._standings.of(route)

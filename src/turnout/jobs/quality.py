@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from datetime import time as clock_time
 from hashlib import blake2b
@@ -32,6 +32,7 @@ from msgspec.structs import replace
 from turnout.engine.engine import Engine
 from turnout.engine.exchange import Clock, Layer
 from turnout.errors import StoreUnavailable, TurnoutError
+from turnout.jobs.under_way import UnderWay
 from turnout.layers.hear import HearLayer
 from turnout.learn.feedback import IMPLICIT_WEIGHT
 from turnout.learn.followups import Followups, Glance
@@ -80,7 +81,7 @@ class Quality:
         "_places",
         "_rng",
         "_spent",
-        "_tasks",
+        "_under_way",
         "counts",
         "store",
     )
@@ -97,7 +98,7 @@ class Quality:
         self._places = asyncio.Semaphore(1)
         self._rng = Random()  # noqa: S311  names requests, keeps no secret
         self._spent = _Spent()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = UnderWay()
 
     def follow(self, listening: Listening) -> Layer:
         """Listen as configured from now on; return the layer that does."""
@@ -112,18 +113,18 @@ class Quality:
         self, sample: Sample, about: Feedback, request: ChatRequest, answer: ChatResponse, by: str
     ) -> None:
         """Have an answer judged."""
-        if len(self._tasks) >= MOST_WAITING:
+        if len(self._under_way) >= MOST_WAITING:
             self.counts["dropped"] += 1
             return
-        self._start(self._judged(sample, about, (request, answer), by))
+        self._under_way.begin(self._judged(sample, about, (request, answer), by))
 
     def say(self, glance: Glance) -> None:
         """Keep what a request says of the one before it."""
         sign = glance.sign
-        if sign is None or len(self._tasks) >= MOST_WAITING:
+        if sign is None or len(self._under_way) >= MOST_WAITING:
             return
         self.counts[sign.kind] += 1
-        self._start(
+        self._under_way.begin(
             self._keep(
                 replace(
                     sign.about,
@@ -139,23 +140,13 @@ class Quality:
 
     async def settle(self) -> None:
         """Wait until nothing is under way."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+        await self._under_way.settle()
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._under_way.close()
         if self.store is not None:
             await self.store.close()
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _judged(
         self, sample: Sample, about: Feedback, asked: tuple[ChatRequest, ChatResponse], by: str

@@ -10,11 +10,8 @@ Theory of operation.
 4. The cells beside the model tell, whatever the method, how unlike the training prompts a prompt is.
 """
 
-import hashlib
-import zipfile
 from collections.abc import Mapping
 from datetime import datetime
-from io import BytesIO
 from typing import Annotated, Final, Literal, Protocol, cast, runtime_checkable
 
 import msgspec
@@ -26,6 +23,7 @@ from turnout.errors import ConfigError
 from turnout.learn import measures
 from turnout.learn.base import Arrays, Floats, QualityModel
 from turnout.learn.cells import Cells
+from turnout.learn.npz import digest_of, read_arrays, read_card, write_arrays
 from turnout.learn.outcomes import Lengths
 from turnout.registry import load
 from turnout.types.json import Json
@@ -217,10 +215,8 @@ def encode(artifact: Artifact) -> tuple[bytes, bytes]:
         }
     if artifact.seen is not None:
         arrays[_SEEN] = artifact.seen
-    buffer = BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
-    npz = buffer.getvalue()
-    card = msgspec.structs.replace(artifact.card, npz_sha256=hashlib.sha256(npz).hexdigest())
+    npz, digest = write_arrays(arrays)
+    card = msgspec.structs.replace(artifact.card, npz_sha256=digest)
     return npz, msgspec.json.format(_ENCODER.encode(card), indent=2) + b"\n"
 
 
@@ -230,19 +226,12 @@ def decode_card(card: bytes) -> Card:
     Raises:
         ConfigError: It is no card of this schema.
     """
-    try:
-        head = msgspec.json.decode(card)
-        schema = head.get("schema") if isinstance(head, dict) else None
-        if schema != SCHEMA:
-            raise ConfigError((f"card: schema is {schema!r}; this version reads {SCHEMA!r}: fit again",))
-        return _DECODER.decode(card)
-    except msgspec.DecodeError as error:
-        raise ConfigError((f"card: not a card: {error}",)) from error
+    return read_card(card, SCHEMA, _DECODER)
 
 
 def seen_in(npz: bytes) -> NDArray[np.uint64] | None:
     """Return the ids of the prompts that an artifact's arrays say it was fitted on; None: they do not say."""
-    return _ids(_arrays(npz).get(_SEEN))
+    return _ids(read_arrays(npz, MAX_BYTES).get(_SEEN))
 
 
 def decode(
@@ -269,13 +258,13 @@ def decode(
     """
     found = decode_card(card)
     problems = [*_strange(found, encoder, canonicaliser)]
-    if hashlib.sha256(npz).hexdigest() != found.npz_sha256:
+    if digest_of(npz) != found.npz_sha256:
         problems.append("npz_sha256: the arrays are not the ones that the card was written for")
     if on_expired == "refuse" and found.is_expired(now):
         problems.append(f"expires: expired on {found.expires:%Y-%m-%d}; fit again, or set on_expired: warn")
     if problems:
         raise ConfigError(tuple(problems))
-    arrays = _arrays(npz)
+    arrays = read_arrays(npz, MAX_BYTES)
     centres = arrays.get(_CELLS)
     try:
         cells = None if centres is None else Cells(_unit_rows(centres, found.encoder.dimensions))
@@ -300,18 +289,6 @@ def _strange(card: Card, encoder: str | None, canonicaliser: str | None) -> list
         for name, made, here in pairs
         if here is not None and made != here
     ]
-
-
-def _arrays(npz: bytes) -> Arrays:
-    try:
-        with zipfile.ZipFile(BytesIO(npz)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            raise ConfigError((f"arrays: {size} bytes; at most {MAX_BYTES}",))
-        with np.load(BytesIO(npz), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError((f"arrays: not readable without pickles: {error}",)) from error
 
 
 def _part(arrays: Arrays, prefix: str) -> Arrays:

@@ -12,11 +12,8 @@ Theory of operation.
    themselves are in neither.
 """
 
-import hashlib
-import zipfile
 from collections.abc import Mapping
 from datetime import datetime
-from io import BytesIO
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -27,6 +24,7 @@ from numpy.typing import NDArray
 from turnout.errors import ConfigError
 from turnout.learn.artifact import CardData, CardEncoder
 from turnout.learn.base import Floats
+from turnout.learn.npz import digest_of, read_arrays, read_card, write_arrays
 
 SCHEMA: Final = "turnout.intent/1"
 NONE: Final = "none"
@@ -144,6 +142,9 @@ class IntentModel(Struct, frozen=True, eq=False):
         return tuple(head.encoder.name for head in self.card.heads)
 
 
+_DECODER: Final = msgspec.json.Decoder(Card)
+
+
 def highest(grouped: NDArray[np.floating], k: int) -> Floats:
     """Return the mean of the k highest numbers along the last axis; of fewer where fewer are finite."""
     width = min(k, grouped.shape[-1])
@@ -163,10 +164,8 @@ def encode(model: IntentModel) -> tuple[bytes, bytes]:
             f"{at}.thresholds": head.thresholds,
             f"{at}.vectors": head.vectors.astype(np.float16 if head.method in ("top", "max") else np.float32),
         }
-    buffer = BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
-    npz = buffer.getvalue()
-    card = msgspec.structs.replace(model.card, npz_sha256=hashlib.sha256(npz).hexdigest())
+    npz, digest = write_arrays(arrays)
+    card = msgspec.structs.replace(model.card, npz_sha256=digest)
     return npz, msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
 
 
@@ -176,38 +175,15 @@ def decode(npz: bytes, card: bytes) -> IntentModel:
     Raises:
         ConfigError: A file is damaged, or they do not belong together.
     """
-    found = _card(card)
-    if hashlib.sha256(npz).hexdigest() != found.npz_sha256:
+    found = read_card(card, SCHEMA, _DECODER)
+    if digest_of(npz) != found.npz_sha256:
         raise ConfigError(("npz_sha256: the arrays are not the ones that the card was written for",))
-    arrays = _arrays(npz)
+    arrays = read_arrays(npz, MAX_BYTES)
     try:
         heads = tuple(_head(head, at, arrays, len(found.labels)) for at, head in enumerate(found.heads))
     except (KeyError, ValueError) as error:
         raise ConfigError((f"arrays: {error}",)) from None
     return IntentModel(found, heads)
-
-
-def _card(data: bytes) -> Card:
-    try:
-        head = msgspec.json.decode(data)
-        schema = head.get("schema") if isinstance(head, dict) else None
-        if schema != SCHEMA:
-            raise ConfigError((f"card: schema is {schema!r}; this version reads {SCHEMA!r}: fit again",))
-        return msgspec.json.decode(data, type=Card)
-    except msgspec.DecodeError as error:
-        raise ConfigError((f"card: not a card: {error}",)) from None
-
-
-def _arrays(npz: bytes) -> Mapping[str, NDArray[np.generic]]:
-    try:
-        with zipfile.ZipFile(BytesIO(npz)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            raise ConfigError((f"arrays: {size} bytes; at most {MAX_BYTES}",))
-        with np.load(BytesIO(npz), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError((f"arrays: not readable without pickles: {error}",)) from None
 
 
 def _head(card: CardHead, at: int, arrays: Mapping[str, NDArray[np.generic]], n_labels: int) -> Head:

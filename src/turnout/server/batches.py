@@ -5,19 +5,18 @@ Source: OpenAI API reference, Batch (seen 2026-11). WIRE.md 3.8.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Final, TypeAlias
-from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Meta, Struct
 
 from turnout.codecs.strict import convert, parse
-from turnout.errors import Conflict, InvalidRequest, NotFound
-from turnout.server.bulk import Bulk, Wanted, enabled
+from turnout.errors import Conflict, InvalidRequest
+from turnout.server.bulk import Wanted
+from turnout.server.bulk_form import BulkForm, id_before, no_endpoint, query_of
 from turnout.server.gemini_batches import GeminiBatches
-from turnout.server.http import JSON_TYPE, respond
 from turnout.server.paths import GEMINI, OPENAI, SHARED, Paths
 from turnout.server.uploads import age_of, found_file, limit_of, owner_of, page
 from turnout.server.verbs import Steps, shown
@@ -29,7 +28,6 @@ MOST_LISTED: Final = 100
 Endpoint: TypeAlias = Callable[[Visit], Awaitable[None]]
 LONGEST_S: Final = 7 * 86_400
 _WINDOW = re.compile(r"([1-9]\d{0,2})([hd])")
-_write = msgspec.json.Encoder().encode
 
 
 class _Age(Struct, frozen=True):
@@ -47,12 +45,8 @@ class Create(Struct, frozen=True, kw_only=True):
     output_expires_after: _Age | None = None
 
 
-class BatchEndpoints:
-    """The endpoints at one gateway.
-
-    Attributes:
-        bulk: Where batches are kept; None = nowhere.
-    """
+class BatchEndpoints(BulkForm):
+    """The endpoints at one gateway."""
 
     def __init__(self, steps: Steps, defers: Callable[[str], bool], jobs: GeminiBatches) -> None:
         """Prepare.
@@ -62,10 +56,9 @@ class BatchEndpoints:
             defers: Tells whether an endpoint can be asked in the background.
             jobs: What serves clients of Gemini's format at the same paths.
         """
-        self._steps = steps
+        super().__init__(steps)
         self._defers = defers
         self._jobs = jobs
-        self.bulk: Bulk | None = None
 
     def mount(self, paths: Paths[Visit]) -> None:
         """Serve the paths."""
@@ -75,10 +68,6 @@ class BatchEndpoints:
         paths.add("GET", "/batches/", _either(self._show, jobs.show), SHARED)
         paths.add("POST", "/batches/", _either(self._cancel, jobs.cancel), SHARED)
         paths.add("DELETE", "/batches/", _either(self._no_such, jobs.delete), SHARED)
-
-    def _entered(self, visit: Visit) -> Bulk:
-        self._steps.enter(visit, "batches")
-        return enabled(self.bulk)
 
     async def _create(self, visit: Visit) -> None:
         bulk = self._entered(visit)
@@ -99,7 +88,7 @@ class BatchEndpoints:
 
     async def _list(self, visit: Visit) -> None:
         bulk = self._entered(visit)
-        query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+        query = query_of(visit)
         limit = limit_of(query.get("limit"), 20, MOST_LISTED)
         owner = owner_of(visit.principal)
         found = await asyncio.to_thread(
@@ -113,9 +102,7 @@ class BatchEndpoints:
 
     async def _cancel(self, visit: Visit) -> None:
         bulk = self._entered(visit)
-        batch_id, _, what = visit.path_rest.partition("/")
-        if what != "cancel":
-            raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
+        batch_id = id_before("cancel", visit)
         batch = await bulk.get(batch_id, visit, "openai")
         if batch.state in ENDED and batch.state != "cancelled":
             raise Conflict(f"Cannot cancel a batch with status '{batch.state}'.")
@@ -123,13 +110,10 @@ class BatchEndpoints:
 
     async def _no_such(self, visit: Visit) -> None:
         self._entered(visit)
-        raise NotFound(f"no such endpoint: DELETE {visit.scope['path'][:200]}")
+        raise no_endpoint(visit)
 
     async def _tell(self, visit: Visit, batch: Batch) -> None:
         await self._send(visit, view(batch))
-
-    async def _send(self, visit: Visit, tree: Mapping[str, Json]) -> None:
-        await respond(visit.send, 200, [JSON_TYPE, *self._steps.ids(visit.request_id)], _write(tree))
 
 
 def _either(openai: Endpoint, gemini: Endpoint) -> Endpoint:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from turnout.build import Built
 from turnout.config.files import BatchesConfig
-from turnout.errors import NotFound, TurnoutError
+from turnout.errors import InvalidRequest, NotFound, TurnoutError
 from turnout.server.background import Came, as_job
 from turnout.server.batch_native import NativeBatches
 from turnout.server.batch_runner import BatchRunner
@@ -17,7 +17,7 @@ from turnout.server.ids import new_request_id
 from turnout.server.till import Till
 from turnout.server.uploads import Shelf, owner_of
 from turnout.server.visit import Visit
-from turnout.stores.files import Batch, Batches, Database, Files, Form, Line
+from turnout.stores.files import ENDED, Batch, Batches, Database, Files, Form, Line
 from turnout.types.principal import Principal
 
 WINDOW_S: Final = 86_400.0
@@ -78,6 +78,16 @@ class Bulk:
         await asyncio.to_thread(self.batches.cancel, batch_id, datetime.now(UTC))
         self.runner.wake()
         return await self.get(batch_id, visit, form)
+
+    async def delete(self, batch_id: str, visit: Visit, form: Form, param: str = "id") -> Batch:
+        """Delete a batch that has ended, with its answers; return it. Raises `NotFound`, `InvalidRequest`."""
+        batch = await self.get(batch_id, visit, form)
+        if batch.state not in ENDED:
+            raise InvalidRequest("a batch is deleted when it has ended; cancel it first", param=param)
+        if batch.output_file is not None:
+            await asyncio.to_thread(self.shelf.files.delete, batch.output_file, batch.owner)
+        await asyncio.to_thread(self.batches.delete, batch.id)
+        return batch
 
     def forget_customer(self, customer: str, organisation: str | None) -> int:
         """Delete every file and batch of an end customer; return how many there were. Blocking."""

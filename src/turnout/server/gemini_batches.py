@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from secrets import token_hex
 from typing import BinaryIO, Final
-from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Raw, Struct
 
 from turnout.codecs.strict import convert, parse
 from turnout.errors import InvalidRequest, NotFound, UnsupportedParameter
-from turnout.server.bulk import Bulk, Wanted, enabled
-from turnout.server.http import JSON_TYPE, respond
+from turnout.server.bulk import Wanted
+from turnout.server.bulk_form import BulkForm, id_before, query_of
 from turnout.server.paths import GEMINI, Paths
 from turnout.server.uploads import PIECE, found_file, limit_of, owner_of
-from turnout.server.verbs import Steps
 from turnout.server.visit import Visit
 from turnout.stores.files import ENDED, Batch, Line
 from turnout.types.json import Json
@@ -67,16 +65,8 @@ class _Wrapped(Struct, frozen=True):
     batch: _Asked
 
 
-class GeminiBatches:
-    """The endpoints at one gateway.
-
-    Attributes:
-        bulk: Where batches are kept; None = nowhere.
-    """
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self.bulk: Bulk | None = None
+class GeminiBatches(BulkForm):
+    """The endpoints at one gateway."""
 
     def mount(self, paths: Paths[Visit]) -> None:
         """Serve the paths under `/v1beta`; those under `/v1` are OpenAI's too (`batches.py`)."""
@@ -85,10 +75,6 @@ class GeminiBatches:
         paths.add_under(f"{PLACE}/", self.show, GEMINI, ("GET",))
         paths.add_under(f"{PLACE}/", self.cancel, GEMINI, ("POST",))
         paths.add_under(f"{PLACE}/", self.delete, GEMINI, ("DELETE",))
-
-    def _entered(self, visit: Visit) -> Bulk:
-        self._steps.enter(visit, "batches")
-        return enabled(self.bulk)
 
     async def _create(self, visit: Visit) -> None:
         bulk = self._entered(visit)
@@ -102,7 +88,7 @@ class GeminiBatches:
     async def listed(self, visit: Visit) -> None:
         """List jobs, newest first."""
         bulk = self._entered(visit)
-        query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+        query = query_of(visit)
         limit = limit_of(query.get("pageSize"), 50, MOST_LISTED)
         found = await asyncio.to_thread(
             bulk.batches.page, owner_of(visit.principal), "gemini", limit + 1, after=query.get("pageToken")
@@ -131,33 +117,20 @@ class GeminiBatches:
     async def cancel(self, visit: Visit) -> None:
         """Tell a job to stop."""
         bulk = self._entered(visit)
-        batch_id, colon, verb = visit.path_rest.partition(":")
-        if (colon, verb) != (":", "cancel"):
-            raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
-        await bulk.cancel(batch_id, visit, "gemini")
+        await bulk.cancel(id_before("cancel", visit, ":"), visit, "gemini")
         await self._send(visit, {})
 
     async def delete(self, visit: Visit) -> None:
         """Delete a job that has ended."""
         bulk = self._entered(visit)
-        batch = await bulk.get(visit.path_rest, visit, "gemini")
-        if batch.state not in ENDED:
-            raise InvalidRequest("a batch is deleted when it has ended; cancel it first", param="name")
-        if batch.output_file is not None:
-            await asyncio.to_thread(bulk.shelf.files.delete, batch.output_file, batch.owner)
-        await asyncio.to_thread(bulk.batches.delete, batch.id)
+        await bulk.delete(visit.path_rest, visit, "gemini", "name")
         await self._send(visit, {})
-
-    async def _send(self, visit: Visit, tree: Mapping[str, object]) -> None:
-        headers = [JSON_TYPE, *self._steps.ids(visit.request_id)]
-        await respond(visit.send, 200, headers, _write(tree))
 
     async def _send_with(self, visit: Visit, batch: Batch, source: BinaryIO, n_bytes: int) -> None:
         """Send a job with its answers, piece by piece: they may be larger than memory."""
         place = b'"%s"' % token_hex(16).encode()
         first, *rest = _write(operation(batch, Raw(place))).split(place)
-        headers = [JSON_TYPE, *self._steps.ids(visit.request_id)]
-        await visit.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await visit.send({"type": "http.response.start", "status": 200, "headers": self._headers(visit)})
         await visit.send({"type": "http.response.body", "body": first + b"[", "more_body": True})
         for at, part in enumerate(rest, start=1):
             left = n_bytes - 1  # the last line feed stands between nothing

@@ -4,20 +4,15 @@ Source: Anthropic API reference, Message Batches (seen 2026-11). WIRE.md 3.8.
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
-from urllib.parse import parse_qsl
 
-import msgspec
-
-from turnout.errors import InvalidRequest, NotFound
+from turnout.errors import NotFound
 from turnout.server.batch_lines import read_requests
-from turnout.server.bulk import Bulk, Wanted, enabled
-from turnout.server.http import JSON_TYPE, respond
+from turnout.server.bulk import Bulk, Wanted
+from turnout.server.bulk_form import BulkForm, id_before, no_endpoint, query_of
 from turnout.server.paths import ANTHROPIC, Paths
 from turnout.server.uploads import found_file, limit_of, owner_of, send_file
-from turnout.server.verbs import Steps
 from turnout.server.visit import Visit
 from turnout.stores.files import ENDED, Batch
 from turnout.types.json import Json
@@ -25,19 +20,10 @@ from turnout.types.json import Json
 MOST_LISTED: Final = 1000
 ENDPOINT: Final = "/v1/messages"
 PLACE: Final = "/v1/messages/batches"
-_write = msgspec.json.Encoder().encode
 
 
-class MessageBatches:
-    """The endpoints at one gateway.
-
-    Attributes:
-        bulk: Where batches are kept; None = nowhere.
-    """
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self.bulk: Bulk | None = None
+class MessageBatches(BulkForm):
+    """The endpoints at one gateway."""
 
     def mount(self, paths: Paths[Visit]) -> None:
         """Serve the paths."""
@@ -47,10 +33,6 @@ class MessageBatches:
         paths.add("POST", "/messages/batches/", self._cancel, ANTHROPIC)
         paths.add("DELETE", "/messages/batches/", self._delete, ANTHROPIC)
 
-    def _entered(self, visit: Visit) -> Bulk:
-        self._steps.enter(visit, "batches")
-        return enabled(self.bulk)
-
     async def _create(self, visit: Visit) -> None:
         bulk = self._entered(visit)
         raw = await self._steps.body(visit)
@@ -59,7 +41,7 @@ class MessageBatches:
 
     async def _list(self, visit: Visit) -> None:
         bulk = self._entered(visit)
-        query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+        query = query_of(visit)
         limit = limit_of(query.get("limit"), 20, MOST_LISTED)
         before, after = query.get("before_id"), query.get("after_id")
         owner = owner_of(visit.principal)
@@ -82,7 +64,7 @@ class MessageBatches:
         bulk = self._entered(visit)
         batch_id, slash, what = visit.path_rest.partition("/")
         if slash and what != "results":
-            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
+            raise no_endpoint(visit)
         batch = await bulk.get(batch_id, visit, "anthropic")
         if slash:
             await self._results(visit, bulk, batch)
@@ -98,24 +80,16 @@ class MessageBatches:
 
     async def _cancel(self, visit: Visit) -> None:
         bulk = self._entered(visit)
-        batch_id, _, what = visit.path_rest.partition("/")
-        if what != "cancel":
-            raise NotFound(f"no such endpoint: POST {visit.scope['path'][:200]}")
+        batch_id = id_before("cancel", visit)
         await self._send(visit, view(await bulk.cancel(batch_id, visit, "anthropic")))
 
     async def _delete(self, visit: Visit) -> None:
         bulk = self._entered(visit)
-        batch = await bulk.get(visit.path_rest, visit, "anthropic")
-        if batch.state not in ENDED:
-            raise InvalidRequest("a batch is deleted when it has ended; cancel it first", param="id")
-        if batch.output_file is not None:
-            await asyncio.to_thread(bulk.shelf.files.delete, batch.output_file, batch.owner)
-        await asyncio.to_thread(bulk.batches.delete, batch.id)
+        batch = await bulk.delete(visit.path_rest, visit, "anthropic")
         await self._send(visit, {"id": batch.id, "type": "message_batch_deleted"})
 
-    async def _send(self, visit: Visit, tree: Mapping[str, Json]) -> None:
-        headers = [JSON_TYPE, *self._steps.ids(visit.request_id), (b"request-id", visit.request_id.encode())]
-        await respond(visit.send, 200, headers, _write(tree))
+    def _headers(self, visit: Visit) -> list[tuple[bytes, bytes]]:
+        return [*super()._headers(visit), (b"request-id", visit.request_id.encode())]
 
 
 def view(batch: Batch) -> dict[str, Json]:

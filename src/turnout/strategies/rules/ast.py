@@ -3,11 +3,21 @@
 `show` writes a tree so that `parse(show(tree)) == tree`; it writes no more parentheses than that takes.
 """
 
-from typing import Literal, assert_never
+from collections.abc import Mapping
+from typing import Final, Literal, assert_never
 
 from msgspec import Struct
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
+MIRRORED: Final[Mapping[Operator, Operator]] = {
+    "==": "==",
+    "!=": "!=",
+    "<": ">",
+    "<=": ">=",
+    ">": "<",
+    ">=": "<=",
+}
+"""What says the same with its sides changed."""
 Scalar = str | int | float | bool
 
 

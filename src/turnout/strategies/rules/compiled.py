@@ -19,6 +19,7 @@ from typing import Final, assert_never
 from msgspec import Struct
 
 from turnout.strategies.rules.ast import (
+    MIRRORED,
     Among,
     And,
     Call,
@@ -139,7 +140,7 @@ class _Compiler:
     def compare(self, node: Compare) -> Test:
         fact, other, op = node.left, node.right, node.op
         if not isinstance(fact, Fact):
-            fact, other, op = other, fact, _MIRRORED[op]
+            fact, other, op = other, fact, MIRRORED[op]
         assert isinstance(fact, Fact)  # the parser saw to it
         is_order = op not in ("==", "!=")
         if isinstance(other, Fact):
@@ -185,16 +186,6 @@ def _answered(question: str, test: Test) -> Test:
         return value if value is True or value is False else None
 
     return answer
-
-
-_MIRRORED: Final[Mapping[Operator, Operator]] = {
-    "==": "==",
-    "!=": "!=",
-    "<": ">",
-    "<=": ">=",
-    ">": "<",
-    ">=": "<=",
-}
 
 
 def _value(item: Operand) -> Scalar:

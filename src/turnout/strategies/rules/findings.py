@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from turnout.strategies.rules.ast import (
+    MIRRORED,
     Among,
     And,
     Compare,
@@ -185,11 +186,7 @@ def _alternatives(node: Node, *, positive: bool) -> list[Alternative] | None:
             return [{show(fact): _demand(op if positive else _OPPOSITE[op], _plain(literal))}]
         case Compare(op=op, left=Lit() | Span() as literal, right=Fact() as fact):
             return [
-                {
-                    show(fact): _demand(
-                        _MIRRORED[op] if positive else _OPPOSITE[_MIRRORED[op]], _plain(literal)
-                    )
-                }
+                {show(fact): _demand(MIRRORED[op] if positive else _OPPOSITE[MIRRORED[op]], _plain(literal))}
             ]
         case Among(fact=fact, items=items):
             values = frozenset(map(_plain, items))
@@ -230,14 +227,6 @@ _OPPOSITE: Final[Mapping[Operator, Operator]] = {
     ">=": "<",
     ">": "<=",
     "<=": ">",
-}
-_MIRRORED: Final[Mapping[Operator, Operator]] = {
-    "==": "==",
-    "!=": "!=",
-    "<": ">",
-    "<=": ">=",
-    ">": "<",
-    ">=": "<=",
 }
 
 
