@@ -99,6 +99,10 @@ class Routing(Protocol):
         """Write the Decision."""
         ...
 
+    def written(self, exchange: "Exchange") -> Decision:
+        """Return the same to be encoded as MessagePack, and for nothing else: parts of it may be bytes."""
+        ...
+
 
 class Room(Struct, frozen=True, kw_only=True):
     """What the tightest quotas leave: limit, what is left of it, seconds until all of it is back."""
@@ -231,6 +235,12 @@ class Exchange(Struct, eq=False):
         if self._decision is None and self.routing is not None:
             self._decision = self.routing.decision(self)
         return self._decision
+
+    def written_decision(self) -> Decision | None:
+        """Return the Decision as it is encoded for the journal; read by nobody else."""
+        if self._decision is not None or self.routing is None:
+            return self._decision
+        return self.routing.written(self)
 
 
 class Call:

@@ -1,18 +1,21 @@
 """What was decided, kept as it is, and written out as a `Decision` only when somebody reads it. Floor 4."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from turnout import plan as plans
 from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool
 from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
+from turnout.engine.written import Numbers, Plans, Seat, Seated, array, fare_of, seated
 from turnout.strategies.accept.shape import has_shape
 from turnout.strategies.base import Choice, Context, in_tool_loop, mean_and_worst_nusd
+from turnout.strategies.pipeline.lazy import Column, Terms
 from turnout.strategies.pipeline.lazy import Lazy as Later
 from turnout.types.ask import Ask, Preferences
 from turnout.types.chat import ChatRequest, Lazy
@@ -29,6 +32,7 @@ from turnout.types.record import (
     InputView,
     LiveView,
     PaceView,
+    PlanKind,
     Quantiles,
     Reason,
     SignalView,
@@ -46,18 +50,19 @@ KEY_ALLOW = "key_allow"
 """Constraint that comes from the key and not from the request."""
 
 
-class Numbers(NamedTuple):
-    """What a candidate's view tells of its live numbers."""
-
-    stats: Stats
-    ttft_s: Quantiles
-    total_s: Quantiles | None
-    health: HealthView
-    live: LiveView | None
+Numbered: TypeAlias = dict[str, Numbers]
 
 
-Told: TypeAlias = dict[str, Numbers]
-"""Live numbers as views tell them, by deployment: of those that nobody called they stay as they are."""
+class Told:
+    """What was told before and holds yet."""
+
+    __slots__ = ("numbers", "plans", "seats")
+
+    def __init__(self) -> None:
+        self.numbers: Numbered = {}
+        """Live numbers as views tell them, by deployment: of those that nobody called they hold on."""
+        self.seats: dict[str, Seated] = {}
+        self.plans = Plans()
 
 
 def _numbers(stats: Stats) -> Numbers:
@@ -108,8 +113,26 @@ class Routed(Struct, frozen=True):
 
     def decision(self, exchange: Exchange) -> Decision:
         """Write the Decision in full."""
-        chosen = plans.deployments(self.choice.plan)
-        context = self._foreseen()
+        plan = self.choice.plan
+        chosen = plans.deployments(plan)
+        views = self._views(chosen, self._foreseen())
+        return self._decision(exchange, views, (plans.to_json(plan), plans.kind(plan), chosen))
+
+    def written(self, exchange: Exchange) -> Decision:
+        """Return the Decision to be encoded by the journal, and for nothing else: parts of it are bytes."""
+        planned = self.told.plans.of(self.choice.plan)
+        views = cast("tuple[CandidateView, ...] | None", self._seated(planned.chosen))
+        if views is None:
+            views = self._views(planned.chosen, self._foreseen())
+        return self._decision(exchange, views, (cast("Json", planned.tree), planned.kind, planned.chosen))
+
+    def _decision(
+        self,
+        exchange: Exchange,
+        views: tuple[CandidateView, ...],
+        planned: tuple[Json, PlanKind, tuple[str, ...]],
+    ) -> Decision:
+        plan, kind, chosen = planned
         ask, pace = self.context.ask, self.context.pace
         return Decision(
             decision_id="dec_" + ask.request_id.removeprefix("req_"),
@@ -123,9 +146,9 @@ class Routed(Struct, frozen=True):
                 constraints=_constraints(ask),
             ),
             input=_input(self.context),
-            candidates=self._views(chosen, context),
-            plan=plans.to_json(self.choice.plan),
-            kind=plans.kind(self.choice.plan),
+            candidates=views,
+            plan=plan,
+            kind=kind,
             chosen=chosen,
             reason=exchange.fallback_reason or self.choice.reason,
             signals={
@@ -159,7 +182,7 @@ class Routed(Struct, frozen=True):
         return msgspec.structs.replace(self.context, tokens_out={**self.context.tokens_out, **lengths})
 
     def _views(self, chosen: tuple[str, ...], context: Context) -> tuple[CandidateView, ...]:
-        choice, told, dropped = self.choice, self.told, self.dropped
+        choice, told, dropped = self.choice, self.told.numbers, self.dropped
         scores, utilities = _plain(choice.scores), _plain(choice.utilities)
         quality, sd = _plain(choice.quality), _plain(choice.sd)
         tokens_in, tokens_out = context.tokens_in, context.tokens_out
@@ -191,6 +214,63 @@ class Routed(Struct, frozen=True):
             )
             views.append(view)
         return tuple(views)
+
+    def _seated(self, chosen: tuple[str, ...]) -> Raw | None:
+        """Return `_views` as bytes; None where they tell of more than seats have room for."""
+        choice, context, candidates = self.choice, self.context, self.candidates
+        utilities, scores = choice.utilities, choice.scores
+        if (
+            self.dropped
+            or choice.quality
+            or choice.tokens_out
+            or context.tokens_in
+            or type(utilities) is not Column
+            or type(scores) is not Terms
+            or utilities.candidates is not candidates
+            or isinstance(context.request, TaskRequest)
+        ):
+            return None
+        n_in, n_out, most = context.n_tokens_in, context.n_tokens_out, context.max_tokens_out
+        of_out, told = context.tokens_out, self.told.seats
+        terms = _rows(scores.columns)
+        if terms is None or not isfinite(sum(utilities.numbers)):
+            return None
+        first, every = chosen[0] if chosen else "", len(chosen) == len(candidates)
+        seats: list[Seat] = []
+        for candidate, utility, term in zip(candidates, utilities.numbers, terms, strict=True):
+            name = candidate.deployment.id
+            found = told.get(name)
+            if found is None or found.stats is not candidate.stats:
+                found = self._take_seat(candidate)
+                if found is None:
+                    return None
+            seat = found.seat
+            out = of_out.get(name)
+            seat.utility, seat.scores, seat.n_tokens_out = utility, term, out
+            seat.cost_nusd = found.fare.of(n_in, n_out if out is None else out, most)
+            seat.status = "chosen" if name == first else "eligible" if every or name in chosen else "lost"
+            seats.append(seat)
+        return array(seats)
+
+    def _take_seat(self, candidate: Candidate) -> Seated | None:
+        """Return the seat of a candidate whose numbers have moved; None where its price is not simple."""
+        deployment = candidate.deployment
+        fare = fare_of(deployment)
+        if fare is None:
+            return None
+        found = self.told.seats[deployment.id] = seated(deployment, _numbers(candidate.stats), fare)
+        return found
+
+
+def _rows(columns: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, float]] | None:
+    """Return the terms of each candidate; None where one is no number."""
+    if len(columns) == 1:
+        ((name, column),) = columns
+        return [{name: x} for x in column] if isfinite(sum(column)) else None
+    if not all(isfinite(sum(column)) for _, column in columns):
+        return None
+    names = [name for name, _ in columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*[c for _, c in columns], strict=True)]
 
 
 def _plain(found: Mapping[str, T]) -> Mapping[str, T]:

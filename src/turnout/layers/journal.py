@@ -16,17 +16,18 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from hashlib import blake2b
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from turnout.engine.exchange import Request
 from turnout.engine.reply import Relay
 from turnout.layers.base import Clock, Exchange, Handler, Reply, conclude
+from turnout.stores.base import ENCODER, encode
 from turnout.types.chat import ChatRequest, ChatResponse, Text
 from turnout.types.embed import EmbedResponse
 from turnout.types.event import Event, TextDelta
-from turnout.types.record import Content, Record
+from turnout.types.record import Content, Decision, Record
 from turnout.types.task import TaskRequest, words
 
 DIGEST_BYTES = 16
@@ -45,6 +46,15 @@ class Journal(Protocol):
         ...
 
 
+@runtime_checkable
+class Payloads(Protocol):
+    """A journal that stores Records as `stores.base.encode` writes them."""
+
+    def append_payload(self, payload: bytes) -> None:
+        """Take a Record that is encoded; see `Journal.append`."""
+        ...
+
+
 class JournalLayer:
     """Records requests.
 
@@ -52,12 +62,13 @@ class JournalLayer:
         n_lost: Records that could not be written.
     """
 
-    __slots__ = ("_finish", "_journal", "_key", "_redact", "clock", "n_lost")
+    __slots__ = ("_finish", "_journal", "_key", "_payloads", "_redact", "clock", "n_lost")
 
     def __init__(
         self, journal: Journal | None, clock: Clock, *, key: bytes | None = None, redact: Redact | None = None
     ) -> None:
         self._journal = journal
+        self._payloads: Payloads | None = journal if isinstance(journal, Payloads) else None
         self._key = key
         """Secret of the digests, at most 64 bytes; None = no digests."""
         self._redact = redact
@@ -87,13 +98,23 @@ class JournalLayer:
         if exchange.outcome is not None or self._journal is None:
             return
         try:
-            self._journal.append(self._record(exchange, error))
+            if self._payloads is not None:
+                self._payloads.append_payload(self._payload(exchange, error))
+            else:
+                self._journal.append(self._record(exchange, error, exchange.full_decision()))
             exchange.content_of = None  # it points back to the exchange
         except Exception as defect:  # noqa: BLE001  the answer matters more than its record; counted
             self.n_lost += 1
             log.error("record of %s lost: %s", exchange.ask.request_id, type(defect).__name__)  # noqa: TRY400
 
-    def _record(self, exchange: Exchange, error: BaseException | None) -> Record:
+    def _payload(self, exchange: Exchange, error: BaseException | None) -> bytes:
+        """Return the Record as it is stored."""
+        try:
+            return ENCODER.encode(self._record(exchange, error, exchange.written_decision()))
+        except (UnicodeEncodeError, OverflowError):
+            return encode(self._record(exchange, error, exchange.full_decision()))
+
+    def _record(self, exchange: Exchange, error: BaseException | None, decision: Decision | None) -> Record:
         outcome = conclude(exchange, error, self.clock())
         ask = exchange.ask
         principal = ask.principal
@@ -116,7 +137,7 @@ class JournalLayer:
             metadata=ask.metadata,
             trace_id=exchange.trace_id,
             query_hash=None if key is None else _digest(key, b"query", last_question(exchange.original)),
-            decision=exchange.full_decision(),
+            decision=decision,
             attempts=tuple(exchange.attempts),
             outcome=outcome,
             warnings=(*ask.warnings, *exchange.warnings) if exchange.warnings else ask.warnings,

@@ -13,7 +13,7 @@ PicoUsd = NewType("PicoUsd", int)
 """10⁻¹² USD. 1 USD per million tokens = 1,000,000 pico-USD per token."""
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Counted consumption of one call. None = not reported, which is not zero."""
 
     input_uncached: int | None = None

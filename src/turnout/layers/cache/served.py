@@ -45,3 +45,7 @@ class Served:
             chosen=(self._deployment,),
             reason=self.reason,
         )
+
+    def written(self, exchange: Exchange) -> Decision:
+        """Return it to be encoded."""
+        return self.decision(exchange)

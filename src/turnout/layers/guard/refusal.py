@@ -45,6 +45,10 @@ class _Nowhere:
             reason=self.reason,
         )
 
+    def written(self, exchange: Exchange) -> Decision:
+        """Return it to be encoded."""
+        return self.decision(exchange)
+
 
 def refused(exchange: Exchange) -> Reply:
     """Return an empty answer that ends with `content_filter`."""

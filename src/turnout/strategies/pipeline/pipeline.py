@@ -19,8 +19,9 @@ Theory of operation (ROUTING.md 1.2 and 1.3).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import isfinite, nan
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -44,7 +45,7 @@ from turnout.strategies.base import (
 from turnout.strategies.orders.best import Best
 from turnout.strategies.pipeline.certified import Permit, Ruling, followed, rule
 from turnout.strategies.pipeline.feasible import Facts, Feasible, Limit, bounds, feasible
-from turnout.strategies.pipeline.lazy import Lazy
+from turnout.strategies.pipeline.lazy import Column, Lazy, Terms
 from turnout.strategies.pipeline.scored import PLAIN_COST, Scored, predicted_lengths, scored
 from turnout.strategies.scorers.quality import Quality
 from turnout.strategies.shapes.fallback import Chain
@@ -52,6 +53,7 @@ from turnout.types.deployment import Candidate
 from turnout.types.record import Objective, Reason
 
 P = TypeVar("P")
+NOTHING: Final[Mapping[str, float]] = {}
 
 
 class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown_fields=True):
@@ -255,8 +257,8 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         return Choice(
             plan=self.shape.shape(context, slate, indices),
             reason=self.because if reason == "highest_score" else reason,
-            utilities=Lazy(lambda: _finite(candidates, made.utilities)),
-            scores=Lazy(lambda: _terms(candidates, made.columns)),
+            utilities=Column(candidates, made.utilities),
+            scores=Terms(candidates, made.columns),
             objective=Objective(
                 lambda_=made.lambda_,
                 mu=made.mu,
@@ -268,10 +270,10 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
             ),
             propensity=arranged.propensity,
             explored=arranged.explored,
-            quality=Lazy(lambda: _finite(candidates, facts.quality)),
-            sd=Lazy(lambda: _finite(candidates, facts.sd)),
+            quality=NOTHING if facts.quality is None else Column(candidates, facts.quality),
+            sd=NOTHING if facts.sd is None else Column(candidates, facts.sd),
             abstained=_abstained(self.score, context),
-            neighbours=Lazy(lambda: _neighbours(self.score, context)),
+            neighbours=_neighbours(self.score, context),
         )
 
 
@@ -284,13 +286,17 @@ def _abstained(score: Sequence[Scorer], context: Context) -> str | None:
     return None
 
 
-def _neighbours(score: Sequence[Scorer], context: Context) -> dict[str, float]:
+def _neighbours(score: Sequence[Scorer], context: Context) -> Mapping[str, float]:
     """Return the training prompts that a scorer looked at; only whoever reads the decision pays for it."""
     for part in score:
-        neighbours = getattr(part, "neighbours", None)
-        if neighbours is not None:
-            return dict(neighbours(context))
-    return {}
+        found: Callable[[Context], Mapping[str, float]] | None = getattr(part, "neighbours", None)
+        if found is not None:
+            return Lazy(partial(_plain, found, context))
+    return NOTHING
+
+
+def _plain(found: Callable[[Context], Mapping[str, float]], context: Context) -> dict[str, float]:
+    return dict(found(context))
 
 
 def _permitted(allowed: Feasible, ruling: Ruling) -> Feasible:
@@ -342,20 +348,3 @@ def _locked(candidates: Sequence[Candidate], pinned: int, indices: Sequence[int]
     codec = candidates[pinned].deployment.vendor.codec
     others = [i for i in indices if i != pinned and candidates[i].deployment.vendor.codec == codec]
     return [pinned, *others]
-
-
-def _finite(candidates: Sequence[Candidate], column: Sequence[float] | None) -> dict[str, float]:
-    if column is None:
-        return {}
-    return {c.deployment.id: x for c, x in zip(candidates, column, strict=True) if isfinite(x)}
-
-
-def _terms(
-    candidates: Sequence[Candidate], columns: Sequence[tuple[str, Sequence[float]]]
-) -> dict[str, Mapping[str, float]]:
-    terms: list[dict[str, float]] = [{} for _ in candidates]
-    for name, column in columns:
-        for own, x in zip(terms, column, strict=True):
-            if isfinite(x):
-                own[name] = x
-    return {c.deployment.id: own for c, own in zip(candidates, terms, strict=True)}
