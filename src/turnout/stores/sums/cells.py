@@ -46,6 +46,8 @@ _TAKE: Final = tuple(
 """For each cube, what takes its names out of a value for each dimension and an empty one."""
 _TAG: Final = DIMENSIONS.index("tag")
 _TAGGED: Final = CUBES.index(("organisation", "tag"))
+_BY_MINUTE: Final = slice(0, WITHIN[0])
+_BY_HOUR: Final = slice(WITHIN[0], None)
 _WITHIN: Final = slice(WITHIN[0], -1)
 """Where the subjects of `WITHIN` stand among those of a request: only the last is of another cube."""
 
@@ -204,11 +206,11 @@ class Batch:
         minutes: dict[tuple[int, Subject], Cell] = {}
         hours: dict[tuple[int, Subject], Cell] = {}
         for (number, asked), cell in requests.items():
-            for subject in self._subjects(asked):
-                if subject[0] in WITH_MINUTES:
-                    _into(minutes, (number, subject), cell)
-                else:
-                    _into(hours, (number // 60, subject), cell)
+            hour, subjects = number // 60, self._subjects(asked)
+            for subject in subjects[_BY_MINUTE]:
+                _into(minutes, (number, subject), cell)
+            for subject in subjects[_BY_HOUR]:
+                _into(hours, (hour, subject), cell)
         _widen(minutes, hours)
         for (number, subject), cell in minutes.items():
             _into(hours, (number // 60, subject), cell)
