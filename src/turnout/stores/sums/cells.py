@@ -16,7 +16,7 @@ import msgspec
 from turnout.stores.columns import Columns, Who, who
 from turnout.stores.sums import spread
 from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.usage import CUBES, LATER, MINUTE_US, WITH_MINUTES, WITHIN, Width
+from turnout.stores.sums.usage import CUBES, LATER, MINUTE_US, WITHIN, Width
 
 COUNTERS: Final = (
     *("n", "n_failed", "n_unpriced", "cost_nusd", "n_input", "n_output", "total_us", "n_cached"),
