@@ -26,7 +26,10 @@ SLACK = 20_000
 MOST = 12_000_000
 """Steps of one answer: some tenths of a second."""
 ROUNDS = 3
-TABLES = ("records", "usage_minutes", "usage_hours", "usage_days", "sum_hours", "sum_days")
+TABLES = (
+    *("records", "usage_minutes", "usage_hours", "usage_days", "sum_hours", "sum_days"),
+    *("usage_within_hours", "usage_within_days", "usage_values"),
+)
 WALKED = re.compile(rf"SCAN ({'|'.join(TABLES)})$")
 """A whole table, without any index."""
 
