@@ -5,7 +5,8 @@ import pytest
 
 from tests.strategies.kit import candidate, context, price
 from turnout.strategies.base import expected_nusd, n_tokens_in, worst_nusd
-from turnout.strategies.filters import Allowed, Fits, Priced
+from turnout.strategies.filters import Allowed, Fits, Priced, Reach, reach_of
+from turnout.strategies.filters import asked as filters_asked
 from turnout.strategies.scorers.cost import Cost
 from turnout.types.ask import Ask, Preferences
 
@@ -77,3 +78,15 @@ def test_a_filter_that_rests_drops_nobody_and_one_that_drops_does_not_rest(each,
     ctx = msgspec.structs.replace(asked(), ask=ask)
     drops = [each.drop(ctx, c) for c in (sized(FEW, price=None), sized(MANY, price=price(1.0, 1.0)))]
     assert each.rests(ctx) == (drops == [None, None])
+
+
+@pytest.mark.parametrize("n_in", [1, 40, 41, 80, 81, 101])
+@pytest.mark.parametrize("wanted", [0, 20, 60, 61])
+def test_a_filter_rests_within_the_reach_of_a_pool_only_where_it_drops_nobody(n_in, wanted) -> None:
+    small, large = sized(FEW, context_window=100, max_input=80, max_output=60), sized(MANY)
+    reach = reach_of([small.deployment, large.deployment])
+    assert reach == Reach(chats=True, window=100, n_in=80, n_out=60)
+    given = context(n_tokens_in=n_in, max_tokens_out=wanted or 512, explicit_max_tokens=bool(wanted))
+    dropped = [Fits().drop(given, each) for each in (small, large)]
+    rests = not filters_asked((Fits(),), given, reach, all_closed=True)
+    assert rests == (dropped == [None, None])

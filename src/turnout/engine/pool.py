@@ -20,6 +20,7 @@ from msgspec import Struct
 from turnout.engine.snapshot import Route, Snapshot
 from turnout.errors import Forbidden, ModelNotFound
 from turnout.strategies.base import Scorer, Strategy
+from turnout.strategies.filters import Reach, reach_of
 from turnout.strategies.listed import Listed
 from turnout.strategies.orders.best import Best
 from turnout.strategies.pipeline import Pipeline
@@ -56,6 +57,8 @@ class Pool(Struct, frozen=True):
     pinned: bool
     """The caller named one model."""
     warnings: tuple[str, ...] = ()
+    reach: Reach | None = None
+    """What every one of them can do; None = nobody looked."""
 
 
 class Pools:
@@ -84,7 +87,8 @@ class Pools:
             return self._preferred(model, ask)
         pool = self._by_name.get(model)
         if pool is None:
-            pool = self._by_name[model] = self._named(model, ask)
+            pool = self._named(model, ask)
+            pool = self._by_name[model] = msgspec.structs.replace(pool, reach=reach_of(pool.deployments))
         return pool
 
     def _preferred(self, model: str, ask: Ask) -> Pool:

@@ -33,7 +33,7 @@ from turnout.errors import (
     UnsupportedParameter,
 )
 from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Surface
-from turnout.strategies.filters import Allowed, Priced
+from turnout.strategies.filters import asked
 from turnout.strategies.priority import Priority
 from turnout.types.ask import Ask
 from turnout.types.chat import ChatRequest
@@ -48,8 +48,6 @@ MEDIA_TOKENS = 800
 """Reckoned per picture, sound or document when the provider has not told: a mid-size image."""
 EMBED_TOKENS_OUT = 0
 _NOT_GIVEN = Signal(error="not_given")
-RESTING = (Allowed, Priced)
-"""Filters that most requests leave nothing to do: asked once a request, and not once a candidate."""
 
 StatsOf = Callable[[str], Stats]
 """Deployment id -> live numbers now."""
@@ -156,13 +154,16 @@ class Router:
         ask, route = context.ask, pool.route
         place = self._snapshot.surfaces.get(ask.surface) if ask.surface is not None else None
         filters = route.filters if place is None else (*place.filters, *route.filters)
-        kept, dropped = _filter(filters, context, candidates)
+        unwell = [c for c in candidates if (s := c.stats).demoted or s.share < 1 or s.state == "open"]
+        kept, dropped = _filter(
+            asked(filters, context, pool.reach, all_closed=not unwell), context, candidates
+        )
         if not kept:
             raise _nothing_left(candidates, dropped, context)
         strategy = route.strategy
         if route.guarded is not None and (place is not None or ask.prefer.min_quality is not None):
             strategy = route.guarded
-        first, last, drawn = parted(context, kept, draw)
+        first, last, drawn = parted(context, kept, draw) if unwell else (kept, (), False)
         if last:
             choice = _set_aside(strategy, context, (kept, first, last), draw)
         elif len(candidates) == 1 and type(strategy) is Priority:
@@ -332,9 +333,8 @@ def _filter(
     filters: Sequence[Filter], context: Context, candidates: tuple[Candidate, ...]
 ) -> tuple[tuple[Candidate, ...], Mapping[str, tuple[Dropped, ...]]]:
     dropped: dict[str, tuple[Dropped, ...]] = {}
-    asked = [each for each in filters if not (isinstance(each, RESTING) and each.rests(context))]
-    for candidate in candidates:
-        for each in asked:
+    for candidate in candidates if filters else ():
+        for each in filters:
             reason = each.drop(context, candidate)
             if reason is not None:
                 dropped[candidate.id] = (*dropped.get(candidate.id, ()), Dropped(each.name, reason))

@@ -3,8 +3,8 @@
 Theory of operation.
 
 1. A Record is mostly its candidates, and most of what it tells of one was told before: its names always,
-   its live numbers until it is called again. Each deployment has a `Seat`, in which these lie encoded; what is
-   new in a request is written into the seats, which are encoded at once, in one pass.
+   its live numbers until it is called again. Each deployment has a `Seat`, in which these lie encoded; what
+   is new in a request is written into the seats, which are encoded at once, in one pass.
 2. That is for decisions that tell of nothing else: nobody was dropped, no quality was predicted. Others are
    written out as views, and these encoded.
 3. A plan that only names deployments is one of few; its tree is kept as it is encoded.

@@ -4,9 +4,10 @@ A filter that lacks a fact keeps the candidate: unknown is not a reason to drop,
 capped and the price is what is unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from math import inf
+from typing import ClassVar, TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +17,29 @@ from turnout.types.chat import ChatRequest, Facts
 from turnout.types.deployment import Candidate, Deployment, Model
 from turnout.types.task import KINDS, TaskKind, TaskRequest, reckoned
 from turnout.types.usage import cost, text_cost
+
+P = TypeVar("P")
+
+
+class Reach(Struct, frozen=True):
+    """What all deployments of a pool can do: what lies within it none of them needs to be asked."""
+
+    chats: bool
+    window: float
+    """Tokens in and out."""
+    n_in: float
+    n_out: float
+
+
+def reach_of(deployments: Iterable[Deployment]) -> Reach:
+    """Return what all of these can do; what is not known is no limit."""
+    models = [deployment.model for deployment in deployments]
+    return Reach(
+        all(model.kind != "embedding" and not _only_performs(model) for model in models),
+        min((model.context_window for model in models if model.context_window is not None), default=inf),
+        min((model.max_input for model in models if model.max_input is not None), default=inf),
+        min((model.max_output for model in models if model.max_output is not None), default=inf),
+    )
 
 
 class Allowed(Struct, frozen=True, tag="allowed"):
@@ -34,12 +58,12 @@ class Allowed(Struct, frozen=True, tag="allowed"):
         """Tell whether it drops nobody of this request, whoever it is."""
         prefer = context.ask.prefer
         return not (
-            *self.allow,
-            *self.deny,
-            *context.ask.principal.allow,
-            *prefer.allow,
-            *prefer.only_providers,
-            *prefer.avoid,
+            self.allow
+            or self.deny
+            or context.ask.principal.allow
+            or prefer.allow
+            or prefer.only_providers
+            or prefer.avoid
         )
 
     def drop(self, context: Context, candidate: Candidate) -> str | None:
@@ -78,6 +102,16 @@ class Capable(Struct, frozen=True, tag="capable"):
         """Word for Records."""
         return "capable"
 
+    def rests(self, context: Context, reach: Reach) -> bool:
+        """Tell whether it drops nobody of a pool of this reach."""
+        request = context.request
+        if not reach.chats or not isinstance(request, ChatRequest):
+            return False
+        facts = request.facts
+        return not (
+            facts.modalities or facts.native_wire or facts.n_tools or facts.structured or facts.realtime
+        )
+
     def drop(self, context: Context, candidate: Candidate) -> str | None:
         """Return what the candidate lacks, or None."""
         deployment = candidate.deployment
@@ -101,7 +135,7 @@ def _without_ability(facts: Facts, deployment: Deployment) -> str | None:
             if kind not in model.modalities_in and model.capabilities is not None:
                 return f"no_{kind}"
     if facts.native_wire and deployment.vendor.codec != facts.native_wire:
-        return "no_server_tools"
+        return "no_realtime" if facts.realtime else "no_server_tools"
     can = model.capabilities
     if can is None:
         return None
@@ -143,6 +177,16 @@ class Fits(Struct, frozen=True, tag="fits"):
     def name(self) -> str:
         """Word for Records."""
         return "fits"
+
+    def rests(self, context: Context, reach: Reach) -> bool:
+        """Tell whether it drops nobody of a pool of this reach."""
+        n_in, asked = context.n_tokens_in, context.max_tokens_out if context.explicit_max_tokens else 0
+        return (
+            n_in + asked <= reach.window
+            and n_in <= reach.n_in
+            and asked <= reach.n_out
+            and not context.tokens_in
+        )
 
     def drop(self, context: Context, candidate: Candidate) -> str | None:
         """Return `window_too_small`, `input_too_long` or `output_too_long`, or None."""
@@ -272,6 +316,29 @@ class Safe(Struct, frozen=True, tag="safe"):
         return "below_safety_floor" if share < self.floor else None
 
 
+def asked(filters: Sequence[P], context: Context, reach: Reach | None, *, all_closed: bool) -> Sequence[P]:
+    """Return the filters that may drop somebody; most leave most requests nothing to do.
+
+    Args:
+        filters: All of them.
+        context: The request.
+        reach: What every candidate can do; None = nobody looked.
+        all_closed: Whether the breaker of every candidate is closed.
+    """
+    found: list[P] = []
+    for each in filters:
+        if isinstance(each, _WITHIN):
+            rests = reach is not None and each.rests(context, reach)
+        elif isinstance(each, _RESTING):
+            rests = each.rests(context)
+        else:
+            rests = all_closed and isinstance(each, Healthy)
+        if not rests:
+            found.append(each)
+    return found
+
+
+_WITHIN, _RESTING = (Capable, Fits), (Allowed, Priced)
 Filter = Allowed | Capable | Fits | Healthy | Priced | Safe
 STANDARD: tuple[Filter, ...] = (Allowed(), Capable(), Fits(), Healthy(), Priced())
 """What a route applies when it names no filters."""

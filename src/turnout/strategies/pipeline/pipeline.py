@@ -157,7 +157,10 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
         if lengths:
             context = msgspec.structs.replace(context, tokens_out={**context.tokens_out, **lengths})
         made = scored(self.score, self.modify, context, candidates)
-        allowed, facts = self._feasible(context, candidates, made)
+        if self._is_free(context):
+            allowed, facts = Feasible(range(len(candidates))), self._facts(context, candidates, made)
+        else:
+            allowed, facts = self._feasible(context, candidates, made)
         ruling = None if self.permit is None else self._ruling(self.permit, context, candidates, facts)
         allowed = allowed if ruling is None else _permitted(allowed, ruling)
         eligible, numberless = _with_numbers(made.utilities, allowed.eligible)
@@ -204,6 +207,23 @@ class Pipeline(Struct, frozen=True, tag="pipeline", kw_only=True, forbid_unknown
                 measured = self.gauge.score(context, absent)
             best = list(measured or ())
         return rule(permit, context, candidates, quality, max(best, default=nan))
+
+    def _is_free(self, context: Context) -> bool:
+        """Tell whether nothing constrains the choice, as most do not."""
+        return (
+            self.q_floor is None
+            and self.q_slack is None
+            and self.slo is None
+            and self.permit is None
+            and not self.modify
+            and context.surface is None
+            and context.ask.prefer.min_quality is None
+        )
+
+    def _facts(self, context: Context, candidates: Sequence[Candidate], made: Scored) -> Facts:
+        """Return what was measured, where no constraint looks at it."""
+        sd = None if made.quality is None else self._sd(context, candidates)
+        return Facts(made.utilities, made.quality, sd, made.usd)
 
     def _feasible(
         self, context: Context, candidates: Sequence[Candidate], made: Scored

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from turnout import plan as plans
 from turnout.strategies.base import Context, Slate
-from turnout.types.deployment import Candidate
+from turnout.types.deployment import Deployment
 
 
 class Single(Struct, frozen=True, tag="single", kw_only=True, forbid_unknown_fields=True):
@@ -46,23 +46,14 @@ class Chain(Struct, frozen=True, tag="sequence", kw_only=True, forbid_unknown_fi
         n = self.max_fallbacks if context.ask.prefer.allow_fallbacks else 0
         if n == 0 or len(indices) == 1:
             return plans.Try(candidates[indices[0]].id)
-        first, others = candidates[indices[0]], indices[1:]
-        if self.vendor_first:
-            rest = _others_first(first.deployment.vendor.name, [candidates[i] for i in others], n)
-        else:
-            rest = [candidates[i] for i in others[:n]]
-        return plans.Sequence((plans.Try(first.deployment.id), *[plans.Try(c.deployment.id) for c in rest]))
+        first, others = candidates[indices[0]].deployment, [candidates[i].deployment for i in indices[1:]]
+        vendor = first.vendor.name
+        rest = [each.id for each in others if each.vendor.name != vendor] if self.vendor_first else ()
+        if len(rest) < len(others):
+            rest = _in_turn(vendor, others, rest) if self.vendor_first else [each.id for each in others]
+        return plans.Sequence((plans.Try(first.id), *map(plans.Try, rest[:n])))
 
 
-def _others_first(vendor: str, ranked: Sequence[Candidate], n: int) -> list[Candidate]:
-    """Return the first n, those of another vendor before those of this one."""
-    others: list[Candidate] = []
-    same: list[Candidate] = []
-    for candidate in ranked:
-        if candidate.deployment.vendor.name != vendor:
-            others.append(candidate)
-            if len(others) == n:
-                return others
-        elif len(same) < n:
-            same.append(candidate)
-    return [*others, *same[: n - len(others)]]
+def _in_turn(vendor: str, others: Sequence[Deployment], strangers: Sequence[str]) -> list[str]:
+    """Return those of another vendor before those of this one."""
+    return [*strangers, *[each.id for each in others if each.vendor.name == vendor]]
