@@ -100,8 +100,9 @@ class Live:
         """Take in that a call ended, however."""
         self.in_flight -= 1
         if call is not None:
-            self._recent_ttft.leave(call, now)
-            self._recent_total.leave(call, now)
+            for recent in (self._recent_ttft, self._recent_total):
+                if call in recent.waiting:
+                    recent.leave(call, now)
         self._moved = True
 
     def first_content(self, now: float, ttft_s: float, call: Hashable = None) -> None:
@@ -170,26 +171,30 @@ class Live:
 
     def _read(self, now: float, calm: bool) -> Stats:
         calls, breaker, health = self._calls, self.breaker, self.health
-        if now >= self._valid_until:
+        ttft, speed, recent_ttft = self._ttft, self._speed, self._recent_ttft
+        if now >= self._valid_until:  # so does a minute of each sketch, and perhaps a slot of the calls
             self._valid_until = (int(now / WINDOW_S) + 1) * WINDOW_S
-        calls.roll(now)
-        ttft_p50_s, ttft_p95_s = self._ttft.summary(now)
+            calls.roll(now)
+            ttft.summary(now)
+            speed.summary(now)
+        ttft_p50_s, ttft_p95_s = ttft.summary(now) if ttft.new else ttft.pair
         total_p50_s, total_p95_s = self._total.summary(now)
         is_plain = calm and not health.has_faults  # as nearly always
         if not is_plain and health.look(now, down=breaker.is_down):
             calls.forgive()
+        n, hits, n_ttft = calls.n, calls.hits, ttft.merged
         stats = Stats(
-            error_ratio=min(calls.hits / calls.n, 1.0) if calls.n else None,
-            n_observed=max(calls.n, self._ttft.merged),
+            error_ratio=None if not n else hits / n if hits < n else 1.0,
+            n_observed=max(n, n_ttft),
             in_flight=self.in_flight,
             ttft_p50_s=ttft_p50_s,
             ttft_p95_s=ttft_p95_s,
-            ttft_recent_s=self._recent_ttft.estimate(now),
+            ttft_recent_s=recent_ttft.estimate(now) if recent_ttft.values else None,
             total_p50_s=total_p50_s,
             total_p95_s=total_p95_s,
             peak_ewma_s=self._peak_s if total_p50_s is not None else None,
             total_recent_s=self._recent_total.estimate(now),
-            tokens_per_s=self._speed.summary(now)[0],
+            tokens_per_s=(speed.summary(now) if speed.new else speed.pair)[0],
             tokens_ratio=self._tokens.value,
         )
         if is_plain:

@@ -28,25 +28,29 @@ SLACK = 8
 
 
 class Recent:
-    """Median of the latest values."""
+    """Median of the latest values.
 
-    __slots__ = ("_new", "_ordered", "_values", "_waiting")
+    Attributes:
+        values: When each came, and what it is.
+        waiting: Calls without a value yet -> when they started, oldest first.
+    """
+
+    __slots__ = ("_new", "_ordered", "values", "waiting")
 
     def __init__(self) -> None:
-        self._values: deque[tuple[float, float]] = deque(maxlen=MOST)
-        self._waiting: dict[Hashable, float] = {}
-        """Calls without a value yet -> when they started, oldest first."""
+        self.values: deque[tuple[float, float]] = deque(maxlen=MOST)
+        self.waiting: dict[Hashable, float] = {}
         self._ordered: list[float] = []
         self._new = 0
         """Values since they were put in order."""
 
     def wait(self, call: Hashable, since: float) -> None:
         """Take in that a call is waited for."""
-        self._waiting[call] = since
+        self.waiting[call] = since
 
     def leave(self, call: Hashable, now: float) -> None:
         """Take in that a call is not waited for any more; if it took longer than is usual, that is known."""
-        since = self._waiting.pop(call, None)
+        since = self.waiting.pop(call, None)
         if since is not None:
             median = self.median()
             if median is not None and now - since > median:
@@ -54,8 +58,8 @@ class Recent:
 
     def add(self, value: float, now: float, call: Hashable = None) -> None:
         """Take in one value, and that its call is not waited for any more."""
-        self._waiting.pop(call, None)
-        self._values.append((now, value))
+        self.waiting.pop(call, None)
+        self.values.append((now, value))
         self._new += 1
 
     def median(self) -> float | None:
@@ -65,17 +69,17 @@ class Recent:
 
     def estimate(self, now: float) -> float | None:
         """Return what a call would take now; None without values."""
-        if not self._values:
+        if not self.values:
             return None
         ordered = self._in_order()
         n = len(ordered)
         middle = (n - 1) // 2
-        if not self._waiting:
-            latest = self._values[-1][1]
+        if not self.waiting:
+            latest = self.values[-1][1]
             return latest if n <= LEAST and latest <= ordered[0] else ordered[middle]
         limit = now - ordered[middle]
         overdue = 0
-        for since in islice(self._waiting.values(), 2 * MOST):
+        for since in islice(self.waiting.values(), 2 * MOST):
             if since >= limit:
                 break
             overdue += 1
@@ -84,11 +88,11 @@ class Recent:
         at = (n + overdue - 1) // 2
         if at < n:
             return ordered[at]
-        waits = [now - since for since in islice(self._waiting.values(), overdue)]
+        waits = [now - since for since in islice(self.waiting.values(), overdue)]
         return max(ordered[-1], waits[overdue - 1 - (at - n)])
 
     def _in_order(self) -> list[float]:
-        values = self._values
+        values = self.values
         if self._new * SLACK >= len(values) > 0:
             oldest = values[-1][0] - SPAN_S
             while len(values) > LEAST and values[0][0] < oldest:

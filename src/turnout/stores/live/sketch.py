@@ -31,18 +31,21 @@ class Sketch:
 
     Attributes:
         windows: Number of the window, counted from clock reading 0 -> bucket -> count.
+        merged: How many values the latest summary rests on; -1 = a minute was forgotten or added since.
+        new: Values since then.
+        pair: The latest summary. It is what `summary` returns while nothing is new and the minute lasts.
     """
 
     __slots__ = (
         "_current",
         "_end",
         "_keys",
-        "_merged",
-        "_new",
-        "_pair",
         "_slot",
         "_sums",
+        "merged",
         "n_windows",
+        "new",
+        "pair",
         "window_s",
         "windows",
     )
@@ -55,13 +58,11 @@ class Sketch:
         self._slot = -1
         self._end = 0.0
         """Clock reading at which the current minute ends."""
-        self._new = 0
-        """Values since the last merge."""
-        self._merged = 0
-        """Values in the last merge; -1 = a minute was forgotten or added since."""
+        self.new = 0
+        self.merged = 0
         self._keys: list[int] = []
         self._sums: list[int] = []
-        self._pair: tuple[float | None, float | None] = (None, None)
+        self.pair: tuple[float | None, float | None] = (None, None)
 
     def add(self, value: float, now: float) -> None:
         """Take in one value (> 0)."""
@@ -70,17 +71,12 @@ class Sketch:
         bucket = int(log(value) * SCALE + SHIFT) if value > SMALLEST else 0
         current = self._current
         current[bucket] = current.get(bucket, 0) + 1
-        self._new += 1
+        self.new += 1
 
     def count(self, now: float) -> int:
         """Return how many values are inside the window."""
         self._refresh(now, exact=True)
-        return self._merged
-
-    @property
-    def merged(self) -> int:
-        """How many values the latest summary rests on."""
-        return max(self._merged, 0)
+        return self.merged
 
     def quantile(self, q: float, now: float) -> float | None:
         """Return the value at rank `floor(q * (n - 1))`, within 2 %; None without values."""
@@ -89,9 +85,9 @@ class Sketch:
 
     def summary(self, now: float) -> tuple[float | None, float | None]:
         """Return median and 95 % quantile, of nearly all values (see 3)."""
-        if now >= self._end or (self._new and self._new * SLACK >= self._merged) or self._merged < 0:
+        if now >= self._end or (self.new and self.new * SLACK >= self.merged) or self.merged < 0:
             self._refresh(now, exact=False)
-        return self._pair
+        return self.pair
 
     def merge(self, other: "Sketch") -> None:
         """Add what another sketch of the same clock and window length holds."""
@@ -116,12 +112,12 @@ class Sketch:
         self._current = self.windows.setdefault(slot, {})
         for old in [each for each in self.windows if each <= slot - self.n_windows]:
             del self.windows[old]
-        self._merged = -1
+        self.merged = -1
 
     def _refresh(self, now: float, *, exact: bool) -> None:
         if now >= self._end:
             self._roll(now)
-        if self._merged < 0 or (self._new and (exact or self._new * SLACK >= self._merged)):
+        if self.merged < 0 or (self.new and (exact or self.new * SLACK >= self.merged)):
             self._merge_windows()
 
     def _merge_windows(self) -> None:
@@ -138,12 +134,12 @@ class Sketch:
         for bucket in self._keys:
             total += merged[bucket]
             self._sums.append(total)
-        self._merged = total
-        self._new = 0
-        self._pair = (self._at(0.5), self._at(0.95))
+        self.merged = total
+        self.new = 0
+        self.pair = (self._at(0.5), self._at(0.95))
 
     def _at(self, q: float) -> float | None:
         if not self._keys:
             return None
-        bucket = self._keys[bisect_right(self._sums, int(q * (self._merged - 1)))]
+        bucket = self._keys[bisect_right(self._sums, int(q * (self.merged - 1)))]
         return float(2 * GAMMA ** (bucket - SHIFT + 1) / (GAMMA + 1)) if bucket else SMALLEST
