@@ -62,7 +62,7 @@ def errors() -> str:
     text += "deployment again, *fallback* the next node of the plan. How each looks in a client's dialect: "
     text += "[WIRE.md](../design/WIRE.md), section 9."
     header = ("word", "class", "whose fault", "status", "retry", "fallback", "what it means")
-    return page("Errors", "src/turnout/errors.py", text, table(header, rows))
+    return page("Errors", "src/turnout/errors/", text, table(header, rows))
 
 
 def metrics() -> str:

@@ -178,7 +178,7 @@ def test_the_wheel_holds_source_data_and_metadata_only(wheel: Path) -> None:
     rest = [name for name in held if ".dist-info/" not in name]
     assert metadata - WHEEL_METADATA == set()
     assert [n for n in rest if not n.startswith("turnout/") or Path(n).suffix not in WHEEL_SUFFIXES] == []
-    assert {"turnout/__init__.py", "turnout/py.typed", "turnout/errors.py"} <= set(rest)
+    assert {"turnout/__init__.py", "turnout/py.typed", "turnout/errors/__init__.py"} <= set(rest)
 
 
 def test_the_wheel_asks_for_the_declared_dependencies_only(wheel: Path) -> None:

@@ -1,6 +1,6 @@
 """What may follow a failure, and what stands for several. Floor 4.
 
-The rules of docs/design/WIRE.md section 9.2, read from the rows of `errors.py`: used by every node of a plan.
+The rules of docs/design/WIRE.md section 9.2, read from the rows of `errors`: used by every node of a plan.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -29,7 +29,7 @@ _REST: Final = ("additionalProperties", "unevaluatedProperties")
 _ITEMS: Final = ("items", "unevaluatedItems", "contains")
 
 
-class SchemaUnusable(ValueError):  # noqa: N818  a finding, like the classes of errors.py
+class SchemaUnusable(ValueError):  # noqa: N818  a finding, like the classes of errors
     """A schema that is malformed, refers beyond itself, or would take too long."""
 
 
