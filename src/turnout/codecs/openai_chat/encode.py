@@ -79,8 +79,10 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
 def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
     """Write a call from the client's own JSON; only the model, the usage wish and quirks change it."""
     body = {**wire.body, "model": to.upstream_model}
-    _stream(body, stream=stream, usage=to.vendor.quirks.stream_usage)
-    dropped = adapt(body, to.vendor.quirks)
+    quirks = to.vendor.quirks
+    if stream or "stream" in body or "stream_options" in body:
+        _stream(body, stream=stream, usage=quirks.stream_usage)
+    dropped = adapt(body, quirks)
     return Encoded(post(body, to, "/chat/completions"), dropped)
 
 

@@ -42,7 +42,7 @@ def read_facts(tree: JsonObject, wire: RequestIn, tools: Declared | None) -> Fac
             n_messages=len(wire.messages),
             n_media=len(media),
             modalities=frozenset(media) if media else NO_MEDIA,
-            structured=_structured(wire),
+            structured="" if wire.response_format is None else _structured(wire),
         )
     bound = tools is not None and tools.is_bound
     choice = wire.function_call if tools is None else wire.tool_choice

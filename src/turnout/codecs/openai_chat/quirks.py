@@ -26,7 +26,10 @@ def adapt(body: dict[str, Json], quirks: Quirks) -> tuple[str, ...]:
 
     Raises `UnsupportedParameter` for a binding parameter the host does not have.
     """
-    _name_limit(body, quirks.max_tokens_field)
+    for other in _LIMITS:
+        if other in body and other != quirks.max_tokens_field:
+            limit = body.pop(other)
+            body.setdefault(quirks.max_tokens_field, limit)
     if not quirks.developer_role and _has_developer(body.get("messages")):
         _turns(body, _without_developer)
     if quirks.required_as_any and body.get("tool_choice") == "required":
@@ -39,13 +42,6 @@ def adapt(body: dict[str, Json], quirks: Quirks) -> tuple[str, ...]:
     if not quirks.json_schema:
         _check_schema(body)
     return () if quirks.unsupported.isdisjoint(body) else _without(body, quirks.unsupported)
-
-
-def _name_limit(body: dict[str, Json], field: str) -> None:
-    for other in _LIMITS:
-        if other != field and other in body:
-            limit = body.pop(other)
-            body.setdefault(field, limit)
 
 
 def _without(body: dict[str, Json], unsupported: frozenset[str]) -> tuple[str, ...]:

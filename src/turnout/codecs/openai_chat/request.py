@@ -36,6 +36,8 @@ def parse_request(body: bytes) -> Body:
     """Read a request. Raises `InvalidRequest` with the path of the offending field."""
     tree = strict.parse(body)
     wishes = extras.read(tree)
+    if wishes is extras.NONE:  # as for most
+        return Body(read_request(tree), wishes.prefer, Wire(WIRE, tree))
     tree = extras.without(tree, wishes)
     return wishes.body(read_request(tree), Wire(WIRE, tree))
 
@@ -50,7 +52,7 @@ def read_request(tree: JsonObject) -> ChatRequest:
         return ChatRequest(
             model=wire.model,
             messages=Conversation(partial(read_turns, wire.messages, tree["messages"])),
-            max_tokens=_max_tokens(wire),
+            max_tokens=wire.max_tokens if wire.max_completion_tokens is None else _max_tokens(wire),
             temperature=wire.temperature,
             top_p=wire.top_p,
             user=wire.user,

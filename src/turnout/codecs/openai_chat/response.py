@@ -77,13 +77,15 @@ def glance(response: HttpResponse) -> Glance:
         answer = _answer(response.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(error) from error
-    _check(answer, response)
-    if not answer.choices:
+    choices = answer.choices
+    if answer.error is not None or choices is None or len(choices) != 1 or choices[0].error is not None:
+        _check(answer, response)
+    if not choices:
         raise ProviderBadResponse("the provider's answer holds no choices")
     body = response.body
     if answer.turnout is not msgspec.UNSET:
         body = _encode({key: value for key, value in _tree(body).items() if key != "turnout"})
-    first = answer.choices[0]
+    first = choices[0]
     return Glance(
         usage=usage_in(answer.usage, answer.x_groq) or Usage(),
         finish=finish_of(first, first.message or NO_DELTA),
@@ -95,7 +97,10 @@ def glance(response: HttpResponse) -> Glance:
 
 def finish_of(choice: ChoiceOut, said: Delta) -> FinishReason:
     """Return why a complete choice ended."""
-    return read_finish(choice.finish_reason or "", calls=bool(said.tool_calls or _named(said)))
+    native, call = choice.finish_reason, said.function_call
+    if native == "stop" and call is None and not said.tool_calls:  # as nearly always
+        return "stop"
+    return read_finish(native or "", calls=bool(said.tool_calls or (call is not None and call.name)))
 
 
 def custom_of(call: ToolCallDelta) -> CustomDelta | None:
@@ -108,10 +113,6 @@ def call_arguments(arguments: object) -> str:
     if isinstance(arguments, str):
         return arguments
     return "" if arguments is None else _encode(arguments).decode()
-
-
-def _named(said: Delta) -> bool:
-    return said.function_call is not None and bool(said.function_call.name)
 
 
 def _read(response: HttpResponse) -> tuple[Mapping[str, Json], Answer]:
@@ -160,7 +161,7 @@ def _parts(said: Delta, message: Mapping[str, Json]) -> tuple[Part, ...]:
     if said.refusal:
         parts.append(Refusal(said.refusal))
     parts += [_call(call) for call in said.tool_calls or ()]
-    if said.function_call is not None and _named(said):
+    if said.function_call is not None and said.function_call.name:
         name, arguments = said.function_call.name or "", call_arguments(said.function_call.arguments)
         parts.append(ToolCall(id="", name=name, arguments=arguments, extra={LEGACY: True}))
     return tuple(parts)
