@@ -26,7 +26,7 @@ from turnout.types.record import Asked, Attempt, Decision, InputView, Outcome, R
 from turnout.types.usage import Usage
 
 CODE = "import sys; from turnout.cli.main import main; sys.argv[0] = 'turnout'; main()"
-LIMIT_S = 60
+LIMIT_S = 110
 
 
 def command(*options: str, **env: str) -> tuple[list[str], dict[str, str]]:

@@ -2,11 +2,11 @@
 
 import secrets
 import shlex
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -352,8 +352,15 @@ def _stay(stage: "Stage") -> None:
     emulator, gateway = stage.programs[LARGE.provider], stage.programs[_GATEWAY]
     port = emulator.address().rpartition(":")[2]
     emulator.restart(_emulator(stage.folder, LARGE.provider, int(port)))
-    with suppress(KeyboardInterrupt):
-        click.echo(f"\n{LARGE.id} is back; everything runs until Ctrl-C, and leaves nothing behind.")
-        while gateway.status is None:
-            time.sleep(_POLL_S)
-        raise StageError(f"the gateway ended with status {gateway.status}: {gateway.last_words()}")
+    # Noted rather than raised: an exception out of nowhere, in the middle of asking how a process is, could
+    # leave that process's lock taken, and the end would wait for it for ever.
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: asked.append(number))
+    click.echo(f"\n{LARGE.id} is back; everything runs until Ctrl-C, and leaves nothing behind.")
+    while not asked:
+        if gateway.status is not None:
+            raise StageError(f"the gateway ended with status {gateway.status}: {gateway.last_words()}")
+        time.sleep(_POLL_S)
+    if asked[0] != signal.SIGINT:
+        sys.exit(128 + asked[0])
