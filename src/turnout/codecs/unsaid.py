@@ -66,7 +66,8 @@ def told(written: Encoded, request: ChatRequest, wire: str, said: frozenset[str]
     for turn in turns_of(request.messages):
         if isinstance(turn, Message):  # of plain turns nothing can be lost
             found.message(turn)
-    found.tools(request.tools)
+    if request.tools:
+        found.tools(request.tools)
     if request.thinking is not None:
         found.thinking(request.thinking)
     if request.output_format is not None and request.output_format.description:

@@ -21,6 +21,8 @@ _ADVISORY = ("seed", "presence_penalty", "frequency_penalty", "logit_bias")
 """Fields the format has no word for; leaving them out does not change what a correct answer is."""
 _advisory = attrgetter(*_ADVISORY)
 _NO_ADVICE = (None,) * len(_ADVISORY)
+_compound = attrgetter("output_format", "user", "thinking")
+_NOT_COMPOUND = (None, None, None)
 _sampling = attrgetter("temperature", "top_p", "top_k")
 _NO_SAMPLING = (None, None, None)
 _LEFTOVERS = frozenset({"thinking", "output_config", "metadata", "betas"})
@@ -45,7 +47,7 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     turns = write_turns(request, notes)
     tools = write_tools(request, kind, turns.messages, notes)
     limit = _limit(request, to, notes)
-    thought = _thought(request, kind, limit, turns, to, notes)
+    thought = SILENT if request.thinking is None else _thought(request, kind, limit, turns, to, notes)
     body: Block = {"model": to.upstream_model, "max_tokens": limit or DEFAULT_MAX_TOKENS + thought.budget}
     if turns.system:
         body["system"] = content(turns.system)
@@ -62,24 +64,22 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     if request.stream:
         body["stream"] = True
     extra = _extra(request, notes) if request.extra else NOTHING
-    _add_compound(body, request, thought, extra, notes)
-    if extra:
+    if extra or _compound(request) != _NOT_COMPOUND:
+        _add_compound(body, request, thought, extra, notes)
         body.update(without(extra, _LEFTOVERS))
-    _leave_out(body, request, to, notes)
+    if _advisory(request) != _NO_ADVICE or to.vendor.quirks.unsupported:
+        _leave_out(body, request, to, notes)
     return notes.encoded(_http(body, to, _beta_header(extra) if extra else ()))
 
 
 def _leave_out(body: Block, request: ChatRequest, to: Deployment, notes: Notes) -> None:
     """Note what the format has no word for, and take out what the host refuses."""
-    advice, unsupported = _advisory(request), to.vendor.quirks.unsupported
-    if advice != _NO_ADVICE:
-        for name, value in zip(_ADVISORY, advice, strict=True):
-            if value is not None:
-                notes.drop(name)
-    if not unsupported.isdisjoint(body):
-        for name in unsupported.intersection(body):
-            del body[name]
+    for name, value in zip(_ADVISORY, _advisory(request), strict=True):
+        if value is not None:
             notes.drop(name)
+    for name in to.vendor.quirks.unsupported.intersection(body):
+        del body[name]
+        notes.drop(name)
 
 
 def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
@@ -112,9 +112,10 @@ def _limit(request: ChatRequest, to: Deployment, notes: Notes) -> int | None:
 def _thought(
     request: ChatRequest, kind: Traits, limit: int | None, turns: Turns, to: Deployment, notes: Notes
 ) -> Spoken:
-    if request.wire != WIRE and request.thinking is not None:
+    if request.wire != WIRE:
         capabilities, choice = to.model.capabilities, request.tool_choice
         is_forced = choice is not None and choice.mode in {"required", "named"} and bool(request.tools)
+        assert request.thinking is not None
         if (
             (capabilities is not None and "reasoning" not in capabilities)
             # "Thinking may not be enabled when tool_choice forces tool use", says the API.
@@ -163,8 +164,6 @@ def _add_compound(
     body: Block, request: ChatRequest, thought: Spoken, extra: Mapping[str, Json], notes: Notes
 ) -> None:
     """Add the fields that are made of a canonical part and of what only an Anthropic client can say."""
-    if not extra and request.output_format is None and request.user is None and thought == SILENT:
-        return
     rest = extra.get("thinking")
     own = rest if isinstance(rest, dict) else {}
     if thought.thinking is not None or "type" in own:

@@ -18,13 +18,16 @@ _KEYS = {
 """What `_tool` looks at beside the tool: does the client speak this format, does the model know `strict`."""
 _SUBSETS = frozenset({"auto", "required"})
 """Modes in which `names` are the tools that may be called."""
+_ANY: frozenset[str] = frozenset()
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
 def write_tools(request: ChatRequest, traits: Traits, messages: Sequence[Block], notes: Notes) -> object:
     """Write the tools; None = none. Raises `UnsupportedParameter` for one that only another provider runs."""
     choice, declared = request.tool_choice, request.tools
-    allowed = frozenset(choice.names) if choice is not None and choice.mode in _SUBSETS else frozenset()
+    allowed: frozenset[str] = _ANY
+    if choice is not None and choice.mode in _SUBSETS:
+        allowed = frozenset(choice.names)
     if isinstance(declared, Declared) and not allowed:
         key = _KEYS[request.wire == WIRE, traits.strict_tools]
         known = declared.written(key, lambda: _kept(request, traits))

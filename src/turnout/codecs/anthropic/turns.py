@@ -55,10 +55,14 @@ def write_turns(request: ChatRequest, notes: Notes) -> Turns:
             writer.add(message)
         return writer.close()
     for turn in turns_of(request.messages):
-        if isinstance(turn, Message):
-            writer.add(turn)
+        if isinstance(turn, Words):
+            writer.say(turn)
+        elif isinstance(turn, Called):
+            writer.call(turn)
+        elif isinstance(turn, Answered):
+            writer.answer(turn)
         else:
-            writer.add_plain(turn)
+            writer.add(turn)
     return writer.close()
 
 
@@ -109,21 +113,46 @@ class _Writer:
         else:
             self._put(role, blocks)
 
-    def add_plain(self, turn: Words | Called | Answered) -> None:
-        """Write a turn of another format of which nothing can be lost."""
-        if isinstance(turn, Answered):
-            self._put("user", self._answer(turn))
-        elif isinstance(turn, Called):
-            blocks = _plain(turn.text)
-            for call in turn.calls:
-                blocks.append(self._call(call))
-            self._put("assistant", blocks)
-        elif turn.role == "user" or turn.role == "assistant":  # noqa: PLR1714  # no set for every turn
-            self._put(turn.role, _plain(turn.text))
+    def say(self, turn: Words) -> None:
+        """Write a text of another format."""
+        role, text, turns = turn.role, turn.text, self._turns
+        is_system = role == "system" or role == "developer"  # noqa: PLR1714  # no set for every turn
+        if is_system and turns:
+            self._notes.warn(SYSTEM_FOLDED)
+        if not text or text.isspace():
+            return  # the API refuses blank texts
+        if is_system:
+            self._system.append({"type": "text", "text": text})
+        elif turns and turns[-1]["role"] == role:
+            self._join(turns[-1], [{"type": "text", "text": text}])
         else:
-            if self._turns:
-                self._notes.warn(SYSTEM_FOLDED)
-            self._system += _plain(turn.text)
+            turns.append({"role": role, "content": text})
+
+    def call(self, turn: Called) -> None:
+        """Write calls of another format."""
+        text, turns = turn.text, self._turns
+        blocks: list[Block] = [{"type": "text", "text": text}] if text and not text.isspace() else []
+        blocks += map(self._call, turn.calls)
+        if turns and turns[-1]["role"] == "assistant":
+            self._join(turns[-1], blocks)
+        else:
+            turns.append({"role": "assistant", "content": blocks})
+
+    def answer(self, turn: Answered) -> None:
+        """Write the answer of a tool, of another format."""
+        text, words, turns = turn.text, turn.words, self._turns
+        out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_answer(turn.call_id, turn.name)}
+        if text and not text.isspace():
+            out["content"] = text
+        elif turn.value is not None:
+            out["content"] = write(turn.value).decode()
+        blocks = [out]
+        if words and not words.isspace():
+            blocks.append({"type": "text", "text": words})
+        if turns and turns[-1]["role"] == "user":
+            self._join(turns[-1], blocks)
+        else:
+            turns.append({"role": "user", "content": blocks})
 
     def _put(self, role: str, blocks: list[Block]) -> None:
         """Put what was said behind the rest: neighbours of one role are joined."""
@@ -237,14 +266,6 @@ class _Writer:
             out["is_error"] = True
         return {**out, **self._extra(result.extra)} if result.extra else out
 
-    def _answer(self, turn: Answered) -> list[Block]:
-        out: Block = {"type": "tool_result", "tool_use_id": self._ids.of_answer(turn.call_id, turn.name)}
-        if turn.text and not turn.text.isspace():
-            out["content"] = turn.text
-        elif turn.value is not None:
-            out["content"] = write(turn.value).decode()
-        return [out, *_plain(turn.words)] if turn.words else [out]
-
     def _reasoning(self, thought: Reasoning) -> Block | None:
         if thought.wire == WIRE and thought.redacted is not None:
             return {"type": "redacted_thinking", "data": thought.redacted, **thought.extra}
@@ -287,16 +308,13 @@ class _CallIds:
 
     def of_answer(self, call_id: str, name: str | None) -> str:
         if call_id:
+            if not self._sent and call_id in self._used:
+                return call_id
             return self._sent.get(call_id) or tool_id(call_id)
         waits, found = self._unnamed, None
         if waits is not None:
             found = waits.oldest() if name is None else waits.of_tool(name)
         return found or tool_id(f"/{name}")
-
-
-def _plain(text: str) -> list[Block]:
-    """Return the block of a text; the API refuses blank ones."""
-    return [{"type": "text", "text": text}] if text and not text.isspace() else []
 
 
 def _put_answers_first(turns: Sequence[Block]) -> None:

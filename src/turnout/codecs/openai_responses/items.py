@@ -17,7 +17,7 @@ from typing import Literal
 from turnout.codecs.openai_responses.parts import TEXT_KNOWN, WORDS, read_part
 from turnout.codecs.openai_responses.seal import Sealed, is_sealed, summary_in, unseal
 from turnout.codecs.openai_responses.wire import WIRE, objects, text_of, without
-from turnout.codecs.plain import Answered, Called, Turn, Words
+from turnout.codecs.plain import Answered, Called, Turn, Words, message_of
 from turnout.types.chat import (
     NOTHING,
     Media,
@@ -26,7 +26,6 @@ from turnout.types.chat import (
     Part,
     Reasoning,
     Refusal,
-    Role,
     Text,
     ToolCall,
     ToolResult,
@@ -43,7 +42,7 @@ OUTPUTS = frozenset({"function_call_output", CUSTOM_OUTPUT})
 COMPACTION = "compaction"
 RECALLED = "What was said before, in short:\n\n"
 """Before a conversation that the gateway made short."""
-_ROLES: Mapping[str, Role] = {
+_ROLES: Mapping[object, Literal["user", "assistant", "system", "developer"]] = {
     "user": "user",
     "assistant": "assistant",
     "system": "system",
@@ -60,15 +59,15 @@ _OUTPUT_KNOWN = frozenset({"type", "call_id", "output"})
 
 def read_turns(tree: JsonObject) -> list[Turn]:
     """Read the turns of a request that was checked (scan.py)."""
-    reader = _Reader()
     instructions, given = tree.get("instructions"), tree.get("input")
+    turns: list[Turn] = []
     if isinstance(instructions, str):
-        reader.add(Words("system", instructions, mark={INSTRUCTIONS: True}))
+        turns.append(Words("system", instructions, mark={INSTRUCTIONS: True}))
     if isinstance(given, str):
-        reader.add(Words("user", given))
-    else:
-        reader.read(objects(given))
-    return reader.done()
+        turns.append(Words("user", given))
+    elif isinstance(given, list):
+        _Reader(turns, _tokens(given)).read(given)
+    return turns
 
 
 def read_output(items: Sequence[JsonObject]) -> tuple[Part, ...]:
@@ -108,91 +107,107 @@ def reasoning_text(item: JsonObject) -> str:
 class _Reader:
     """Gathers items into turns."""
 
-    def __init__(self) -> None:
-        self._turns: list[Turn] = []
-        self._role: Literal["assistant", "tool"] = "assistant"
-        self._items: list[JsonObject] = []
-        """Of one turn, which goes on."""
-        self._tokens: Mapping[str, str] = {}
+    def __init__(self, turns: list[Turn], tokens: Mapping[str, str]) -> None:
+        self._turns = turns
+        self._tokens = tokens
+        self._run: Literal["", "assistant", "tool"] = ""
+        """Whose turn the last one is, if the next item may still belong to it."""
+        self._parts: list[Part] | None = None
+        """Of that turn, where it is more than plain."""
 
-    def add(self, turn: Turn) -> None:
-        """Take a turn that stands alone."""
-        self._close()
-        self._turns.append(turn)
-
-    def read(self, items: Sequence[JsonObject]) -> None:
+    def read(self, items: Sequence[Json]) -> None:
         """Take the items of a conversation."""
-        self._tokens = _tokens(items)
         for item in items:
+            assert isinstance(item, dict)
             kind = item.get("type")
-            if kind == COMPACTION and (summary := summary_in(item)) is not None:
-                self.add(Words("user", RECALLED + summary))
-                continue
-            given = text_of(item, "role") if kind is None or kind == "message" else "assistant"
-            if given != "assistant":
-                self.add(_told(item, _ROLES.get(given, "user")))
-                continue
-            role: Literal["assistant", "tool"] = "tool" if kind in OUTPUTS else "assistant"
-            if role != self._role:
-                self._close()
-                self._role = role
-            self._items.append(item)
-
-    def done(self) -> list[Turn]:
-        """Return the turns."""
-        self._close()
-        return self._turns
-
-    def _close(self) -> None:
-        items, self._items = self._items, []
-        if not items:
-            return
-        turn: Turn | None
-        if self._role == "tool":
-            turn = _answered(items) or Message("tool", tuple([_result(item) for item in items]))
-        else:
-            turn = self._said(items) or self._mixed(items)
-        if turn is not None:
-            self._turns.append(turn)
-
-    def _said(self, items: Sequence[JsonObject]) -> Words | Called | None:
-        """Read what the model said, if it is one text, calls or both; None = it is more."""
-        text, extra, calls = None, NOTHING, []
-        for item in items:
-            kind = item.get("type")
-            if kind == "function_call" and _CALL_KNOWN.issuperset(item):
-                call = _call(item, self._tokens)
-                if call.signature is not None:
-                    return None
-                calls.append(call)
-            elif text is not None or calls or (kind is not None and kind != "message"):
-                return None
+            if kind is None or kind == "message":
+                role, content = item.get("role"), item.get("content")
+                if role == "assistant":
+                    self._speak(item)
+                    continue
+                self._end("")
+                if isinstance(content, str) and len(item) == 2 + (kind is not None):  # nearly all are
+                    self._turns.append(Words(_ROLES.get(role, "user"), content))
+                else:
+                    self._turns.append(_told(item, _ROLES.get(role, "user")))
+            elif kind == "function_call":
+                self._call(item)
+            elif kind in OUTPUTS:
+                self._answer(item)
+            elif kind == COMPACTION and (summary := summary_in(item)) is not None:
+                self._end("")
+                self._turns.append(Words("user", RECALLED + summary))
             else:
-                text = _only_text(item.get("content"))
-                mark = without(item, _MESSAGE_KNOWN)
-                if text is None or not _PLAIN_MARK.issuperset(mark):
-                    return None
-                extra = {ITEM: mark}
-        if not calls:
-            return None if text is None else Words("assistant", text, extra)
-        return None if text == "" else Called(text or "", calls, extra)
+                self._more("assistant", _said(item, self._tokens))
+        self._end("")
 
-    def _mixed(self, items: Sequence[JsonObject]) -> Message | None:
-        parts: list[Part] = []
-        for item in items:
-            parts += _said(item, self._tokens)
-        return Message("assistant", tuple(parts)) if parts else None
+    def _speak(self, item: JsonObject) -> None:
+        text = None if self._run == "assistant" else _only_text(item.get("content"))
+        mark = {} if text is not None and _MESSAGE_KNOWN.issuperset(item) else without(item, _MESSAGE_KNOWN)
+        if text is None or not _PLAIN_MARK.issuperset(mark):
+            self._more("assistant", _message(item))
+            return
+        self._end("assistant")
+        self._turns.append(Words("assistant", text, {ITEM: mark}))
+
+    def _call(self, item: JsonObject) -> None:
+        call, turns = _call(item, self._tokens), self._turns
+        goes_on = self._run == "assistant"
+        is_mixed = goes_on and self._parts is not None
+        if is_mixed or call.signature is not None or not _PLAIN_MARK.issuperset(call.extra):
+            self._more("assistant", [call])
+            return
+        last = turns[-1] if goes_on else None
+        if last is None:
+            self._end("assistant")
+            turns.append(Called("", [call]))
+        elif isinstance(last, Called) and isinstance(last.calls, list):
+            last.calls.append(call)
+        elif isinstance(last, Words) and last.text:
+            turns[-1] = Called(last.text, [call], last.extra)
+        else:
+            self._more("assistant", [call])
+
+    def _answer(self, item: JsonObject) -> None:
+        output = item.get("output")
+        if (
+            isinstance(output, str)
+            and self._run != "tool"
+            and _OUTPUT_KNOWN.issuperset(item)
+            and item.get("type") != CUSTOM_OUTPUT
+        ):
+            self._end("tool")
+            self._turns.append(Answered("tool", text_of(item, "call_id"), output))
+        else:
+            self._more("tool", [_result(item)])
+
+    def _more(self, role: Literal["assistant", "tool"], parts: Sequence[Part]) -> None:
+        """Take what makes a turn more than plain."""
+        if self._run != role:
+            self._end(role)
+            self._parts = []
+        elif self._parts is None:
+            self._parts = [*message_of(self._turns.pop()).parts]
+        assert self._parts is not None
+        self._parts += parts
+
+    def _end(self, run: Literal["", "assistant", "tool"]) -> None:
+        """Let the next item begin a turn."""
+        if self._parts is not None and self._run:
+            if self._parts:
+                self._turns.append(Message(self._run, tuple(self._parts)))
+            self._parts = None
+        self._run = run
 
 
-def _tokens(items: Sequence[JsonObject]) -> dict[str, str]:
+def _tokens(items: Sequence[Json]) -> Mapping[str, str]:
     """Return the tokens of tool calls that travelled as sealed items: call id -> token."""
     found: dict[str, str] = {}
     for item in items:
-        if "encrypted_content" not in item:
-            continue
-        held = _sealed_token(item)
-        if held is not None and held.call is not None and held.signature is not None:
-            found[held.call] = held.signature
+        if isinstance(item, dict) and "encrypted_content" in item:
+            held = _sealed_token(item)
+            if held is not None and held.call is not None and held.signature is not None:
+                found[held.call] = held.signature
     return found
 
 
@@ -201,22 +216,12 @@ def _sealed_token(item: JsonObject) -> Sealed | None:
     return unseal(encrypted) if isinstance(encrypted, str) and is_sealed(encrypted) else None
 
 
-def _answered(items: Sequence[JsonObject]) -> Answered | None:
-    """Read the answer of one tool in words; None = there are more, or there is more to it."""
-    item = items[0]
-    output = item.get("output")
-    if len(items) > 1 or not isinstance(output, str) or item.get("type") == CUSTOM_OUTPUT:
-        return None
-    return Answered("tool", text_of(item, "call_id"), output) if _OUTPUT_KNOWN.issuperset(item) else None
-
-
-def _told(item: JsonObject, role: Role) -> Words | Message:
+def _told(item: JsonObject, role: Literal["user", "assistant", "system", "developer"]) -> Words | Message:
     content = item.get("content")
     extra = NOTHING if _MESSAGE_KNOWN.issuperset(item) else without(item, _MESSAGE_KNOWN)
-    if not extra and role != "tool":
-        text = _only_text(content)
-        if text is not None:
-            return Words(role, text)
+    text = _only_text(content) if _PLAIN_MARK.issuperset(extra) else None
+    if text is not None:
+        return Words(role, text, mark=extra)
     if isinstance(content, str):
         return Message(role, (Text(content),), extra=extra)
     return Message(role, tuple([read_part(part) for part in objects(content)]), extra=extra)
