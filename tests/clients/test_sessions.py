@@ -2,15 +2,57 @@
 
 import asyncio
 import json
+import shutil
+import ssl
+import subprocess
+from contextlib import asynccontextmanager
+
+import pytest
 
 from tests.clients.kit import HERE, environment
-from tests.server import test_mcp, test_realtime
+from tests.server import test_live, test_mcp, test_realtime
 from tests.server.kit import call, chat
 
 RUN_S = 60
 
 
-async def drive(name: str, driver: str, *arguments: str) -> dict[str, object]:
+CERTIFICATE = (
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=gateway "
+    "-addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
+)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A folder with a certificate for this machine, in cert.pem and key.pem."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl command to make a certificate with")
+    subprocess.run([openssl, *CERTIFICATE.split()], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+@asynccontextmanager
+async def behind_tls(port: int, folder):
+    """Serve what a port serves with TLS; yield the address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+
+    async def pipe(reader, writer):
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def carry(reader, writer):
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def drive(name: str, driver: str, *arguments: str, **environ: str) -> dict[str, object]:
     """Run a driver to its end; return what it printed."""
     python = environment(name) / "venv" / "bin" / "python"
     process = await asyncio.create_subprocess_exec(
@@ -20,7 +62,7 @@ async def drive(name: str, driver: str, *arguments: str) -> dict[str, object]:
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"HOME": "/nonexistent"},
+        env={"HOME": "/nonexistent", **environ},
     )
     try:
         said, noise = await asyncio.wait_for(process.communicate(), RUN_S)
@@ -61,3 +103,25 @@ async def test_the_official_mcp_client_asks_every_tool():
     assert seen["explain"]["outcome"]["model"] == "oai/one"
     assert seen["usage"]["total"]["requests"] == 1
     assert seen["nothing"] == -32602
+
+
+async def test_googles_own_client_speaks_through_the_gateway(certificate):
+    """It opens sessions by TLS alone."""
+    driver = ("python-google-genai", "drive_google_live.py")
+    async with test_live.speaking() as rig, behind_tls(rig.port, certificate) as url:
+        seen = await drive(*driver, url, test_live.KEY, SSL_CERT_FILE=str(certificate / "cert.pem"))
+        await test_live.recorded(rig)
+        records = await rig.records()
+        served = rig.emulator.served["gem-talk"]
+    assert seen == {
+        "session": "live_emulated",
+        "said": "one two three",
+        "tokens": [14, 3],
+        "called": ["weather", {"city": "Oslo"}],
+        "sound": 2 * 2400,
+        "no key": "401",
+        "no model": "model_not_found",
+    }
+    spoken = [record.outcome.usage for record in records if record.outcome.error is None]
+    assert sum(usage.n_input for usage in spoken) == served.input_tokens
+    assert sum(usage.n_output for usage in spoken) == served.output_tokens

@@ -10,6 +10,7 @@ Theory of operation.
    the input of the one before, and the session is marked as estimated.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from turnout.codecs import realtime
+from turnout.codecs.speech import SPEECHES, Speech
 from turnout.engine.exchange import Call
 from turnout.engine.reply import Reply
-from turnout.errors import TurnoutError, UnsupportedParameter
+from turnout.errors import TimeoutTtft, TurnoutError, UnsupportedParameter
 from turnout.plan import Plan, Sequence, Try, deployments
 from turnout.types.chat import ChatResponse
 from turnout.types.event import Event
@@ -28,7 +30,7 @@ from turnout.types.usage import NanoUsd, Usage, cost
 
 if TYPE_CHECKING:
     from turnout.transport.upgrade import Upgraded
-    from turnout.transport.websocket import WebSocket
+    from turnout.transport.websocket import Message, WebSocket
 
 MOST_MESSAGE: Final = 32 * 1024 * 1024
 """Bytes of one message of an upstream (SECURITY.md S-54)."""
@@ -72,15 +74,19 @@ class SessionReply(Reply):
 
     Attributes:
         socket: The upstream's end.
+        speech: What is spoken.
+        greeting: The upstream's first message, where it has come already: the client's to have.
         tab: Where it is billed; None = nobody limits it.
         n_responses: Responses that ended.
     """
 
-    __slots__ = ("_call", "_last_input", "_running", "n_responses", "socket", "tab")
+    __slots__ = ("_call", "_last_input", "_running", "greeting", "n_responses", "socket", "speech", "tab")
 
-    def __init__(self, call: Call, socket: "WebSocket") -> None:
+    def __init__(self, call: Call, socket: "WebSocket", speech: Speech) -> None:
         super().__init__(call.deployment, express=True)
         self.socket = socket
+        self.speech = speech
+        self.greeting: Message | None = None
         self.tab: Tab | None = None
         self.usage: Usage | None = NOTHING_USED
         self.cost_nusd: NanoUsd | None = None
@@ -150,7 +156,7 @@ class SessionReply(Reply):
         return Usage(
             input_uncached=self._last_input,
             output_text=int(text / realtime.TEXT_CHARS_PER_TOKEN),
-            audio_out=audio // realtime.AUDIO_CHARS_PER_TOKEN,
+            audio_out=audio // self.speech.audio_chars_per_token,
         )
 
     async def response(self) -> ChatResponse:
@@ -174,16 +180,42 @@ class SessionAttempt:
 
     async def __aenter__(self) -> Reply:
         call, to = self._call, self._call.deployment
-        if not realtime.is_spoken(to):
-            raise UnsupportedParameter(f"{to.model.id} is served in a format without realtime sessions")
         wire = call.exchange.ask.wire
-        http = HttpRequest("GET", realtime.address(to), () if wire is None else wire.headers)
+        assert wire is not None
+        speech = SPEECHES[wire.format]
+        if not speech.is_spoken(to):
+            raise UnsupportedParameter(f"{to.model.id} is served in a format without such sessions")
+        http = HttpRequest("GET", speech.address(to), wire.headers)
         upgraded = await self._upstreams.upgrade(http, call, MOST_MESSAGE)
         call.status = upgraded.response.status
         if upgraded.socket is None:
             raise self._upstreams.failure(call, upgraded.response)
-        self._reply = SessionReply(call, upgraded.socket)
-        return self._reply
+        reply = self._reply = SessionReply(call, upgraded.socket, speech)
+        opening = speech.opening(wire.body, to)
+        if opening is not None:
+            try:
+                reply.greeting = await self._greeted(upgraded.socket, opening)
+            except BaseException:
+                reply.socket.end(1000)
+                raise
+        return reply
+
+    async def _greeted(self, socket: "WebSocket", opening: bytes) -> "Message":
+        """Open the session with its first message; return the upstream's. Raises what its refusal means."""
+        from turnout.transport.websocket import Closed, Message  # noqa: PLC0415  an extra
+
+        call = self._call
+        limit_s = call.timeouts.first_byte_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await socket.send(Message(opening))
+                return await socket.receive()
+        except TimeoutError:
+            raise TimeoutTtft(f"no session within {limit_s:g} s from {call.deployment.model.id}") from None
+        except Closed as closed:
+            refused = HttpResponse(_status_of(closed.code, closed.reason), {}, _failure(closed.reason))
+            call.status = refused.status
+            raise self._upstreams.failure(call, refused) from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -191,6 +223,21 @@ class SessionAttempt:
         if self._reply is not None:
             self._reply.leave()
             self._reply.socket.end(1000)
+
+
+def _status_of(code: int, reason: str) -> int:
+    """Return the status that a refusal would have had: such a format has closing codes alone."""
+    match code:
+        case 1007:
+            return 400
+        case 1008:
+            return 404 if "not found" in reason else 403
+        case _:
+            return 503
+
+
+def _failure(reason: str) -> bytes:
+    return msgspec.json.encode({"error": {"message": reason or "the upstream opened no session"}})
 
 
 def plus(one: Usage, other: Usage) -> Usage:

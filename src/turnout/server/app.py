@@ -38,10 +38,10 @@ from turnout.server.natives import Natives
 from turnout.server.openapi import Described
 from turnout.server.passthrough import Passthrough
 from turnout.server.paths import ANTHROPIC, COMPLETIONS, GEMINI, OPENAI, RESPONSES, SHARED, Paths, dialect_of
-from turnout.server.realtime import Realtime
 from turnout.server.recommend import Asking, recommend
 from turnout.server.responses import Responses
 from turnout.server.scores import ScoresFile
+from turnout.server.sessions import Sessions
 from turnout.server.settings import ServerSettings
 from turnout.server.stream import Stream
 from turnout.server.tasks import Doing, Streaming, Tasks
@@ -92,7 +92,7 @@ class Gateway:
         self.passing = Passthrough(self._enter, self._answers[OPENAI].ids)
         self._described = Described(steps, self.passing.opened)
         self.responses = Responses(steps, self.verbs, lambda: self.deferred, dialects[RESPONSES])
-        self._realtime = Realtime(engine, steps, self._answers[OPENAI].head)
+        self._sessions = Sessions(engine, steps, self._answers[OPENAI].head)
         self.plane = Plane(
             Lent(
                 self._enter,
@@ -147,7 +147,7 @@ class Gateway:
         self._background.mount(paths)
         self._described.mount(paths)
         self.bulk.mount(paths)
-        self._realtime.mount(paths)
+        self._sessions.mount(paths)
         self.mcp.mount(paths)
         self.feedback.mount(paths)
         paths.add("POST", "/explain", self._explain, OPENAI)

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from turnout.codecs.live import PATHS
 from turnout.codecs.openai_chat.wire import RequestIn as ChatRequest
 from turnout.codecs.openai_responses.wire import RequestIn as ResponsesRequest
 from turnout.server import described as d
@@ -69,6 +70,7 @@ _PAGED: Final = ("limit", "after")
 _CHAT: Final = "/v1/chat/completions"
 _GEMINI: Final = "/v1beta/models/{model}"
 _TALKS: Final = "/v1/conversations"
+_LIVE: Final = PATHS[0]
 _FILES: Final = "/anthropic/v1/files"
 _MARKED: Final = "/v1/messages/batches"
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -147,6 +149,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _post(_GEMINI + ":embedContent", "A vector", "gemini", None, None),
     _post(_GEMINI + ":batchEmbedContents", "Vectors", "gemini", None, None),
     _post(_GEMINI + ":batchGenerateContent", "Make a batch job", "gemini", b.JobsRequest, b.JobObject),
+    _get(_LIVE, "Open a live session", "gemini", None, status="101"),
     _get("/v1beta/batches", "Batch jobs of the project", "gemini", None, query=("pageSize", "pageToken")),
     _get("/v1beta/batches/{id}", "A batch job, with its answers", "gemini", b.JobObject),
     _post("/v1beta/batches/{id}:cancel", "Cancel a batch job", "gemini", None, None),

@@ -37,7 +37,6 @@ SPARE_S: Final = 5.0
 MIB: Final = 1024 * 1024
 _BETA: Final = b"openai-beta"
 _QUERY: Final = frozenset({"model", "deployment", "api-version"})
-_FACTS: Final = Facts(realtime=True)
 Head = Callable[[Exchange, Reply], RawHeaders]
 
 
@@ -63,7 +62,8 @@ class Realtime:
         paths.add("GET", "/realtime", self._serve, OPENAI)
         paths.add_root("/openai/realtime", self._serve, ("GET",))
 
-    async def _serve(self, visit: Visit) -> None:
+    def entered(self, visit: Visit) -> tuple[Offer, RealtimeConfig]:
+        """Check who asks, and from where; return the handshake and what holds. Raises a `TurnoutError`."""
         config = self._settings().realtime
         if not config.enabled:
             raise NotFound("realtime sessions are off at this gateway", param="realtime")
@@ -77,10 +77,20 @@ class Realtime:
         self._enter(visit, "realtime")
         check_origin(offer, config.origins)
         check_library()
+        return offer, config
+
+    def place(self, visit: Visit, config: RealtimeConfig) -> StreamPlace:
+        """Return a place among the sessions of the key."""
+        return StreamPlace(self._open, visit.principal.key_id, config.max_sessions_per_key)
+
+    async def _serve(self, visit: Visit) -> None:
+        offer, config = self.entered(visit)
         model = _model(visit.scope["query_string"])
-        ask = _ask(visit, offer, model, config)
-        with StreamPlace(self._open, visit.principal.key_id, config.max_sessions_per_key):
-            opened = self._engine.open(_request(model), ask)
+        beta = next((value for name, value in visit.scope["headers"] if name == _BETA), None) or offer.beta
+        wire = Wire(realtime.WIRE, {}, () if beta is None else ((_BETA, beta),))
+        body = Body(request_of(model, realtime.WIRE), Preferences(), wire)
+        with self.place(visit, config):
+            opened = self._engine.open(body.request, asked(visit, body, config))
             visit.exchange = opened.exchange
             await self._carry(visit, offer, opened, config)
 
@@ -152,15 +162,14 @@ def _model(query: bytes) -> str:
     return model
 
 
-def _request(model: str) -> ChatRequest:
-    return ChatRequest(model=model, messages=(), wire=realtime.WIRE, facts=_FACTS)
+def request_of(model: str, wire: str, codec: str = "") -> ChatRequest:
+    """Return what the engine opens a session for; `codec`: the only one whose hosts have such."""
+    return ChatRequest(model=model, messages=(), wire=wire, facts=Facts(realtime=True, native_wire=codec))
 
 
-def _ask(visit: Visit, offer: Offer, model: str, config: RealtimeConfig) -> Ask:
-    beta = next((value for name, value in visit.scope["headers"] if name == _BETA), None) or offer.beta
-    wire = Wire(realtime.WIRE, {}, () if beta is None else ((_BETA, beta),))
-    body = Body(_request(model), Preferences(), wire)
-    ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, realtime.WIRE, hops=visit.hops)
+def asked(visit: Visit, body: Body, config: RealtimeConfig) -> Ask:
+    """Return the envelope of a session, which says how long it may last."""
+    ask = make_ask(visit.request_id, visit.inbound, body, visit.principal, body.wire.format, hops=visit.hops)
     longest_s = config.max_session_s + SPARE_S
     return msgspec.structs.replace(
         ask,

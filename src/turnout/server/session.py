@@ -77,6 +77,7 @@ class Session:
         self._upstream = reply.socket
         self._reply = reply
         self._allow = exchange.ask.principal.allow
+        self._speech, self._ear = reply.speech, reply.speech.ear()
         self._names = frozenset(
             {exchange.original.model, to.model.id, to.model.id.partition("/")[2], to.upstream_model}
         )
@@ -103,27 +104,30 @@ class Session:
         return next(task for task in tasks if task in done).result()
 
     async def _from_client(self) -> End:
+        speech = self._speech
         while True:
             try:
                 message = await self._client.receive()
             except Closed as closed:
                 return End(upstream_code=NORMAL if closed.code in (NO_CODE, LOST) else _relayed(closed.code))
-            if not message.is_text:
+            if not message.is_text and not speech.has_bytes:
                 return End(NO_BINARY, "events are sent as text")
             self._moved_at = self._loop.time()
             try:
                 data = self._checked(message.data)
             except TurnoutError as error:
+                if not speech.has_errors:
+                    return End.of(error)
                 await self._pass(self._client, Message(_told(error, message.data)))
                 continue
             try:
-                await self._pass(self._upstream, Message(data))
+                await self._pass(self._upstream, Message(data, message.is_text))
             except Closed as closed:
                 return self._upstream_closed(closed)
 
     def _checked(self, data: bytes) -> bytes:
         """Return an event as it may go on. Raises `InvalidRequest`, `Forbidden`."""
-        asked = realtime.ask(data)
+        asked = self._speech.ask(data)
         for model in asked.transcribers:
             self._check_allowed(model)
         if not asked.models:
@@ -142,21 +146,27 @@ class Session:
 
     async def _from_upstream(self) -> End:
         reply = self._reply
+        if reply.greeting is not None:
+            await self._heard(reply.greeting)
         while True:
             try:
                 message = await self._upstream.receive()
             except Closed as closed:
                 return self._upstream_closed(closed)
             self._moved_at = self._loop.time()
-            if not message.is_text:
-                await self._pass(self._client, message)
-                continue
-            heard = realtime.hear(message.data)
-            await self._pass(self._client, Message(realtime.without_ours(message.data)))
-            if heard.kind:
-                await reply.heard(heard)
-                if self._drain.is_set() and not reply.n_running:
-                    return _shut_down()
+            if await self._heard(message) and self._drain.is_set() and not reply.n_running:
+                return _shut_down()
+
+    async def _heard(self, message: Message) -> bool:
+        """Pass a message of the upstream, and bill what it tells; return whether it told anything."""
+        if not message.is_text and not self._speech.has_bytes:
+            await self._pass(self._client, message)
+            return False
+        heard = [each for each in self._ear(message.data) if each.kind]
+        await self._pass(self._client, Message(realtime.without_ours(message.data), message.is_text))
+        for each in heard:
+            await self._reply.heard(each)
+        return bool(heard)
 
     def _upstream_closed(self, closed: Closed) -> End:
         if closed.code in (NORMAL, NO_CODE, GOING_AWAY) and not self._reply.n_running:

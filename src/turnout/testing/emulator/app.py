@@ -32,6 +32,7 @@ from turnout.testing.emulator.faults import (
     send_cut,
     stream_start,
 )
+from turnout.testing.emulator.live import converse, is_live
 from turnout.testing.emulator.realtime import speak
 from turnout.testing.emulator.script import (
     Answerer,
@@ -110,7 +111,8 @@ class Emulator:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "websocket":
-            await speak(scope, receive, send, self._speaks)
+            session = converse if is_live(scope["path"]) else speak
+            await session(scope, receive, send, self._speaks)
         if scope["type"] != "http":
             return
         path: str = scope["path"]
