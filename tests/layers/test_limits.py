@@ -12,6 +12,7 @@ from turnout.config import parse_config
 from turnout.engine.booking import Booking, Guesses
 from turnout.engine.books import Books, Down
 from turnout.engine.exchange import Call
+from turnout.engine.limits import worst_case
 from turnout.errors import (
     BudgetExceeded,
     ConfigError,
@@ -186,7 +187,7 @@ async def test_a_guess_follows_what_is_called_at_once_to_what_is_dearer_and_slow
 
     def covered(deployment):
         booking = Booking(exchange.ask, "r", guesses)
-        booking.suppose(exchange.request)
+        booking.suppose(exchange.request, worst_case(exchange.request, None))
         exchange.n_calls = 0
         return booking.covers(Call(exchange, deployment, exchange.request, now=0.0))
 

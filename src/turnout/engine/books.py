@@ -112,7 +112,10 @@ class Books:
         """
         if self._clock() >= self._down_until:
             try:
-                found = await self._ask(reservation, takes(self.now()), lease_s)
+                if self._local:
+                    found = await self.ledger.reserve(reservation, takes(self.now()), lease_s=lease_s)
+                else:
+                    found = await self._ask(reservation, takes(self.now()), lease_s)
                 if isinstance(found, Skewed):
                     found = await self._ask(reservation, takes(found.now), lease_s)
             except StoreUnavailable as error:

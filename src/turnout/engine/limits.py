@@ -53,7 +53,7 @@ SESSION_WINDOW: Final = 32_768
 class Line:
     """One limit as it holds for one subject: what a take from that account looks like, worked out once."""
 
-    __slots__ = ("_span", "_window", "account", "most", "of")
+    __slots__ = ("_span", "_window", "account", "most", "of", "of_in", "of_one", "of_out")
 
     def __init__(self, limit: Budget | Quota, subject: str) -> None:
         self._window = limit.window
@@ -66,13 +66,17 @@ class Line:
             self.most = limit.limit_nusd if limit.hard else None
         else:
             self.most = limit.limit
+        # What `amount_of` says, as factors of tokens in, tokens out and one.
+        self.of_in = amount_of(self.of, 1, 0) - amount_of(self.of, 0, 0)
+        self.of_out = amount_of(self.of, 0, 1) - amount_of(self.of, 0, 0)
+        self.of_one = amount_of(self.of, 0, 0)
 
-    def take(self, amount: int, most: int | None, now: float) -> Take:
-        """Return what is taken at an instant, in Unix seconds."""
+    def span(self, now: float) -> Span:
+        """Return what is counted at an instant, in Unix seconds."""
         span = self._span
         if span is None or (type(span) is Fixed and not span.begins <= now < span.ends):
             span = self._span = Held() if self.of == "concurrent" else span_of(self._window, now)
-        return Take(self.account, span, amount, most)
+        return span
 
 
 class Applied:
@@ -272,12 +276,10 @@ class Dearest(Struct, frozen=True):
     max_output: int
     """Most that any may say where the client names no limit."""
 
-    def bound_nusd(self, request: ChatRequest) -> int:
-        """Return about what a call costs at most, whoever answers it."""
-        facts = request.facts
-        n_in = facts.n_chars + MESSAGE_TOKENS * (facts.n_messages + 1) + MEDIA_TOKENS * facts.n_media
+    def bound_nusd(self, request: ChatRequest, n_in: int) -> int:
+        """Return about what a call of so many tokens costs at most, whoever answers it."""
         n_out = (request.max_tokens or self.max_output) * (request.n or 1)
-        pico = n_in * self.input + n_out * self.output + facts.n_media * self.image + self.request
+        pico = n_in * self.input + n_out * self.output + request.facts.n_media * self.image + self.request
         return pico // 1000 + 1
 
 

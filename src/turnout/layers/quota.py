@@ -14,7 +14,7 @@ Theory of operation.
 
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -37,7 +37,8 @@ BUSY_S: Final = 1.0
 """What a caller is told to wait for a place: nobody knows when one is free."""
 NO_DEADLINE_S: Final = 3600.0
 NOTHING: Final = Worst(0, 0, None)
-Kind = Literal["requests", "tokens"]
+_Left = tuple[int, int, float]
+"""Limit, what is left of it, seconds until all of it is back."""
 
 
 class QuotaLayer:
@@ -100,13 +101,13 @@ class _Counted:
     async def _count(self) -> None:
         exchange, layer, applied = self._exchange, self._layer, self._applied
         now = layer.clock()
-        if applied.quotas:
-            self._worst = worst_case(exchange.request, None)
+        request = exchange.request
+        self._worst = worst_case(request, None)
         if exchange.deadline_at is not None:
             self._lease_s = max(exchange.deadline_at - now, 0.0) + SPARE_S
-        booking = Booking(exchange.ask, exchange.request.model, layer.guesses)
+        booking = Booking(exchange.ask, request.model, layer.guesses)
         if applied.budgets and not layer.limits.has_callees and now >= applied.exact_at:
-            booking.suppose(exchange.request)
+            booking.suppose(request, self._worst)
         found = await layer.books.reserve(booking.name, partial(self._takes, booking.money), self._lease_s)
         if isinstance(found, Refused) and found.index >= len(applied.quotas):
             applied.exact_at = now + EXACT_S
@@ -119,17 +120,15 @@ class _Counted:
 
     def _takes(self, money: int | None, now: float) -> list[Take]:
         """Return what a request takes; of its budgets, where nothing is set aside, only a look."""
-        applied, worst = self._applied, self._worst
-        found = [
-            line.take(amount_of(line.of, worst.n_in, worst.n_out), line.most, now)
-            for line in applied.quota_lines
-        ]
+        applied, n_in, n_out = self._applied, self._worst.n_in, self._worst.n_out
+        found: list[Take] = []
+        for line in applied.quota_lines:
+            amount = line.of_in * n_in + line.of_out * n_out + line.of_one
+            found.append(Take(line.account, line.span(now), amount, line.most))
+        less = 0 if money is None else (ROOM - 1) * money
         for line in applied.budget_lines:
-            if money is None:
-                found.append(line.take(0, None, now))
-            else:
-                most = line.most
-                found.append(line.take(money, None if most is None else most - (ROOM - 1) * money, now))
+            most = None if money is None or line.most is None else line.most - less
+            found.append(Take(line.account, line.span(now), money or 0, most))
         return found
 
     def _refusal(self, refused: Refused) -> TurnoutError:
@@ -183,20 +182,23 @@ class _Counted:
         dearest, request = self._layer.dearest, self._exchange.request
         if dearest is None or not isinstance(request, ChatRequest):
             return False
-        return left_nusd >= ROOM * dearest.bound_nusd(request)
+        return left_nusd >= ROOM * dearest.bound_nusd(request, self._worst.n_in)
 
     def _tell(self, granted: Granted) -> None:
         """Note what the tightest quotas leave."""
-        limits, now = self._layer.limits, self._layer.books.now()
-        room: dict[Kind, tuple[int, int, float]] = {}
-        for (quota, _), used in zip(self._applied.quotas, granted.used, strict=False):
-            kind: Kind = "requests" if quota.of == "requests" else "tokens"
-            if quota.of == "concurrent":
+        now = self._layer.books.now()
+        requests: _Left | None = None
+        tokens: _Left | None = None
+        for line, used in zip(self._applied.quota_lines, granted.used, strict=False):
+            if line.of == "concurrent" or line.most is None:
                 continue
-            left = max(quota.limit - used, 0)
-            if kind not in room or left < room[kind][1]:
-                room[kind] = (quota.limit, left, cells_of(limits.span(quota.window, now), now)[2] - now)
-        self._exchange.room = Room(requests=room.get("requests"), tokens=room.get("tokens"))
+            left = line.most - used if used < line.most else 0
+            if line.of == "requests":
+                if requests is None or left < requests[1]:
+                    requests = (line.most, left, cells_of(line.span(now), now)[2] - now)
+            elif tokens is None or left < tokens[1]:
+                tokens = (line.most, left, cells_of(line.span(now), now)[2] - now)
+        self._exchange.room = Room(requests=requests, tokens=tokens)
 
     def _heed(self, budget: Budget, used: int) -> None:
         """Do what the highest threshold that was passed says."""
@@ -219,9 +221,10 @@ class _Counted:
         usage = total(attempts)[0]
         n_in, n_out = (0, 0) if usage is None else (usage.n_input, usage.n_output)
         cost = 0
-        if booking.is_used:
-            cost = next((each.cost_nusd or 0 for each in attempts if each.n == 1), 0)
-        amounts = [amount_of(line.of, n_in, n_out) for line in applied.quota_lines]
+        for each in attempts if booking.is_used else ():
+            if each.n == 1:
+                cost = each.cost_nusd or 0
+        amounts = [each.of_in * n_in + each.of_out * n_out + each.of_one for each in applied.quota_lines]
         amounts += [cost] * len(applied.budgets)
         self._layer.books.settle(booking.name, amounts, self._lease_s)
 
