@@ -229,7 +229,7 @@ class _Attempt:
                 reply.n_text = len(glance.body)
         else:
             reply = WholeReply(call.deployment, codec.decode(http))
-        self._commit()
+        call.committed_at = self._upstreams.clock()
         return reply
 
     async def _tapped(self, response: Response, tap: Tap) -> Reply:

@@ -105,13 +105,19 @@ def conclude(exchange: Exchange, error: BaseException | None, now: float) -> Out
     outcome = exchange.outcome
     if outcome is not None:
         return outcome
-    for call in tuple(exchange.under_way):
-        call.settle()
+    if exchange.under_way:
+        for call in tuple(exchange.under_way):
+            call.settle()
     reply = exchange.reply
     attempts = exchange.attempts
-    usage, cost_nusd, cost_state = total(attempts)
+    if len(attempts) == 1:
+        only = attempts[0]
+        usage, cost_nusd, cost_state = only.usage, only.cost_nusd, only.cost_state
+        estimated = only.usage_estimated
+    else:
+        usage, cost_nusd, cost_state = total(attempts)
+        estimated = any(attempt.usage_estimated for attempt in attempts)
     total_s = now - exchange.started
-    estimated = any(attempt.usage_estimated for attempt in attempts)
     outcome = exchange.outcome = Outcome(
         error=_word(exchange, error),
         finish=None if reply is None else reply.finish,

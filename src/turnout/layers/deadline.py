@@ -117,7 +117,8 @@ class _Limited:
         if deadline_at == exchange.deadline_at:
             return
         exchange.deadline_at = deadline_at
-        self._drop_timer()
+        if self._is_far or self._timer is not None:
+            self._drop_timer()
         if deadline_at is not None and not self._fired and not self.arm(self._layer.clock()):
             self._is_far = True
             self._layer.postpone(self, self._task.get_loop())
@@ -140,7 +141,8 @@ class _Limited:
 
     def _disarm(self) -> None:
         self._exchange.deadline = None  # it points back here
-        self._drop_timer()
+        if self._is_far or self._timer is not None:
+            self._drop_timer()
 
     def _drop_timer(self) -> None:
         if self._is_far:

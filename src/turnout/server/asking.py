@@ -60,7 +60,7 @@ def _ask(
     if not inbound.asks and not prefer.route:  # as nearly always: the body says it all
         return Ask(
             request_id=request_id,
-            endpoint=_endpoint(body),
+            endpoint="chat" if type(body) is Body else _endpoint(body),
             dialect=dialect,
             principal=principal,
             wire=body.wire,
@@ -72,7 +72,7 @@ def _ask(
             end_user=body.request.user,
             timeout_s=body.timeout_s,
             retries=body.retries,
-            explain=_explain(body.explain),
+            explain="none" if body.explain is None else _explain(body.explain),
             hops=hops,
             warnings=warnings,
         )

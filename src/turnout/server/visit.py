@@ -1,7 +1,6 @@
 """One HTTP request at the gateway, and what it holds while it is served. Floor 6."""
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -76,7 +75,7 @@ def inbound_of(scope: Scope) -> Inbound:
         return read(headers)
     if known.inbound is None:
         known.inbound = read(headers)
-    inbound: Inbound = copy.copy(known.inbound)  # it is filled further for some
+    inbound: Inbound = known.inbound.__copy__()  # it is filled further for some
     inbound.content_length = known.length(headers)
     return inbound
 
