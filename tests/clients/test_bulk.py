@@ -87,6 +87,7 @@ async def test_googles_python_client_has_batch_jobs_answered(tmp_path):
     assert saw == {
         "names": [f"of {model}" for model in MODELS],
         "answers": ANSWERS,
+        "vectors": [4, 4],
         "listed": True,
         "left": len(MODELS) - 1,
     }

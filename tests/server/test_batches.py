@@ -442,3 +442,28 @@ async def test_what_is_with_a_provider_is_called_off_there_and_kept_as_far_as_it
         [record] = await running.records()
         assert (record.dialect, record.metadata) == ("anthropic", {"batch": batch.id})
         await ai.close()
+
+
+async def test_jobs_of_vectors_in_geminis_shape(tmp_path):
+    def entry(text, **metadata):
+        content = {"parts": [{"text": text}]}
+        return {"request": {"content": content, "outputDimensionality": 4}, "metadata": metadata}
+
+    async with rig(tmp_path) as running:
+        requests = {"requests": [entry("one", key="a"), entry("two", key="b"), {"request": {"content": 1}}]}
+        asked = {"batch": {"displayName": "vectors", "inputConfig": {"requests": requests}}}
+        made = (await call(running, "/v1beta/models/oai/vectors:asyncBatchEmbedContent", asked)).json()
+        alone = (
+            await call(running, "/v1beta/models/oai/vectors:embedContent", entry("one")["request"])
+        ).json()
+        told = {}
+        async with asyncio.timeout(60):
+            while not told.get("done"):
+                told = (await call(running, f"/v1beta/{made['name']}", method="GET")).json()
+    answers = told["response"]["inlinedResponses"]["inlinedResponses"]
+    assert told["metadata"]["@type"].endswith(".EmbedContentBatch")
+    assert told["metadata"]["model"] == "models/oai/vectors"
+    assert [each.get("metadata") for each in answers] == [{"key": "a"}, {"key": "b"}, None]
+    assert answers[0]["response"] == alone
+    assert len(answers[1]["response"]["embedding"]["values"]) == 4
+    assert answers[2]["error"]["status"] == "INVALID_ARGUMENT"

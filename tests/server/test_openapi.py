@@ -7,6 +7,7 @@ from tests.server.kit import call
 from tests.server.kit import rig as start
 from turnout.server import verbs
 from turnout.server.endpoints import OPERATIONS
+from turnout.server.gemini_batches import VERBS
 
 OURS = re.compile(r"/(admin|auth|ui|dashboard)(/|$)|/$")
 """The other plane, which has a description of its own, and its pages."""
@@ -38,7 +39,8 @@ async def test_what_is_described_is_served_and_what_is_served_is_described(rig):
     assert [key for key, row in rows.items() if row is None] == []
     assert served(paths) - set(rows.values()) == set()
     told = {path.rpartition(":")[2] for _, path in described if ":" in path and "/models/" in path}
-    known = {*verbs._STREAMS, *verbs._ALONE, verbs._COUNT, "batchGenerateContent"}
+    jobs = {verb[1:] for verb in VERBS}
+    known = {*verbs._STREAMS, *verbs._ALONE, verbs._COUNT, *jobs}
     assert told == known
 
 

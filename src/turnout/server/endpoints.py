@@ -149,6 +149,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _post(_GEMINI + ":embedContent", "A vector", "gemini", None, None),
     _post(_GEMINI + ":batchEmbedContents", "Vectors", "gemini", None, None),
     _post(_GEMINI + ":batchGenerateContent", "Make a batch job", "gemini", b.JobsRequest, b.JobObject),
+    _post(_GEMINI + ":asyncBatchEmbedContent", "Make a job of vectors", "gemini", b.JobsRequest, b.JobObject),
     _get(_LIVE, "Open a live session", "gemini", None, status="101"),
     _get("/v1beta/batches", "Batch jobs of the project", "gemini", None, query=("pageSize", "pageToken")),
     _get("/v1beta/batches/{id}", "A batch job, with its answers", "gemini", b.JobObject),

@@ -1,4 +1,4 @@
-"""Gemini's batch jobs: `:batchGenerateContent` and `/v1beta/batches`, over any provider. Floor 6.
+"""Gemini's batch jobs, of answers and of vectors, and `/v1beta/batches`, over any provider. Floor 6.
 
 A job is an operation: `metadata` says how it stands, `response` holds the answers of one that ended, in the
 order of its requests, each with the `metadata` its request came with. Requests come in the body; files of
@@ -27,9 +27,17 @@ from turnout.types.json import Json
 MOST_LISTED: Final = 1000
 MOST_NAME: Final = 512
 MOST_METADATA: Final = 8 * 1024
-VERB: Final = ":batchGenerateContent"
+VERBS: Final[Mapping[str, str]] = {
+    ":batchGenerateContent": ":generateContent",
+    ":asyncBatchEmbedContent": ":embedContent",
+}
+"""End of the address that makes a job -> that of the address which each of its lines asks."""
 PLACE: Final = "/v1beta/batches"
-_TYPE: Final = "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch"
+_TYPE: Final = "type.googleapis.com/google.ai.generativelanguage.v1main."
+_TYPES: Final[Mapping[str, str]] = {
+    ":generateContent": f"{_TYPE}GenerateContentBatch",
+    ":embedContent": f"{_TYPE}EmbedContentBatch",
+}
 _STATES: Final[Mapping[str, str]] = {
     "validating": "BATCH_STATE_PENDING",
     "completed": "BATCH_STATE_SUCCEEDED",
@@ -70,7 +78,8 @@ class GeminiBatches(BulkForm):
 
     def mount(self, paths: Paths[Visit]) -> None:
         """Serve the paths under `/v1beta`; those under `/v1` are OpenAI's too (`batches.py`)."""
-        paths.add("POST", f"/models/*{VERB}", self._create, GEMINI)
+        for verb in VERBS:
+            paths.add("POST", f"/models/*{verb}", self._create, GEMINI)
         paths.add_root(PLACE, self.listed, ("GET",), GEMINI)
         paths.add_under(f"{PLACE}/", self.show, GEMINI, ("GET",))
         paths.add_under(f"{PLACE}/", self.cancel, GEMINI, ("POST",))
@@ -78,10 +87,11 @@ class GeminiBatches(BulkForm):
 
     async def _create(self, visit: Visit) -> None:
         bulk = self._entered(visit)
-        model = visit.path_rest.removesuffix(VERB).removeprefix("models/")
+        place, _, verb = visit.path_rest.rpartition(":")
+        model = place.removeprefix("models/")
         raw = await self._steps.body(visit)
         name, lines = await asyncio.to_thread(read_job, raw, model, bulk.config().max_lines)
-        wanted = Wanted("gemini", endpoint_of(model))
+        wanted = Wanted("gemini", endpoint_of(model, VERBS[f":{verb}"]))
         wanted.metadata = {"displayName": name}
         await self._send(visit, operation(await bulk.create(visit, wanted, lines)))
 
@@ -143,14 +153,14 @@ class GeminiBatches(BulkForm):
             await visit.send({"type": "http.response.body", "body": end, "more_body": more})
 
 
-def endpoint_of(model: str) -> str:
+def endpoint_of(model: str, verb: str) -> str:
     """Return the path that each line of a job asks."""
-    return f"/v1beta/models/{model}:generateContent"
+    return f"/v1beta/models/{model}{verb}"
 
 
 def model_of(endpoint: str) -> str:
     """Return the model of a job."""
-    return endpoint.removeprefix("/v1beta/models/").removesuffix(":generateContent")
+    return endpoint.removeprefix("/v1beta/models/").rpartition(":")[0]
 
 
 def read_job(raw: bytes, model: str, most: int) -> tuple[str, list[Line]]:
@@ -196,7 +206,7 @@ def operation(batch: Batch, answers: Raw | None = None) -> dict[str, object]:
     name = f"batches/{batch.id}"
     last = batch.ended_at or batch.finalizing_at or batch.in_progress_at or batch.created_at
     about: dict[str, object] = {
-        "@type": _TYPE,
+        "@type": _TYPES[":" + batch.endpoint.rpartition(":")[2]],
         "model": f"models/{model_of(batch.endpoint)}",
         "displayName": (batch.metadata or {}).get("displayName", ""),
         "createTime": batch.created_at,

@@ -33,6 +33,7 @@ _SPOKEN_UNDER = (
     ("/messages", ANTHROPIC),
     ("/anthropic/", ANTHROPIC),
     ("/v1beta/", GEMINI),
+    ("/v1beta1/", GEMINI),
     ("/v2/", COHERE),
     ("/api/v1/", OPENAI),
     ("/api/", OLLAMA),

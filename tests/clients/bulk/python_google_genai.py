@@ -22,12 +22,22 @@ for job in jobs:
         time.sleep(0.05)
     (answer,) = job.dest.inlined_responses
     answers[answer.metadata["key"]] = answer.response.text
+texts = {"inlined_requests": {"contents": ["one", "two"], "config": {"output_dimensionality": 4}}}
+vectors = client.batches.create_embeddings(model="oai/vectors", src=texts, config={"display_name": "vectors"})
+for _ in range(400):
+    vectors = client.batches.get(name=vectors.name)
+    if vectors.state.name == "JOB_STATE_SUCCEEDED":
+        break
+    time.sleep(0.05)
+made = [len(each.response.embedding.values) for each in vectors.dest.inlined_embed_content_responses]
+client.batches.delete(name=vectors.name)
 listed = [each.name for each in client.batches.list(config={"page_size": 2})]
 client.batches.cancel(name=jobs[0].name)
 client.batches.delete(name=jobs[0].name)
 saw = {
     "names": [job.display_name for job in jobs],
     "answers": answers,
+    "vectors": made,
     "listed": listed == [job.name for job in reversed(jobs)],
     "left": len(list(client.batches.list())),
 }
