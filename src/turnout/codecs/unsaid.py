@@ -62,10 +62,11 @@ def told(written: Encoded, request: ChatRequest, wire: str, said: frozenset[str]
     """
     if request.wire in (wire, ""):
         return written
-    found = _Found(said, wire)
-    for turn in turns_of(request.messages):
-        if isinstance(turn, Message):  # of plain turns nothing can be lost
-            found.message(turn)
+    found, turns = _Found(said, wire), turns_of(request.messages)
+    if Message in map(type, turns):  # of plain turns nothing can be lost
+        for turn in turns:
+            if isinstance(turn, Message):
+                found.message(turn)
     if request.tools:
         found.tools(request.tools)
     if request.thinking is not None:

@@ -80,18 +80,21 @@ def _said(content: Json) -> Words | Called | None:
 
 def _told(content: Json) -> Words | Answered | None:
     """Read what the model was told, if it is one text or the answer of one tool; None = it is more."""
+    if isinstance(content, str):
+        return Words("user", content)
     first = content[0] if isinstance(content, list) and content else None
     if not isinstance(first, dict) or first.get("type") != "tool_result":
         text = _only_text(content)
         return None if text is None else Words("user", text)
     assert isinstance(content, list)
-    n_blocks = len(content)
-    if n_blocks > 2 or not _RESULT.issuperset(first) or first.get("is_error") is True:
+    answer, call_id, words = first.get("content"), first.get("tool_use_id"), ""
+    if not isinstance(answer, str):
+        answer = _only_text(answer)
+    if len(content) > 1 and not (words := _only_text(content[1:]) or ""):
         return None
-    answer, words = _only_text(first.get("content")), _only_text(content[1:]) if n_blocks == 2 else ""
-    if answer is None or words is None or (n_blocks == 2 and not words):
+    if answer is None or not _RESULT.issuperset(first) or first.get("is_error") is True:
         return None
-    return Answered("user", string(first, "tool_use_id"), answer, None, words)
+    return Answered("user", call_id, answer, None, words) if isinstance(call_id, str) else None
 
 
 def _only_text(content: Json) -> str | None:

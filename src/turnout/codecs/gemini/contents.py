@@ -102,10 +102,14 @@ class Contents:
             if answers:
                 self._answers(answers)
                 answers = []
-            if isinstance(turn, Message):
-                self._message(turn)
+            if isinstance(turn, Words):
+                self._say(turn)
+            elif isinstance(turn, Called):
+                self._called(turn)
+            elif isinstance(turn, Answered):
+                self._answer(turn)
             else:
-                self._plain(turn)
+                self._message(turn)
         if answers:
             self._answers(answers)
 
@@ -113,41 +117,41 @@ class Contents:
         """Write answers of tools that follow each other as one content."""
         only = turns[0]
         if len(turns) == 1 and isinstance(only, Answered):
-            self._plain(only)
+            self._answer(only)
         else:
             self._message(Message("tool", tuple([part for turn in turns for part in message_of(turn).parts])))
 
-    def _plain(self, turn: Words | Called | Answered) -> None:
-        """Write a turn of which nothing can be lost."""
-        text = turn.text
-        parts: list[Json]
-        if isinstance(turn, Answered):
-            parts = self._answer(turn) if turn.value is None else self._user(message_of(turn))
-        else:
-            parts = [{"text": text}] if text else []
-        if isinstance(turn, Called):
-            signature = UNSIGNED if self._fill_signatures else None
-            for call in turn.calls:
-                parts.append(self._call(call, signature))
-                signature = None
-        if turn.role != "system" and turn.role != "developer":  # noqa: PLR1714  # no set for every turn
-            if parts:
-                self.turns.append({"role": "model" if turn.role == "assistant" else "user", "parts": parts})
-        else:
+    def _say(self, turn: Words) -> None:
+        role, text = turn.role, turn.text
+        if role == "system" or role == "developer":  # noqa: PLR1714  # no set for every turn
             if self.turns:
                 self._notes.warn(SYSTEM_FOLDED)
-            self.system += parts
+            if text:
+                self.system.append({"text": text})
+        elif text:
+            self.turns.append({"role": "model" if role == "assistant" else "user", "parts": [{"text": text}]})
 
-    def _answer(self, turn: Answered) -> list[Json]:
+    def _called(self, turn: Called) -> None:
+        parts: list[Json] = [{"text": turn.text}] if turn.text else []
+        signature = UNSIGNED if self._fill_signatures else None
+        for call in turn.calls:
+            parts.append(self._call(call, signature))
+            signature = None
+        self.turns.append({"role": "model", "parts": parts})
+
+    def _answer(self, turn: Answered) -> None:
+        if turn.value is not None:
+            self._message(message_of(turn))
+            return
         call_id = turn.call_id
-        out: dict[str, Json] = {
-            "name": turn.name or self._calls.get(call_id, _UNKNOWN).name or call_id,
-            "response": {"output": turn.text},
-        }
+        name = turn.name or self._calls.get(call_id, _UNKNOWN).name or call_id
+        out: dict[str, Json] = {"name": name, "response": {"output": turn.text}}
         if call_id and not call_id.startswith(MINTED):
             out["id"] = call_id
-        response: JsonObject = {"functionResponse": out}
-        return [response, {"text": turn.words}] if turn.words else [response]
+        parts: list[Json] = [{"functionResponse": out}]
+        if turn.words:
+            parts.append({"text": turn.words})
+        self.turns.append({"role": "user", "parts": parts})
 
     def _message(self, message: Message) -> None:
         if message.role in {"system", "developer"}:

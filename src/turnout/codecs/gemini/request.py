@@ -15,7 +15,7 @@ from turnout.codecs.gemini.wire import WIRE, write
 from turnout.codecs.notes import SCHEMA_ADAPTED, STRICT_DROPPED, Notes
 from turnout.errors import UnsupportedParameter
 from turnout.types.ask import Wire
-from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
+from turnout.types.chat import NOTHING, ChatRequest, OutputFormat, ServerTool, Tool, ToolChoice
 from turnout.types.deployment import Deployment
 from turnout.types.http import HttpRequest
 from turnout.types.json import Json, JsonObject
@@ -32,15 +32,17 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (JSON_TYPE,)
 _STREAM_HEADERS = (*_HEADERS, (b"accept", b"text/event-stream"))
 _KEYS = {(own, schemas): f"{WIRE} {own} {schemas}" for own in (False, True) for schemas in (False, True)}
 """What `_declaration` looks at beside the tool: the client's format, whether the host reads JSON Schema."""
-_SAID = (
-    *("maxOutputTokens", "temperature", "topP", "topK", "stopSequences", "seed", "candidateCount"),
+_USUAL = ("maxOutputTokens", "temperature", "topP")
+_RARE = (
+    *("topK", "stopSequences", "seed", "candidateCount"),
     *("presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs"),
 )
-_said = attrgetter(
-    *("max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "n"),
-    *("presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"),
+_usual = attrgetter("max_tokens", "temperature", "top_p")
+_rare = attrgetter(
+    *("top_k", "stop", "seed", "n", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs")
 )
-"""Fields with the same meaning on both sides, there and here."""
+"""Fields with the same meaning on both sides, there and here; those that few use are asked for at once."""
+_NOTHING_RARE = _rare(ChatRequest(model="", messages=()))
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 _READ = frozenset({"generationConfig", "toolConfig"})
 _OWN_SCHEMAS = frozenset({"responseSchema", "responseJsonSchema", "_responseJsonSchema"})
@@ -200,14 +202,14 @@ def _generation(request: ChatRequest, to: Deployment, notes: Notes) -> JsonObjec
         raise UnsupportedParameter(
             f"n is {request.n}; {to.id} gives {MAX_CANDIDATES} answers at most", param="n"
         )
-    rest: dict[str, Json] = {}
-    for fields in (request.kept, request.extra) if request.wire == WIRE else ():
-        given = fields.get("generationConfig")
-        rest |= given if isinstance(given, Mapping) else {}
+    rest = _own_generation(request) if request.wire == WIRE else NOTHING
     out: dict[str, Json] = {}
-    for name, value in zip(_SAID, _said(request), strict=True):
-        if value is not None and value != ():
+    for name, value in zip(_USUAL, _usual(request), strict=True):
+        if value is not None:
             out[name] = value  # noqa: PERF403  # a comprehension is a call more
+    rare = _rare(request)
+    if rare != _NOTHING_RARE:
+        out |= {name: value for name, value in zip(_RARE, rare, strict=True) if value not in (None, ())}
     if rest:
         out |= rest
     if request.output_format is not None and _OWN_SCHEMAS.isdisjoint(rest):
@@ -217,6 +219,14 @@ def _generation(request: ChatRequest, to: Deployment, notes: Notes) -> JsonObjec
         more = rest.get("thinkingConfig")
         out["thinkingConfig"] = {**config, **(more if isinstance(more, Mapping) else {})}
     return out
+
+
+def _own_generation(request: ChatRequest) -> JsonObject:
+    rest: dict[str, Json] = {}
+    for fields in (request.kept, request.extra):
+        given = fields.get("generationConfig")
+        rest |= given if isinstance(given, Mapping) else {}
+    return rest
 
 
 def _output(form: OutputFormat, to: Deployment, notes: Notes) -> dict[str, Json]:

@@ -23,23 +23,14 @@ from turnout.types.json import Json
 
 _encode = msgspec.json.Encoder().encode
 _HEADERS = ((b"content-type", b"application/json"),)
-_PLAIN = (
-    "parallel_tool_calls",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "seed",
-    "n",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "user",
+_USUAL = ("parallel_tool_calls", "max_tokens", "temperature", "top_p")
+_RARE = (
+    *("top_k", "seed", "n", "presence_penalty", "frequency_penalty"),
+    *("logit_bias", "logprobs", "top_logprobs", "user"),
 )
-"""Fields with the same name and meaning on both sides."""
-_plain = attrgetter(*_PLAIN)
+"""Fields with the same name and meaning on both sides; all of these are asked for at once."""
+_usual, _rare = attrgetter(*_USUAL), attrgetter(*_RARE)
+_NOTHING_RARE = (None,) * len(_RARE)
 _KEYS = (WIRE, WIRE + " same")
 _MARKED = WIRE + " marked"
 
@@ -56,9 +47,7 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     body: dict[str, Json] = {"model": to.upstream_model, "messages": turns.messages}
     if request.tools or request.tool_choice is not None:
         _add_tools(body, request, same=same, marked=marked)
-    for field, value in zip(_PLAIN, _plain(request), strict=True):
-        if value is not None:
-            body[field] = value  # noqa: PERF403  # a dict to be merged costs more than all that it holds
+    _add_plain(body, request)
     if request.stop:
         body["stop"] = list(request.stop)
     if request.output_format is not None:
@@ -74,6 +63,15 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     _stream(body, stream=request.stream, usage=quirks.stream_usage)
     dropped += adapt(body, quirks)
     return Encoded(post(body, to, "/chat/completions"), tuple(dropped), warnings)
+
+
+def _add_plain(body: dict[str, Json], request: ChatRequest) -> None:
+    for field, value in zip(_USUAL, _usual(request), strict=True):
+        if value is not None:
+            body[field] = value  # noqa: PERF403  # a dict to be merged costs more than all that it holds
+    rare = _rare(request)
+    if rare != _NOTHING_RARE:
+        body |= {field: value for field, value in zip(_RARE, rare, strict=True) if value is not None}
 
 
 def forward(wire: Wire, to: Deployment, *, stream: bool) -> Encoded:

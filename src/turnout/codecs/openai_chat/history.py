@@ -40,9 +40,9 @@ def read_turns(messages: Sequence[MessageIn], raw: Json) -> list[Turn]:
     found: list[Turn] = []
     for message, tree in zip(messages, raw, strict=True):
         content, role, n_fields = message.content, message.role, len(tree)
-        if isinstance(content, list):
+        if content is not None and not isinstance(content, str):
             content = _only_text(content, tree)
-        if isinstance(content, str):  # nearly all there is: a role and words, an answer with its call
+        if content is not None:  # nearly all there is: a role and words, an answer with its call
             if n_fields == 2 and role != "tool" and role != "function":  # noqa: PLR1714  # tells the type
                 found.append(Words(role, content))
                 continue

@@ -36,11 +36,20 @@ class Turns:
 
     def write(self, messages: Sequence[Message]) -> None:
         """Write a conversation."""
+        written = self.messages
         for turn in messages if self._same else turns_of(messages):
-            if isinstance(turn, Message):
-                self.add(turn)
+            if isinstance(turn, Words):
+                written.append({"role": turn.role, "content": turn.text})
+            elif isinstance(turn, Called):
+                calls = [self._plain_call(call) for call in turn.calls]
+                written.append({"role": "assistant", "content": turn.text or None, "tool_calls": calls})
+            elif isinstance(turn, Answered):
+                call_id = turn.call_id or self._ids.of_answer("", turn.name)
+                written.append({"role": "tool", "tool_call_id": call_id, "content": turn.text})
+                if turn.words:
+                    written.append({"role": "user", "content": turn.words})
             else:
-                self.add_plain(turn)
+                self.add(turn)
 
     def add(self, turn: Message) -> None:
         """Write one turn."""
@@ -66,18 +75,9 @@ class Turns:
         else:
             self._spoken(turn, [])
 
-    def add_plain(self, turn: Words | Called | Answered) -> None:
-        """Write a turn of another format of which nothing can be lost."""
-        if isinstance(turn, Words):
-            self.messages.append({"role": turn.role, "content": turn.text})
-        elif isinstance(turn, Answered):
-            call_id = turn.call_id or self._ids.of_answer(turn.call_id, turn.name)
-            self.messages.append({"role": "tool", "tool_call_id": call_id, "content": turn.text})
-            if turn.words:
-                self.messages.append({"role": "user", "content": turn.words})
-        else:
-            calls = [_call(call, self._ids.of_call(call), same=False) for call in turn.calls]
-            self.messages.append({"role": "assistant", "content": turn.text or None, "tool_calls": calls})
+    def _plain_call(self, call: ToolCall) -> Json:
+        function = {"name": call.name, "arguments": call.arguments or "{}"}
+        return {"id": self._ids.of_call(call), "type": "function", "function": function}
 
     def _answered(self, turn: Message) -> None:
         results = [

@@ -57,8 +57,8 @@ _TEXTS = tuple(WORDS)
 _OUTPUT_KNOWN = frozenset({"type", "call_id", "output"})
 
 
-def read_turns(tree: JsonObject) -> list[Turn]:
-    """Read the turns of a request that was checked (scan.py)."""
+def read_turns(tree: JsonObject, *, has_sealed: bool) -> list[Turn]:
+    """Read the turns of a request that was checked (scan.py); `has_sealed`: some may hold sealed tokens."""
     instructions, given = tree.get("instructions"), tree.get("input")
     turns: list[Turn] = []
     if isinstance(instructions, str):
@@ -66,7 +66,7 @@ def read_turns(tree: JsonObject) -> list[Turn]:
     if isinstance(given, str):
         turns.append(Words("user", given))
     elif isinstance(given, list):
-        _Reader(turns, _tokens(given)).read(given)
+        _Reader(turns, _tokens(given) if has_sealed else {}).read(given)
     return turns
 
 

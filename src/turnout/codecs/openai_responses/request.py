@@ -61,7 +61,7 @@ def read_request(tree: JsonObject, found: Scan) -> ChatRequest:
     include = asked.include or ()
     return ChatRequest(
         model=asked.model,
-        messages=Conversation(partial(read_turns, tree)),
+        messages=Conversation(partial(read_turns, tree, has_sealed=found.has_sealed)),
         tools=() if declared is None else declared,
         tool_choice=choice,
         parallel_tool_calls=asked.parallel_tool_calls,
