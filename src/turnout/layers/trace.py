@@ -1,8 +1,9 @@
 """Knows which trace a request belongs to, and tells an observer when it ended. Floor 4.
 
 Theory of operation.
-1. Whether a request is sampled is decided when it comes: as its caller decided, or by its trace id, so that
-   every replica decides alike. What is not sampled has no span ids and costs nothing.
+1. Whether a request is sampled is decided when it comes, before anything is made: as its caller decided, or
+   by the last 56 bits of its trace id, so that every replica decides alike (they are random: W3C Trace
+   Context level 2, 5.1). What is not sampled has no ids and costs a draw.
 2. A request that failed can be recorded although it was not sampled; it gets its ids when it ends.
 3. Spans are not kept while a request runs: they are made of its end's `AccessEvent`, whose attempts know when
    each call began and how long it took. Only the ids must be known before, as upstreams may be told them.
@@ -12,6 +13,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from math import ceil
 from random import Random
 from types import TracebackType
 
@@ -25,20 +27,20 @@ from turnout.types.trace import Trace
 from turnout.types.usage import NanoUsd, Usage
 
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_CHANCE = (1 << 56) - 1
-"""The part of a trace id that is random (W3C Trace Context level 2, 5.1)."""
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 
 
-class AccessEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AccessEvent(Struct, frozen=True, omit_defaults=True, gc=False):
     """One line about one request: names and numbers only, no text of it (S-64)."""
 
     request_id: str
-    trace_id: str | None = None
     at: datetime
     endpoint: str
     dialect: str
+    total_s: float
+    overhead_s: float
+    trace_id: str | None = None
     key_id: str | None = None
     route: str | None = None
     model: str | None = None
@@ -67,8 +69,6 @@ class AccessEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_nusd: NanoUsd | None = None
     cost_state: str = "unknown"
     ttft_s: float | None = None
-    total_s: float
-    overhead_s: float
     usage: Usage | None = None
     stream: bool = False
     max_tokens: int | None = None
@@ -118,15 +118,19 @@ class TraceLayer:
 
     def __call__(self, inner: Handler) -> Handler:
         """Wrap a request handler."""
-        on_event, tracing = self.on_event, self.tracing
+        on_event, tracing, bits = self.on_event, self.tracing, self.bits
+        share = 0 if tracing is None or not tracing.records else _part(tracing.sample)
 
         def handler(exchange: Exchange) -> AbstractAsyncContextManager[Reply]:
-            if exchange.ask.traceparent is not None:
-                exchange.trace_id = trace_id_of(exchange.ask.traceparent)
-            if tracing is not None:
-                trace = exchange.trace = self.trace(tracing, exchange)
+            told = exchange.ask.traceparent
+            if told is not None:
+                exchange.trace_id = trace_id_of(told)
+                trace = None if tracing is None else self.trace(tracing, exchange)
                 if trace is not None:
-                    exchange.trace_id = trace.trace_id
+                    exchange.trace, exchange.trace_id = trace, trace.trace_id
+            elif share and (chance := bits(56)) < share:
+                exchange.trace = self._begun(chance)
+                exchange.trace_id = exchange.trace.trace_id
             if on_event is None:
                 return inner(exchange)
             return _Traced(self, on_event, inner, exchange)
@@ -144,26 +148,27 @@ class TraceLayer:
         ask = exchange.ask
         parent = None if ask.traceparent is None else _read(ask.traceparent)
         if parent is None:
-            if not tracing.records:
-                return None
-            number = self.bits(128) or 1
-            sampled = (number & _CHANCE) < tracing.sample * (1 << 56)
-            if not sampled and not failed:
-                return None
-            trace_id, caller, state = f"{number:032x}", None, None
-        else:
-            trace_id, caller, decided = parent
-            state = ask.tracestate
-            sampled = decided if tracing.follows else chosen(trace_id, tracing.sample)
-            if not tracing.records and tracing.tells:
-                return Trace(trace_id=trace_id, span_id=caller, sampled=decided, recorded=False, state=state)
-        if not tracing.records or not (sampled or failed or (parent is not None and tracing.tells)):
+            chance = self.bits(56)
+            sampled = chance < _part(tracing.sample)
+            return self._begun(chance, sampled=sampled) if tracing.records and (sampled or failed) else None
+        trace_id, caller, decided = parent
+        state = ask.tracestate
+        sampled = decided if tracing.follows else chosen(trace_id, tracing.sample)
+        if not tracing.records and tracing.tells:
+            return Trace(trace_id=trace_id, span_id=caller, sampled=decided, recorded=False, state=state)
+        if not tracing.records or not (sampled or failed or tracing.tells):
             return None
-        if not sampled and not failed:
-            assert caller is not None  # somebody's trace is passed on as it is
+        if not sampled and not failed:  # somebody's trace is passed on as it is
             return Trace(trace_id=trace_id, span_id=caller, sampled=False, recorded=False, state=state)
-        span_id = f"{self.bits(64) or 1:016x}"
-        return Trace(trace_id=trace_id, span_id=span_id, parent_id=caller, sampled=sampled, state=state)
+        return Trace(trace_id=trace_id, span_id=self._span(), parent_id=caller, sampled=sampled, state=state)
+
+    def _begun(self, chance: int, *, sampled: bool = True) -> Trace:
+        """Return a trace that begins here, whose id ends as `chance` says: that decided over it."""
+        number = self.bits(72) << 56 | chance
+        return Trace(trace_id=f"{number or 1:032x}", span_id=self._span(), sampled=sampled)
+
+    def _span(self) -> str:
+        return f"{self.bits(64) or 1:016x}"
 
 
 class _Traced:
@@ -196,12 +201,10 @@ class _Traced:
         self._tell(error)
         return swallowed
 
-    def _trace(self, error: str | None) -> Trace | None:
-        """Return the trace to record."""
-        trace, tracing = self._exchange.trace, self._layer.tracing
-        if trace is not None and trace.recorded:
-            return trace
-        if error is None or tracing is None or not tracing.errors or not tracing.records:
+    def _failed(self) -> Trace | None:
+        """Return the trace that is recorded of a failure whose request was not sampled."""
+        tracing = self._layer.tracing
+        if tracing is None or not tracing.errors or not tracing.records:
             return None
         trace = self._exchange.trace = self._layer.trace(tracing, self._exchange, failed=True)
         return trace
@@ -211,51 +214,41 @@ class _Traced:
         outcome = conclude(exchange, error, self._layer.clock())
         ask, usage, routing, cached = exchange.ask, outcome.usage, exchange.routing, exchange.cached
         promise = None if routing is None else routing.certificate
-        trace = None if self._layer.tracing is None else self._trace(outcome.error)
+        trace = exchange.trace
+        if self._layer.tracing is not None and (trace is None or not trace.recorded):
+            trace = None if outcome.error is None else self._failed()
         request = exchange.original
         chat = request if isinstance(request, ChatRequest) else None
-        self._on_event(
-            AccessEvent(
-                request_id=ask.request_id,
-                trace_id=exchange.trace_id if trace is None else trace.trace_id,
-                at=exchange.at,
-                endpoint=ask.endpoint,
-                dialect=ask.dialect,
-                key_id=ask.principal.key_id,
-                route=None if routing is None else routing.route,
-                model=outcome.model,
-                provider=outcome.provider,
-                error=outcome.error,
-                finish=outcome.finish,
-                certificate=None if promise is None else promise.id,
-                certified=exchange.certified,
-                cache=outcome.cache,
-                saved_nusd=None if cached is None else cached.saved_nusd,
-                near=cached is not None and cached.missed_near,
-                compressed=() if exchange.compressed is None else exchange.compressed.steps,
-                n_attempts=outcome.n_attempts,
-                n_fallbacks=outcome.n_fallbacks,
-                shaped=outcome.shaped,
-                n_input=None if usage is None else usage.n_input,
-                n_output=None if usage is None else usage.n_output,
-                cost_nusd=outcome.cost_nusd,
-                cost_state=outcome.cost_state,
-                ttft_s=outcome.ttft_s,
-                total_s=outcome.total_s,
-                overhead_s=outcome.overhead_s,
-                usage=usage,
-                stream=chat is not None and chat.stream,
-                max_tokens=None if chat is None else chat.max_tokens,
-                attempts=tuple(exchange.attempts),
-                guards=tuple(exchange.guards),
-                trace=trace,
-            )
-        )
+        # By position: by their names, so many fields cost three times as much.
+        event = AccessEvent(
+            ask.request_id, exchange.at, ask.endpoint, ask.dialect, outcome.total_s, outcome.overhead_s,
+            exchange.trace_id if trace is None else trace.trace_id,
+            ask.principal.key_id,
+            None if routing is None else routing.route,
+            outcome.model, outcome.provider, outcome.error, outcome.finish,
+            None if promise is None else promise.id,
+            exchange.certified,
+            outcome.n_attempts, outcome.n_fallbacks, outcome.shaped, outcome.cache,
+            None if cached is None else cached.saved_nusd,
+            () if exchange.compressed is None else exchange.compressed.steps,
+            cached is not None and cached.missed_near,
+            None if usage is None else usage.n_input,
+            None if usage is None else usage.n_output,
+            outcome.cost_nusd, outcome.cost_state, outcome.ttft_s, usage,
+            chat is not None and chat.stream,
+            None if chat is None else chat.max_tokens,
+            tuple(exchange.attempts), tuple(exchange.guards), trace,
+        )  # fmt: skip
+        self._on_event(event)
 
 
 def chosen(trace_id: str, share: float) -> bool:
     """Tell whether a share of all traces includes this one; every process says the same."""
-    return int(trace_id[18:], 16) < share * (1 << 56)
+    return int(trace_id[18:], 16) < _part(share)
+
+
+def _part(share: float) -> int:
+    return ceil(share * (1 << 56))
 
 
 def _read(traceparent: str) -> tuple[str, str, bool] | None:

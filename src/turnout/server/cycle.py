@@ -66,13 +66,17 @@ class Cycle:
         "_must_allow",
         "_news",
         "_on_leave",
+        "_task",
+        "_tasks",
         "_waiter",
         "_wire",
         "disconnected",
         "keep_alive",
+        "n_sent",
         "response_complete",
         "response_started",
         "scope",
+        "status",
     )
 
     def __init__(
@@ -91,6 +95,9 @@ class Cycle:
         """Something came that the application has not been told."""
         self._waiter: asyncio.Future[None] | None = None
         self._on_leave: Callable[[], None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        """Serves it; None before and after."""
+        self._tasks: set[asyncio.Task[None]] = set()
         scope["extensions"] = {ON_LEAVE: self.on_leave}
         self._is_head = scope["method"] == "HEAD"
         self._head = b""
@@ -101,6 +108,10 @@ class Cycle:
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
+        self.status = 0
+        """Of the answer; 0 = none was begun."""
+        self.n_sent = 0
+        """Bytes of its body that were taken."""
 
     # The connection's side.
 
@@ -131,6 +142,12 @@ class Cycle:
 
     # The application's side.
 
+    def start(self, app: App, tasks: set[asyncio.Task[None]]) -> None:
+        """Let the application answer in a task, which is among these until it ends."""
+        task = self._task = self._wire.loop.create_task(self.run_asgi(app))
+        self._tasks = tasks
+        tasks.add(task)
+
     async def run_asgi(self, app: App) -> None:
         """Let the application answer."""
         scope, self.scope = self.scope, _TAKEN
@@ -145,12 +162,17 @@ class Cycle:
         finally:
             if not self.response_complete:
                 self._wire.transport.close()
+            # Here and not when it is done: a callback would cost as much as half of the task.
+            if self._task is not None:
+                self._tasks.discard(self._task)
+                self._task = None
 
-    def on_leave(self, call: Callable[[], None] | None) -> None:
-        """Call this when the client leaves; None = nothing any more."""
+    def on_leave(self, call: Callable[[], None] | None) -> asyncio.Task[None] | None:
+        """Call this when the client leaves; None = nothing any more. Return the task that serves."""
         self._on_leave = call
         if call is not None and self.disconnected:
             call()
+        return self._task
 
     async def receive(self) -> Message:
         """Give the application a piece of the request, or tell it that the client has left."""
@@ -195,6 +217,7 @@ class Cycle:
             lines.append(_CLOSE)
         block = head_block(lines)
         self.response_started = True
+        self.status, self.n_sent = status, len(body)
         self._must_allow = False
         self._wire.transport.write(b"%b%b%b" % (STATUS_LINE[status], block, body))
         self._complete()
@@ -211,6 +234,7 @@ class Cycle:
 
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
+        self.status = status
         self._must_allow = False
         lines = [*self._fixed, *headers]
         named = dict(lines)
@@ -228,6 +252,7 @@ class Cycle:
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         out, self._head = self._head, b""
+        self.n_sent += len(body)
         if self._is_head:
             self._left = 0
         elif self._chunked:

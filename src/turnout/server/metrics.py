@@ -30,6 +30,8 @@ _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
 _BEAT_S = 5.0
 """Between looks at the gauges: as old as they may be when another worker is scraped."""
+_N_WAITS, _N_SECONDS, _N_OVERHEAD, _N_TOKENS = (len(each) + 1 for each in (WAITS, SECONDS, OVERHEAD, TOKENS))
+"""Where the sum of a histogram stands, from its first bucket."""
 Gauges = Callable[[], Mapping[tuple[str, ...], float]]
 """Numbers that somebody else keeps: family and labels -> value."""
 _Key = tuple[str | None, ...]
@@ -86,11 +88,11 @@ class Metrics:
             numbers[row.cost] += event.cost_nusd * 1e-9
         if event.ttft_s is not None:
             numbers[row.ttft + bisect_left(SECONDS, event.ttft_s)] += 1
-            numbers[row.ttft + len(SECONDS) + 1] += event.ttft_s
+            numbers[row.ttft + _N_SECONDS] += event.ttft_s
         numbers[row.total + bisect_left(SECONDS, event.total_s)] += 1
-        numbers[row.total + len(SECONDS) + 1] += event.total_s
+        numbers[row.total + _N_SECONDS] += event.total_s
         numbers[row.overhead + bisect_left(OVERHEAD, event.overhead_s)] += 1
-        numbers[row.overhead + len(OVERHEAD) + 1] += event.overhead_s
+        numbers[row.overhead + _N_OVERHEAD] += event.overhead_s
         if event.n_fallbacks:
             numbers[row.fallbacks] += event.n_fallbacks
         for attempt in event.attempts:
@@ -106,20 +108,23 @@ class Metrics:
         if attempt.cost_nusd:
             numbers[row.cost] += attempt.cost_nusd * 1e-9
         numbers[row.duration + bisect_left(WAITS, attempt.duration_s)] += 1
-        numbers[row.duration + len(WAITS) + 1] += attempt.duration_s
+        numbers[row.duration + _N_WAITS] += attempt.duration_s
         if attempt.retry_of is not None:
             numbers[self.tally.at("turnout_retries", attempt.deployment)] += 1
         if attempt.ttft_s is not None and event.stream:
             numbers[row.first + bisect_left(WAITS, attempt.ttft_s)] += 1
-            numbers[row.first + len(WAITS) + 1] += attempt.ttft_s
+            numbers[row.first + _N_WAITS] += attempt.ttft_s
         if attempt.cache_saved_nusd is not None:
             self._count_prompt_cache(attempt, event.route or "")
         usage = attempt.usage
         if usage is not None and not attempt.usage_estimated:
-            for at, n in ((row.tokens_in, usage.n_input), (row.tokens_out, usage.n_output)):
-                if n:
-                    numbers[at + bisect_left(TOKENS, n)] += 1
-                    numbers[at + len(TOKENS) + 1] += n
+            alone = usage is event.usage  # then it is added up already
+            if n := event.n_input if alone else usage.n_input:
+                numbers[row.tokens_in + bisect_left(TOKENS, n)] += 1
+                numbers[row.tokens_in + _N_TOKENS] += n
+            if n := event.n_output if alone else usage.n_output:
+                numbers[row.tokens_out + bisect_left(TOKENS, n)] += 1
+                numbers[row.tokens_out + _N_TOKENS] += n
 
     def _count_prompt_cache(self, attempt: Attempt, route: str) -> None:
         at, numbers = self.tally.at, self.tally.numbers

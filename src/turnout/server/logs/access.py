@@ -10,29 +10,32 @@ from contextvars import ContextVar
 from functools import lru_cache
 from time import monotonic, time
 
+import msgspec
 from msgspec import Struct
 
 from turnout.layers.trace import AccessEvent
+from turnout.server.cycle import Cycle
 from turnout.server.http import Message, Receive, Scope, Send
 from turnout.server.ids import CURRENT
-from turnout.server.logs.line import Line, Told
+from turnout.server.logs.line import Line, Told, stamp
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOGGER = "turnout.access"
 MOST_PATH = 200
 """Characters: thousands of requests may wait for their line, and an address has 32 KiB."""
+_BEGIN = b'"level":"info","logger":"%b","message":"request"' % LOGGER.encode()
+_MOST_COURSES = 4096
 _UNKNOWN = frozenset({404, 405})
 """Statuses after which a path is the client's own text."""
+_encode = msgspec.json.Encoder().encode
 _ASKED: ContextVar["_Asked | None"] = ContextVar("turnout_access", default=None)
 
 
 class _Asked:
-    __slots__ = ("event", "n_bytes", "status")
+    __slots__ = ("event",)
 
     def __init__(self) -> None:
         self.event: AccessEvent | None = None
-        self.status = 0
-        self.n_bytes = 0
 
 
 def heard(event: AccessEvent) -> None:
@@ -42,37 +45,114 @@ def heard(event: AccessEvent) -> None:
         asked.event = event
 
 
+class _Course(Struct, frozen=True, omit_defaults=True):
+    """What few requests have of their own: lines of those that went alike share one."""
+
+    key_id: str | None = None
+    route: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    error: str | None = None
+    attempts: int | None = None
+    fallbacks: int | None = None
+    cache: str | None = None
+
+
 class Served(Struct, frozen=True, gc=False):
-    """One request that ended, as the path leaves it."""
+    """One request that ended, as the path leaves it: small, as thousands may wait for their line."""
 
     at: float
     redact: Callable[[str], str]
-    event: AccessEvent | None
     request_id: str | None
-    """Of a request that the engine never saw."""
     method: str
     path: str
     status: int
     duration_s: float
     n_bytes: int
+    trace_id: str | None = None
+    course: _Course = _Course()
+    n_input: int | None = None
+    n_output: int | None = None
+    cost_nusd: int | None = None
+    ttft_s: float | None = None
+    overhead_s: float | None = None
 
     def line(self) -> Line:
         """Return it as a line: paths of what is not found are the client's own text, and left out."""
-        path = None if self.status in _UNKNOWN else self.redact(self.path)
-        if self.event is not None:
-            return _served(self, self.event, path)
+        course = self.course
         return Line(
             at=self.at,
             level="info",
             logger=LOGGER,
             message="request",
             request_id=self.request_id,
-            method=self.method[:16],
-            path=path,
+            trace_id=self.trace_id,
+            method=self.method,
+            path=None if self.status in _UNKNOWN else self.redact(self.path),
             status=self.status or None,
             duration_s=round(self.duration_s, 6),
             bytes_out=self.n_bytes,
+            key_id=course.key_id,
+            route=course.route,
+            model=course.model,
+            provider=course.provider,
+            error=course.error,
+            attempts=course.attempts,
+            fallbacks=course.fallbacks,
+            cache=course.cache,
+            tokens_in=self.n_input,
+            tokens_out=self.n_output,
+            cost_usd=None if self.cost_nusd is None else self.cost_nusd * 1e-9,
+            ttft_s=self.ttft_s,
+            overhead_s=self.overhead_s,
         )
+
+    def json(self) -> bytes:
+        """Return the line as JSON; what comes again in many is encoded once."""
+        path = None if self.status in _UNKNOWN else self.redact(self.path)
+        numbers = _Numbers(
+            round(self.duration_s, 6),
+            self.n_bytes,
+            self.request_id,
+            self.trace_id,
+            self.n_input,
+            self.n_output,
+            None if self.cost_nusd is None else self.cost_nusd * 1e-9,
+            self.ttft_s,
+            self.overhead_s,
+        )
+        return b'{"time":"%b",%b%b%b,%b' % (
+            stamp(self.at),
+            _BEGIN,
+            _inside(_Way(self.method, path, self.status or None)),
+            _inside(self.course),
+            _encode(numbers)[1:],
+        )
+
+
+class _Way(Struct, frozen=True, omit_defaults=True):
+    method: str
+    path: str | None = None
+    status: int | None = None
+
+
+class _Numbers(Struct, frozen=True, omit_defaults=True):
+    duration_s: float
+    bytes_out: int
+    request_id: str | None = None
+    trace_id: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
+    ttft_s: float | None = None
+    overhead_s: float | None = None
+
+
+@lru_cache(maxsize=4096)
+def _inside(part: _Way | _Course) -> bytes:
+    """Return the fields of a part of a line, with a comma before each."""
+    fields = _encode(part)[1:-1]
+    return b"," + fields if fields else b""
 
 
 class Access:
@@ -82,6 +162,7 @@ class Access:
         self._app = app
         self._put = put
         self._redact = lru_cache(maxsize=1024)(redact)  # paths are few
+        self._courses: dict[tuple[str | int | None, ...], _Course] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and log how it went."""
@@ -90,57 +171,53 @@ class Access:
             return
         asked, started = _Asked(), monotonic()
         _ASKED.set(asked)
-
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                asked.status = message["status"]
-            else:
-                asked.n_bytes += len(message.get("body", b""))
-            await send(message)
-
+        cycle = getattr(send, "__self__", None)
+        counted = cycle if isinstance(cycle, Cycle) else _Counted(send)
         try:
-            await self._app(scope, receive, counted)
+            await self._app(scope, receive, counted.send)
         finally:
             _ASKED.set(None)
-            self._put(
-                Served(
-                    time(),
-                    self._redact,
-                    asked.event,
-                    CURRENT.get() if asked.event is None else None,
-                    scope["method"],
-                    scope["path"][:MOST_PATH],
-                    asked.status,
-                    monotonic() - started,
-                    asked.n_bytes,
-                )
+            self._put(self._served(asked.event, scope, counted, monotonic() - started))
+
+    def _served(
+        self, event: AccessEvent | None, scope: Scope, counted: "Cycle | _Counted", duration_s: float
+    ) -> Served:
+        at, method, path = time(), scope["method"][:16], scope["path"][:MOST_PATH]
+        if event is None:
+            request_id = CURRENT.get()
+            return Served(
+                at, self._redact, request_id, method, path, counted.status, duration_s, counted.n_sent
             )
+        key = (
+            event.key_id, event.route, event.model, event.provider,
+            event.error, event.n_attempts, event.n_fallbacks or None, event.cache,
+        )  # fmt: skip
+        course = self._courses.get(key)
+        if course is None:
+            if len(self._courses) >= _MOST_COURSES:
+                self._courses.clear()
+            course = self._courses[key] = _Course(*key)
+        return Served(
+            at, self._redact, event.request_id, method, path, counted.status, duration_s, counted.n_sent,
+            event.trace_id, course, event.n_input, event.n_output, event.cost_nusd,
+            event.ttft_s, event.overhead_s,
+        )  # fmt: skip
 
 
-def _served(one: Served, event: AccessEvent, path: str | None) -> Line:
-    return Line(
-        at=one.at,
-        level="info",
-        logger=LOGGER,
-        message="request",
-        request_id=event.request_id,
-        trace_id=event.trace_id,
-        method=one.method[:16],
-        path=path,
-        status=one.status or None,
-        duration_s=round(one.duration_s, 6),
-        bytes_out=one.n_bytes,
-        key_id=event.key_id,
-        route=event.route,
-        model=event.model,
-        provider=event.provider,
-        error=event.error,
-        attempts=event.n_attempts,
-        fallbacks=event.n_fallbacks or None,
-        cache=event.cache,
-        tokens_in=event.n_input,
-        tokens_out=event.n_output,
-        cost_usd=None if event.cost_nusd is None else event.cost_nusd * 1e-9,
-        ttft_s=event.ttft_s,
-        overhead_s=event.overhead_s,
-    )
+class _Counted:
+    """What a server is sent that does not count itself."""
+
+    __slots__ = ("_send", "n_sent", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        self.n_sent = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass on a part of an answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            self.n_sent += len(message.get("body", b""))
+        await self._send(message)

@@ -43,12 +43,21 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return itself."""
         return self
 
+    def json(self) -> bytes:
+        """Return itself as JSON."""
+        body = _ENCODER.encode(self)
+        return b'{"time":"%b"%b' % (stamp(self.at), body[body.index(b",") :])  # in place of `at`, the first
+
 
 class Told(Protocol):
     """What is a line of the log, or becomes one when it is written."""
 
     def line(self) -> Line:
         """Return the line; called once, beside the path."""
+        ...
+
+    def json(self) -> bytes:
+        """Return the line as JSON, without its end."""
         ...
 
 
@@ -63,13 +72,13 @@ def fields_of(line: Line) -> dict[str, str | int | float]:
     return {name: value for name in _REST if (value := getattr(line, name)) is not None}
 
 
-def as_json(line: Line) -> bytes:
+def as_json(told: Told) -> bytes:
     """Return a line of JSON, without its end."""
-    body = _ENCODER.encode(line)
-    return b'{"time":"%b"%b' % (_stamp(line.at), body[body.index(b",") :])  # in place of `at`, which is first
+    return told.json()
 
 
-def _stamp(at: float) -> bytes:
+def stamp(at: float) -> bytes:
+    """Return an instant as people and machines read it, in milliseconds."""
     second, ms = divmod(int(at * 1000), 1000)
     return b"%b.%03dZ" % (_second(second), ms)
 
@@ -79,8 +88,9 @@ def _second(second: int) -> bytes:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
-def as_text(line: Line) -> bytes:
+def as_text(told: Told) -> bytes:
     """Return a line for people, without its end; control characters are escaped."""
+    line = told.line()
     rest = "".join(f" {name}={value}" for name, value in fields_of(line).items())
     text = f"{line.level.upper()} {line.logger}: {line.message}{rest}"
     return text.translate(_CONTROLS).encode("utf-8", "backslashreplace")

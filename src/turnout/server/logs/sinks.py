@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from turnout.server.logs.line import Line, Told
+from turnout.server.logs.line import Told
 
 BATCH_S = 0.25
 """Each batch wakes a thread that takes the interpreter from whoever serves: so, few of them (ADR 127)."""
@@ -49,7 +49,7 @@ class Threaded:
         failed: Lines that could not be written.
     """
 
-    def __init__(self, out: Out, write: Callable[[Line], bytes], most: int) -> None:
+    def __init__(self, out: Out, write: Callable[[Told], bytes], most: int) -> None:
         self._out = out
         self._write = write
         self._most = most
@@ -104,7 +104,7 @@ class Threaded:
 
     def _batch(self, lines: list[Told]) -> None:
         try:
-            self._out.write(b"".join([self._write(each.line()) + b"\n" for each in lines]))
+            self._out.write(b"".join([self._write(each) + b"\n" for each in lines]))
         except OSError:
             self.failed += len(lines)
         else:

@@ -248,4 +248,4 @@ def _to(row: OtlpConfig, signal: str) -> Receiver:
 
 
 def _lines(lines: Sequence[Told]) -> bytes:
-    return b"".join([as_json(each.line()) + b"\n" for each in lines])
+    return b"".join([each.json() + b"\n" for each in lines])

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 
-Told = str | bool | int | float | tuple[str, ...]
-Value = Told | None
+Some = str | bool | int | float | tuple[str, ...]
+Value = Some | None
 _U64 = (1 << 64) - 1
 DOUBLE = Struct("<d")
 _FIXED64 = Struct("<Q")
@@ -55,7 +55,7 @@ def attributes(key: bytes, values: Mapping[str, Value]) -> bytes:
     )
 
 
-def pair(name: str, value: Told) -> bytes:
+def pair(name: str, value: Some) -> bytes:
     """Return an attribute, with its length before it."""
     if isinstance(value, float):
         return before_double(name) + DOUBLE.pack(value)
