@@ -101,7 +101,8 @@ with, the head of the answer, and what to call when the server is to stop."""
 HEAD = "turnout.head"
 """ASGI extension: the `Known` that a head was told again by. What it remembers holds of this request too."""
 ON_LEAVE = "turnout.on_leave"
-"""ASGI extension: a function that takes what to call when the client leaves; None = nothing any more."""
+"""ASGI extension: a function that takes what to call when the client leaves; None = nothing any more. It
+returns the task that serves the request, where the server knows it."""
 
 
 class Leave:
@@ -109,12 +110,15 @@ class Leave:
 
     __slots__ = ("_on_leave", "_serving", "gone")
 
-    def __init__(self, on_leave: Callable[[Callable[[], None] | None], None]) -> None:
-        self._serving = asyncio.current_task()
+    def __init__(self, on_leave: Callable[[Callable[[], None] | None], "asyncio.Task[None] | None"]) -> None:
+        self._serving: asyncio.Task[None] | None = None
         self._on_leave = on_leave
         self.gone = False
         """Whether the client left: the cancellation is ours to swallow."""
-        on_leave(self._left)
+        # Which task runs, the connection knows; to ask the loop takes a system call.
+        self._serving = on_leave(self._left) or asyncio.current_task()
+        if self.gone and self._serving is not None:  # it had left before
+            self._serving.cancel()
 
     def _left(self) -> None:
         self.gone = True

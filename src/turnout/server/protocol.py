@@ -207,7 +207,7 @@ class GatewayProtocol(asyncio.Protocol):
         found[0]["extensions"][HEAD] = known
         cycle.feed(found[1])
         cycle.finish()
-        self._start(cycle)
+        cycle.start(self.app, self.server_state.tasks)
         return True
 
     def _keep(self, data: bytes) -> None:
@@ -286,7 +286,7 @@ class GatewayProtocol(asyncio.Protocol):
         if parser.should_upgrade():
             scope["extensions"][UPGRADE] = self._go_on_as
         if before is None or before.response_complete:
-            self._start(cycle)
+            cycle.start(self.app, self.server_state.tasks)
         else:
             self.flow.pause_reading()
             self._waiting.append(cycle)
@@ -329,15 +329,9 @@ class GatewayProtocol(asyncio.Protocol):
             return
         self.flow.resume_reading()
         if self._waiting:
-            self._start(self._waiting.popleft())
+            self._waiting.popleft().start(self.app, self.server_state.tasks)
         else:
             self._idle_since = self.loop.time()
-
-    def _start(self, cycle: Cycle) -> None:
-        task = self.loop.create_task(cycle.run_asgi(self.app))
-        tasks = self.server_state.tasks
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
 
     @property
     def _serving(self) -> bool:
