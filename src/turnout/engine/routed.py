@@ -12,7 +12,7 @@ from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool
 from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
-from turnout.engine.written import Numbers, Plans, Seat, Seated, array, fare_of, seated
+from turnout.engine.written import Numbers, Paid, Plans, Seat, Seated, array, seated
 from turnout.strategies.accept.shape import has_shape
 from turnout.strategies.base import Choice, Context, in_tool_loop, mean_and_worst_nusd
 from turnout.strategies.pipeline.lazy import Column, Terms
@@ -235,31 +235,27 @@ class Routed(Struct, frozen=True):
         terms = _rows(scores.columns)
         if terms is None or not isfinite(sum(utilities.numbers)):
             return None
-        first, every = chosen[0] if chosen else "", len(chosen) == len(candidates)
         seats: list[Seat] = []
+        every = len(chosen) == len(candidates)
         for candidate, utility, term in zip(candidates, utilities.numbers, terms, strict=True):
             name = candidate.deployment.id
             found = told.get(name)
             if found is None or found.stats is not candidate.stats:
-                found = self._take_seat(candidate)
+                found = seated(candidate.deployment, _numbers(candidate.stats))
                 if found is None:
                     return None
-            seat = found.seat
-            out = of_out.get(name)
-            seat.utility, seat.scores, seat.n_tokens_out = utility, term, out
-            seat.cost_nusd = found.fare.of(n_in, n_out if out is None else out, most)
-            seat.status = "chosen" if name == first else "eligible" if every or name in chosen else "lost"
+                told[name] = found
+            _, seat, mean_in, mean_out, worst_in, worst_out, call, as_of = found
+            seat.n_tokens_out = out = of_out.get(name)
+            seat.utility, seat.scores = utility, term
+            mean = n_in * mean_in + (n_out if out is None else out) * mean_out + call
+            worst = n_in * worst_in + most * worst_out + call
+            seat.cost_nusd = Paid(-(-mean // 1000), -(-worst // 1000), as_of)
+            seat.status = "eligible" if every or name in chosen else "lost"
             seats.append(seat)
+        if chosen and chosen[0] in told:
+            told[chosen[0]].seat.status = "chosen"
         return array(seats)
-
-    def _take_seat(self, candidate: Candidate) -> Seated | None:
-        """Return the seat of a candidate whose numbers have moved; None where its price is not simple."""
-        deployment = candidate.deployment
-        fare = fare_of(deployment)
-        if fare is None:
-            return None
-        found = self.told.seats[deployment.id] = seated(deployment, _numbers(candidate.stats), fare)
-        return found
 
 
 def _rows(columns: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, float]] | None:

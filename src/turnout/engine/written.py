@@ -20,8 +20,7 @@ from msgspec import Raw, Struct
 from turnout import plan as plans
 from turnout.stores.base import ENCODER
 from turnout.types.deployment import Deployment, Stats
-from turnout.types.record import CostView, HealthView, LiveView, PlanKind, Quantiles, Status
-from turnout.types.usage import NanoUsd
+from turnout.types.record import HealthView, LiveView, PlanKind, Quantiles, Status
 
 MOST_PLANS: Final = 1000
 _NOTHING: Final[Mapping[str, float]] = {}
@@ -37,6 +36,14 @@ class Numbers(NamedTuple):
     live: LiveView | None
 
 
+class Paid(Struct, frozen=True):
+    """A predicted cost as it is encoded. Named as in `CostView`."""
+
+    mean: int
+    worst: int
+    price_version: str
+
+
 class Seat(Struct, omit_defaults=True):
     """A candidate as it is encoded. Named as in `CandidateView`."""
 
@@ -47,16 +54,18 @@ class Seat(Struct, omit_defaults=True):
     status: Status
     scores: Mapping[str, float] = _NOTHING
     utility: float | None = None
-    cost_nusd: CostView | None = None
+    cost_nusd: Paid | None = None
     total_s: Raw | None = None
     in_flight: int = 0
     live: Raw | None = None
     n_tokens_out: int | None = None
 
 
-class Fare(NamedTuple):
-    """What a call costs, in pico-USD a token: on the average, and at its worst."""
+class Seated(NamedTuple):
+    """A seat, what its numbers were when they were encoded, and what a call costs, in pico-USD a token."""
 
+    stats: Stats
+    seat: Seat
     mean_in: int
     mean_out: int
     worst_in: int
@@ -64,38 +73,15 @@ class Fare(NamedTuple):
     call: int
     as_of: str
 
-    def of(self, n_in: int, n_out: int, most_out: int) -> CostView:
-        """Return the predicted cost of a call."""
-        mean = n_in * self.mean_in + n_out * self.mean_out + self.call
-        worst = n_in * self.worst_in + most_out * self.worst_out + self.call
-        return CostView(NanoUsd(-(-mean // 1000)), NanoUsd(-(-worst // 1000)), self.as_of)
 
+def seated(deployment: Deployment, numbers: Numbers) -> Seated | None:
+    """Return the seat of a candidate whose numbers have moved.
 
-def fare_of(deployment: Deployment) -> Fare | None:
-    """Return the fare of a deployment; None where its price is not known, or depends on the input."""
+    None where its price is not known, or depends on the input.
+    """
     price = deployment.model.price
     if price is None or price.tiers:
         return None
-    return Fare(
-        price.input,
-        price.output,
-        max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0),
-        max(price.output, price.reasoning or 0),
-        price.per_request or 0,
-        price.as_of,
-    )
-
-
-class Seated(NamedTuple):
-    """A seat, and what its numbers were when they were encoded."""
-
-    stats: Stats
-    seat: Seat
-    fare: Fare
-
-
-def seated(deployment: Deployment, numbers: Numbers, fare: Fare) -> Seated:
-    """Return the seat of a candidate whose numbers have moved."""
     seat = Seat(
         deployment.id,
         deployment.model.id,
@@ -106,7 +92,16 @@ def seated(deployment: Deployment, numbers: Numbers, fare: Fare) -> Seated:
         in_flight=numbers.stats.in_flight,
         live=None if numbers.live is None else Raw(ENCODER.encode(numbers.live)),
     )
-    return Seated(numbers.stats, seat, fare)
+    return Seated(
+        numbers.stats,
+        seat,
+        price.input,
+        price.output,
+        max(price.input, price.cache_write_5m or 0, price.cache_write_1h or 0),
+        max(price.output, price.reasoning or 0),
+        price.per_request or 0,
+        price.as_of,
+    )
 
 
 def array(seats: Sequence[Seat]) -> Raw:

@@ -96,25 +96,25 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
         return found
 
     def _blended(self, context: Context, candidates: Sequence[Candidate], *, first: bool) -> list[float]:
-        stats = [c.stats for c in candidates]
-        seen: list[float | None]
-        if first:
-            prior = self.prior_ttft_s
-            if self.quantile == 0.5:
-                seen = [s.ttft_p50_s if s.ttft_recent_s is None else s.ttft_recent_s for s in stats]
-            else:
-                seen = [self._ttft(s) for s in stats]
-        else:
-            prior = self.prior_total_s
-            seen = [self._total(s, context.n_tokens_out) for s in stats]
-        known = [s for s in seen if s is not None]
-        if len(known) == len(seen) and min([s.n_observed for s in stats], default=0) >= MIN_OBSERVED:
-            seconds = known  # the usual case: every number stands alone
-        else:
-            least = min(known, default=None)
-            seconds = [expected(s, of, prior, least) for s, of in zip(seen, stats, strict=True)]
+        prior = self.prior_ttft_s if first else self.prior_total_s
+        usual, n_out = self.quantile == 0.5, context.n_tokens_out
+        seen: list[float | None] = []
+        least: float | None = None
+        for candidate in candidates:
+            stats = candidate.stats
+            own = (stats.ttft_recent_s if first else stats.total_recent_s) if usual else None
+            if own is None:
+                own = self._ttft(stats) if first else self._total(stats, n_out)
+            seen.append(own)
+            if own is not None and (least is None or own < least):
+                least = own
+        seconds: list[float] = []
+        for own, candidate in zip(seen, candidates, strict=True):
+            stats = candidate.stats
+            alone = own is not None and stats.n_observed >= MIN_OBSERVED
+            seconds.append(own if own is not None and alone else expected(own, stats, prior, least))
         if self.damp_failures:
-            seconds = _damped(seconds, stats)
+            seconds = _damped(seconds, [candidate.stats for candidate in candidates])
         return [-s for s in seconds]
 
     def _ttft(self, stats: Stats) -> float | None:
