@@ -110,34 +110,36 @@ class State:
         self, reservation: str, takes: Sequence[Take], lease_s: float, now: float
     ) -> tuple[Granted, Opened | None] | Refused | Skewed:
         """Return what a ledger would say, with the step that makes it so; None = it is so already."""
-        before: list[int] = []
         after: list[int] = []
         written: list[Written] = []
+        account_of = self.accounts.get
         misfit = -1
         for take in takes:
-            span, amount = take.span, take.amount
-            account = self.accounts.get(take.account)
+            span, amount, limit, name = take.span, take.amount, take.limit, take.account
+            account = account_of(name)
+            held = False
             if type(span) is Fixed:
                 if not span.begins <= now < span.ends:
                     return Skewed(now)
-                cell, ends, held = int(span.begins), span.ends, False
-                used = 0 if account is None else account.cells.get(cell, 0)
+                cell, ends = int(span.begins), span.ends
+                used = amount if account is None else account.cells.get(cell, 0) + amount
             elif type(span) is Sliding:
-                cell, held = int(now / span.seconds * CELLS), False  # as `cells_of` has it
+                cell = int(now / span.seconds * CELLS)  # as `cells_of` has it
                 ends = (cell + CELLS + 1) * span.seconds / CELLS
-                used = 0 if account is None else account.used(cell - CELLS)
+                used = amount if account is None else account.used(cell - CELLS) + amount
             else:
                 cell, ends, held = 0, now + lease_s + KEPT_S, True
-                used = 0 if account is None else account.cells.get(0, 0)
-            if take.limit is not None and used + amount > take.limit and misfit < 0:
-                misfit = len(before)
-            before.append(used)
-            after.append(used + amount)
-            written.append((take.account, cell, amount, held, ends))
+                used = amount if account is None else account.cells.get(0, 0) + amount
+            if limit is not None and used > limit and misfit < 0:
+                misfit = len(after)
+            after.append(used)
+            written.append((name, cell, amount, held, ends))
         if reservation in self.open:
+            before = [used - take.amount for used, take in zip(after, takes, strict=True)]
             return Granted(tuple(before)), None
         if misfit >= 0:
-            return self._refused(misfit, before[misfit], takes[misfit], written[misfit][1], now)
+            take = takes[misfit]
+            return self._refused(misfit, after[misfit] - take.amount, take, written[misfit][1], now)
         return Granted(tuple(after)), Opened(reservation, now + lease_s, tuple(written))
 
     def _refused(self, index: int, used: int, take: Take, cell: int, now: float) -> Refused:
@@ -155,10 +157,11 @@ class State:
             if account is None:
                 account = accounts[name] = Account({}, ends)
             cells = account.cells
-            cells[cell] = cells.get(cell, 0) + amount
+            before = cells.get(cell)
+            cells[cell] = amount if before is None else before + amount
             if cell >= account.first:
                 account.total += amount
-            if len(cells) > MOST_CELLS:
+            if before is None and len(cells) > MOST_CELLS:
                 account.shorten(cell)
             account.mark = mark
             if ends > account.ends or (held and account.ends == FOREVER):  # as releases before had it
@@ -170,10 +173,10 @@ class State:
         found = self.open.pop(reservation, None)
         if found is None:
             return False
-        accounts, mark = self.accounts, self.mark
+        account_of, mark, swept = self.accounts.get, self.mark, found.swept
         for (name, cell, taken, held, _), amount in zip(found.written, amounts, strict=True):
-            by = (0 if found.swept else -taken) if held else amount - taken
-            if by and (account := accounts.get(name)) is not None:
+            by = (0 if swept else -taken) if held else amount - taken
+            if by and (account := account_of(name)) is not None:
                 account.correct(cell, by)
                 account.mark = mark
         return True
