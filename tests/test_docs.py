@@ -213,6 +213,23 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert dead == []
 
 
+def links(page: Path) -> set[Path]:
+    """Pages that a page leads to; a link to a folder leads to all that are in it."""
+    found: set[Path] = set()
+    for link in LINK.finditer(page.read_text(encoding="utf-8")):
+        there = (page.parent / (link["target"] or link["image"]).partition("#")[0]).resolve()
+        found |= set(there.glob("*.md")) if there.is_dir() else {there}
+    return found
+
+
+def test_every_page_is_in_the_index_or_in_a_list_that_the_index_names() -> None:
+    index = ROOT / "docs" / "index.md"
+    lists = {index, *(page for page in links(index) if page.stem in {"README", "coming-from"})}
+    listed = lists.union(*map(links, lists))
+    pages = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
+    assert [str(page.relative_to(ROOT)) for page in pages if page not in listed] == []
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_an_example_is_short_and_runs_offline(example: Path, tmp_path: Path) -> None:
     text = example.read_text(encoding="utf-8")
