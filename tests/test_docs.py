@@ -230,6 +230,14 @@ def test_every_page_is_in_the_index_or_in_a_list_that_the_index_names() -> None:
     assert [str(page.relative_to(ROOT)) for page in pages if page not in listed] == []
 
 
+def test_the_plan_of_the_house_names_what_stands_there() -> None:
+    text = (ROOT / "docs" / "design" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    layout = text[text.index("```\nsrc/turnout/\n") :].partition("\ntests/")[0]
+    named = {name for line in layout.splitlines() if re.match(r"  \w", line) for name in line[:23].split()}
+    there = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "src" / "turnout").iterdir()}
+    assert named == there - {"__pycache__/", "py.typed", "operations.py"}
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_an_example_is_short_and_runs_offline(example: Path, tmp_path: Path) -> None:
     text = example.read_text(encoding="utf-8")
