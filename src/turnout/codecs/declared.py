@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from turnout.types.chat import Lazy, ServerTool, Tool
 from turnout.types.json import Json
@@ -80,6 +81,8 @@ class Written(Struct, frozen=True):
     json: Json
     """The value of its field for tools, text already where it is kept; None = there is nothing to send."""
     warnings: tuple[str, ...] = ()
+    is_strict: bool = False
+    """Every one of them is strict; kept by formats that say so once for all."""
 
 
 class Declared(Lazy[Tool | ServerTool]):
@@ -117,7 +120,7 @@ class Declared(Lazy[Tool | ServerTool]):
             return held
         made = write()
         if self._is_again and made.json is not None:
-            made = self._written[key] = Written(Raw(_encode(made.json)), made.warnings)
+            made = self._written[key] = replace(made, json=Raw(_encode(made.json)))
         self._is_again = True  # tools that never come again are not worth being made into text first
         return made
 

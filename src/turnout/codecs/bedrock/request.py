@@ -1,6 +1,8 @@
 """Requests to Bedrock's Converse and ConverseStream. Floor 2."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from operator import attrgetter
 from urllib.parse import quote
 
 import msgspec
@@ -10,6 +12,7 @@ from turnout.codecs.bedrock.blocks import MARK, POINT
 from turnout.codecs.bedrock.thinking import FIELDS, fields, same
 from turnout.codecs.bedrock.turns import Block, Turns
 from turnout.codecs.bedrock.wire import TYPE, UNKNOWN_KEYWORDS, WIRE, write
+from turnout.codecs.declared import Declared, Written
 from turnout.codecs.notes import (
     NATIVE_DROPPED,
     SCHEMA_ADAPTED,
@@ -28,6 +31,8 @@ from turnout.types.json import Json, JsonObject
 ADDRESSED = frozenset({"modelId", "stream"})
 """What stands in the address and never in the body."""
 _ADVISORY = ("seed", "presence_penalty", "frequency_penalty", "logit_bias", "user")
+_advisory = attrgetter(*_ADVISORY)
+_NO_ADVICE = (None,) * len(_ADVISORY)
 _CONFIG = "outputConfig"
 _INFERENCE = "inferenceConfig"
 
@@ -53,9 +58,10 @@ def encode(request: ChatRequest, to: Deployment) -> Encoded:
     told = fields(request, to, limit, notes) if request.wire != WIRE else same(request)
     if told:
         body[FIELDS] = {**told, **_object(body, FIELDS)}
-    for name in _ADVISORY:
-        if getattr(request, name) is not None:
-            notes.drop(name)
+    if _advisory(request) != _NO_ADVICE:
+        for name, value in zip(_ADVISORY, _advisory(request), strict=True):
+            if value is not None:
+                notes.drop(name)
     if request.parallel_tool_calls is False:
         notes.drop("parallel_tool_calls")
     return notes.encoded(http(body, to, "converse-stream" if request.stream else "converse"))
@@ -71,8 +77,13 @@ def http(body: Mapping[str, object], to: Deployment, verb: str) -> HttpRequest:
     """Address a call: the model's id is one segment of the path, its colons encoded."""
     quirks = to.vendor.quirks
     headers = [TYPE, *((name.lower().encode(), value.encode()) for name, value in quirks.extra_headers)]
-    url = f"{to.url}/model/{quote(to.upstream_model, safe='')}/{verb}"
+    url = f"{to.url}/model/{_segment(to.upstream_model)}/{verb}"
     return HttpRequest("POST", f"{url}?{quirks.query}" if quirks.query else url, headers, write(body))
+
+
+@lru_cache(maxsize=1024)  # models are few
+def _segment(model: str) -> str:
+    return quote(model, safe="")
 
 
 def _limit(request: ChatRequest, to: Deployment, notes: Notes) -> int | None:
@@ -102,16 +113,15 @@ def _inference(request: ChatRequest, limit: int | None, notes: Notes) -> Block:
 
 def _tools(request: ChatRequest, turns: Turns, notes: Notes) -> Block:
     choice, native = request.tool_choice, request.wire == WIRE
-    tools = _offered(request)
-    called = turns.calls
+    tools: Json = _known(request)
     if choice is not None and choice.mode == "none" and not native:
         # The format cannot forbid calls. Without earlier ones the tools are left out, which says the same.
-        if not called:
+        if not turns.calls:
             return {}
         notes.warn("tool_choice_approximated")
     if not tools:
         # "The toolConfig field must be defined when using toolUse and toolResult content blocks" (API).
-        tools = [{"toolSpec": _spec(Tool(name=name))} for name in called]
+        tools = [{"toolSpec": _spec(Tool(name=name))} for name in turns.calls]
     if not tools:
         return {}
     config: Block = {"tools": tools}
@@ -122,10 +132,18 @@ def _tools(request: ChatRequest, turns: Turns, notes: Notes) -> Block:
     return config
 
 
-def _offered(request: ChatRequest) -> list[object]:
+def _known(request: ChatRequest) -> Json:
+    """Write the tools, as they were written before where they are known; None = there are none."""
+    choice, declared = request.tool_choice, request.tools
+    if isinstance(declared, Declared) and (choice is None or not choice.names):
+        return declared.written(WIRE, lambda: Written(_offered(request) or None)).json
+    return _offered(request) or None
+
+
+def _offered(request: ChatRequest) -> list[Json]:
     choice = request.tool_choice
     names = choice.names if choice is not None and choice.mode in {"auto", "required"} else ()
-    tools: list[object] = []
+    tools: list[Json] = []
     for tool in request.tools:
         if not isinstance(tool, Tool):
             if tool.wire != WIRE:
@@ -138,8 +156,8 @@ def _offered(request: ChatRequest) -> list[object]:
     return tools
 
 
-def _spec(tool: Tool) -> Block:
-    spec: Block = {"name": tool.name, "inputSchema": {"json": schema_of(tool)}}
+def _spec(tool: Tool) -> JsonObject:
+    spec: dict[str, Json] = {"name": tool.name, "inputSchema": {"json": schema_of(tool)}}
     if tool.description:
         spec["description"] = tool.description
     if tool.strict:

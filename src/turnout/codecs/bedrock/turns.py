@@ -27,6 +27,7 @@ from turnout.codecs.bedrock.blocks import (
 )
 from turnout.codecs.bedrock.wire import FORMATS, WIRE, read, tool_id
 from turnout.codecs.notes import ARGUMENTS_WRAPPED, NATIVE_DROPPED, REASONING_DROPPED, SYSTEM_FOLDED, Notes
+from turnout.codecs.plain import Answered, Called, Words, turns_of
 from turnout.codecs.waiting import Waiting
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.chat import (
@@ -37,6 +38,7 @@ from turnout.types.chat import (
     Part,
     Reasoning,
     Refusal,
+    Role,
     Text,
     ToolCall,
     ToolResult,
@@ -64,8 +66,11 @@ class Turns:
         self._last: tuple[str, list[Block]] = ("", [])
         self._is_joined = False
         """The last turn is made of several, in any order."""
-        for message in request.messages:
-            self._add(message)
+        for turn in request.messages if self._native else turns_of(request.messages):
+            if isinstance(turn, Message):
+                self._add(turn)
+            else:
+                self._plain(turn)
         self._order()
         if not self.messages and self.system:
             notes.warn("system_as_user")
@@ -87,13 +92,28 @@ class Turns:
     def _add(self, message: Message) -> None:
         if message.name is not None:
             self._notes.drop("messages.name")
-        blocks = [block for part in message.parts for block in self._blocks(part)]
-        if message.role in {"system", "developer"}:
+        self._put(message.role, [block for part in message.parts for block in self._blocks(part)])
+
+    def _plain(self, turn: Words | Called | Answered) -> None:
+        """Write a turn of another format of which nothing can be lost."""
+        blocks: list[Block] = [{"text": turn.text}] if turn.text and not turn.text.isspace() else []
+        if isinstance(turn, Called):
+            blocks += [{"toolUse": self._call(call)} for call in turn.calls]
+        elif isinstance(turn, Answered):
+            said = blocks if blocks or turn.value is None else [{"json": turn.value}]
+            out: Block = {"toolUseId": self._answered(turn.call_id, turn.name), "content": said}
+            blocks = [{"toolResult": out}]
+            if turn.words and not turn.words.isspace():
+                blocks.append({"text": turn.words})
+        self._put(turn.role, blocks)
+
+    def _put(self, role: Role, blocks: list[Block]) -> None:
+        if role == "system" or role == "developer":  # noqa: PLR1714  # no set for every turn
             if self.messages:
                 self._notes.warn(SYSTEM_FOLDED)
             self.system += blocks
             return
-        role = "assistant" if message.role == "assistant" else "user"
+        role = "assistant" if role == "assistant" else "user"
         if role == self._last[0] and not self._native:
             self._last[1].extend(blocks)
             self._is_joined = True
@@ -187,20 +207,18 @@ class Turns:
         blocks = [block for block in map(self._block, result.content) if block is not None]
         if result.value is not None and not blocks:
             blocks = [{"json": result.value}]
-        out: Block = {"toolUseId": self._answered(result), "content": blocks}
+        out: Block = {"toolUseId": self._answered(result.call_id, result.name), "content": blocks}
         if result.is_error:
             out["status"] = "error"
         elif self._native and "status" in result.extra:
             out["status"] = result.extra["status"]
         return out
 
-    def _answered(self, result: ToolResult) -> str:
-        if result.call_id:
-            return self._sent.get(result.call_id) or tool_id(result.call_id)
+    def _answered(self, call_id: str, name: str | None) -> str:
+        if call_id:
+            return self._sent.get(call_id) or tool_id(call_id)
         waits = self._open
-        return (waits.oldest() if result.name is None else waits.of_tool(result.name)) or tool_id(
-            f"/{result.name}"
-        )
+        return (waits.oldest() if name is None else waits.of_tool(name)) or tool_id(f"/{name}")
 
 
 def _own(part: Text) -> Block:

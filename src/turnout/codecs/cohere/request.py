@@ -1,10 +1,11 @@
 """Requests to an upstream that speaks Cohere's v2 chat. Floor 2."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from turnout.codecs.base import Encoded
 from turnout.codecs.cohere.turns import Turns
 from turnout.codecs.cohere.wire import BUDGETS, TYPE, UNKNOWN_KEYWORDS, WIRE, write
+from turnout.codecs.declared import Declared, Written
 from turnout.codecs.notes import (
     REASONING_APPROXIMATED,
     STRICT_DROPPED,
@@ -16,7 +17,7 @@ from turnout.codecs.notes import (
 )
 from turnout.errors import InvalidRequest, UnsupportedParameter
 from turnout.types.ask import Wire
-from turnout.types.chat import ChatRequest, OutputFormat, Thinking, Tool
+from turnout.types.chat import ChatRequest, OutputFormat, ServerTool, Thinking, Tool
 from turnout.types.deployment import Deployment
 from turnout.types.http import HttpRequest
 from turnout.types.json import Json, JsonObject
@@ -33,6 +34,7 @@ _SAME = (
 )
 """Canonical field, and the format's name for it."""
 _LEFTOVERS = frozenset({"thinking", "documents"})
+_KEYS = (WIRE, WIRE + " native")
 
 
 def encode(request: ChatRequest, to: Deployment) -> Encoded:
@@ -94,26 +96,37 @@ def _add_compound(
 
 
 def _add_tools(body: dict[str, Json], request: ChatRequest, notes: Notes) -> None:
-    choice = request.tool_choice
+    choice, declared, native = request.tool_choice, request.tools, request.wire in {WIRE, ""}
     names = choice.names if choice is not None and choice.mode != "none" else ()
-    tools: list[Json] = []
-    strict: list[bool] = []
-    for tool in request.tools:
-        if not isinstance(tool, Tool):
-            raise UnsupportedParameter("this format has no tools of the provider's own", param="tools")
-        if names and tool.name not in names:
-            continue  # the choice has no names here: leaving the others out says the same
-        tools.append(_tool(tool, native=request.wire in {WIRE, ""}))
-        strict.append(tool.strict is True)
-    if not tools:
+    if isinstance(declared, Declared) and not names:
+        known = declared.written(_KEYS[native], lambda: _all_tools(declared, native=native))
+    else:
+        # The choice has no names here: leaving the others out says the same.
+        known = _all_tools(
+            [tool for tool in declared if not names or not isinstance(tool, Tool) or tool.name in names],
+            native=native,
+        )
+    if known.json is None:
         return
-    body["tools"] = tools
-    if all(strict):
+    body["tools"] = known.json
+    if known.is_strict:
         body["strict_tools"] = True
-    elif any(strict):
-        notes.warn(STRICT_DROPPED)
+    for word in known.warnings:
+        notes.warn(word)
     if choice is not None and choice.mode != "auto":
         body["tool_choice"] = "NONE" if choice.mode == "none" else "REQUIRED"
+
+
+def _all_tools(tools: Iterable[Tool | ServerTool], *, native: bool) -> Written:
+    written: list[Json] = []
+    strict: list[bool] = []
+    for tool in tools:
+        if not isinstance(tool, Tool):
+            raise UnsupportedParameter("this format has no tools of the provider's own", param="tools")
+        written.append(_tool(tool, native=native))
+        strict.append(tool.strict is True)
+    is_strict = all(strict)
+    return Written(written or None, (STRICT_DROPPED,) if any(strict) and not is_strict else (), is_strict)
 
 
 def _tool(tool: Tool, *, native: bool) -> JsonObject:

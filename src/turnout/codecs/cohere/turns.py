@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, words_of, write
 from turnout.codecs.failures import as_object
 from turnout.codecs.notes import NATIVE_DROPPED, REASONING_DROPPED, Notes
+from turnout.codecs.plain import Answered, Called, Words, turns_of
 from turnout.codecs.waiting import Waiting
 from turnout.errors import InvalidMedia, UnsupportedParameter
 from turnout.types.chat import (
@@ -37,8 +38,26 @@ class Turns:
         """(tool, made id) of calls that came without an id and wait for their answer."""
         self.messages: list[Json] = []
         self.documents: list[Json] = []
-        for message in request.messages:
-            self._add(message)
+        for turn in request.messages if self._native else turns_of(request.messages):
+            if isinstance(turn, Message):
+                self._add(turn)
+            else:
+                self._plain(turn)
+
+    def _plain(self, turn: Words | Called | Answered) -> None:
+        """Write a turn of another format of which nothing can be lost."""
+        if isinstance(turn, Words):
+            role = "system" if turn.role == "developer" else turn.role
+            self.messages.append({"role": role, "content": turn.text})
+        elif isinstance(turn, Called):
+            said: dict[str, Json] = {"content": turn.text} if turn.text else {}
+            calls = [self._call(call) for call in turn.calls]
+            self.messages.append({"role": "assistant", **said, "tool_calls": calls})
+        else:
+            call_id = self._answered(turn.call_id, turn.name)
+            self.messages.append({"role": "tool", "tool_call_id": call_id, "content": turn.text})
+            if turn.words:
+                self.messages.append({"role": "user", "content": turn.words})
 
     def _add(self, message: Message) -> None:
         if message.name is not None:
@@ -123,9 +142,10 @@ class Turns:
                 content.append(part.value)
             elif isinstance(part, Native):
                 self._notes.warn(NATIVE_DROPPED)
+        call_id = self._answered(result.call_id, result.name)
         if not content and result.value is not None:
-            return {"tool_call_id": self._answered(result), "content": write(result.value).decode()}
-        return {"tool_call_id": self._answered(result), "content": _short(content)}
+            return {"tool_call_id": call_id, "content": write(result.value).decode()}
+        return {"tool_call_id": call_id, "content": _short(content)}
 
     def _call(self, call: ToolCall) -> JsonObject:
         call_id = call.id or f"call_{self._n_calls}"
@@ -135,11 +155,11 @@ class Turns:
         function: JsonObject = {"name": call.name, "arguments": call.arguments or "{}"}
         return {"id": call_id, "type": "function", "function": function}
 
-    def _answered(self, result: ToolResult) -> str:
+    def _answered(self, call_id: str, name: str | None) -> str:
         """Return the id of the call a result answers: its own, or the oldest open call of its tool."""
-        if result.call_id or not self._nameless:
-            return result.call_id
-        named = None if result.name is None else self._nameless.of_tool(result.name)
+        if call_id or not self._nameless:
+            return call_id
+        named = None if name is None else self._nameless.of_tool(name)
         return named or self._nameless.oldest() or ""
 
 
