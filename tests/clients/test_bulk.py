@@ -60,11 +60,17 @@ async def test_openais_python_client_uploads_and_has_a_batch_answered(tmp_path):
     }
 
 
-async def test_anthropics_python_client_has_a_message_batch_answered(tmp_path):
+async def test_anthropics_python_client_shows_files_and_has_a_message_batch_answered(tmp_path):
     python = environment("python-anthropic") / "venv" / "bin" / "python"
     async with running(tmp_path) as rig:
         saw = await run(rig, python, "-B", HERE / "bulk" / "python_anthropic.py")
     assert saw == {
+        "file": ["a.txt", "text/plain", 15],
+        "files": True,
+        "content": "words of a file",
+        "shown": dict.fromkeys(MODELS, "end_turn"),
+        "counted": True,
+        "forgotten": "file_deleted",
         "batch": ["ended", len(MODELS)],
         "answers": {model.replace("/", "-"): text for model, text in ANSWERS.items()},
         "listed": True,

@@ -16,6 +16,7 @@ from tests.clients import kit
 from tests.clients.kit import HERE, KEY, UPSTREAMS, config_text, environment
 from tests.server import test_batches, test_openai_responses, test_tasks
 from tests.server.kit import Emulator, dialects, gateway, serving
+from turnout.server.opened import open_beside
 
 LIMIT_S = 120
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -225,6 +226,10 @@ SENT = {
     ":streamGenerateContent": ("gemini", "GenerateContentRequest"),
     ":batchEmbedContents": ("gemini", "BatchEmbedContentsRequest"),
     ":embedContent": ("gemini", "EmbedContentRequest"),
+    "/v1/messages/count_tokens": ("anthropic", "CountMessageTokensParams"),
+    "/v1/responses/input_tokens": ("openai", "TokenCountsBody"),
+    ":countTokens": ("gemini", "CountTokensRequest"),
+    "/v1/responses/compact": ("openai", "CompactResponseMethodPublicBody"),
 }
 """What a path of an upstream takes."""
 
@@ -501,6 +506,46 @@ async def test_operations_files_batches_and_conversations_are_as_published(tmp_p
     async with test_openai_responses.running() as rig, httpx.AsyncClient(base_url=rig.url) as http:
         await conversations(http, judged)
     assert await judged.faults() == []
+
+
+COUNTED = {
+    "openai": ("/v1/responses/input_tokens", {"input": "hello", "instructions": "Be brief."}),
+    "anthropic": ("/v1/messages/count_tokens", {"messages": [{"role": "user", "content": "hello"}]}),
+}
+
+
+async def test_counts_files_and_compaction_are_as_published(tmp_path):
+    environment("python-published")
+    judged = Judged()
+    extra = f"counting: {{providers: [ant, gem, res]}}\nfiles: {{path: {tmp_path}/files}}\n"
+    async with serving(watched(Emulator(dialects()), judged)) as base:
+        text = config_text(base) + extra + "responses: {compact: own}\n"
+        async with gateway(text) as rig, httpx.AsyncClient(base_url=rig.url) as http:
+            http.headers["authorization"] = f"Bearer {KEY}"
+            open_beside(rig.built, rig.gateway)
+            for model in ("ant/one", "gem/one", "res/one"):
+                for vendor, (path, asked) in COUNTED.items():
+                    counted = await http.post(path, json={"model": model, **asked})
+                    schema = "TokenCountsResource" if vendor == "openai" else "CountMessageTokensResponse"
+                    judged.see(path, vendor, schema, counted.json())
+                    assert counted.headers["x-turnout-count"] == "exact", counted.text
+                call = "POST /v1/responses/compact"
+                asked = {"model": model, "input": [{"role": "user", "content": "hello"}]}
+                await looked_at(http, judged, call, "openai", "CompactResource", json=asked)
+            await files(http, judged)
+    assert await judged.faults() == []
+
+
+async def files(http, judged):
+    """Upload, list, look up and delete as Anthropic's clients do."""
+    http.headers["anthropic-version"] = "2023-06-01"
+    sent = {"file": ("a.txt", b"words", "text/plain")}
+    call, schema = "POST /v1/files", "BetaFileMetadataSchema"
+    file = await looked_at(http, judged, call, "anthropic", schema, files=sent)
+    await looked_at(http, judged, f"GET /v1/files/{file['id']}", "anthropic", schema)
+    await looked_at(http, judged, "GET /v1/files", "anthropic", "BetaFileListResponse")
+    call = f"DELETE /v1/files/{file['id']}"
+    await looked_at(http, judged, call, "anthropic", "BetaFileDeleteResponse")
 
 
 async def test_what_is_not_as_published_is_found():

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.codecs.recorded import exchanges
 from turnout.codecs.counting import counted, counting, has_counter
 from turnout.errors import ProviderBadResponse
 from turnout.types.deployment import Deployment, Model, Vendor
@@ -84,3 +85,43 @@ def test_answers_are_read(deployment, body):
     for wrong in (b"", b"{}", b"[]", b'{"input_tokens":-1,"inputTokens":"x","totalTokens":null}'):
         with pytest.raises(ProviderBadResponse):
             counted(HttpResponse(200, {}, wrong), deployment)
+
+
+RECORDED = {
+    "anthropic": ("count_tokens", to("anthropic", "https://api.anthropic.com/v1")),
+    "openai": ("input_tokens", to("openai_responses", "https://api.openai.com/v1")),
+    "gemini": (":countTokens", to("gemini", "https://generativelanguage.googleapis.com/v1beta")),
+}
+CALLS = {
+    "count_tokens": "https://api.anthropic.com/v1/messages",
+    "input_tokens": "https://api.openai.com/v1/responses",
+    ":countTokens": "{}:generateContent",
+}
+
+
+@pytest.mark.parametrize("provider", RECORDED)
+def test_recorded_counters_were_asked_as_they_are_asked_here(shared, provider):
+    end, deployment = RECORDED[provider]
+    n_seen = 0
+    for record in exchanges(
+        shared, provider, lambda _method, url, _body: url.partition("?")[0].endswith(end)
+    ):
+        if record.status != 200:
+            continue
+        n_seen += 1
+        recorded = json.loads(record.request_body)
+        url = record.url.partition("?")[0]
+        body = {**recorded.get("generateContentRequest", recorded), "stream": False, "max_tokens": 1}
+        if end == ":countTokens":
+            body = {
+                name: value for name, value in body.items() if name not in ("model", "stream", "max_tokens")
+            }
+            name = url.rpartition("/")[2].removesuffix(end)
+            deployment = to("gemini", url.partition("/models/")[0], model=name)
+            recorded = {"generateContentRequest": {**body, "model": f"models/{name}"}}
+        assert asked(deployment, CALLS[end].format(url.removesuffix(end)), body) == (url, recorded)
+        (number,) = [
+            value for key, value in json.loads(record.response_body).items() if key.endswith("okens")
+        ]
+        assert counted(HttpResponse(200, {}, record.response_body), deployment) == number
+    assert n_seen
