@@ -11,7 +11,7 @@ from turnout.stores.postgres.connect import Connection
 from turnout.stores.sums.usage import CUBES, DAY_US
 
 FEW: Final = 1_000_000
-NAMES: Final = ("team", "project", "organisation", "route", "model", "provider")
+NAMES: Final = ("customer", "principal", "team", "project", "organisation", "route", "model", "provider")
 _COUNT: Final = """SELECT coalesce(sum(c.n), 0) FROM usage_subjects AS s JOIN usage_days AS c
     ON c.cube = s.cube AND c.at >= %s AND c.at <= %s AND c.subject = s.id
     WHERE s.cube = %s AND s.{name} = %s"""
@@ -32,7 +32,7 @@ def of_one(db: Connection, query: Query) -> tuple[str, tuple[object, ...]] | Non
     if name not in NAMES:
         return None
     since, until = int(given.get("since", 0)), int(given.get("until", _MOST))
-    cube = CUBES.index(tuple(dict.fromkeys(("organisation", name))))
+    cube = CUBES.index(tuple(dict.fromkeys(("organisation", "key" if name == "principal" else name))))
     days = (since // DAY_US, (until - 1) // DAY_US)
     row = db.execute(_COUNT.format(name=name).encode(), (*days, cube, given[name])).fetchone()
     if row is None or row[0] > FEW:

@@ -5,8 +5,10 @@ from typing import Final
 
 from turnout.stores.base import restore
 from turnout.stores.columns import columns_of, microseconds, words_of
+from turnout.stores.postgres import names
 from turnout.stores.postgres.connect import Connection
 from turnout.stores.private.base import Whose, anonymised, stripped
+from turnout.stores.sums.usage import CUBES
 
 _OWNERS: Final = """SELECT DISTINCT organisation, project FROM usage_subjects WHERE cube = 2
     UNION SELECT DISTINCT organisation, project FROM sum_subjects"""
@@ -31,6 +33,8 @@ _SUBJECTS: Final = (
     "UPDATE usage_subjects SET customer = %s WHERE customer = %s AND (%s::text IS NULL OR organisation = %s)",
     "UPDATE sum_subjects SET customer = %s WHERE customer = %s AND (%s::text IS NULL OR organisation = %s)",
 )
+_CUSTOMERS: Final = CUBES.index(("organisation", "customer"))
+_STILL: Final = "SELECT 1 FROM usage_subjects WHERE cube = %s AND principal = '' AND customer = %s LIMIT 1"
 _ERASED: Final = "UPDATE journal_erasures SET n = n + 1"
 _N_ERASED: Final = "SELECT n FROM journal_erasures"
 
@@ -66,8 +70,11 @@ def anonymise(db: Connection, who: tuple[str, str | None], name: str, most: int)
     if most == 0:
         for statement in _SUBJECTS:
             db.execute(statement, (name, customer, organisation, organisation))
+        if db.execute(_STILL, (_CUSTOMERS, customer)).fetchone() is None:
+            names.forget(db, "customer", customer)
         return 0
     found = db.execute(_OF, (customer, organisation, organisation, most), binary=True).fetchall()
+    names.note(db, (("customer", name),))
     changed = [(seq, anonymised(bytes(payload), name)) for seq, payload in found]
     with db.cursor() as cursor:
         cursor.executemany(

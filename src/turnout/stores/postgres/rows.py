@@ -27,7 +27,8 @@ from turnout.stores.postgres import private, sums, usage
 from turnout.stores.postgres.connect import Connection, check_url, connect, unavailable
 from turnout.stores.postgres.dearest import of_one
 from turnout.stores.postgres.migrate import check_steps
-from turnout.stores.postgres.select import counting, statement
+from turnout.stores.postgres.nobody import is_nobodys, may_be_known
+from turnout.stores.postgres.select import counting, packed, statement, unpacked
 from turnout.stores.postgres.spend import read_spend
 from turnout.stores.private.base import Whose
 from turnout.stores.sums import Sum, SumQuery
@@ -37,6 +38,8 @@ from turnout.types.record import Record
 
 WRITE_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0
+# What is rare for one name is common for another.
+_EACH_ITS_PLAN: Final = "SET plan_cache_mode = force_custom_plan"
 _NUMBER: Final = "UPDATE journal_last SET value = value + %s RETURNING value"
 _INSERT: Final = """INSERT INTO journal (seq, request_id, at_us, model, provider, route, strategy, error,
     cost_nusd, n_input, n_output, ttft_s, total_s, project, principal, n_attempts, n_fallbacks, record,
@@ -124,11 +127,11 @@ class PostgresRows:
 
     def query(self, query: Query) -> Page:
         """Return the Records that match; see `Rows.query`."""
-        if query.tag is not None:
+        if may_be_known(query):
             self._follow()
         with self._read() as db:
-            if query.tag is not None and not usage.has_tag(db, query.tag):
-                return Page((), more=False)  # every row of the others would be looked at
+            if is_nobodys(db, query):
+                return Page((), more=False)
             dear = of_one(db, query) if query.order == "dearest" else None
             text, values = dear or statement(query)
             found = db.execute(text.encode(), values, binary=True).fetchall()
@@ -140,9 +143,11 @@ class PostgresRows:
     def payloads(self, query: Query) -> list[bytes]:
         """Return the Records that match as they are stored; see `stores.glance`."""
         text, values = statement(query)
+        if may_be_known(query):
+            self._follow()
         with self._read() as db:
-            found = db.execute(text.encode(), values, binary=True).fetchall()
-        return [bytes(payload) for _, _, payload in found[: query.limit]]
+            found = [] if is_nobodys(db, query) else db.execute(packed(text), values, binary=True).fetchall()
+        return [each for (hundred,) in found for each in unpacked(hundred)][: query.limit]
 
     def count(self, query: Query) -> int:
         """Return how many Records match, whatever the order, place and limit. Raises StoreUnavailable."""
@@ -228,6 +233,7 @@ class PostgresRows:
             try:
                 if self._reader is None:
                     self._reader = connect(self._url, timeout_s=READ_TIMEOUT_S)
+                    self._reader.execute(_EACH_ITS_PLAN)
                 yield self._reader
             except (psycopg.Error, StoreUnavailable) as failure:
                 if self._reader is not None:

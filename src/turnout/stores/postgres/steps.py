@@ -10,11 +10,13 @@ from typing import Final
 from msgspec import Struct
 
 from turnout.stores.postgres.functions import LEDGER_FUNCTIONS
+from turnout.stores.postgres.names import SCHEMA as VALUES
 from turnout.stores.postgres.places import PLACES
 from turnout.stores.postgres.spend import WHOLE
 from turnout.stores.postgres.sums import SCHEMA as SUMS
 from turnout.stores.postgres.usage import LATER
 from turnout.stores.postgres.usage import SCHEMA as USAGE
+from turnout.stores.postgres.within import SCHEMA as WITHIN
 
 
 class Step(Struct, frozen=True):
@@ -137,6 +139,13 @@ DROP INDEX journal_id;
 ALTER TABLE journal ALTER COLUMN request_id TYPE TEXT COLLATE "C";
 """
 
+DEAREST: Final = """
+-- With all that orders and bounds them: the dearest of days are found without their rows.
+DROP INDEX journal_dearest;
+CREATE INDEX journal_dearest ON journal ((at_us / 86400000000), cost_nusd DESC, seq DESC) INCLUDE (at_us)
+    WHERE cost_nusd IS NOT NULL;
+"""
+
 STEPS: Final = (
     Step(1, "journal", JOURNAL),
     Step(2, "ledger", LEDGER + LEDGER_FUNCTIONS),
@@ -148,4 +157,6 @@ STEPS: Final = (
     Step(8, "erasures", ERASURES),
     Step(9, "ids", IDS),
     Step(10, "places", PLACES),
+    Step(11, "dearest", DEAREST),
+    Step(12, "within", WITHIN + VALUES),
 )

@@ -9,10 +9,22 @@ from datetime import datetime
 from typing import Final
 
 from turnout.stores.columns import microseconds
+from turnout.stores.postgres import within
 from turnout.stores.postgres.connect import Connection, Row
+from turnout.stores.postgres.names import Values
 from turnout.stores.postgres.sums import text
 from turnout.stores.sums import spread
-from turnout.stores.sums.cells import COUNTERS, Batch, Cell, Cells, Subject, added, unpacked_errors
+from turnout.stores.sums.cells import (
+    COUNTERS,
+    Batch,
+    Cell,
+    Cells,
+    Subject,
+    added,
+    alike,
+    days_of,
+    unpacked_errors,
+)
 from turnout.stores.sums.held import (
     KEPT,
     MOST_SOUGHT,
@@ -24,17 +36,7 @@ from turnout.stores.sums.held import (
     facts_of,
     row_of,
 )
-from turnout.stores.sums.usage import (
-    CUBES,
-    FOLLOW_ROWS,
-    MINUTE_US,
-    MINUTES,
-    Part,
-    UsageQuery,
-    Used,
-    Width,
-    cube_of,
-)
+from turnout.stores.sums.usage import FOLLOW_ROWS, MINUTE_US, MINUTES, Part, UsageQuery, Used, Width, cube_of
 
 _CELLS: Final = (
     "cube INTEGER NOT NULL, at BIGINT NOT NULL, subject BIGINT NOT NULL, "
@@ -79,14 +81,13 @@ _HOLD: Final = "SELECT seq FROM usage_through FOR UPDATE"
 _BEHIND: Final = "SELECT 1 FROM journal WHERE seq > (SELECT seq FROM usage_through) LIMIT 1"
 _NEXT: Final = """SELECT seq, record FROM journal WHERE seq > (SELECT seq FROM usage_through)
     ORDER BY seq LIMIT %s"""
+# One cell after another, said so that no other plan is made: the database knows nothing of these two lists.
 _SEEK: Final = """SELECT {columns} FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS t (at)
     CROSS JOIN unnest(%(subjects)s::bigint[]) AS wanted (id)
-    JOIN {table} AS c ON c.cube = %(cube)s AND c.at = t.at AND c.subject = wanted.id"""
+    CROSS JOIN LATERAL (SELECT * FROM {table} AS one
+        WHERE one.cube = %(cube)s AND one.at = t.at AND one.subject = wanted.id LIMIT 1) AS c"""
 _SCAN: Final = """SELECT {columns} FROM {table} AS c
     WHERE c.cube = %(cube)s AND c.at >= %(first)s AND c.at < %(last)s"""
-_TAG_CUBE: Final = CUBES.index(("organisation", "tag"))
-_TAGGED: Final = """SELECT 1 FROM usage_subjects
-    WHERE cube = %s AND principal = '' AND customer = '' AND tag = %s LIMIT 1"""
 _FIRST_DAY: Final = "SELECT day FROM usage_later"
 _PRUNE: Final = """DELETE FROM {table} WHERE (cube, at, subject) IN (
     SELECT cube, at, subject FROM {table} WHERE cube = %s AND at < %s LIMIT %s)"""
@@ -95,24 +96,32 @@ _PRUNE: Final = """DELETE FROM {table} WHERE (cube, at, subject) IN (
 class UsageWriter:
     """Adds batches, for one writing connection."""
 
-    __slots__ = ("_batch", "_numbers")
+    __slots__ = ("_batch", "_numbers", "_values")
 
     def __init__(self) -> None:
         self._batch = Batch()
         self._numbers = Numbers()
+        self._values = Values()
 
     def forget(self) -> None:
         """Hold no numbers: a transaction was rolled back."""
         self._numbers.forget()
+        self._values.forget()
 
     def follow(self, db: Connection, most: int = FOLLOW_ROWS) -> int:
         """Count the rows that were not, in one transaction of the caller; say how many."""
-        db.execute(_HOLD)
+        held = db.execute(_HOLD).fetchone()
         rows = db.execute(_NEXT, (most,), binary=True).fetchall()
-        if not rows:
+        if not rows or held is None:
             return 0
-        self.write(db, self._batch.cells(of for _, payload in rows if (of := facts_of(payload)) is not None))
-        db.execute("UPDATE usage_through SET seq = %s", (rows[-1][0],))
+        facts = [of for _, payload in rows if (of := facts_of(payload)) is not None]
+        requests, last = alike(facts), rows[-1][0]
+        cells = self._batch.cells_of(requests)
+        self.write(db, {**cells, "day": days_of(cells["hour"])})
+        within.add(db, self._batch.within(requests), self._number)
+        self._values.add(db, facts)
+        within.noted(db, held[0], last)
+        db.execute("UPDATE usage_through SET seq = %s", (last,))
         return len(rows)
 
     def write(self, db: Connection, batch: Cells) -> None:
@@ -181,12 +190,7 @@ def read_usage(db: Connection, query: UsageQuery) -> tuple[Used, ...] | None:
     """Return what a query asks for; None = no cube has this combination. Raises `psycopg.Error`."""
     row = db.execute(_FIRST_DAY).fetchone()
     cube = cube_of(query, None if row is None else row[0])
-    return None if cube is None else _Reading(db, query, cube).answer()
-
-
-def has_tag(db: Connection, tag: str) -> bool:
-    """Say whether any request that was counted has a tag."""
-    return db.execute(_TAGGED, (_TAG_CUBE, tag)).fetchone() is not None
+    return within.read_within(db, query) if cube is None else _Reading(db, query, cube).answer()
 
 
 def is_behind(db: Connection) -> bool:
@@ -203,4 +207,4 @@ def prune(db: Connection, now: datetime, most: int) -> int:
             if deleted < most:
                 statement = _PRUNE.format(table=TABLES[width])
                 deleted += db.execute(statement.encode(), (cube, end, most - deleted)).rowcount
-    return deleted
+    return deleted + within.prune(db, now, most - deleted)
