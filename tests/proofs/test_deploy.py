@@ -1,4 +1,4 @@
-"""What is deployed, in the hands of its readers: Prometheus' grammar, Helm itself, and compose's schema.
+"""What is deployed, in the hands of its readers: Prometheus' grammar, Helm itself, published schemas.
 
 `tests/test_deploy.py` looks at names and shapes without them; this asks what `make proofs` installs from
 requirements/deploy.txt, and skips where there is none of it.
@@ -22,6 +22,10 @@ ALL_ON = {
     "serviceMonitor": {"enabled": True},
     "podDisruptionBudget": {"enabled": True},
 }
+OLDEST_CLUSTER = "1.27"
+"""What the chart says it needs (`kubeVersion`)."""
+FROM_ELSEWHERE = {"ServiceMonitor"}
+"""Kinds that a cluster has only where somebody added them."""
 MISSING = "not installed: pip install --require-hashes -r requirements/deploy.txt"
 _ERROR = 3
 """Helm's word for a finding that is no advice."""
@@ -54,6 +58,18 @@ def test_every_expression_is_promql() -> None:
         assert unknown(re.sub(r"\s+", " ", text)) == set(), text
 
 
+def check_objects(made) -> None:
+    """Hold what was rendered against the schemas of the oldest Kubernetes for the chart, and the newest."""
+    kubernetes = pytest.importorskip("kubernetes_validate", reason=MISSING)
+    versions = (OLDEST_CLUSTER, kubernetes.latest_version())
+    for each in [each for kind, each in made.items() if kind not in FROM_ELSEWHERE]:
+        for version in versions:
+            kubernetes.validate(each, version, strict=True)
+    wrong = {**made["Service"], "spec": {**made["Service"]["spec"], "prots": []}}
+    with pytest.raises(kubernetes.ValidationError, match="prots"):
+        kubernetes.validate(wrong, OLDEST_CLUSTER, strict=True)
+
+
 @pytest.mark.parametrize("values", [{}, ALL_ON], ids=["as it is", "all on"])
 def test_helm_renders_the_chart_to_what_a_cluster_takes(values) -> None:
     helm = pytest.importorskip("helm_python.chart", reason=MISSING)
@@ -64,6 +80,7 @@ def test_helm_renders_the_chart_to_what_a_cluster_takes(values) -> None:
         for each in yaml.safe_load_all(text):
             if each:
                 made[each["kind"]] = each
+    check_objects(made)
     always = {"ConfigMap", "PodDisruptionBudget", "Service", "StatefulSet"}
     assert set(made) == always | ({"NetworkPolicy", "ServiceMonitor"} if values else set())
     ours = made["StatefulSet"]["spec"]["selector"]["matchLabels"]
