@@ -276,3 +276,17 @@ async def test_a_host_over_plain_http_can_be_reloaded_away():
     built.reload(config_for(["b"]))
     assert tuple(built.engine.snapshot.deployments) == ("b/m",)
     await built.close()
+
+
+def test_whoever_is_to_count_or_to_make_short_must_be_there_and_able_to():
+    text = MINE + "models: [mine/a]\n"
+    assert problems(
+        text + "counting: {providers: [mine, minee]}\nresponses: {compact: own, compact_with: b}"
+    ) == [
+        "counting.providers[0]: 'mine' has no counter that is known here; leave it out",
+        "counting.providers[1]: no model of 'minee' is configured; did you mean \"mine\"?",
+        "responses.compact_with: no model, alias or route 'b'",
+    ]
+    for name in ("a", "mine/a", "short", "turnout/brief"):
+        routes = "routes: [{name: brief, models: [mine/a]}]\naliases: {short: mine/a}\n"
+        compiled(f"{text}{routes}responses: {{compact: own, compact_with: {name}}}")

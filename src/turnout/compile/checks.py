@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
+from turnout.codecs.counting import has_counter
 from turnout.config import Config, ModelConfig
 from turnout.registry import did_you_mean
 from turnout.strategies.accept.schema import can_check
@@ -28,6 +29,7 @@ def problems_of(
     yield from _keys(config, routes)
     yield from _shapes(config)
     yield from _beside(config, deployments.values())
+    yield from _asked(config, deployments.values(), routes)
 
 
 def _names(config: Config, deployments: Iterable[str]) -> Iterator[str]:
@@ -81,6 +83,22 @@ def _beside(config: Config, deployments: Iterable[Deployment]) -> Iterator[str]:
             yield f"passthrough.vendors[{at}]: no model of {name!r} is configured{hint}"
     if config.passthrough.vendors and not config.passthrough.paths:
         yield "passthrough.paths: nothing is let through; name globs, such as 'assistants*'"
+
+
+def _asked(config: Config, deployments: Iterable[Deployment], routes: Collection[str]) -> Iterator[str]:
+    """Yield who is to count or to make conversations short, and cannot."""
+    made = tuple(deployments)
+    known = {each.vendor.name for each in made}
+    for at, name in enumerate(config.counting.providers):
+        if name not in known:
+            yield f"counting.providers[{at}]: no model of {name!r} is configured{did_you_mean(name, known)}"
+        elif not any(has_counter(each) for each in made if each.vendor.name == name):
+            yield f"counting.providers[{at}]: {name!r} has no counter that is known here; leave it out"
+    model = config.responses.compact_with
+    names = {*routes, *config.aliases, *(f"turnout/{route}" for route in routes)}
+    names.update(name for each in made for name in (each.id, each.model.id, each.model.id.partition("/")[2]))
+    if model is not None and model not in names:
+        yield f"responses.compact_with: no model, alias or route {model!r}{did_you_mean(model, names)}"
 
 
 def _shapes(config: Config) -> Iterator[str]:
