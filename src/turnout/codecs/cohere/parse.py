@@ -1,7 +1,7 @@
 """Requests in Cohere's v2 format, read strictly. Floor 2."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -10,7 +10,9 @@ from turnout.codecs import extras, strict
 from turnout.codecs.base import Body, EmbedBody
 from turnout.codecs.cohere.response import call_of
 from turnout.codecs.cohere.wire import DOCUMENT, PLAN, WIRE, words_of
+from turnout.codecs.declared import Declared, Memo, raw_of
 from turnout.codecs.failures import as_object, text_in
+from turnout.codecs.plain import Answered, Called, Conversation, Turn, Words, message_of
 from turnout.errors import InvalidRequest
 from turnout.types.ask import Wire
 from turnout.types.chat import (
@@ -40,6 +42,13 @@ _KNOWN = frozenset(
 )
 _CHOICES: Mapping[str, ToolChoice] = {"REQUIRED": ToolChoice("required"), "NONE": ToolChoice("none")}
 _ROLES: Mapping[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+_SPEAKERS: Mapping[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+_STRICT = (b" loose", b" strict")
+_known_tools = Memo[Declared]()
 _TURN = frozenset({"role", "content", "tool_plan", "tool_calls", "tool_call_id"})
 _ENTRY = frozenset({"id", "data"})
 _DOCUMENT = frozenset({"text", "title"})
@@ -91,12 +100,13 @@ def parse(body: bytes) -> Body:
     extra = {name: value for name, value in own.items() if name not in _KNOWN}
     extras.refuse(extra, "")
     form = asked.response_format
-    messages = [_message(turn, f"messages[{at}]") for at, turn in enumerate(asked.messages)]
-    _place_documents(messages, extra)
+    turns = [_plain(turn) or _message(turn, f"messages[{at}]") for at, turn in enumerate(asked.messages)]
+    if "documents" in extra:
+        _place_documents(turns, extra)
     request = ChatRequest(
         model=asked.model,
-        messages=tuple(messages),
-        tools=tuple(_tool(tool, strict_tools=asked.strict_tools) for tool in asked.tools),
+        messages=Conversation.of(turns),
+        tools=_declared(asked) if asked.tools else (),
         tool_choice=_CHOICES.get(asked.tool_choice or ""),
         max_tokens=asked.max_tokens,
         temperature=asked.temperature,
@@ -127,19 +137,19 @@ def parse_embed(body: bytes) -> EmbedBody:
     return EmbedBody(request=request, wire=Wire(WIRE, tree))
 
 
-def _place_documents(messages: list[Message], extra: dict[str, Json]) -> None:
+def _place_documents(turns: list[Turn], extra: dict[str, Json]) -> None:
     """Put the documents beside the messages into the user's last turn, where other formats have them.
 
     Those that hold more than words and a title stay where they are.
     """
     given = extra.get("documents")
-    turns = reversed(range(len(messages)))
-    last = next((at for at in turns if messages[at].role == "user"), None)
+    last = next((at for at in reversed(range(len(turns))) if turns[at].role == "user"), None)
     found = [_document(each) for each in given] if isinstance(given, list) else []
     read = [each for each in found if each is not None]
     if last is not None and read and len(read) == len(found):
         del extra["documents"]
-        messages[last] = replace(messages[last], parts=(*read, *messages[last].parts))
+        message = message_of(turns[last])
+        turns[last] = replace(message, parts=(*read, *message.parts))
 
 
 def _document(given: Json) -> Media | None:
@@ -162,6 +172,17 @@ def _thinking(asked: _Thinking) -> Thinking:
     return Thinking(enabled=asked.type != "disabled", budget_tokens=asked.token_budget)
 
 
+def _declared(asked: _Options) -> Declared:
+    raw = raw_of(asked.tools)
+    key = raw if asked.strict_tools is None else raw + _STRICT[asked.strict_tools]
+    known = _known_tools.get(key)
+    if known is None:
+        tools = tuple([_tool(tool, strict_tools=asked.strict_tools) for tool in asked.tools])
+        known = Declared(lambda: tools, len(tools), n_chars=len(raw), is_bound=False)
+        _known_tools.put(key, known)
+    return known
+
+
 def _tool(tool: JsonObject, *, strict_tools: bool | None) -> Tool:
     function = as_object(tool.get("function"))
     schema = function.get("parameters")
@@ -172,6 +193,29 @@ def _tool(tool: JsonObject, *, strict_tools: bool | None) -> Tool:
         strict=strict_tools,
         extra={name: value for name, value in tool.items() if name not in {"type", "function"}},
     )
+
+
+def _plain(turn: JsonObject) -> Words | Called | Answered | None:
+    """Read words, calls or an answer in words, which most turns are; None = it is more, or wrong."""
+    role, content, n_fields = turn.get("role"), turn.get("content"), len(turn)
+    if role == "assistant" and "tool_calls" in turn:
+        return _called(turn) if n_fields == 2 + ("content" in turn) else None
+    if not isinstance(content, str):
+        return None
+    if role == "tool":
+        call_id = turn.get("tool_call_id")
+        return Answered("tool", call_id, content) if n_fields == 3 and isinstance(call_id, str) else None
+    speaker = _SPEAKERS.get(role) if n_fields == 2 and isinstance(role, str) else None
+    return None if speaker is None else Words(speaker, content)
+
+
+def _called(turn: JsonObject) -> Called | None:
+    content, calls = turn.get("content"), turn["tool_calls"]
+    if not isinstance(calls, list) or not calls or not all(isinstance(call, dict) for call in calls):
+        return None
+    if content == "" or not (content is None or isinstance(content, str)):
+        return None
+    return Called(content or "", [call_of(call) for call in calls if isinstance(call, dict)])
 
 
 def _message(turn: JsonObject, at: str) -> Message:
