@@ -272,3 +272,20 @@ def test_words_that_contradict_a_filter_or_each_other_are_looked_up_nowhere(tmp_
                 assert len(found) == len(told_of(journal, query)), query
                 assert bool(found) == is_looked_up, query
     rows.close()
+
+
+def test_a_filter_is_looked_up_by_the_words_that_tell_it_from_others(tmp_path):
+    rows = SqliteRows(tmp_path / "journal.db", durable=False)
+    made = [replace(each, customer=f"acme-{n % 60:02d}", tags=()) for n, each in enumerate(records(180))]
+    rows.insert([encode(each) for each in made])
+    rows.follow()
+    with closing(sqlite3.connect(rows.path)) as db:
+        said = []
+        db.set_trace_callback(said.append)
+        found = select.select(db, Query(customer="acme-07", search="r"))
+        (match,) = [text for text in said if " MATCH " in text]
+        assert '"07"' in match
+        assert '"acme"' not in match
+    expected = [each for n, each in enumerate(made) if n % 60 == 7 and each.decision.route == "r"]
+    assert [seq for _, seq, _ in found] == [made.index(each) + 1 for each in expected][::-1]
+    rows.close()

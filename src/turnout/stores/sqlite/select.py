@@ -3,8 +3,8 @@
 Theory of operation.
 1. Filters have an index each that also gives the order, so that a page is read without looking at other rows.
 2. Words are found in the order in which rows were stored, newest first or oldest first, which need not be
-   that of arrival. Every other filter is a word too, and narrows what is looked at; a range of time bounds
-   the numbers of rows by those of the `NEAR` requests at its ends.
+   that of arrival. Every other filter is put as words too, those that tell it from others, and narrows what
+   is looked at; a range of time bounds the numbers of rows by those of the `NEAR` requests at its ends.
 3. The beginning of a word is put as the words that begin so, which are kept in a table: each is then followed
    row by row, while the index would first put together all rows of all of them.
 4. Two filters that nobody has together are known by the usage kept of them, and words that contradict a
@@ -16,11 +16,12 @@ import sqlite3
 from typing import Final
 
 from turnout.stores.base import ANY_ERROR, Query, Term, conditions, onwards, terms_of
-from turnout.stores.columns import microseconds, split
+from turnout.stores.columns import microseconds
 from turnout.stores.sqlite.dearest import Found, dearest
 from turnout.stores.sqlite.schema import WORDS
 from turnout.stores.sqlite.settle import contradicts, is_seen
 from turnout.stores.sums.base import DIMENSIONS
+from turnout.stores.sums.values_sqlite import telling
 
 NEAR: Final = 100_000
 """A Record that was stored so many requests late may be missed by a search that names a range."""
@@ -148,7 +149,8 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
     given = conditions(query)
     terms = () if query.search is None else terms_of(query.search)
     words = [_asked(db, term) for term in terms if not term.is_id]
-    words += [f'"{word}"' for name, value in given.items() if name in _WORDY for word in split(str(value))]
+    filters = {name: str(given[name]) for name in given.keys() & _WORDY}
+    words += [f'"{word}"' for name, value in filters.items() for word in telling(db, name, value)]
     tests, values = [_TESTS[name] for name in given], list(given.values())
     for term in terms:
         if term.is_id:
@@ -169,7 +171,7 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
             tests.append(f"w.rowid {edge} ?")
             values.append(number)
             first = number if edge == ">=" else first
-    if contradicts(db, {name: str(given[name]) for name in given.keys() & _WORDY}, terms, first):
+    if contradicts(db, filters, terms, first):
         return []
     rising = query.order in {"oldest", "stored"}
     if query.after is not None:

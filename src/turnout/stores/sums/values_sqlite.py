@@ -13,6 +13,9 @@ from typing import Final
 from turnout.stores.base import Term
 from turnout.stores.columns import SINGLE, Columns, split
 
+FEW: Final = 10
+"""Values of a column that share a word which tells them from others."""
+MANY: Final = 50
 MOST_KNOWN: Final = 100_000
 """Names that a writing connection remembers to have noted."""
 SCHEMA: Final = (
@@ -22,6 +25,8 @@ SCHEMA: Final = (
 _NOTE: Final = "INSERT INTO usage_values VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _FORGET: Final = "DELETE FROM usage_values WHERE word = ? AND name = ? AND value = ?"
 _WITH: Final = "SELECT DISTINCT name, value FROM usage_values WHERE word >= ? AND word {} ? LIMIT ?"
+_OTHERS: Final = """SELECT count(*) FROM
+    (SELECT 1 FROM usage_values WHERE word = ? AND name = ? LIMIT ?)"""
 _SINCE: Final = "SELECT seq FROM usage_noted"
 _TAKE: Final = tuple((name, attrgetter(name)) for name in SINGLE)
 _TAGS: Final = attrgetter("tags")
@@ -73,3 +78,15 @@ def values_with(db: sqlite3.Connection, term: Term, most: int) -> Sequence[tuple
     ends = (term.word, term.word + "\U0010ffff") if term.begins else (term.word, term.word)
     found = db.execute(_WITH.format("<" if term.begins else "<="), (*ends, most + 1)).fetchall()
     return None if len(found) > most else found
+
+
+def telling(db: sqlite3.Connection, name: str, value: str) -> list[str]:
+    """Return the words of a value that tell it from others of its column: not what all of them begin with.
+
+    They find the same rows as all words do, and a few more, which the column itself then leaves out.
+    """
+    words = split(value)
+    shared = {word: db.execute(_OTHERS, (word, name, MANY + 1)).fetchone()[0] for word in words}
+    if not words or min(shared.values()) > FEW:
+        return words
+    return [word for word in words if shared[word] <= MANY]
