@@ -282,8 +282,19 @@ def plain(text: str) -> Plain:
     """
     if text.isascii():
         return Plain(text)
+    if _is_western(text):
+        return Plain(text)
     chars = set(text)
     if _DROPPED.isdisjoint(chars):
         return Plain(text if _CHANGED.isdisjoint(chars) else text.translate(_ALIKE))
     dropped = tuple(match.start() - n for n, match in enumerate(_DROP.finditer(text)))
     return Plain(_DROP.sub("", text).translate(_ALIKE), dropped)
+
+
+def _is_western(text: str) -> bool:
+    """Tell whether a text is in Latin-1, with nothing in it that is read as something else: a cheap look."""
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return "\u00a0" not in text and "\u00ad" not in text

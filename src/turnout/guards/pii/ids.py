@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from turnout.guards.pii.checksums import luhn, mod11_2, mod11_10, verhoeff, weighted
+from turnout.guards.pii.near import Words
 
 Check = Callable[[str], bool]
 LETTERS_23: Final = "TRWAGMYFPDXBNJZSQVHLCKE"
@@ -27,7 +28,7 @@ class National(Struct, frozen=True):
     """Of the number as it is written, separators included."""
     check: Check
     """Of the number without separators, in capitals."""
-    near: re.Pattern[str] | None = None
+    near: Words | None = None
     """Words one of which must stand near; None = the form and the check are enough."""
 
 
@@ -181,7 +182,7 @@ def _sin(digits: str) -> bool:
 
 
 def _row(kind: str, form: str, check: Check, near: str = "") -> National:
-    words = re.compile(rf"(?<!\w)(?:{near})", re.IGNORECASE) if near else None
+    words = Words(rf"(?<!\w)(?:{near})") if near else None
     return National(kind, re.compile(form), check, words)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from turnout.guards.base import Finding
+from turnout.guards.pii.near import Words
 
 _STREETS: Final = (
     "street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|courts|square|squares|place|pl|terrace|way|"
@@ -42,7 +43,10 @@ _SIGNS: Final = frozenset(
     (*_STREETS.replace("forges?", "forge|forges").split("|"), *_PLAIN_LATIN.split("|"), "av", "bd")
 )
 """One of these words must be near, or the costlier look is not taken."""
+_FIRST: Final = _SIGNS | {"praça", "praca"}
 _WORD: Final = re.compile(r"[^\W_]+(?:/)?")
+_NEXT: Final = re.compile(r"[A-Za-z]?,? (?:[A-ZÀ-Þ0-9]|([^\W_]+/?))")
+"""What an address goes on with behind its number; a word in small letters must be a kind of street."""
 _ENDINGS: Final = (
     *("straße", "strasse", "straat", "str", "weg", "platz", "allee", "gasse", "damm", "ufer"),
     *("graben", "brücke", "steig", "gata", "gatan", "gate", "vägen", "väg", "gränd", "veien"),
@@ -81,14 +85,12 @@ _TO_FLAT: Final = re.compile(
     rf"(?<![\w.,-])[0-9]{{1,5}}[A-Za-z]?,? (?:{_PART}[ .,]{{1,2}}){{0,5}}{_PART}[.,]?[\s,>?]{{1,8}}"
     rf"(?i:{_FLAT_WORDS})\.? ?#?$"
 )
-_TOLD: Final = re.compile(
+_TOLD: Final = Words(
     r"address|suite|apt\b|liv(?:e|es|ing) (?:at|on|in)|located|deliver|sen[dt]\b|ship|meet\b|office|resid"
-    r"|arrive|corner|moved|drops?\b|situated|wohn|anschrift|adress|indirizz|direcci[oó]n|domicil|habit[ae]",
-    re.IGNORECASE,
+    r"|arrive|corner|moved|drops?\b|situated|wohn|anschrift|adress|indirizz|direcci[oó]n|domicil|habit[ae]"
 )
-_MONTHS: Final = re.compile(
-    r"jan|feb|m[aä]r|apr|ma[yi]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|gen|mag|giu|lug|ago|set|dic|ene|abr|avr|fév",
-    re.IGNORECASE,
+_MONTHS: Final = Words(
+    r"jan|feb|m[aä]r|apr|ma[yi]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|gen|mag|giu|lug|ago|set|dic|ene|abr|avr|fév"
 )
 _BETWEEN: Final = re.compile(
     rf"(?<![\w.,$€£-])(?P<begin>[0-9]{{1,5}}),? [^\W\d_a-z]{_NAMED}(?: {_NAMED}){{0,2}} $"
@@ -96,10 +98,11 @@ _BETWEEN: Final = re.compile(
 _NAME_BEFORE: Final = re.compile(rf"(?:at|on|of|is|to|in|:|and) (?P<begin>(?:[A-ZÀ-Þ]{_NAMED} ){{1,3}})$")
 _NUMBER: Final = re.compile(r"[0-9](?<![\w.,$€£%#/+@:=-].)[0-9]{0,4}(?![0-9]|[.,:/%=@_-][0-9\w]|%)", re.ASCII)
 _BOX: Final = re.compile(
-    r"(?<!\w)(?:(?:PSC|Unit|CMR) [0-9]{2,5},? Box [0-9]{2,5}|P\.? ?O\.? Box [0-9]{1,6}|Postfach [0-9]{2,7})"
-    r"(?:,?\s{1,2}(?:APO|FPO|DPO) A[AEP] [0-9]{5})?",
-    re.IGNORECASE,
+    r"[PpUuCc](?<!\w.)(?i:(?:(?<=P)SC|(?<=U)nit|(?<=C)MR) [0-9]{2,5},? Box [0-9]{2,5}"
+    r"|(?<=P)\.? ?O\.? Box [0-9]{1,6}|(?<=P)ostfach [0-9]{2,7})"
+    r"(?i:,?\s{1,2}(?:APO|FPO|DPO) A[AEP] [0-9]{5})?"
 )
+_DIGIT: Final = re.compile("[0-9]")
 _BACK: Final = 72
 _SEEN: Final = 90
 """Characters before a number in which words may speak of an address."""
@@ -125,7 +128,12 @@ def addresses(text: str, around: Sequence[tuple[int, int]]) -> Iterator[Finding]
 
 def _street(text: str, start: int, end: int) -> tuple[int, int] | None:
     """Return the street a number belongs to."""
-    if not _SIGNS.isdisjoint(_WORD.findall(text[end : end + 60].lower())[:6]):
+    follows = _NEXT.match(text, end)
+    if (
+        follows is not None
+        and (follows[1] is None or follows[1].lower() in _FIRST)
+        and not _SIGNS.isdisjoint(_WORD.findall(text[end : end + 60].lower())[:6])
+    ):
         after = _AFTER.match(text, end, end + 80)
         if after is not None:
             return start, after.end()
@@ -162,7 +170,20 @@ def _by_words(text: str, start: int, stop: int, before: str) -> tuple[int, int] 
         latin = _BEFORE_NAME.search(before)
         if latin is not None:
             return start - len(before) + latin.start(), stop
-    named = _BETWEEN.search(before) or _NAME_BEFORE.search(before)
-    if named is None or _MONTHS.search(named[0]) or not _TOLD.search(text, max(0, start - _SEEN), start):
+    named = _named(before)
+    if named is None or _MONTHS.stand(named[0], 0, len(named[0])):
+        return None
+    if not _TOLD.stand(text, max(0, start - _SEEN), start):
         return None
     return start - len(before) + named.start("begin"), stop
+
+
+def _named(before: str) -> re.Match[str] | None:
+    """Return the name that may be a street's, with what stands before it."""
+    if before[-1] != " " or before[-2] == ",":  # no name ends so
+        return None
+    named = _BETWEEN.search(before) if _DIGIT.search(before) is not None else None
+    if named is None:
+        first = before[before.rfind(" ", 0, -1) + 1]
+        return _NAME_BEFORE.search(before) if "A" <= first <= "Z" or "À" <= first <= "Þ" else None
+    return named

@@ -22,6 +22,7 @@ from msgspec import Struct
 from turnout.guards.base import BOTH, Context, Finding, Stage, plain
 from turnout.guards.pii.checksums import luhn, mod97
 from turnout.guards.pii.ids import DIGITS, LETTERS
+from turnout.guards.pii.near import Words
 from turnout.guards.pii.places import addresses
 
 Kind = Literal[
@@ -52,20 +53,6 @@ NARROW: Final = 45
 EVERYWHERE: Final = ((0, 1 << 40),)
 _AT: Final = re.compile("@")
 _DIGIT: Final = re.compile("[0-9]+", re.ASCII)
-_BIRTH_SIGNS: Final = (
-    "born",
-    "birth",
-    "dob",
-    "d.o.b",
-    "gebor",
-    "geb",
-    "née",
-    "né ",
-    "naiss",
-    "nac",
-    "nat",
-    "nasc",
-)
 _LICENSE_SIGNS: Final = ("icen", "ICEN", "schein", "permis")
 
 _EMAIL: Final = re.compile(
@@ -95,31 +82,25 @@ _MAC: Final = re.compile(
 )
 _URL: Final = re.compile(r"(?:https?://|www\.)[^\s<>\"'`]{3,150}", re.IGNORECASE)
 _DATE: Final = re.compile(
-    r"(?<![\w.-])(?:[0-9]{1,2}[./-][0-9]{1,2}[./-](?:19|20)?[0-9]{2}"
-    r"|(?:19|20)[0-9]{2}[./-][0-9]{1,2}[./-][0-9]{1,2}"
-    r"|[0-9]{1,2}\.?(?:st|nd|rd|th)? (?:of )?[A-Z][a-zéûäç]{2,9}\.?,? (?:19|20)[0-9]{2}"
-    r"|[A-Z][a-z]{2,8}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? (?:19|20)[0-9]{2})(?!\w)"
+    r"[0-9A-Z](?<![\w.-].)(?:(?<=[0-9])(?:[0-9]?[./-][0-9]{1,2}[./-](?:19|20)?[0-9]{2}"
+    r"|(?:(?<=1)9|(?<=2)0)[0-9]{2}[./-][0-9]{1,2}[./-][0-9]{1,2}"
+    r"|[0-9]?\.?(?:st|nd|rd|th)? (?:of )?[A-Z][a-zéûäç]{2,9}\.?,? (?:19|20)[0-9]{2})"
+    r"|(?<=[A-Z])[a-z]{2,8}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? (?:19|20)[0-9]{2})(?!\w)"
 )
 _LICENSE: Final = re.compile(
     r"(?<![\w-])(?:[A-Z]{1,2}[0-9]{5,14}|[0-9]{6,12}|[0-9]{4}-[0-9]{2}-[0-9]{4})(?![\w-])", re.ASCII
 )
 
-_PHONE_NEAR: Final = re.compile(
+_PHONE_NEAR: Final = Words(
     r"(?<![a-z])(?:tele?(?:ph|f)|tel\b|phone|mobile?|mob\b|cell|handy|fax|desk|office\b|call(?:ed| me|ing)?\b"
-    r"|whats ?app|sms|my registered|dial|hotline|m[oó]vil|celular|portable|numéro|puhelin)",
-    re.IGNORECASE,
+    r"|whats ?app|sms|my registered|dial|hotline|m[oó]vil|celular|portable|numéro|puhelin)"
 )
-_CARD_NEAR: Final = re.compile(
-    r"(?<![a-z])(?:card|cc\b|credit|debit|visa|master ?card|amex|karte|carte|tarjeta)", re.IGNORECASE
-)
-_BIRTH_NEAR: Final = re.compile(
+_CARD_NEAR: Final = Words(r"(?<![a-z])(?:card|cc\b|credit|debit|visa|master ?card|amex|karte|carte|tarjeta)")
+_BIRTH_NEAR: Final = Words(
     r"(?<![a-z])(?:born|birth|dob|d\.o\.b|geburt|geboren|geb\.|né(?:e)? le|naissance"
-    r"|nacid|nacimiento|nato|nata|nasc)",
-    re.IGNORECASE,
+    r"|nacid|nacimiento|nato|nata|nasc)"
 )
-_LICENSE_NEAR: Final = re.compile(
-    r"driv\w{1,4}'?s? licen[cs]e|führerschein|permis de conduire", re.IGNORECASE
-)
+_LICENSE_NEAR: Final = Words(r"driv\w{1,4}'?s? licen[cs]e|führerschein|permis de conduire")
 _VERSION_NEAR: Final = re.compile(r"(?:version|release|build|section|chapter|\bv)\W{0,2}$", re.IGNORECASE)
 
 _PHONES: Final = re.compile(
@@ -214,11 +195,10 @@ def _spans(pattern: re.Pattern[str], text: str, kind: str, around: Windows = EVE
             yield Finding(match.start(), match.end(), kind)
 
 
-def _near(words: re.Pattern[str], text: str, found: Finding) -> bool:
+def _near(words: Words, text: str, found: Finding) -> bool:
     """Tell whether one of the words stands near a place."""
-    if words.search(text, max(0, found.start - BEFORE), found.start):
-        return True
-    return words.search(text, found.end, found.end + AFTER) is not None
+    start, end = found.start, found.end
+    return words.stand(text, max(0, start - BEFORE), start) or words.stand(text, end, end + AFTER)
 
 
 def _ips(text: str, around: Windows) -> Iterator[Finding]:
@@ -270,11 +250,9 @@ def _macs(text: str, around: Windows) -> Iterator[Finding]:
 
 
 def _births(text: str, around: Windows) -> Iterator[Finding]:
-    lowered = text.lower()
-    if any(sign in lowered for sign in _BIRTH_SIGNS):
-        for each in _spans(_DATE, text, "date_of_birth", around):
-            if _near(_BIRTH_NEAR, text, each):
-                yield each
+    for each in _spans(_DATE, text, "date_of_birth", around):
+        if _near(_BIRTH_NEAR, text, each):
+            yield each
 
 
 def _licences(text: str, around: Windows) -> Iterator[Finding]:
