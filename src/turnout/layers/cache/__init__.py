@@ -42,8 +42,8 @@ if TYPE_CHECKING:  # numpy comes with it: only where it is configured
     from turnout.layers.cache.semantic import Near, Semantic
 
 __all__ = ["CacheLayer", "Caches", "Flights", "Shelf", "Terms"]
-SHOWN: Final = 16
-"""Hexadecimal digits of a key that are told."""
+SHOWN: Final = 8
+"""Bytes of a key that are told."""
 _GONE = (asyncio.CancelledError, GeneratorExit, ConnectionError)
 
 
@@ -152,12 +152,21 @@ class _Cached:
 
     async def __aenter__(self) -> Reply:
         try:
-            return await self._enter()
+            reply = await self._found()
+            if reply is not None:
+                return reply
+            self._inner = inner = self._handler(self._exchange)
+            reply = await inner.__aenter__()
         except BaseException as error:
             self._part(error)
             raise
+        if not self._terms.wish.keeps:
+            return reply
+        self._recorded = recorded = Recorded(reply, self._caches.max_bytes)
+        return recorded
 
-    async def _enter(self) -> Reply:
+    async def _found(self) -> Reply | None:
+        """Return an answer that is there; None: a model is to be asked."""
         exchange, caches, terms = self._exchange, self._caches, self._terms
         wish = terms.wish
         request = exchange.request
@@ -168,20 +177,23 @@ class _Cached:
         head = head_of(exchange, terms.rule, wish, express=express)
         key = self._key = key_of(caches.salt, head, body_of(exchange, wish, express=express))
         if wish.mode == "refresh":
-            exchange.cached = CacheView(status="refresh", key=key.hex()[:SHOWN])
+            exchange.cached = CacheView(status="refresh", key=key[:SHOWN].hex())
+            return None
+        exchange.cached = CacheView(status="miss", key=key[:SHOWN].hex())
+        if caches.shelf.near is not None and not terms.rule.semantic and caches.flights.of(key) is None:
+            reply = self._at_hand(caches.shelf.near.look(key, caches.shelf.wall()))
         else:
-            exchange.cached = CacheView(status="miss", key=key.hex()[:SHOWN])
             reply = await self._given()
-            if reply is not None:
-                return reply
-            if wish.mode == "only":
-                raise NotFound("no answer to this request is kept", param="cache", code="not_cached")
-        self._inner = inner = self._handler(exchange)
-        reply = await inner.__aenter__()
-        if not wish.keeps:
-            return reply
-        self._recorded = Recorded(reply, caches.max_bytes)
-        return self._recorded
+        if reply is None and wish.mode == "only":
+            raise NotFound("no answer to this request is kept", param="cache", code="not_cached")
+        return reply
+
+    def _at_hand(self, kept: Kept | None) -> Reply | None:
+        """Return the answer that was looked up; where there is none, lead those who ask the same."""
+        wish = self._terms.wish
+        if wish.keeps and wish.mode != "only":
+            self._flight = self._caches.flights.lead(self._key)
+        return None if kept is None or not self._is_young(kept) else self._hit(kept, "hit")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -200,8 +212,9 @@ class _Cached:
         if self._flight is not None:
             self._flight.land(kept)
             self._flight = None
-        await self._caches.shelf.put(kept)
-        await self._learn(kept)
+        self._caches.shelf.keep(kept)
+        if self._near is not None:
+            await self._learn(kept)
         return swallowed
 
     async def _learn(self, kept: Kept) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from turnout.engine.exchange import Clock
 from turnout.errors import StoreUnavailable
-from turnout.stores.cache.base import CacheStore, Held, Kept, Selector
+from turnout.stores.cache.base import CacheStore, Held, Kept, NearStore, Selector
 
 FAILURES: Final = 3
 PAUSE_S: Final = 5.0
@@ -41,6 +41,8 @@ class Shelf:
         self, store: CacheStore, clock: Clock, wall: Callable[[], float], *, timeout_s: float = 0.05
     ) -> None:
         self.store = store
+        self.near: NearStore | None = store if isinstance(store, NearStore) else None
+        """The store, where nobody need wait for it: then `look` and `keep` do."""
         self.wall = wall
         self._clock = clock
         self._timeout_s = timeout_s
@@ -57,8 +59,8 @@ class Shelf:
 
     async def get(self, key: bytes) -> Kept | None:
         """Return an answer; None also where the store fails."""
-        if self.store.is_near:
-            return await self.store.get(key, self.wall())
+        if self.near is not None:
+            return self.near.look(key, self.wall())
         if self.is_down:
             return None
         try:
@@ -72,8 +74,12 @@ class Shelf:
 
     async def put(self, kept: Kept) -> None:
         """Keep an answer, now or soon."""
-        if self.store.is_near:
-            await self.store.put(kept, self.wall())
+        self.keep(kept)
+
+    def keep(self, kept: Kept) -> None:
+        """Keep an answer: now in memory, soon at a distant store."""
+        if self.near is not None:
+            self.near.keep(kept, self.wall())
         elif not self.is_down:
             self._begin(self._put(kept))
 

@@ -1,6 +1,6 @@
 """What keeps answers: by a digest of everything they depend on, for a time, within bounds. Floor 3."""
 
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
@@ -110,6 +110,19 @@ class CacheStore(Protocol):
 
     async def close(self) -> None:
         """Let go of every resource. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class NearStore(Protocol):
+    """A store whose every step is one in memory: nobody waits for it, and it never fails."""
+
+    def look(self, key: bytes, now: float) -> Kept | None:
+        """Return what `CacheStore.get` does."""
+        ...
+
+    def keep(self, kept: Kept, now: float) -> None:
+        """Do what `CacheStore.put` does."""
         ...
 
 

@@ -23,6 +23,10 @@ class MemoryCache:
 
     async def get(self, key: bytes, now: float) -> Kept | None:
         """Return an answer; see `CacheStore.get`."""
+        return self.look(key, now)
+
+    def look(self, key: bytes, now: float) -> Kept | None:
+        """Return an answer, at once."""
         found = self._kept.get(key)
         if found is None:
             return None
@@ -33,7 +37,11 @@ class MemoryCache:
         return found
 
     async def put(self, kept: Kept, now: float) -> None:
-        """Keep an answer; see `CacheStore.put`. One that is larger than all the room is not kept."""
+        """Keep an answer; see `CacheStore.put`."""
+        self.keep(kept, now)
+
+    def keep(self, kept: Kept, now: float) -> None:
+        """Keep an answer, at once. One that is larger than all the room is not kept."""
         self._drop(kept.key)
         size, bounds = kept.n_bytes, self._bounds
         if size > bounds.max_bytes or bounds.max_entries < 1:
