@@ -5,8 +5,8 @@ Theory of operation.
    cells, in the order of cube and time: the cells of a batch lie side by side, whoever asked, so that a
    commit writes few pages.
 2. `usage_through` says up to which row cells were summed; it changes with them.
-3. Few subjects are sought out, cell by cell; for many the whole range of the cube is read. Counters are
-   summed by SQLite; histograms are added up here.
+3. Few subjects are sought out, cell by cell; for many, and for all, the whole range of the cube is read.
+   Counters are summed by SQLite; histograms are added up here.
 """
 
 import sqlite3
@@ -233,6 +233,7 @@ class _Reading(Reading):
     def __init__(self, db: sqlite3.Connection, query: UsageQuery, cube: int) -> None:
         super().__init__(query, cube)
         self._db = db
+        self._n_all: int | None = None
 
     def subjects(self) -> Named:
         """Return the subjects that are asked about, with their groups."""
@@ -240,13 +241,15 @@ class _Reading(Reading):
         columns = ", ".join(("id", *self.by))
         statement = f"SELECT {columns} FROM usage_subjects WHERE cube = :cube{where}"  # noqa: S608
         found = self._db.execute(statement, {"cube": self.cube, **self.given}).fetchall()
+        self._n_all = None if self.given else len(found)
         return [(row[0], tuple(row[1:])) for row in found]
 
     def rows(self, part: Part, columns: str, tail: str, subjects: Named) -> Iterable[tuple[Any, ...]]:
         """Return columns of the cells of a part."""
         values: dict[str, object] = {"cube": self.cube, "first": part.first, "last": part.last}
         source = _SCAN
-        if len(subjects) * (part.last - part.first) <= MOST_SOUGHT:
+        is_all = len(subjects) == self._n_all
+        if not is_all and len(subjects) * (part.last - part.first) <= MOST_SOUGHT:
             source = _SEEK
             values["subjects"] = msgspec.json.encode([number for number, _ in subjects]).decode()
         statement = source.format(columns=columns, table=TABLES[part.width]) + tail
