@@ -67,13 +67,12 @@ def _said(content: Json) -> Words | Called | None:
     for block in content:
         if not isinstance(block, dict):
             return None
-        if block.get("type") == "tool_use" and _CALL.issuperset(block):
+        kind, words = block.get("type"), block.get("text")
+        if kind == "tool_use" and _CALL.issuperset(block):
             calls.append(_call(block))
-            continue
-        if text or calls or block.get("type") != "text" or len(block) > 2:
-            return None
-        text = string(block, "text")
-        if not text:
+        elif kind == "text" and words and isinstance(words, str) and len(block) == 2 and not (text or calls):
+            text = words
+        else:
             return None
     return Called(text, calls) if calls else Words("assistant", text) if text else None
 
@@ -137,10 +136,11 @@ def _text(block: JsonObject) -> Part:
 
 
 def _call(block: JsonObject) -> ToolCall:
+    call_id, name, given = block.get("id"), block.get("name"), block.get("input")
     return ToolCall(
-        id=string(block, "id"),
-        name=string(block, "name"),
-        arguments=arguments_of(block.get("input")),
+        id=call_id if isinstance(call_id, str) else "",
+        name=name if isinstance(name, str) else "",
+        arguments=write(given).decode() if isinstance(given, dict) else "{}",
         extra=NOTHING if _CALL.issuperset(block) else without(block, _CALL),
     )
 

@@ -50,8 +50,8 @@ def read_turns(messages: Sequence[MessageIn], raw: Json) -> list[Turn]:
                 found.append(Answered("tool", message.tool_call_id, content, message.name))
                 continue
         if role == "assistant" and message.tool_calls and n_fields == 2 + ("content" in tree):
-            calls = _calls(message, tree, open_calls, len(found))
-            if (message.content is None or content is not None) and all(map(_is_plain, calls)):
+            calls = _plain_calls(message.tool_calls, tree["tool_calls"])
+            if calls is not None and (message.content is None or content is not None):
                 found.append(Called(content or "", calls))
                 continue
         found.append(_message(message, tree, open_calls, len(found)))
@@ -65,8 +65,16 @@ def _only_text(content: Sequence[PartIn], tree: JsonObject) -> str | None:
     return content[0].text if len(trees) == 1 and content[0].type == "text" and len(trees[0]) == 2 else None
 
 
-def _is_plain(call: ToolCall) -> bool:
-    return not call.extra and call.kind == "function"
+def _plain_calls(calls: Sequence[ToolCallIn], raw: Json) -> list[ToolCall] | None:
+    """Read calls of functions; None = there is more to one of them."""
+    assert isinstance(raw, list)
+    found = []
+    for call, tree in zip(calls, raw, strict=True):
+        function = call.function
+        if function is None or call.custom is not None or not _CALL_KNOWN.issuperset(tree):
+            return None
+        found.append(ToolCall(id=call.id, name=function.name, arguments=function.arguments or ""))
+    return found
 
 
 def _message(message: MessageIn, tree: JsonObject, open_calls: dict[str, str], at: int) -> Message:

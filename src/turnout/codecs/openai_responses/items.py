@@ -12,7 +12,7 @@ Theory of operation.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypedDict, cast
 
 from turnout.codecs.openai_responses.parts import TEXT_KNOWN, WORDS, read_part
 from turnout.codecs.openai_responses.seal import Sealed, is_sealed, summary_in, unseal
@@ -104,6 +104,14 @@ def reasoning_text(item: JsonObject) -> str:
     return ""
 
 
+class _Named(TypedDict):
+    """A call or an answer, where it was checked (scan.py)."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
 class _Reader:
     """Gathers items into turns."""
 
@@ -119,67 +127,83 @@ class _Reader:
         """Take the items of a conversation."""
         for item in items:
             assert isinstance(item, dict)
-            kind = item.get("type")
-            if kind is None or kind == "message":
-                role, content = item.get("role"), item.get("content")
-                if role == "assistant":
-                    self._speak(item)
-                    continue
-                self._end("")
-                if isinstance(content, str) and len(item) == 2 + (kind is not None):  # nearly all are
-                    self._turns.append(Words(_ROLES.get(role, "user"), content))
-                else:
-                    self._turns.append(_told(item, _ROLES.get(role, "user")))
-            elif kind == "function_call":
-                self._call(item)
-            elif kind in OUTPUTS:
-                self._answer(item)
-            elif kind == COMPACTION and (summary := summary_in(item)) is not None:
-                self._end("")
-                self._turns.append(Words("user", RECALLED + summary))
-            else:
-                self._more("assistant", _said(item, self._tokens))
+            if not self._plain(item):
+                self._item(item)
         self._end("")
+
+    def _plain(self, item: JsonObject) -> bool:
+        """Take an item that holds no more than it must; False = it holds more, or belongs to what does."""
+        kind, n_fields, run = item.get("type"), len(item), self._run
+        if kind is None or kind == "message":
+            role, content = item.get("role"), item.get("content")
+            if n_fields > 2 + (kind is not None) or not isinstance(content, str):
+                return False
+            if role != "assistant":
+                self._end("")
+                self._turns.append(Words(_ROLES.get(role, "user"), content))
+            elif run != "assistant":
+                self._end("assistant")
+                self._turns.append(Words("assistant", content, {ITEM: {}}))
+            return role != "assistant" or run != "assistant"
+        if kind == "function_call_output":
+            output = item.get("output")
+            if n_fields > 3 or run == "tool" or not isinstance(output, str):
+                return False
+            self._end("tool")
+            self._turns.append(Answered("tool", cast("_Named", item)["call_id"], output))
+            return True
+        if kind != "function_call" or n_fields > 4 or self._tokens:
+            return False
+        named = cast("_Named", item)
+        self._join(ToolCall(id=named["call_id"], name=named["name"], arguments=named["arguments"]))
+        return True
+
+    def _item(self, item: JsonObject) -> None:
+        kind = item.get("type")
+        if kind is None or kind == "message":
+            role = item.get("role")
+            if role == "assistant":
+                self._speak(item)
+            else:
+                self._end("")
+                self._turns.append(_told(item, _ROLES.get(role, "user")))
+        elif kind == "function_call":
+            call = _call(item, self._tokens)
+            if call.signature is not None or not _PLAIN_MARK.issuperset(call.extra):
+                self._more("assistant", [call])
+            else:
+                self._join(call)
+        elif kind in OUTPUTS:
+            self._more("tool", [_result(item)])
+        elif kind == COMPACTION and (summary := summary_in(item)) is not None:
+            self._end("")
+            self._turns.append(Words("user", RECALLED + summary))
+        else:
+            self._more("assistant", _said(item, self._tokens))
 
     def _speak(self, item: JsonObject) -> None:
         text = None if self._run == "assistant" else _only_text(item.get("content"))
-        mark = {} if text is not None and _MESSAGE_KNOWN.issuperset(item) else without(item, _MESSAGE_KNOWN)
+        mark = without(item, _MESSAGE_KNOWN)
         if text is None or not _PLAIN_MARK.issuperset(mark):
             self._more("assistant", _message(item))
             return
         self._end("assistant")
         self._turns.append(Words("assistant", text, {ITEM: mark}))
 
-    def _call(self, item: JsonObject) -> None:
-        call, turns = _call(item, self._tokens), self._turns
-        goes_on = self._run == "assistant"
-        is_mixed = goes_on and self._parts is not None
-        if is_mixed or call.signature is not None or not _PLAIN_MARK.issuperset(call.extra):
-            self._more("assistant", [call])
-            return
-        last = turns[-1] if goes_on else None
-        if last is None:
+    def _join(self, call: ToolCall) -> None:
+        """Take a plain call."""
+        turns = self._turns
+        if self._run != "assistant":
             self._end("assistant")
             turns.append(Called("", [call]))
+            return
+        last = turns[-1] if self._parts is None else None
+        if isinstance(last, Words) and last.text:
+            turns[-1] = Called(last.text, [call], last.extra)
         elif isinstance(last, Called) and isinstance(last.calls, list):
             last.calls.append(call)
-        elif isinstance(last, Words) and last.text:
-            turns[-1] = Called(last.text, [call], last.extra)
         else:
             self._more("assistant", [call])
-
-    def _answer(self, item: JsonObject) -> None:
-        output = item.get("output")
-        if (
-            isinstance(output, str)
-            and self._run != "tool"
-            and _OUTPUT_KNOWN.issuperset(item)
-            and item.get("type") != CUSTOM_OUTPUT
-        ):
-            self._end("tool")
-            self._turns.append(Answered("tool", text_of(item, "call_id"), output))
-        else:
-            self._more("tool", [_result(item)])
 
     def _more(self, role: Literal["assistant", "tool"], parts: Sequence[Part]) -> None:
         """Take what makes a turn more than plain."""
