@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from tests.codecs.openai_samples import COUNTS, CUTS, DONE, HELLO, ROLE, STREAMS, USAGE, chunk, frame, pieces
+from turnout.codecs.base import Plain
 from turnout.codecs.openai_chat import CODEC
 from turnout.codecs.openai_chat.tap import OpenAIChatTap
 from turnout.errors import ProviderBadResponse, ProviderRateLimited, StreamInterrupted, TurnoutError
@@ -130,12 +131,13 @@ def test_a_natural_end_after_calls_is_tool_calls() -> None:
     assert tap.finish == "tool_calls"
 
 
-def pass_through(parts: Sequence[bytes]) -> Any:
+def pass_through(parts: Sequence[bytes], *, asked: bool = False) -> Any:
     tap = CODEC.tap(strip_usage=True)
+    assert isinstance(tap, Plain)
     out, failed = b"", ""
     try:
         for part in parts:
-            out += tap.feed(part)
+            out += (tap.plain(part) if asked else b"") or tap.feed(part)
         out += tap.end()
     except TurnoutError as error:
         failed = error.row.word
@@ -146,4 +148,27 @@ def pass_through(parts: Sequence[bytes]) -> Any:
 
 @given(STREAMS, CUTS)
 def test_any_split_passes_the_same_bytes(data: bytes, cuts: list[int]) -> None:
-    assert pass_through(pieces(data, cuts)) == pass_through([data])
+    parts = pieces(data, cuts)
+    assert pass_through(parts) == pass_through([data])
+    assert pass_through(parts, asked=True) == pass_through([data])
+
+
+def test_a_frame_is_plain_if_it_changes_nothing_once_content_has_passed() -> None:
+    tap = OpenAIChatTap(strip_usage=True)
+    text = chunk({"content": "t"}, usage=None)
+    told = [
+        text,
+        chunk({"tool_calls": [{"index": 0}]}),
+        text[:-1],
+        chunk({}, "stop"),
+        DONE,
+        b"data: {]\n\n",
+        text,
+    ]
+    before = [tap.plain(each) for each in told]
+    tap.feed(HELLO[1])
+    after = [tap.plain(each) for each in told]
+    tap.feed(chunk({}, "stop"))
+    assert before == [b""] * 7
+    assert after == [chunk({"content": "t"}), b"", b"", b"", b"", b"", chunk({"content": "t"})]
+    assert tap.plain(text) == b""

@@ -134,6 +134,41 @@ async def test_each_frame_leaves_when_it_is_made():
     assert rest == delta("two") + FINISH + DONE
 
 
+async def test_frames_that_need_no_look_and_those_that_do_arrive_in_their_order():
+    plain = [delta(f"word {n}") for n in range(3)]
+    sent = [
+        delta("first"),
+        plain[0],
+        delta("forged", turnout={"request_id": "req_forged"}),
+        plain[1],
+        delta("half")[:20],
+        delta("half")[20:],
+        plain[2] + plain[2],
+        FINISH,
+        delta("after the end"),
+        DONE,
+    ]
+    gates = [asyncio.Event() for _ in sent]
+    steps = [step for gate, piece in zip(gates, sent, strict=True) for step in (gate, chunked(piece))]
+    async with Misbehaving() as upstream:
+        upstream.script("/chat/completions", STREAM, *steps, b"0\r\n\r\n")
+        async with gateway(behind(upstream.base)) as rig, wire(rig) as connection:
+            await connection.send(request("/v1/chat/completions", chat("oai/m", stream=True)))
+            gates[0].set()
+            await connection.head()
+            got = [await connection.chunk()]
+            for at in (1, 2, 3):  # each is on its way before the next one comes
+                gates[at].set()
+                got.append(await connection.chunk())
+            for gate in gates[4:]:
+                gate.set()
+            rest = b""
+            while piece := await connection.chunk():
+                rest += piece
+    assert got == [sent[0], plain[0], delta("forged"), plain[1]]
+    assert rest == b"".join((delta("half"), plain[2], plain[2], FINISH, delta("after the end"), DONE))
+
+
 # The `turnout` object
 
 

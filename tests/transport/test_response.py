@@ -237,6 +237,31 @@ async def test_idle_counts_from_the_last_arrival_while_somebody_waits():
         await waiting
 
 
+async def test_what_arrives_goes_straight_only_while_it_is_waited_for_and_taken():
+    connection, response, _ = exchange(Timeouts(idle_s=1.0, total_s=None))
+    taken = []
+
+    def straight(data):
+        if data == b"c":
+            return False
+        taken.append(data)
+        return True
+
+    response.straight = straight
+    connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+    read = [await response.chunk()]  # it was there before anybody waited
+    waiting = asyncio.ensure_future(response.chunk())
+    await asyncio.sleep(0)
+    response.check(0.0)
+    connection.data_received(b"1\r\nb\r\n")
+    response.check(1.0)  # what went straight is an arrival, too
+    connection.data_received(b"1\r\nc\r\n")
+    read.append(await waiting)
+    connection.data_received(b"0\r\n\r\n")
+    assert (read, taken, response.taken, response.error) == ([b"a", b"c"], [b"b"], 3, None)
+    assert response.straight is None, "it would keep its reader"
+
+
 def test_an_answer_nobody_reads_has_a_limit():
     connection, response, socket = exchange(Timeouts(idle_s=1.0, total_s=None), unread_s=5.0)
     connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")

@@ -79,6 +79,18 @@ class Tap(Protocol):
         ...
 
 
+@runtime_checkable
+class Plain(Protocol):
+    """A tap that knows frames of which nothing has to be kept."""
+
+    def plain(self, data: bytes) -> bytes:
+        """Return what `feed` would of one frame of content that changes nothing here; b"" = it is another.
+
+        Asking changes nothing. After b"" the same bytes are fed.
+        """
+        ...
+
+
 class Codec(Protocol):
     """Speaks one wire format to upstreams."""
 

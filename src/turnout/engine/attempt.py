@@ -22,6 +22,7 @@ from turnout.engine.collect import Collector
 from turnout.engine.exchange import Call, Clock
 from turnout.engine.reply import Reply, VectorsReply, WholeReply
 from turnout.engine.session import SessionAttempt
+from turnout.engine.tapped import TappedReply
 from turnout.engine.tasks import perform
 from turnout.errors import ProviderBadResponse, TimeoutTtft, TurnoutError, UnsupportedParameter
 from turnout.transport.base import Authorise, Prepared, Response, Transport, Upgrades
@@ -287,70 +288,6 @@ class ExpressReply(Reply):
     def events(self) -> AsyncIterator[list[Event]]:
         """Refuse: an express reply is read as bytes."""
         raise TypeError("an express reply has body(), not events()")
-
-
-class TappedReply(Reply):
-    """A stream that passes through as bytes."""
-
-    __slots__ = ("_held", "_response", "_tap")
-
-    def __init__(self, deployment: Deployment, response: Response, tap: Tap, held: bytes) -> None:
-        super().__init__(deployment, express=True)
-        self._response = response
-        self._tap = tap
-        self._held = held
-
-    @property
-    def ended(self) -> bool:
-        """Whether the terminal frame is among the bytes handed out."""
-        return self._tap.done
-
-    def frames(self) -> AsyncIterator[bytes]:
-        """Yield the upstream's frames; the ones that committed come first."""
-        return self
-
-    def __aiter__(self) -> "TappedReply":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._held:
-            held, self._held = self._held, b""
-            self.n_text += len(held)
-            self._saw_tap()
-            return held
-        tap = self._tap
-        while not self.done and self.failure is None:
-            try:
-                data = await self._response.chunk()
-                out = tap.feed(data) if data else tap.end()
-            except TurnoutError as error:
-                self.failure = error
-                raise
-            if tap.finish is not None or tap.usage is not None or tap.error is not None:
-                self._saw_tap()
-            if not data:
-                self.done = True
-            if out:
-                self.n_text += len(out)
-                return out
-        raise StopAsyncIteration
-
-    def _saw_tap(self) -> None:
-        tap = self._tap
-        self.usage = tap.usage
-        self.finish = tap.finish
-        self.upstream_id = tap.upstream_id
-        self.upstream_model = tap.model
-        if tap.error is not None:
-            self.failure = tap.error
-
-    async def response(self) -> ChatResponse:
-        """Refuse: an express reply is read as bytes."""
-        raise TypeError("an express reply has frames(), not response()")
-
-    def events(self) -> AsyncIterator[list[Event]]:
-        """Refuse: an express reply is read as bytes."""
-        raise TypeError("an express reply has frames(), not events()")
 
 
 class DecodedReply(Reply):

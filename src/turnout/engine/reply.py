@@ -10,7 +10,7 @@ Theory of operation.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from turnout.errors import TurnoutError
 from turnout.types.chat import ChatResponse, FinishReason, Native, Part, Reasoning, Refusal, Text, ToolCall
@@ -29,6 +29,8 @@ from turnout.types.event import (
 )
 from turnout.types.task import TaskResponse
 from turnout.types.usage import NanoUsd, Usage
+
+Push = Callable[[bytes], bool]
 
 
 class Reply(ABC):
@@ -91,6 +93,13 @@ class Reply(ABC):
     def frames(self) -> AsyncIterator[bytes]:
         """Yield the upstream's own frames (express track, streaming)."""
         raise NotImplementedError
+
+    def straight(self, push: "Push") -> None:  # noqa: B027  most replies have nothing of the kind
+        """Let frames that need no look go to `push` instead of `frames`, where that is possible.
+
+        Args:
+            push: Passes frames on at once; False = it did nothing, and `frames` is to yield them.
+        """
 
     def body(self) -> bytes:
         """Return the upstream's own body (express track, not streaming)."""

@@ -84,6 +84,7 @@ class Stream:
         self._passing, self._writer = reply, None
         beat = self._beat
         held = b""
+        reply.straight(self._pushed)
         async for frames in reply.frames():
             self._passed = frames
             if held:
@@ -94,6 +95,16 @@ class Stream:
             elif not beat.pushed(frames):
                 await beat.send(frames)
         return held
+
+    def _pushed(self, frames: bytes) -> bool:
+        """Pass frames that the reader was not woken for."""
+        try:
+            if not self._beat.pushed(frames):
+                return False
+        except RuntimeError:  # the client's connection closes: its reader will find that out
+            return False
+        self._passed = frames
+        return True
 
     async def _encode(self, reply: Reply) -> bytes:
         """Write the events in the client's dialect; the closing frames are the writer's to make."""

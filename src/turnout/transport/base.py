@@ -68,6 +68,15 @@ class Response(Protocol):
         ...
 
 
+@runtime_checkable
+class Straight(Protocol):
+    """A response that can hand on what arrives without waking who reads."""
+
+    straight: Callable[[bytes], bool] | None
+    """Asked with what arrived while `chunk` waits. True = it was taken; False = nothing happened, `chunk`
+    returns it. Let go of when the response ends."""
+
+
 class Transport(Protocol):
     """Carries requests. One object per process; safe for concurrent use on one event loop."""
 

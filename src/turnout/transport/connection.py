@@ -167,7 +167,9 @@ class Connection(asyncio.Protocol):
         waiter = response.waiter
         if waiter is not None and not waiter.done():
             want = response.want
-            if (want == HEAD and response.status) or (want == DATA and parts):
+            if (want == DATA and parts and not response.went_straight()) or (
+                want == HEAD and response.status
+            ):
                 waiter.set_result(None)
 
     def eof_received(self) -> bool:

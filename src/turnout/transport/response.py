@@ -13,6 +13,7 @@ Theory of operation.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -97,6 +98,7 @@ class PooledResponse:
         "received",
         "stale",
         "status",
+        "straight",
         "taken",
         "unsent",
         "waiter",
@@ -139,6 +141,8 @@ class PooledResponse:
         self.unsent = 0
         self.want = HEAD
         self.waiter: asyncio.Future[None] | None = None
+        self.straight: Callable[[bytes], bool] | None = None
+        """See `Straight`."""
         self.line: Line | None = line
 
     async def head(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -204,10 +208,22 @@ class PooledResponse:
     def complete(self) -> None:
         """Note the clean end; the connection is free. Called by the connection."""
         self.line = None
+        self.straight = None  # it points back
         self._items.discard(self)
         waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def went_straight(self) -> bool:
+        """Offer what arrived to `straight`; return whether it was taken. Called by the connection."""
+        straight, parts = self.straight, self.parts
+        if straight is None or len(parts) != 1 or self.encoding or self.received > self._limits.stream_bytes:
+            return False
+        if not straight(parts[0]):
+            return False
+        parts.clear()
+        self.taken = self.received
+        return True
 
     def fail(self, error: TurnoutError) -> None:
         """Note how the answer broke. The first failure stays."""

@@ -122,6 +122,29 @@ class OpenAIChatTap:
             return _without_turnout(whole[6:]) if fate is _Fate.CLEAN else b""
         return self._pass(frames(whole))
 
+    def plain(self, data: bytes) -> bytes:
+        """Return what `feed` would of one frame of content that changes nothing here; b"" = it is another."""
+        if data[:7] != b"data: {" or data.find(b"\n\n") != len(data) - 2:
+            return b""
+        if not self.has_content or self.finish is not None or self.done or self._broken is not None:
+            return b""
+        if not self.upstream_id or not self._buffer.is_between:
+            return b""
+        try:
+            chunk = _chunk(data[6:])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return b""
+        if chunk.usage is not None or chunk.x_groq is not None or chunk.error is not None:
+            return b""
+        if chunk.turnout is not UNSET or not chunk.choices:
+            return b""
+        for choice in chunk.choices:
+            if choice.finish_reason is not None or choice.error is not None:
+                return b""
+            if choice.delta is not None and choice.delta.tool_calls:
+                return b""
+        return _without_nulls(data) if self._strip_usage else data
+
     def end(self) -> bytes:
         """Return what is still to be sent. Raises `StreamInterrupted` without a terminal event."""
         if self._broken is not None:
