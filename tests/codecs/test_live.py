@@ -5,7 +5,7 @@ import json
 import pytest
 
 from turnout.codecs import live
-from turnout.codecs.realtime import Heard
+from turnout.codecs.speech import Heard
 from turnout.errors import InvalidRequest
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.usage import Usage

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnout.codecs import realtime
-from turnout.codecs.realtime import NOTHING_HEARD, Heard, address, ask, hear, is_spoken, without_ours
+from turnout.codecs.realtime import NOTHING_HEARD, address, ask, hear, is_spoken, without_ours
+from turnout.codecs.speech import Heard
 from turnout.errors import InvalidRequest
 from turnout.types.deployment import Deployment, Model, Vendor
 from turnout.types.usage import Usage

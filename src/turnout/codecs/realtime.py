@@ -6,16 +6,16 @@ client asks for in mid-session, and the model that writes down what was said.
 Source: OpenAI, Realtime API reference, client and server events; Azure OpenAI, realtime reference (2026-11).
 """
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
 
 from turnout.codecs import strict
+from turnout.codecs.speech import Asked, Ear, Heard
 from turnout.types.deployment import Deployment
-from turnout.types.json import Json, JsonObject
+from turnout.types.json import JsonObject
 from turnout.types.usage import Usage
 
 WIRE: Final = "openai_realtime"
@@ -53,18 +53,6 @@ class _Event(Struct):
     session: _Thing | None = None
     response_id: str = ""
     delta: Raw = Raw(b"")
-
-
-class Heard(Struct, frozen=True):
-    """What an event of the upstream says to a gateway; most say nothing."""
-
-    kind: Literal["", "session", "began", "ended", "audio", "text"] = ""
-    id: str = ""
-    """Of the session, or of the response."""
-    usage: Usage | None = None
-    """Of a response that ended; None = it was not told."""
-    n_chars: int = 0
-    """Of a piece of an answer."""
 
 
 NOTHING_HEARD: Final = Heard()
@@ -125,41 +113,6 @@ def without_ours(data: bytes) -> bytes:
     return data
 
 
-class Asked(Struct, frozen=True):
-    """An event of the client, read strictly."""
-
-    tree: JsonObject
-
-    @property
-    def id(self) -> str | None:
-        """The client's own id of the event."""
-        found = self.tree.get("event_id")
-        return found[:128] if isinstance(found, str) else None
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The models it asks to go on with."""
-        found = (_member(self.tree.get(name), "model") for name in ("session", "response"))
-        return tuple(each for each in found if isinstance(each, str))
-
-    @property
-    def transcribers(self) -> tuple[str, ...]:
-        """The models it asks to write down what was said."""
-        session = self.tree.get("session")
-        spoken = _member(_member(_member(session, "audio"), "input"), "transcription")
-        found = (_member(each, "model") for each in (spoken, _member(session, "input_audio_transcription")))
-        return tuple(each for each in found if isinstance(each, str))
-
-    def naming(self, model: str) -> bytes:
-        """Return it with the upstream's name of the model it goes on with."""
-        tree: dict[str, Json] = dict(self.tree)
-        for name in ("session", "response"):
-            part = tree.get(name)
-            if isinstance(part, Mapping) and "model" in part:
-                tree[name] = {**part, "model": model}
-        return msgspec.json.encode(tree)
-
-
 def ask(data: bytes) -> Asked:
     """Read an event of the client. Raises `InvalidRequest` for what two parsers could read differently."""
     return Asked(strict.parse(data))
@@ -199,5 +152,27 @@ def _within(value: int, most: int) -> int:
     return min(max(value, 0), most)
 
 
-def _member(tree: Json, name: str) -> Json:
-    return tree.get(name) if isinstance(tree, Mapping) else None
+class _Speech:
+    """The format, as a session asks for it."""
+
+    audio_chars_per_token = AUDIO_CHARS_PER_TOKEN
+    has_errors = True
+    has_bytes = False
+
+    def address(self, to: Deployment) -> str:
+        return address(to)
+
+    def is_spoken(self, to: Deployment) -> bool:
+        return is_spoken(to)
+
+    def opening(self, body: JsonObject, to: Deployment) -> bytes | None:
+        return None
+
+    def ear(self) -> Ear:
+        return lambda data: (hear(data),)
+
+    def ask(self, data: bytes) -> Asked:
+        return ask(data)
+
+
+SPEECH: Final = _Speech()

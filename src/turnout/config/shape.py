@@ -331,8 +331,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batches: BatchesConfig = BatchesConfig()
     """Many requests in one file."""
     passthrough: PassthroughConfig = PassthroughConfig()
-    counting: CountingConfig = CountingConfig()
     """Endpoints of providers that the gateway does not know."""
+    counting: CountingConfig = CountingConfig()
+    """Who counts the tokens of a request that is not sent."""
     signals: SignalsConfig = SignalsConfig()
     """Facts about a request that strategies read."""
     responses: ResponsesConfig = ResponsesConfig()

@@ -11,14 +11,14 @@ Theory of operation.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from turnout.codecs import realtime
-from turnout.codecs.speech import SPEECHES, Speech
+from turnout.codecs import live, realtime
+from turnout.codecs.speech import Heard, Speech
 from turnout.engine.exchange import Call
 from turnout.engine.reply import Reply
 from turnout.errors import TimeoutTtft, TurnoutError, UnsupportedParameter
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MOST_MESSAGE: Final = 32 * 1024 * 1024
 """Bytes of one message of an upstream (SECURITY.md S-54)."""
 NOTHING_USED: Final = Usage(input_uncached=0, output_text=0)
+SPEECHES: Final[Mapping[str, Speech]] = {realtime.WIRE: realtime.SPEECH, live.WIRE: live.SPEECH}
+"""Name of a wire -> its format."""
 MOST_AT_ONCE: Final = 64
 """Responses of one session that may run at once; an upstream that claims more is not believed."""
 
@@ -101,7 +103,7 @@ class SessionReply(Reply):
         """Responses under way."""
         return len(self._running)
 
-    async def heard(self, event: realtime.Heard) -> None:
+    async def heard(self, event: Heard) -> None:
         """Take in an event of the upstream. Raises a `TurnoutError` when nothing more may be spent."""
         match event.kind:
             case "began":
