@@ -32,6 +32,7 @@ from turnout.errors import (
     TurnoutError,
     UnsupportedParameter,
 )
+from turnout.stores.live import Reader
 from turnout.strategies.base import Choice, Context, Draw, Filter, Strategy, Surface
 from turnout.strategies.filters import asked
 from turnout.strategies.priority import Priority
@@ -131,7 +132,10 @@ class Router:
             pool = in_service(pool, self._snapshot.retiring, exchange.at.date().isoformat())
         ask, route = exchange.ask, pool.route
         stats = self._stats
-        candidates = tuple([Candidate(d, stats(d.id)) for d in pool.deployments])
+        if isinstance(stats, Reader):
+            candidates = stats.candidates(pool.deployments)
+        else:
+            candidates = tuple([Candidate(d, stats(d.id)) for d in pool.deployments])
         place = self._place(exchange) if ask.surface is not None else None
         context = self._context(exchange, route, candidates, None if place is None else place.surface)
         routed = self.weigh(pool, candidates, context, exchange)

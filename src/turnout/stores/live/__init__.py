@@ -5,7 +5,7 @@ Pure data structures: clock readings and randomness are arguments, nothing here 
 
 from turnout.stores.live.breaker import ILL, Blame, Breaker, BreakerConfig, blame
 from turnout.stores.live.budget import RetryBudget, RetryBudgetConfig
-from turnout.stores.live.fleet import Fleet, Live
+from turnout.stores.live.fleet import Fleet, Live, Reader
 from turnout.stores.live.health import Change, Health, HealthConfig, OnChange
 from turnout.stores.live.ratio import Ratio
 from turnout.stores.live.sketch import Sketch
@@ -23,6 +23,7 @@ __all__ = [
     "Live",
     "OnChange",
     "Ratio",
+    "Reader",
     "RetryBudget",
     "RetryBudgetConfig",
     "Sketch",

@@ -101,10 +101,13 @@ class Breaker:
         "_state",
         "_ticket",
         "_window",
+        "mark",
     )
 
     def __init__(self, config: BreakerConfig, rng: Random) -> None:
         self._rng = rng
+        self.mark = 0
+        """Another number each time that what it says may have changed, but for the time that passes."""
         self._state: BreakerState = "closed"
         self._ticket = 0
         self._opens_at = 0.0
@@ -226,6 +229,7 @@ class Breaker:
         config = self._config
         wait_s = config.rate_limit_s if retry_after_s is None else min(retry_after_s, config.max_rate_limit_s)
         self._paused_until = max(self._paused_until, now + wait_s)
+        self.mark += 1
 
     def _failed(self, now: float) -> None:
         if self._state == "half_open":
@@ -256,6 +260,7 @@ class Breaker:
     def _enter(self, state: BreakerState) -> None:
         self._state = state
         self._ticket += 1
+        self.mark += 1
         self._consecutive = self._n_probes = self._n_successes = 0
         if state == "closed":
             self._n_opened = 0

@@ -5,7 +5,7 @@ deployment among its candidates; there are more reads than writes, so the snapsh
 moved. Configuration comes and goes, a `Live` stays: a reload must not forget who is down.
 """
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from math import exp
 from random import Random
 
@@ -18,7 +18,7 @@ from turnout.stores.live.ratio import Ratio
 from turnout.stores.live.recent import Recent
 from turnout.stores.live.sketch import Sketch
 from turnout.stores.live.window import Window
-from turnout.types.deployment import Stats
+from turnout.types.deployment import Candidate, Deployment, Stats
 from turnout.types.record import Attempt
 
 PEAK_DECAY_S = 10.0
@@ -54,6 +54,7 @@ class Live:
         "_recent_ttft",
         "_speed",
         "_stats",
+        "_still",
         "_tokens",
         "_total",
         "_ttft",
@@ -86,6 +87,8 @@ class Live:
         self._peak_at = 0.0
         self._stats = UNSEEN
         self._moved = False
+        self._still = -1
+        """Mark of the breaker with which the latest numbers hold; -1 = they change with the time."""
         self._valid_until = 0.0
         """Clock reading after which numbers expire even if nothing moves."""
 
@@ -162,11 +165,12 @@ class Live:
 
     def snapshot(self, now: float) -> Stats:
         """Return the numbers at this instant."""
-        calm = self.breaker.is_calm(now) and self.health.is_plain(now)
-        if not self._moved and calm and now < self._valid_until and self._stats.state == "closed":
+        if not self._moved and self._still == self.breaker.mark and now < self._valid_until:
             return self._stats
+        calm = self.breaker.is_calm(now) and self.health.is_plain(now)
         stats = self._stats = self._read(now, calm)
-        self._moved = False
+        is_well = calm and stats.state == "closed" and not stats.demoted and stats.share == 1
+        self._moved, self._still = False, self.breaker.mark if is_well else -1
         return stats
 
     def _read(self, now: float, calm: bool) -> Stats:
@@ -208,6 +212,36 @@ class Live:
         )
 
 
+class Reader:
+    """Reads live numbers as they are now."""
+
+    __slots__ = ("_clock", "_lives")
+
+    def __init__(self, lives: Mapping[str, Live], clock: Callable[[], float]) -> None:
+        self._lives = lives
+        self._clock = clock
+
+    def __call__(self, deployment: str) -> Stats:
+        """Return the numbers of a deployment; empty ones if it was never called."""
+        live = self._lives.get(deployment)
+        return UNSEEN if live is None else live.snapshot(self._clock())
+
+    def candidates(self, deployments: Iterable[Deployment]) -> tuple[Candidate, ...]:
+        """Return deployments with their numbers."""
+        live_of, now = self._lives.get, self._clock()
+        found: list[Candidate] = []
+        for deployment in deployments:
+            live = live_of(deployment.id)
+            if live is None:
+                stats = UNSEEN
+            elif live._moved or live._still != live.breaker.mark or now >= live._valid_until:  # noqa: SLF001
+                stats = live.snapshot(now)
+            else:
+                stats = live._stats  # noqa: SLF001
+            found.append(Candidate(deployment, stats))
+        return tuple(found)
+
+
 class Fleet:
     """Every deployment that was ever called, and is still configured."""
 
@@ -247,15 +281,9 @@ class Fleet:
         live = self._lives.get(deployment)
         return UNSEEN if live is None else live.snapshot(now)
 
-    def reader(self, clock: Callable[[], float]) -> Callable[[str], Stats]:
+    def reader(self, clock: Callable[[], float]) -> "Reader":
         """Return what reads a deployment's numbers now: `stats` for who asks of every candidate."""
-        lives = self._lives
-
-        def read(deployment: str) -> Stats:
-            live = lives.get(deployment)
-            return UNSEEN if live is None else live.snapshot(clock())
-
-        return read
+        return Reader(self._lives, clock)
 
     def observe(self, attempt: Attempt, now: float) -> None:
         """Take in a call made elsewhere, as if it had been made here."""
