@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from turnout.config.files import FilesConfig
-from turnout.errors import InvalidRequest, NotFound
+from turnout.errors import InvalidRequest
 from turnout.server.http import JSON_TYPE, respond
 from turnout.server.paths import ANTHROPIC, Paths
 from turnout.server.uploads import (
@@ -31,7 +31,7 @@ from turnout.server.uploads import (
     send_file,
 )
 from turnout.server.verbs import Steps
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, no_endpoint
 from turnout.stores.files import File
 from turnout.types.json import Json
 from turnout.types.principal import Principal
@@ -107,7 +107,7 @@ class AnthropicFiles:
         shelf = self._uploads.entered(visit)
         file_id, slash, what = visit.path_rest.partition("/")
         if slash and what != "content":
-            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
+            raise no_endpoint(visit)
         file = await found_file(shelf, file_id, visit.principal)
         if not slash:
             await self._tell(visit, view(file))

@@ -15,12 +15,12 @@ from msgspec import Meta, Struct
 from turnout.codecs.strict import convert, parse
 from turnout.errors import Conflict, InvalidRequest
 from turnout.server.bulk import Wanted
-from turnout.server.bulk_form import BulkForm, id_before, no_endpoint, query_of
+from turnout.server.bulk_form import BulkForm, id_before
 from turnout.server.gemini_batches import GeminiBatches
 from turnout.server.paths import GEMINI, OPENAI, SHARED, Paths
 from turnout.server.uploads import age_of, found_file, limit_of, owner_of, page
 from turnout.server.verbs import Steps, shown
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, no_endpoint, query_of
 from turnout.stores.files import ENDED, Batch
 from turnout.types.json import Json
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
-from turnout.errors import NotFound
 from turnout.server.bulk import Bulk, enabled
 from turnout.server.http import JSON_TYPE, respond
 from turnout.server.verbs import Steps
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, no_endpoint
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -38,19 +36,9 @@ class BulkForm:
         return [JSON_TYPE, *self._steps.ids(visit.request_id)]
 
 
-def query_of(visit: Visit) -> dict[str, str]:
-    """Return the parameters behind the path."""
-    return dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
-
-
 def id_before(verb: str, visit: Visit, mark: str = "/") -> str:
     """Return the id of a path that ends in a verb. Raises `NotFound` where it does not."""
     found, _, said = visit.path_rest.partition(mark)
     if said != verb:
         raise no_endpoint(visit)
     return found
-
-
-def no_endpoint(visit: Visit) -> NotFound:
-    """Return the error of a path that nothing serves."""
-    return NotFound(f"no such endpoint: {visit.scope['method'][:16]} {visit.scope['path'][:200]}")

@@ -17,7 +17,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Final
-from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Meta, Struct
@@ -32,7 +31,7 @@ from turnout.server.paths import RESPONSES, Paths
 from turnout.server.talks import Talk, added, answered, as_kept, begun, item_of, page_of, read_talk, view
 from turnout.server.uploads import limit_of
 from turnout.server.verbs import Steps
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, query_of
 from turnout.stores.conversations import Conversations, Kept
 from turnout.types.json import Json, JsonObject
 
@@ -141,7 +140,7 @@ class ConversationObjects:
 
     async def _list(self, visit: Visit) -> None:
         self._steps.enter(visit, "chat")
-        query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+        query = query_of(visit)
         query["limit"] = str(limit_of(query.get("limit"), 20, MOST_LISTED))
         if query.get("order", "desc") not in ("asc", "desc"):
             raise InvalidRequest("order: expected asc or desc", param="order")

@@ -17,10 +17,10 @@ from msgspec import Raw, Struct
 from turnout.codecs.strict import convert, parse
 from turnout.errors import InvalidRequest, NotFound, UnsupportedParameter
 from turnout.server.bulk import Wanted
-from turnout.server.bulk_form import BulkForm, id_before, query_of
+from turnout.server.bulk_form import BulkForm, id_before
 from turnout.server.paths import GEMINI, Paths
 from turnout.server.uploads import PIECE, found_file, limit_of, owner_of
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, query_of
 from turnout.stores.files import ENDED, Batch, Line
 from turnout.types.json import Json
 

@@ -10,10 +10,10 @@ from typing import Final
 from turnout.errors import NotFound
 from turnout.server.batch_lines import read_requests
 from turnout.server.bulk import Bulk, Wanted
-from turnout.server.bulk_form import BulkForm, id_before, no_endpoint, query_of
+from turnout.server.bulk_form import BulkForm, id_before
 from turnout.server.paths import ANTHROPIC, Paths
 from turnout.server.uploads import found_file, limit_of, owner_of, send_file
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, no_endpoint, query_of
 from turnout.stores.files import ENDED, Batch
 from turnout.types.json import Json
 

@@ -36,7 +36,7 @@ from turnout.server.endpoints import NOTHING_PASSES, Passing
 from turnout.server.http import Disconnected, RawHeaders, read_body
 from turnout.server.paths import OPENAI, Found
 from turnout.server.till import Spent, Till
-from turnout.server.visit import Visit, while_there
+from turnout.server.visit import Visit, no_endpoint, while_there
 from turnout.transport.base import Response
 from turnout.types.ask import Ask
 from turnout.types.deployment import Deployment
@@ -114,7 +114,7 @@ class Passthrough:
         check_caller(till, visit.principal)
         path = beneath(visit.scope["raw_path"], visit.path_rest, deployment.url)
         if not any(fnmatchcase(path, glob) for glob in config.paths):
-            raise NotFound(f"no such endpoint: {visit.scope['method'][:16]} {visit.scope['path'][:200]}")
+            raise no_endpoint(visit)
         inbound = visit.inbound
         body = await read_body(
             visit.receive, int(config.max_body_mib * 2**20), inbound.content_length, inbound.content_encoding

@@ -14,7 +14,6 @@ Theory of operation.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -45,7 +44,7 @@ from turnout.server.paths import RESPONSES, Paths
 from turnout.server.talks import history as said_in
 from turnout.server.talks import item_in
 from turnout.server.verbs import Steps, Verbs
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, query_of
 from turnout.stores.conversations import Conversations, MemoryConversations
 from turnout.stores.queue import Job
 from turnout.types.json import JsonObject
@@ -273,7 +272,7 @@ class Responses:
         """Show an answer, or the items that led to it."""
         self._steps.enter(visit, "chat")
         answer_id, slash, _ = visit.path_rest.partition("/")
-        query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+        query = query_of(visit)
         if query.get("stream") == "true":
             raise UnsupportedParameter("a kept response cannot be streamed again", param="stream")
         document = await self._known(visit, answer_id)

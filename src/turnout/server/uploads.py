@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -27,7 +26,7 @@ from turnout.server.inbound import speaks_anthropic
 from turnout.server.multipart import Begin, Data, End, Multipart
 from turnout.server.paths import SHARED, Paths
 from turnout.server.verbs import Steps
-from turnout.server.visit import Visit
+from turnout.server.visit import Visit, no_endpoint, query_of
 from turnout.stores.files import PURPOSES, Draft, File, Files, Purpose, Room
 from turnout.stores.files.files import MIB, expiry
 from turnout.types.json import Json
@@ -137,7 +136,7 @@ class Uploads:
 
     async def _list(self, visit: Visit) -> None:
         shelf = self.entered(visit)
-        query = dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+        query = query_of(visit)
         limit = limit_of(query.get("limit"), MOST_LISTED, MOST_LISTED)
         order = query.get("order", "desc")
         if order not in ("asc", "desc"):
@@ -157,7 +156,7 @@ class Uploads:
         shelf = self.entered(visit)
         file_id, slash, what = visit.path_rest.partition("/")
         if slash and what != "content":
-            raise NotFound(f"no such endpoint: GET {visit.scope['path'][:200]}")
+            raise no_endpoint(visit)
         file = await found_file(shelf, file_id, visit.principal)
         if slash:
             await self._send(visit, shelf, file)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from turnout.engine.engine import Opened
 from turnout.engine.exchange import Exchange, Request
-from turnout.errors import GatewayOverloaded, TurnoutError
+from turnout.errors import GatewayOverloaded, NotFound, TurnoutError
 from turnout.server.http import HEAD, ON_LEAVE, Disconnected, HangUp, Leave, Receive, Scope, Send
 from turnout.server.ids import CURRENT, new_request_id
 from turnout.server.inbound import Inbound, read
@@ -118,3 +119,13 @@ async def while_there(visit: Visit, work: Awaitable[T]) -> T:
         raise
     finally:
         hang_up.stop()
+
+
+def query_of(visit: Visit) -> dict[str, str]:
+    """Return the parameters behind the path; of those that are said twice, the last."""
+    return dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+
+
+def no_endpoint(visit: Visit) -> NotFound:
+    """Return the error of a path that nothing serves."""
+    return NotFound(f"no such endpoint: {visit.scope['method'][:16]} {visit.scope['path'][:200]}")

@@ -14,6 +14,7 @@ from turnout.errors import InvalidRequest, NotFound, TurnoutError
 from turnout.govern.office import Office
 from turnout.govern.rules import Actor
 from turnout.server.admin.permits import Permit, Reach
+from turnout.stores.base import Journal
 from turnout.types.json import Json, JsonObject
 
 JSON: Final = "application/json"
@@ -175,6 +176,13 @@ def read_version(value: str) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise InvalidRequest('if-match: expected an ETag of this API, such as "3"', param="if-match")
     return int(text)
+
+
+def journal_of(call: Call) -> Journal:
+    """Return the journal. Raises `NotFound` where none is kept."""
+    if call.built.journal is None:
+        raise NotFound("no journal is kept here; set journal.enabled: true")
+    return call.built.journal
 
 
 def failure_body(error: TurnoutError) -> bytes:

@@ -21,7 +21,7 @@ from turnout.errors import NotFound, StoreUnavailable, TurnoutError
 from turnout.evaluate.corrections import bins, gauge_of, points, suggest
 from turnout.evaluate.feedback_data import records_of, words_of
 from turnout.evaluate.replay import decide_again, differences, router_of
-from turnout.server.admin.call import Call, Endpoint, Given
+from turnout.server.admin.call import Call, Endpoint, Given, journal_of
 from turnout.server.admin.overlay import Overlay
 from turnout.server.admin.requests import found_request
 from turnout.stores.base import Query
@@ -115,9 +115,7 @@ async def _certificate(call: Call) -> Given:
 
 async def _records(call: Call, most: int) -> list[Record]:
     """Return the latest requests of the path's route that the actor may see."""
-    journal = call.built.journal
-    if journal is None:
-        raise NotFound("no journal is kept here; set journal.enabled: true")
+    journal = journal_of(call)
     query = Query(
         route=call.id,
         organisation=call.organisation(),

@@ -15,7 +15,7 @@ from turnout.codecs.strict import convert
 from turnout.config.guards import GuardConfig
 from turnout.errors import InvalidRequest, NotFound
 from turnout.server.admin.audit import noted
-from turnout.server.admin.call import Call, Endpoint, Given
+from turnout.server.admin.call import Call, Endpoint, Given, journal_of
 from turnout.server.admin.spend import written
 from turnout.server.hearing import feedback_id
 from turnout.stores.base import Query
@@ -137,9 +137,7 @@ async def _list(call: Call) -> Given:
 
 
 async def _records(call: Call) -> tuple[Seen, ...]:
-    journal = call.built.journal
-    if journal is None:
-        raise NotFound("no journal is kept here; set journal.enabled: true")
+    journal = journal_of(call)
     query = Query(
         since=call.instant("since"),
         until=call.instant("until"),

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from turnout.errors import InvalidRequest, NotFound
 from turnout.server.admin.audit import noted
-from turnout.server.admin.call import CSV, LINES, MOST_LISTED, Call, Endpoint, Given, page
+from turnout.server.admin.call import CSV, LINES, MOST_LISTED, Call, Endpoint, Given, journal_of, page
 from turnout.server.admin.cells import csv_rows
 from turnout.server.admin.spend import written
 from turnout.server.views import caller_view
@@ -37,12 +37,6 @@ _COLUMNS: Final = (
 )
 _LEAST_REASON: Final = 8
 _MOST_REASON: Final = 500
-
-
-def _journal(call: Call) -> Journal:
-    if call.built.journal is None:
-        raise NotFound("no journal is kept here; set journal.enabled: true")
-    return call.built.journal
 
 
 def _asked(call: Call, limit: int) -> Query:
@@ -103,14 +97,14 @@ def _row(record: Record) -> dict[str, Json]:
 
 async def _list(call: Call) -> Given:
     limit = call.number("limit", 100, MOST_LISTED)
-    found = await _journal(call).query(_asked(call, limit + 1))
+    found = await journal_of(call).query(_asked(call, limit + 1))
     rows: list[Json] = [{"object": "request", **_row(entry.record)} for entry in found.entries]
     return page(rows, limit, lambda at: str(found.entries[at].cursor))
 
 
 async def found_request(call: Call) -> Record:
     """Return the request of the path. Raises `NotFound` also for one out of reach."""
-    record = await _journal(call).get(call.id)
+    record = await journal_of(call).get(call.id)
     own = record is not None and (
         record.principal == call.actor.id
         if call.reach == "own objects"
@@ -164,7 +158,7 @@ async def _export(call: Call) -> Given:
     query = replace(_asked(call, _PAGE), order="oldest")
     await noted(call, "export", {name: call.query[name] for name in sorted(call.query)})
     kind = CSV if form == "csv" else LINES
-    return Given(pieces=_pieces(_journal(call), query, form), content_type=kind, file=f"requests.{form}")
+    return Given(pieces=_pieces(journal_of(call), query, form), content_type=kind, file=f"requests.{form}")
 
 
 async def _pieces(journal: Journal, query: Query, form: str) -> AsyncIterator[bytes]:
