@@ -22,6 +22,7 @@ from tests.codecs.anthropic_samples import (
     stream,
 )
 from turnout.codecs.anthropic import Anthropic
+from turnout.codecs.base import Plain
 from turnout.errors import ProviderBadResponse, ProviderOverloaded, StreamInterrupted
 from turnout.types.chat import Native
 from turnout.types.event import Finish, NativeDelta, ReasoningDelta, Start, TextDelta, ToolDelta, UsageUpdate
@@ -174,14 +175,29 @@ def seen(tap):
     return (tap.has_content, tap.usage, tap.finish, tap.done, tap.upstream_id, tap.model, tap.error)
 
 
-@given(cuts, newlines)
-def test_a_tapped_stream_passes_untouched_and_is_read_alike_however_it_is_split(marks, newline):
+def passing(tap, parts, *, asked):
+    """Give a stream to a tap; `asked`: only what it does not find plain."""
+    assert isinstance(tap, Plain)
+    return b"".join((asked and tap.plain(part)) or tap.feed(part) for part in parts) + tap.end()
+
+
+@given(cuts, newlines, st.booleans())
+def test_a_tapped_stream_passes_untouched_and_is_read_alike_however_it_is_split(marks, newline, asked):
     data = stream(*EVERYTHING, newline=newline)
     tap = CODEC.tap(strip_usage=False)
-    passed = b"".join(map(tap.feed, pieces(data, marks))) + tap.end()
+    passed = passing(tap, pieces(data, marks), asked=asked)
     assert passed == data
     usage = Usage(input_uncached=9, cache_read=2, cache_write_5m=3, output_text=3, reasoning=2)
     assert seen(tap) == (True, usage, "tool_calls", True, "msg_1", "claude-x", None)
+
+
+def test_text_is_plain_once_content_has_passed_and_whatever_may_say_more_is_not():
+    tap = CODEC.tap(strip_usage=False)
+    text, half = frame(TEXT[1]), frame(TEXT[1])[:-1]
+    told = [text, half, frame(finish()), frame(error()), text]
+    before = [tap.plain(each) for each in told]
+    tap.feed(stream(START, *TEXT[:2]))
+    assert (before, [tap.plain(each) for each in told]) == ([b""] * 5, [text, b"", b"", b"", text])
 
 
 def test_a_tap_hands_on_whole_frames_only():
@@ -201,21 +217,20 @@ def test_a_tap_commits_with_the_first_delta_or_a_block_that_came_whole():
     assert tap.has_content
 
 
-@given(cuts)
-def test_an_error_behind_content_passes_and_is_told(marks):
+@given(cuts, st.booleans())
+def test_an_error_behind_content_passes_and_is_told(marks, asked):
     data = stream(START, *TEXT, error())
     tap = CODEC.tap(strip_usage=False)
-    assert b"".join(map(tap.feed, pieces(data, marks))) + tap.end() == data
+    assert passing(tap, pieces(data, marks), asked=asked) == data
     assert (type(tap.error), tap.done) == (ProviderOverloaded, False)
 
 
-@given(cuts)
-def test_a_forged_turnout_member_never_passes(marks):
+@given(cuts, st.booleans())
+def test_a_forged_turnout_member_never_passes(marks, asked):
     forged = {**finish(), "turnout": {"cost_usd": "0"}}
     sneaky = frame(delta(0, "text_delta", text="Hi", turnout=1)).replace(b"turnout", b"\\u0074urnout")
     data = stream(START, TEXT[0]) + frame(TEXT[1]) + sneaky + stream(stop(0), forged, STOP)
-    tap = CODEC.tap(strip_usage=False)
-    passed = b"".join(map(tap.feed, pieces(data, marks))) + tap.end()
+    passed = passing(CODEC.tap(strip_usage=False), pieces(data, marks), asked=asked)
     assert b"urnout" not in passed
     assert decoded(passed)[1:] == [
         TextDelta("Hi"),

@@ -43,6 +43,12 @@ class FrameTap(ABC):
             return whole
         return b"".join([self._pass(frame) for frame in frames(whole)])
 
+    def plain(self, data: bytes) -> bytes:
+        """Return whole frames in which nothing may stand that is to be known; b"" = `feed` must look."""
+        if not self.has_content or self.done or self.error is not None or not self._buffer.is_between:
+            return b""
+        return data if data[-2:] == b"\n\n" and not self._is_marked(data) else b""
+
     def end(self) -> bytes:
         """Return what is still to be sent. Raises `StreamInterrupted` without a terminal event."""
         try:
