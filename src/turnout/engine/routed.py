@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
-from typing import TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -12,7 +12,7 @@ from turnout.engine.exchange import Exchange
 from turnout.engine.pool import Pool
 from turnout.engine.sense import reference_tokens
 from turnout.engine.snapshot import Snapshot
-from turnout.engine.written import Numbers, Paid, Plans, Seat, Seated, array, seated
+from turnout.engine.written import Bench, Numbers, Plans, fare_of
 from turnout.strategies.accept.shape import has_shape
 from turnout.strategies.base import Choice, Context, in_tool_loop, mean_and_worst_nusd
 from turnout.strategies.pipeline.lazy import Column, Terms
@@ -38,14 +38,17 @@ from turnout.types.record import (
     SignalView,
     Status,
 )
+from turnout.types.signal import Signals
 from turnout.types.structured import Structured
 from turnout.types.task import TaskRequest
 from turnout.types.usage import NanoUsd
 
 T = TypeVar("T")
+MOST_BENCHES: Final = 1000
 NO_WISHES = Preferences()
 NOTHING_SEEN = LiveView()
 NO_TERMS: Mapping[str, float] = {}
+NO_SIGNALS: Mapping[str, SignalView] = {}
 KEY_ALLOW = "key_allow"
 """Constraint that comes from the key and not from the request."""
 
@@ -56,13 +59,24 @@ Numbered: TypeAlias = dict[str, Numbers]
 class Told:
     """What was told before and holds yet."""
 
-    __slots__ = ("numbers", "plans", "seats")
+    __slots__ = ("_benches", "numbers", "plans")
 
     def __init__(self) -> None:
         self.numbers: Numbered = {}
         """Live numbers as views tell them, by deployment: of those that nobody called they hold on."""
-        self.seats: dict[str, Seated] = {}
         self.plans = Plans()
+        self._benches: dict[int, tuple[Sequence[Deployment], Bench | None]] = {}
+
+    def bench(self, deployments: Sequence[Deployment]) -> Bench | None:
+        """Return what was told of a pool's candidates; None where their prices are not that simple."""
+        found = self._benches.get(id(deployments))
+        if found is None or found[0] is not deployments:
+            fares = [fare for each in deployments if (fare := fare_of(each)) is not None]
+            bench = Bench(deployments, fares) if len(fares) == len(deployments) else None
+            if len(self._benches) >= MOST_BENCHES:
+                self._benches.clear()
+            found = self._benches[id(deployments)] = (deployments, bench)
+        return found[1]
 
 
 def _numbers(stats: Stats) -> Numbers:
@@ -151,12 +165,7 @@ class Routed(Struct, frozen=True):
             kind=kind,
             chosen=chosen,
             reason=exchange.fallback_reason or self.choice.reason,
-            signals={
-                name: SignalView(
-                    value=s.value, confidence=s.confidence if s.error is None else None, error=s.error
-                )
-                for name, s in self.context.signals.items()
-            },
+            signals=_signals(self.context.signals) if self.context.signals else NO_SIGNALS,
             objective=self.choice.objective,
             propensity=self.choice.propensity,
             explored=self.choice.explored,
@@ -230,32 +239,17 @@ class Routed(Struct, frozen=True):
             or isinstance(context.request, TaskRequest)
         ):
             return None
-        n_in, n_out, most = context.n_tokens_in, context.n_tokens_out, context.max_tokens_out
-        of_out, told = context.tokens_out, self.told.seats
         terms = _rows(scores.columns)
         if terms is None or not isfinite(sum(utilities.numbers)):
             return None
-        seats: list[Seat] = []
-        every = len(chosen) == len(candidates)
-        for candidate, utility, term in zip(candidates, utilities.numbers, terms, strict=True):
-            name = candidate.deployment.id
-            found = told.get(name)
-            if found is None or found.stats is not candidate.stats:
-                found = seated(candidate.deployment, _numbers(candidate.stats))
-                if found is None:
-                    return None
-                told[name] = found
-            _, seat, mean_in, mean_out, worst_in, worst_out, call, as_of = found
-            seat.n_tokens_out = out = of_out.get(name)
-            seat.utility, seat.scores = utility, term
-            mean = n_in * mean_in + (n_out if out is None else out) * mean_out + call
-            worst = n_in * worst_in + most * worst_out + call
-            seat.cost_nusd = Paid(-(-mean // 1000), -(-worst // 1000), as_of)
-            seat.status = "eligible" if every or name in chosen else "lost"
-            seats.append(seat)
-        if chosen and chosen[0] in told:
-            told[chosen[0]].seat.status = "chosen"
-        return array(seats)
+        bench = self.told.bench(self.pool.deployments)
+        if bench is None or len(bench.ids) != len(candidates):
+            return None
+        bench.follow([candidate.stats for candidate in candidates], _numbers)
+        of_out = context.tokens_out
+        outs = [of_out.get(name) for name in bench.ids]
+        costs = bench.costs(context.n_tokens_in, context.n_tokens_out, context.max_tokens_out, outs)
+        return bench.array(bench.statuses(chosen), terms, utilities.numbers, costs, outs)
 
 
 def _rows(columns: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, float]] | None:
@@ -343,6 +337,13 @@ def expected_costs(candidates: Iterable[Candidate], context: Context) -> list[Co
     return found
 
 
+def _signals(signals: Signals) -> dict[str, SignalView]:
+    return {
+        name: SignalView(value=s.value, confidence=s.confidence if s.error is None else None, error=s.error)
+        for name, s in signals.items()
+    }
+
+
 def rule_of(exchange: Exchange) -> Structured | None:
     """Return what the route does about this request's shape; None = nothing, or it has none."""
     rule, request = exchange.policy.structured, exchange.request
@@ -360,7 +361,7 @@ def _input(context: Context) -> InputView:
         n_tokens=context.n_tokens_in,
         n_tokens_source="estimate",
         max_tokens_out=context.max_tokens_out,
-        modalities=tuple(sorted(facts.modalities)),
+        modalities=tuple(sorted(facts.modalities)) if facts.modalities else (),
         n_tools=facts.n_tools,
         structured=bool(facts.structured),
         stream=isinstance(request, ChatRequest) and request.stream,

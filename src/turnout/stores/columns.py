@@ -180,6 +180,12 @@ def columns_of(record: Record | _Brief) -> Columns:
     """Take the searchable facts out of a Record."""
     end, decision = record.outcome, record.decision
     last = record.attempts[-1] if record.attempts else None
+    usage, cost_nusd = end.usage, end.cost_nusd
+    n_input = n_output = n_cached = None
+    if usage is not None:
+        n_input, n_output, n_cached = usage.n_input, usage.n_output, usage.cache_read
+        if not (-INT64 <= n_input <= INT64 and -INT64 <= n_output <= INT64):
+            n_input, n_output = _int64(n_input), _int64(n_output)
     return Columns(
         request_id=record.request_id,
         at_us=microseconds(record.at),
@@ -188,9 +194,9 @@ def columns_of(record: Record | _Brief) -> Columns:
         route=decision.route if decision else None,
         strategy=decision.strategy if decision else None,
         error=end.error,
-        cost_nusd=_int64(end.cost_nusd),
-        n_input=_int64(end.usage.n_input) if end.usage else None,
-        n_output=_int64(end.usage.n_output) if end.usage else None,
+        cost_nusd=None if cost_nusd is None else _int64(cost_nusd),
+        n_input=n_input,
+        n_output=n_output,
         ttft_s=end.ttft_s,
         total_s=end.total_s,
         project=record.project,
@@ -202,7 +208,7 @@ def columns_of(record: Record | _Brief) -> Columns:
         customer=record.customer,
         tags=record.tags,
         surface=record.surface,
-        n_cached=_int64(end.usage.cache_read) if end.usage else None,
+        n_cached=None if n_cached is None else _int64(n_cached),
         cached=end.cache in _HITS,
         guarded=bool(record.guards) and any(guard.found for guard in record.guards),
         strong_nusd=_int64(_strong(end, decision)),
@@ -244,11 +250,8 @@ def _strong(end: Outcome | _End, decision: Decision | _Choice | None) -> int | N
     """
     if end.error is not None or end.cost_nusd is None or decision is None:
         return None
-    expected: dict[str, int] = {}
-    for seat in decision.candidates:
-        cost = seat.cost_nusd
-        if cost is not None and cost.mean is not None:
-            expected[seat.model] = cost.mean
+    seats = decision.candidates
+    expected = {s.model: c.mean for s in seats if (c := s.cost_nusd) is not None and c.mean is not None}
     if not expected:
         return None
     dearest = max(expected.values())
