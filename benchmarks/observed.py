@@ -4,13 +4,15 @@
 
 A client connection, the HTTP front, the gateway and an upstream that answers at once, all in this process and
 without a socket. The time is that of the process, and a slice ends when its spans are encoded and its lines
-are written, so that what observes beside the path counts in full. Slices of all settings take turns, and the
-best of each is told, as in `benchmarks.path`.
+are written, so that what observes beside the path counts in full. Slices of all settings take turns, forwards
+and backwards. The best of each is told, as in `benchmarks.path`, and the median of what slices cost more than
+the one of `off` in its round: a neighbour that stays moves both of them.
 
 `off`       nothing: no metrics, no spans, log lines of defects only
 `metrics`   the numbers that Prometheus scrapes, shared by workers
 `all`       metrics, spans of one request in ten in OTLP (encoded and sent), the log as JSON in a file
 `access`    all of it, and an access line per request
+`traced`    as `all`, with the spans of every request
 """
 
 import argparse
@@ -22,7 +24,9 @@ import sys
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from operator import truediv
 from pathlib import Path
+from statistics import median
 from time import process_time
 
 import uvloop
@@ -51,10 +55,12 @@ from turnout.server.settings import settings_of
 from turnout.server.tally import FOLDER
 from turnout.server.telemetry.opened import Telemetry
 
-ROUNDS, SLICE, WARM = 24, 250, 400
-OTLP = "telemetry: {{otlp: {{endpoint: '{url}'}}, traces: {{sample: 0.1}}, metrics: {{interval_s: 5}}}}\n"
+ROUNDS, SLICE, WARM = 40, 250, 400
+OTLP = (
+    "telemetry: {{otlp: {{endpoint: '{url}'}}, traces: {{sample: {sample}}}, metrics: {{interval_s: 5}}}}\n"
+)
 LOG = "log: {{format: json, access: {access}, sinks: [{{type: file, path: '{path}'}}]}}\n"
-SETTINGS = {"off": "", "metrics": "", "all": OTLP + LOG, "access": OTLP + LOG}
+SETTINGS = {"off": "", "metrics": "", "all": OTLP + LOG, "access": OTLP + LOG, "traced": OTLP + LOG}
 
 
 class Wire:
@@ -85,7 +91,10 @@ async def observed(name: str, profile: str, folder: Path):
     """Serve requests over one client connection, observed as a setting says."""
     model, text = _profile(profile, folder)
     more = SETTINGS[name].format(
-        url="http://127.0.0.1:1", path=folder / "log.json", access=str(name == "access").lower()
+        url="http://127.0.0.1:1",
+        path=folder / "log.json",
+        access=str(name == "access").lower(),
+        sample=1 if name == "traced" else 0.1,
     )
     config = parse_config(text + more, env={})
     os.environ[FOLDER] = str(folder)
@@ -131,23 +140,38 @@ async def observed(name: str, profile: str, folder: Path):
         await built.close()
 
 
-async def measure(profile: str) -> dict[str, float]:
-    """Return µs per request of every setting."""
+async def measure(profile: str) -> dict[str, list[float]]:
+    """Return µs per request of every setting, round by round."""
     logging.getLogger().setLevel(logging.INFO)
-    best = dict.fromkeys(SETTINGS, float("inf"))
+    found: dict[str, list[float]] = {name: [] for name in SETTINGS}
     async with AsyncExitStack() as stack:
         ones = {}
         for name in SETTINGS:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             ones[name] = await stack.enter_async_context(observed(name, profile, folder))
-        for one, _ in ones.values():
+        for one, settled in ones.values():
             for _ in range(WARM):
                 await one()
+            await settled(WARM)
         calm_collector()
         for n in range(1, ROUNDS + 1):
-            for name, (one, settled) in ones.items():
-                best[name] = min(best[name], await _slice(one, partial(settled, WARM + n * SLICE)))
-    return {name: round(best[name] * 1e6, 1) for name in SETTINGS}
+            for name in list(ones) if n % 2 else reversed(ones):
+                one, settled = ones[name]
+                found[name].append(await _slice(one, partial(settled, WARM + n * SLICE)) * 1e6)
+    return found
+
+
+def told(found: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Return the best slice of every setting, what it costs more, and the median of that over the rounds."""
+    best = {name: min(slices) for name, slices in found.items()}
+    return {
+        name: {
+            "best_us": round(best[name], 1),
+            "more": round(best[name] / best["off"] - 1, 3),
+            "median_more": round(median(map(truediv, slices, found["off"])) - 1, 3),
+        }
+        for name, slices in found.items()
+    }
 
 
 async def _slice(one, settled) -> float:
@@ -179,10 +203,10 @@ def main() -> None:
     found = {}
     for profile in ("bare", "production"):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found[profile] = runner.run(measure(profile))
-        off = found[profile]["off"]
-        for name, us in found[profile].items():
-            print(f"{profile:11} {name:8} {us:7.1f} µs  {us / off - 1:+6.1%}")
+            found[profile] = told(runner.run(measure(profile)))
+        for name, of in found[profile].items():
+            shown = f"{of['more']:+6.1%} {of['median_more']:+6.1%} median"
+            print(f"{profile:11} {name:8} {of['best_us']:7.1f} µs  {shown}")
     if args.json is not None:
         args.json.write_text(json.dumps({"python": sys.version.split()[0], **found}, indent=1) + "\n")
 
