@@ -11,12 +11,14 @@ python -m benchmarks.journal insert            # what the batch writer costs, pe
 
 import argparse
 import json
+import os
 import platform
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.journal import ask, insert, load, pages
+from benchmarks.journal.server import Server
 
 
 def main() -> None:
@@ -40,12 +42,15 @@ def main() -> None:
         if given.out:
             given.out.parent.mkdir(parents=True, exist_ok=True)
             given.out.write_text(
-                json.dumps({**about(given.what, given.rounds), "rows": rows}, indent=1) + "\n"
+                json.dumps({**about(given.what, given.rounds, given.postgres), "rows": rows}, indent=1) + "\n"
             )
 
 
-def about(what: str, rounds: int) -> dict[str, object]:
+def about(what: str, rounds: int, postgres: str | None) -> dict[str, object]:
     """Return what a result says of itself."""
+    server = Server(postgres)
+    settings = server.settings()
+    server.close()
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
     return {
@@ -53,6 +58,8 @@ def about(what: str, rounds: int) -> dict[str, object]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "records": load.TOTAL,
         "machine": {"cpu": cpu, "system": platform.platform()},
+        "load": os.getloadavg(),
+        "settings": settings,
         "versions": {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.journal.records import BEGINS, DAYS, ENDS, MODELS, customer
+from benchmarks.journal.server import Server, spent_ms
 from turnout.stores.base import Query
 from turnout.stores.postgres.connect import connect
 from turnout.stores.postgres.rows import PostgresRows
@@ -120,29 +121,35 @@ def report(path: Path | None, url: str | None, rounds: int) -> list[dict[str, ob
     if url:
         stores.append((_version(url), PostgresRows(url)))
     for name, rows in stores:
-        print(f"\n| {name} | p50 ms | p95 ms | CPU p95 ms |\n|---|--:|--:|--:|")
+        print(f"\n| {name} | p50 ms | p95 ms | CPU p95 ms | db CPU p95 ms |\n|---|--:|--:|--:|--:|")
+        server = Server(url if isinstance(rows, PostgresRows) else None)
         for what, ask in questions():
-            times, cpu = _times(rows, ask, rounds)
+            times, cpu, served = _times(rows, ask, rounds, server)
             p50, p95 = times[len(times) // 2], times[min(len(times) - 1, int(0.95 * len(times)))]
-            cpu95 = cpu[min(len(cpu) - 1, int(0.95 * len(cpu)))]
-            print(f"| {what} | {p50:.1f} | {p95:.1f} | {cpu95:.1f} |{'  <-- slow' if p95 > 300 else ''}")
+            cpu95, db95 = (each[min(len(each) - 1, int(0.95 * len(each)))] for each in (cpu, served))
+            slow = "  <-- slow" if p95 > 300 else ""
+            print(f"| {what} | {p50:.1f} | {p95:.1f} | {cpu95:.1f} | {db95:.1f} |{slow}")
             row = {"p50_ms": round(p50, 2), "p95_ms": round(p95, 2), "cpu_p95_ms": round(cpu95, 2)}
+            row["db_cpu_p95_ms"] = round(db95, 2)
             found.append({"store": name, "question": what, **row})
         rows.close()
+        server.close()
     return found
 
 
-def _times(rows: Rows, ask: Ask, rounds: int) -> tuple[list[float], list[float]]:
-    """Return milliseconds on the wall, and of this process's CPU (of PostgreSQL's there is none in it)."""
-    rng, times, cpu = Random(7), [], []
+def _times(rows: Rows, ask: Ask, rounds: int, server: Server) -> tuple[list[float], list[float], list[float]]:
+    """Return milliseconds on the wall, of this process's CPU, and of a database's on this machine."""
+    rng, times, cpu, served = Random(7), [], [], []
     for _ in range(rounds):
+        before = server.cpu_ns()
         began, used = time.perf_counter(), time.process_time()
         ask(rows, rng)
         times.append((time.perf_counter() - began) * 1000)
         cpu.append((time.process_time() - used) * 1000)
+        served.append(spent_ms(before, server.cpu_ns()))
         if sum(times) > 8_000:
             break
-    return sorted(times), sorted(cpu)
+    return sorted(times), sorted(cpu), sorted(served)
 
 
 def _version(url: str) -> str:

@@ -15,6 +15,7 @@ from turnout.stores.columns import microseconds, read_columns, words_of
 from turnout.stores.postgres.connect import Connection, connect
 from turnout.stores.postgres.migrate import migrate
 from turnout.stores.postgres.rows import PostgresRows
+from turnout.stores.postgres.within import COUNTED
 from turnout.stores.sqlite import SqliteRows
 from turnout.stores.sums import spread, usage_sqlite, within_sqlite
 from turnout.stores.sums.cells import COUNTERS, packed_errors, unpacked_errors
@@ -165,12 +166,16 @@ def postgres(url: str) -> float:
         db.execute("SET synchronous_commit = off")
         db.execute("SET maintenance_work_mem = '1GB'")
         grow_days(db, "%s")
+        grown = ", ".join(f"{name} = {name} * {A_DAY}" for name in COUNTED)
+        db.execute(f"UPDATE usage_within_days SET {grown}".encode())
         slices, days = range(A_DAY * DAYS), range(DAYS)
         for table, order, copy, numbers in (
             ("journal", "seq", _PG_ROWS, slices),
             ("usage_minutes", "cube, at, subject", _pg_cells("at", 120), slices[-A_DAY * MINUTE_DAYS :]),
             ("usage_hours", "cube, at, subject", _pg_cells("at", 2), slices),
             ("usage_days", "cube, at, subject", _pg_cells("at", 1), days),
+            ("usage_within_hours", "cube, model, at, subject", _pg_within(2), slices),
+            ("usage_within_days", "cube, model, at, subject", _pg_within(1), days),
             ("sum_hours", "subject, bucket", _pg_cells("bucket", 2), slices),
             ("sum_days", "subject, bucket", _pg_cells("bucket", 1), days),
         ):
@@ -178,6 +183,7 @@ def postgres(url: str) -> float:
             print(f"  {table} after {time.monotonic() - began:.0f} s", flush=True)
         db.execute("UPDATE journal_last SET value = %s", (TOTAL,))
         db.execute("UPDATE usage_through SET seq = %s", (TOTAL,))
+        db.execute("UPDATE usage_noted SET through = %s", (TOTAL,))
         db.execute("VACUUM ANALYZE")
     return time.monotonic() - began
 
@@ -187,6 +193,12 @@ def _pg_cells(at: str, shift: int) -> str:
     columns = f"cube, at + {{k}} * {shift}, subject, {_CELLS}"
     if at == "bucket":
         columns = f"subject, bucket + {{k}} * {shift}, {_SUMS}"
+    return f"INSERT INTO {{table}} SELECT {columns} FROM original"
+
+
+def _pg_within(shift: int) -> str:
+    """Return the statement that copies cells of models `{k}` times so much later."""
+    columns = f"cube, model, at + {{k}} * {shift}, subject, {', '.join(COUNTED)}"
     return f"INSERT INTO {{table}} SELECT {columns} FROM original"
 
 

@@ -22,6 +22,7 @@ from random import Random
 from urllib.parse import quote, urlencode
 
 from benchmarks.journal.records import BEGINS, DAYS, ENDS, MODELS, PRICES, PROVIDERS, ROUTES, customer
+from benchmarks.journal.server import Server, spent_ms
 from benchmarks.machine import cpu_ns
 
 Asked = tuple[str, dict[str, str]]
@@ -177,14 +178,14 @@ def report(path: Path | None, url: str | None, rounds: int) -> list[dict[str, ob
     """Ask and print; return the rows."""
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder, Gateway(Path(folder), path, url) as gateway:
-        print("| page | range | answers | p50 ms | p95 ms | CPU p50 | CPU p95 | dearest answer, p95 | KB |")
-        print("|---|---|--:|--:|--:|--:|--:|---|--:|")
+        print("| page | range | answers | p50 ms | p95 ms | CPU p50 | CPU p95 | db p95 | dearest, p95 | KB |")
+        print("|---|---|--:|--:|--:|--:|--:|--:|---|--:|")
         for name, range_, page, chosen in cases():
             row = _measured(gateway, page, range_ or "24h", chosen, rounds) | {"page": name, "range": range_}
             rows.append(row)
             print(
                 f"| {name} | {range_} | {row['answers']} | {row['p50_ms']:.0f} | {row['p95_ms']:.0f} | "
-                f"{row['cpu_p50_ms']:.0f} | {row['cpu_p95_ms']:.0f} | "
+                f"{row['cpu_p50_ms']:.0f} | {row['cpu_p95_ms']:.0f} | {row['db_cpu_p95_ms']:.0f} | "
                 f"{row['dearest_ms']:.0f}: `{row['dearest']}` | {row['kb']:.0f} |",
                 flush=True,
             )
@@ -198,17 +199,19 @@ def _measured(
     since = (UNTIL - span[0]).isoformat().replace("+00:00", "Z")
     totals: list[float] = []
     used: list[float] = []
+    database: list[float] = []
     by_path: dict[str, list[float]] = {}
     most = n = 0
     for _ in range(rounds):
         asked = {"since": since, "until": UNTIL.isoformat().replace("+00:00", "Z"), **chosen(rng)}
-        took, size, n, cpu = 0.0, 0, 0, cpu_ns(gateway.pid)
+        took, size, n, cpu, served = 0.0, 0, 0, cpu_ns(gateway.pid), gateway.server.cpu_ns()
         for path, params in page(asked, span[1], rng):
             ms, length = gateway.ask(path, params)
             by_path.setdefault(re.sub(r"req_\w+", "ID", path), []).append(ms)
             took, size, n = took + ms, size + length, n + 1
         totals.append(took)
         used.append((cpu_ns(gateway.pid) - cpu) / 1e6)
+        database.append(spent_ms(served, gateway.server.cpu_ns()))
         most = max(most, size)
     dearest = max(by_path, key=lambda path: _at(by_path[path], 0.95))
     return {
@@ -217,6 +220,8 @@ def _measured(
         "p95_ms": round(_at(totals, 0.95), 1),
         "cpu_p50_ms": round(_at(used, 0.5), 1),
         "cpu_p95_ms": round(_at(used, 0.95), 1),
+        "db_cpu_p50_ms": round(_at(database, 0.5), 1),
+        "db_cpu_p95_ms": round(_at(database, 0.95), 1),
         "dearest": dearest,
         "dearest_ms": round(_at(by_path[dearest], 0.95), 1),
         "kb": round(most / 1000, 1),
@@ -253,6 +258,8 @@ class Gateway:
             )
         )
 
+        self.server = Server(url)
+
     def __enter__(self) -> "Gateway":
         flags = ("--config", str(self._file), "--json", "--role", "owner", "--name", "Ada")
         made = subprocess.run(
@@ -275,6 +282,7 @@ class Gateway:
     def __exit__(self, *exc: object) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(20)
+        self.server.close()
 
     def ask(self, path: str, params: dict[str, str]) -> tuple[float, int]:
         """Return the milliseconds of an answer, and its bytes."""

@@ -25,19 +25,11 @@ from turnout.stores.sums.cells import (
     days_of,
     unpacked_errors,
 )
-from turnout.stores.sums.held import (
-    KEPT,
-    MOST_SOUGHT,
-    NAMES,
-    TABLES,
-    Named,
-    Numbers,
-    Reading,
-    facts_of,
-    row_of,
-)
+from turnout.stores.sums.held import KEPT, NAMES, TABLES, Named, Numbers, Reading, facts_of, row_of
 from turnout.stores.sums.usage import FOLLOW_ROWS, MINUTE_US, MINUTES, Part, UsageQuery, Used, Width, cube_of
 
+MOST_SOUGHT: Final = 10_000
+"""Cells that are looked up one by one, some microseconds each; beyond, all of the range are read."""
 _CELLS: Final = (
     "cube INTEGER NOT NULL, at BIGINT NOT NULL, subject BIGINT NOT NULL, "
     + "".join(f"{name} BIGINT NOT NULL, " for name in COUNTERS)
@@ -166,6 +158,8 @@ class _Reading(Reading):
     def __init__(self, db: Connection, query: UsageQuery, cube: int) -> None:
         super().__init__(query, cube)
         self._db = db
+        self._n_all = -1
+        """How many subjects are all of the cube; -1 = only some are asked about."""
 
     def subjects(self) -> Named:
         """Return the subjects that are asked about, with their groups."""
@@ -173,13 +167,15 @@ class _Reading(Reading):
         columns = ", ".join(("id", *self.by))
         statement = f"SELECT {columns} FROM usage_subjects WHERE cube = %(cube)s{where}"  # noqa: S608  constants
         found = self._db.execute(statement.encode(), {"cube": self.cube, **self.given}).fetchall()
+        self._n_all = -1 if self.given else len(found)
         return [(row[0], tuple(row[1:])) for row in found]
 
     def rows(self, part: Part, columns: str, tail: str, subjects: Named) -> list[Row]:
         """Return columns of the cells of a part."""
         values: dict[str, object] = {"cube": self.cube, "first": part.first, "last": part.last}
         source = _SCAN
-        if len(subjects) * (part.last - part.first) <= MOST_SOUGHT:
+        n_sought = len(subjects) * (part.last - part.first)
+        if n_sought <= MOST_SOUGHT and len(subjects) != self._n_all:
             source = _SEEK
             values["subjects"] = [number for number, _ in subjects]
         statement = source.format(columns=columns, table=TABLES[part.width]) + tail
