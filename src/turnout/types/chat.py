@@ -5,7 +5,7 @@ kept in `extra` (unknown fields) or `Native` (unknown blocks) and re-emitted to 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, TypeVar, overload
+from typing import Literal, NoReturn, TypeVar, overload
 
 from msgspec import Struct
 
@@ -13,7 +13,20 @@ from turnout.types.json import Json, JsonObject
 from turnout.types.usage import Usage
 
 T = TypeVar("T")
-NOTHING: Mapping[str, Json] = {}
+
+
+class _Nothing(dict[str, Json]):
+    """A mapping that stays empty: as a default it is shared, where `{}` is made anew for each value."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_given: object, **_named: object) -> NoReturn:
+        raise TypeError("nothing stays empty: it is shared by all that have no fields of their own")
+
+    __setitem__ = setdefault = update = __ior__ = _refuse
+
+
+NOTHING: Mapping[str, Json] = _Nothing()
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 MediaKind = Literal["image", "audio", "video", "document"]
