@@ -49,13 +49,11 @@ def read_turns(body: JsonObject) -> list[Turn]:
             continue
         role, content = turn.get("role"), turn.get("content")
         if role == "assistant":
-            said = _said(content)
-            found.append(Message("assistant", read_content(content)) if said is None else said)
+            found.append(_said(content) or Message("assistant", read_content(content)))
         elif role == "system":
             found.append(Message("system", read_content(content), extra=IN_PLACE))
         else:
-            told = _told(content)
-            found.append(Message("user", read_content(content)) if told is None else told)
+            found.append(_told(content) or Message("user", read_content(content)))
     return found
 
 

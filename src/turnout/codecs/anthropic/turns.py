@@ -89,7 +89,7 @@ class _Writer:
         self._system: list[Block] = []
         self._turns: list[Block] = []
         self._is_mixed = False
-        """A turn holds several blocks, so that answers may have to be put first."""
+        """Blocks of a turn may stand before answers that belong in front of them."""
 
     def add(self, message: Message) -> None:
         if message.name is not None:
@@ -151,6 +151,7 @@ class _Writer:
             blocks.append({"type": "text", "text": words})
         if turns and turns[-1]["role"] == "user":
             self._join(turns[-1], blocks)
+            self._is_mixed = True
         else:
             turns.append({"role": "user", "content": blocks})
 
@@ -159,6 +160,7 @@ class _Writer:
         turns = self._turns
         if turns and turns[-1]["role"] == role:
             self._join(turns[-1], blocks)
+            self._is_mixed = True
         elif blocks:
             self._is_mixed |= len(blocks) > 1
             turns.append({"role": role, "content": content(blocks)})
@@ -172,7 +174,6 @@ class _Writer:
         else:
             assert isinstance(before, list)
             before += blocks
-        self._is_mixed = True
 
     def close(self) -> Turns:
         turns, system = self._turns, self._system

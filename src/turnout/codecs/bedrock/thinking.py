@@ -42,6 +42,8 @@ def fields(request: ChatRequest, to: Deployment, limit: int | None, notes: Notes
         limit: `maxTokens` that a budget must stay below; None = not sent.
         notes: Takes what was adapted or could not be said.
     """
+    if request.top_k is None and request.thinking is None:
+        return {}
     names = f"{to.upstream_model} {to.model.id}".lower()
     family = _family(names)
     out: dict[str, Json] = {}

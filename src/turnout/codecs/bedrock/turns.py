@@ -113,12 +113,14 @@ class Turns:
                 self._notes.warn(SYSTEM_FOLDED)
             self.system += blocks
             return
-        role = "assistant" if role == "assistant" else "user"
+        if role != "assistant":
+            role = "user"
         if role == self._last[0] and not self._native:
             self._last[1].extend(blocks)
             self._is_joined = True
         elif blocks or self._native:
-            self._order()
+            if self._is_joined:
+                self._order()
             self._last = (role, blocks)
             self.messages.append({"role": role, "content": blocks})
 
