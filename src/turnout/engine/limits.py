@@ -85,15 +85,40 @@ class Applied:
     Attributes:
         exact_at: Clock reading before which a request of these callers sets nothing aside for its first call
             beforehand, as a budget has little left (`layers.quota`).
+        hard: What each budget allows at most, where all of them refuse and none has a threshold; else empty.
     """
 
-    __slots__ = ("budget_lines", "budgets", "exact_at", "quota_lines", "quotas")
+    __slots__ = (
+        "_begins",
+        "_ends",
+        "_spans",
+        "budget_lines",
+        "budgets",
+        "exact_at",
+        "hard",
+        "quota_lines",
+        "quotas",
+    )
 
     def __init__(self, budgets: Sequence[tuple[Budget, str]], quotas: Sequence[tuple[Quota, str]]) -> None:
         self.budgets, self.quotas = tuple(budgets), tuple(quotas)
         self.budget_lines = tuple([Line(*each) for each in budgets])
         self.quota_lines = tuple([Line(*each) for each in quotas])
         self.exact_at = 0.0
+        plain = all(each.hard and not each.thresholds for each, _ in self.budgets)
+        self.hard = tuple([each.limit_nusd for each, _ in self.budgets]) if plain else ()
+        self._spans: tuple[Span, ...] = ()
+        self._begins = self._ends = 0.0
+
+    def spans(self, now: float) -> tuple[Span, ...]:
+        """Return what is counted at an instant, in Unix seconds: by the quotas, then by the budgets."""
+        if not self._begins <= now < self._ends:
+            found = [line.span(now) for line in (*self.quota_lines, *self.budget_lines)]
+            turns = [span for span in found if isinstance(span, Fixed)]
+            self._begins = max([span.begins for span in turns], default=0.0)
+            self._ends = min([span.ends for span in turns], default=FOREVER)
+            self._spans = tuple(found)
+        return self._spans
 
 
 class Limits:

@@ -13,6 +13,7 @@ Theory of operation.
 """
 
 from functools import partial
+from operator import sub
 from types import TracebackType
 from typing import Final
 
@@ -121,14 +122,15 @@ class _Counted:
     def _takes(self, money: int | None, now: float) -> list[Take]:
         """Return what a request takes; of its budgets, where nothing is set aside, only a look."""
         applied, n_in, n_out = self._applied, self._worst.n_in, self._worst.n_out
-        found: list[Take] = []
-        for line in applied.quota_lines:
-            amount = line.of_in * n_in + line.of_out * n_out + line.of_one
-            found.append(Take(line.account, line.span(now), amount, line.most))
-        less = 0 if money is None else (ROOM - 1) * money
-        for line in applied.budget_lines:
+        spans, at = applied.spans(now), len(applied.quota_lines)
+        found = [
+            Take(line.account, span, line.of_in * n_in + line.of_out * n_out + line.of_one, line.most)
+            for line, span in zip(applied.quota_lines, spans, strict=False)
+        ]
+        less, amount = (0, 0) if money is None else ((ROOM - 1) * money, money)
+        for line, span in zip(applied.budget_lines, spans[at:], strict=True):
             most = None if money is None or line.most is None else line.most - less
-            found.append(Take(line.account, line.span(now), money or 0, most))
+            found.append(Take(line.account, span, amount, most))
         return found
 
     def _refusal(self, refused: Refused) -> TurnoutError:
@@ -156,25 +158,33 @@ class _Counted:
 
     def _look(self, booking: Booking, granted: Granted) -> None:
         """Act on what the ledger said."""
-        exchange, applied = self._exchange, self._applied
+        applied = self._applied
         if applied.quotas:
             self._tell(granted)
         if not applied.budgets:
             return
+        used_nusd = granted.used[len(applied.quotas) :]
+        if applied.hard:
+            self._bound(min(map(sub, applied.hard, used_nusd)))
+            return
         left_nusd: int | None = None
         own = booking.money or 0
-        for (budget, _), used in zip(applied.budgets, granted.used[len(applied.quotas) :], strict=True):
+        for (budget, _), used in zip(applied.budgets, used_nusd, strict=True):
             if budget.thresholds:
                 self._heed(budget, used - own)
             if budget.hard:
                 left = budget.limit_nusd - used
                 left_nusd = left if left_nusd is None else min(left, left_nusd)
         if left_nusd is not None:
-            if left_nusd <= 0:
-                self._settle()
-                raise BudgetExceeded("the budget is spent")
-            if self._is_ample(left_nusd):
-                return
+            self._bound(left_nusd)
+
+    def _bound(self, left_nusd: int) -> None:
+        """Let what is left of the tightest budget bound the choice."""
+        if left_nusd <= 0:
+            self._settle()
+            raise BudgetExceeded("the budget is spent")
+        if not self._is_ample(left_nusd):
+            exchange = self._exchange
             exchange.ask = msgspec.structs.replace(exchange.ask, left_nusd=NanoUsd(left_nusd))
 
     def _is_ample(self, left_nusd: int) -> bool:
