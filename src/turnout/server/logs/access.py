@@ -24,7 +24,7 @@ LOGGER = "turnout.access"
 MOST_PATH = 200
 """Characters: thousands of requests may wait for their line, and an address has 32 KiB."""
 _BEGIN = b'"level":"info","logger":"%b","message":"request"' % LOGGER.encode()
-_MOST_COURSES = 4096
+_MOST_KNOWN = 4096
 _UNKNOWN = frozenset({404, 405})
 """Statuses after which a path is the client's own text."""
 _encode = msgspec.json.Encoder().encode
@@ -58,6 +58,17 @@ class _Course(Struct, frozen=True, omit_defaults=True):
     cache: str | None = None
 
 
+class _Known(Struct, frozen=True):
+    """A course, and its fields as they stand in a line of JSON."""
+
+    course: _Course
+    json: bytes
+
+
+_NOTHING = _Known(_Course(), b"")
+"""Of a request that the engine never saw."""
+
+
 class Served(Struct, frozen=True, gc=False):
     """One request that ended, as the path leaves it: small, as thousands may wait for their line."""
 
@@ -70,7 +81,7 @@ class Served(Struct, frozen=True, gc=False):
     duration_s: float
     n_bytes: int
     trace_id: str | None = None
-    course: _Course = _Course()
+    known: _Known = _NOTHING
     n_input: int | None = None
     n_output: int | None = None
     cost_nusd: int | None = None
@@ -79,7 +90,7 @@ class Served(Struct, frozen=True, gc=False):
 
     def line(self) -> Line:
         """Return it as a line: paths of what is not found are the client's own text, and left out."""
-        course = self.course
+        course = self.known.course
         return Line(
             at=self.at,
             level="info",
@@ -124,8 +135,8 @@ class Served(Struct, frozen=True, gc=False):
         return b'{"time":"%b",%b%b%b,%b' % (
             stamp(self.at),
             _BEGIN,
-            _inside(_Way(self.method, path, self.status or None)),
-            _inside(self.course),
+            _way(self.method, path, self.status or None),
+            self.known.json,
             _encode(numbers)[1:],
         )
 
@@ -149,6 +160,10 @@ class _Numbers(Struct, frozen=True, omit_defaults=True):
 
 
 @lru_cache(maxsize=4096)
+def _way(method: str, path: str | None, status: int | None) -> bytes:
+    return _inside(_Way(method, path, status))
+
+
 def _inside(part: _Way | _Course) -> bytes:
     """Return the fields of a part of a line, with a comma before each."""
     fields = _encode(part)[1:-1]
@@ -162,7 +177,7 @@ class Access:
         self._app = app
         self._put = put
         self._redact = lru_cache(maxsize=1024)(redact)  # paths are few
-        self._courses: dict[tuple[str | int | None, ...], _Course] = {}
+        self._known: dict[tuple[str | int | None, ...], _Known] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and log how it went."""
@@ -192,14 +207,15 @@ class Access:
             event.key_id, event.route, event.model, event.provider,
             event.error, event.n_attempts, event.n_fallbacks or None, event.cache,
         )  # fmt: skip
-        course = self._courses.get(key)
-        if course is None:
-            if len(self._courses) >= _MOST_COURSES:
-                self._courses.clear()
-            course = self._courses[key] = _Course(*key)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            course = _Course(*key)
+            known = self._known[key] = _Known(course, _inside(course))
         return Served(
             at, self._redact, event.request_id, method, path, counted.status, duration_s, counted.n_sent,
-            event.trace_id, course, event.n_input, event.n_output, event.cost_nusd,
+            event.trace_id, known, event.n_input, event.n_output, event.cost_nusd,
             event.ttft_s, event.overhead_s,
         )  # fmt: skip
 
