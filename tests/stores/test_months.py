@@ -286,6 +286,10 @@ def test_a_filter_is_looked_up_by_the_words_that_tell_it_from_others(tmp_path):
         (match,) = [text for text in said if " MATCH " in text]
         assert '"07"' in match
         assert '"acme"' not in match
+        said.clear()
+        assert select.select(db, Query(search="r acme-07")) == found
+        (match,) = [text for text in said if " MATCH " in text]
+        assert '"acme"' not in match
     expected = [each for n, each in enumerate(made) if n % 60 == 7 and each.decision.route == "r"]
     assert [seq for _, seq, _ in found] == [made.index(each) + 1 for each in expected][::-1]
     rows.close()

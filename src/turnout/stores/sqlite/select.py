@@ -19,7 +19,7 @@ from turnout.stores.base import ANY_ERROR, Query, Term, conditions, onwards, ter
 from turnout.stores.columns import microseconds
 from turnout.stores.sqlite.dearest import Found, dearest
 from turnout.stores.sqlite.schema import WORDS
-from turnout.stores.sqlite.settle import contradicts, is_seen
+from turnout.stores.sqlite.settle import contradicts, is_seen, needed
 from turnout.stores.sums.base import DIMENSIONS
 from turnout.stores.sums.values_sqlite import telling
 
@@ -148,9 +148,8 @@ def _asked(db: sqlite3.Connection, term: Term) -> str:
 def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
     given = conditions(query)
     terms = () if query.search is None else terms_of(query.search)
-    words = [_asked(db, term) for term in terms if not term.is_id]
     filters = {name: str(given[name]) for name in given.keys() & _WORDY}
-    words += [f'"{word}"' for name, value in filters.items() for word in telling(db, name, value)]
+    named = [f'"{word}"' for name, value in filters.items() for word in telling(db, name, value)]
     tests, values = [_TESTS[name] for name in given], list(given.values())
     for term in terms:
         if term.is_id:
@@ -158,7 +157,7 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
             values += [term.word, term.word + "\U0010ffff"]
     if query.error == ANY_ERROR:
         tests.append("error IS NOT NULL")
-    if not words:  # an id alone, which has an index of its own
+    if not named and all(term.is_id for term in terms):  # an id alone, which has an index of its own
         text = _SELECT + (" WHERE " + " AND ".join(tests) if tests else "")
         text += _NEWEST[1]
         return db.execute(text, (*values, query.limit + 1)).fetchall()
@@ -173,6 +172,7 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
             first = number if edge == ">=" else first
     if contradicts(db, filters, terms, first):
         return []
+    words = [*(_asked(db, term) for term in needed(db, terms, first) if not term.is_id), *named]
     rising = query.order in {"oldest", "stored"}
     if query.after is not None:
         tests.append("w.rowid > ?" if rising else "w.rowid < ?")

@@ -39,3 +39,8 @@ def contradicts(
 ) -> bool:
     """Say whether words contradict what is given, or each other. Raises `sqlite3.Error`."""
     return settle.contradicts(_Names(db), given, terms, first)
+
+
+def needed(db: sqlite3.Connection, terms: Sequence[Term], first: int | None) -> list[Term]:
+    """Return the words that have to be looked up: not those that come with others. Raises `sqlite3.Error`."""
+    return settle.needed(_Names(db), terms, first)

@@ -5,7 +5,8 @@ Theory of operation.
    all other values of that column are out of question, and so is what usage never saw beside the filters.
    A word of which no value is left matches nobody.
 2. Two words that are each in one column only, and in no value of it together, match nobody either.
-3. What is not known, or would be long to find out, counts as possible: then the words are looked up.
+3. A word that all names of another one hold too need not be looked up: of customer-00700 the second will do.
+4. What is not known, or would be long to find out, counts as possible: then the words are looked up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from itertools import combinations, product
 from typing import Final, Protocol, TypeAlias
 
 from turnout.stores.base import Term
+from turnout.stores.columns import split
 from turnout.stores.sums.base import DIMENSIONS
 from turnout.stores.sums.held import NAMES
 from turnout.stores.sums.usage import CUBES
@@ -79,6 +81,19 @@ def contradicts(names: Names, given: Mapping[str, str], terms: Sequence[Term], f
         )
         for one, other in combinations(left, 2)
     )
+
+
+def needed(names: Names, terms: Sequence[Term], first: int | None) -> list[Term]:
+    """Return the words that have to be looked up: not those that come with others. As `contradicts`."""
+    noted = names.first_noted()
+    implied: set[str] = set()
+    for term in terms if not noted or (first is not None and first > noted) else ():
+        if term.is_id or term.begins or term.word in implied:
+            continue
+        values = names.values_with(term, MOST_VALUES)
+        if values:
+            implied |= set[str].intersection(*(set(split(text)) for _, text in values)) - {term.word}
+    return [term for term in terms if term.is_id or term.begins or term.word not in implied]
 
 
 def _can_be(names: Names, given: Mapping[str, str], value: Value) -> bool:
