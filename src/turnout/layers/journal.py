@@ -130,8 +130,8 @@ class JournalLayer:
             project=principal.project,
             team=principal.team,
             customer=principal.customer or (ask.end_user if principal.names_customers else None),
-            end_user_hash=_digest(key, b"end_user", ask.end_user),
-            session_hash=_digest(key, b"session", ask.session),
+            end_user_hash=None if key is None else _digest(key, b"end_user", ask.end_user),
+            session_hash=None if key is None else _digest(key, b"session", ask.session),
             surface=ask.surface,
             tags=tuple(dict.fromkeys((*principal.tags, *ask.tags))) if principal.tags else ask.tags,
             metadata=ask.metadata,
@@ -142,7 +142,7 @@ class JournalLayer:
             outcome=outcome,
             warnings=(*ask.warnings, *exchange.warnings) if exchange.warnings else ask.warnings,
             dropped_params=exchange.dropped,
-            guards=tuple(exchange.guards),
+            guards=tuple(exchange.guards) if exchange.guards else (),
             cache=exchange.cached,
             compressed=exchange.compressed,
             content=None if exchange.content_of is None else exchange.content_of(),
@@ -198,9 +198,9 @@ def last_question(request: Request) -> str | None:
     return None
 
 
-def _digest(key: bytes | None, what: bytes, value: str | None) -> str | None:
+def _digest(key: bytes, what: bytes, value: str | None) -> str | None:
     """Return a keyed digest; `what` keeps equal texts of different meaning apart."""
-    if key is None or value is None:
+    if value is None:
         return None
     return blake2b(
         value.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES, key=key, person=what

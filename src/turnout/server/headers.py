@@ -83,15 +83,16 @@ def compressed(view: CompressView) -> RawHeaders:
 def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:
     """Return what the tightest quotas leave, as clients of OpenAI read it, and those of Anthropic theirs."""
     headers: RawHeaders = []
-    for kind, found in ((b"requests", left.requests), (b"tokens", left.tokens)):
+    for (limit_at, left_at, reset_at), kind, found in (
+        (_OF_REQUESTS, b"requests", left.requests),
+        (_OF_TOKENS, b"tokens", left.tokens),
+    ):
         if found is None:
             continue
         limit, remaining, reset_s = found
-        headers += [
-            (b"x-ratelimit-limit-" + kind, b"%d" % limit),
-            (b"x-ratelimit-remaining-" + kind, b"%d" % remaining),
-            (b"x-ratelimit-reset-" + kind, duration(reset_s).encode()),
-        ]
+        headers.append((limit_at, b"%d" % limit))
+        headers.append((left_at, b"%d" % remaining))
+        headers.append((reset_at, duration(reset_s).encode()))
         if wire == "anthropic":
             reset = (at + timedelta(seconds=ceil(reset_s))).strftime("%Y-%m-%dT%H:%M:%SZ")
             headers += [
@@ -100,6 +101,12 @@ def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:
                 (b"anthropic-ratelimit-" + kind + b"-reset", reset.encode()),
             ]
     return headers
+
+
+_OF_REQUESTS, _OF_TOKENS = (
+    tuple(b"x-ratelimit-" + what + b"-" + kind for what in (b"limit", b"remaining", b"reset"))
+    for kind in (b"requests", b"tokens")
+)
 
 
 def duration(seconds: float) -> str:
