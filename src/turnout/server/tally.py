@@ -17,7 +17,8 @@ Theory of operation.
 import mmap
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
+from operator import add
 from pathlib import Path
 from typing import Literal, cast
 
@@ -77,6 +78,27 @@ class _Key(Struct, frozen=True, array_like=True):
 
 
 _KEYS = msgspec.json.Decoder(_Key)
+
+
+class _Seen:
+    """The series of a process, as far as they were read: a file of keys only grows."""
+
+    __slots__ = ("_keys", "_n_bytes")
+
+    def __init__(self) -> None:
+        self._keys: list[_Key] = []
+        self._n_bytes = 0
+
+    def keys(self, path: Path) -> list[_Key]:
+        """Return all of them, after reading those that are new."""
+        with path.open("rb") as file:
+            file.seek(self._n_bytes)
+            lines = file.read().split(b"\n")[:-1]  # the last is empty, or not written to its end yet
+        self._n_bytes += sum(map(len, lines)) + len(lines)
+        self._keys += map(_KEYS.decode, lines)
+        return self._keys
+
+
 _FLOAT_BYTES = 8
 
 
@@ -88,7 +110,19 @@ class Tally:
         n_other: Series that found no room.
     """
 
-    __slots__ = ("_at", "_end", "_families", "_folder", "_keys", "_most", "_n", "_name", "n_other", "numbers")
+    __slots__ = (
+        "_at",
+        "_end",
+        "_families",
+        "_folder",
+        "_keys",
+        "_most",
+        "_n",
+        "_name",
+        "_seen",
+        "n_other",
+        "numbers",
+    )
 
     def __init__(
         self, families: Sequence[Family], folder: Path | None = None, *, n_bytes: int = FILE_BYTES
@@ -99,6 +133,7 @@ class Tally:
         self._at: dict[tuple[str, Labels], int] = {}
         self._n: dict[str, int] = {}
         self._keys: int | None = None
+        self._seen: dict[Path, _Seen] = {}
         self.n_other = 0
         view = memoryview(bytearray(n_bytes)) if folder is None else self._map(folder, n_bytes)
         self.numbers = cast("Numbers", view.cast("d"))  # its stub knows integers only
@@ -154,8 +189,10 @@ class Tally:
         if self._folder is None:
             return self.own()
         sums: dict[tuple[str, Labels], list[float]] = {}
-        for numbers, keys, lives in _files(self._folder):
-            for key in keys:
+        for path in sorted(self._folder.glob("*.key")):
+            keys = self._seen.setdefault(path, _Seen()).keys(path)
+            numbers, lives = self._numbers(path, keys)
+            for key in keys if numbers else ():
                 family = self._families.get(key.family)
                 if family is None or (family.kind == "gauge" and not lives):
                     continue
@@ -164,6 +201,21 @@ class Tally:
         for (name, values), total in sums.items():
             found[name].append(Series(values, tuple(total)))
         return found
+
+    def _numbers(self, path: Path, keys: Sequence[_Key]) -> tuple[Sequence[float], bool]:
+        """Return the numbers of a process, as far as it counts, and whether it lives."""
+        widest = max(each.width for each in self._families.values())
+        n_bytes = (
+            (keys[-1].at + widest) * _FLOAT_BYTES if keys else 0
+        )  # series stand in the order of their keys
+        for suffix in (".num", ".was"):
+            try:
+                with path.with_suffix(suffix).open("rb") as file:
+                    found = memoryview(file.read(n_bytes)).cast("d")
+            except FileNotFoundError:
+                continue  # renamed at this instant, or not there yet
+            return cast("Sequence[float]", found), suffix == ".num"  # its stub knows integers only
+        return (), False
 
     def text(self) -> bytes:
         """Return what all processes counted in Prometheus' text format 0.0.4."""
@@ -184,19 +236,6 @@ def forget(folder: Path, pid: int) -> None:
         path.rename(path.with_suffix(".was"))
 
 
-def _files(folder: Path) -> Iterator[tuple[Numbers, list[_Key], bool]]:
-    for path in sorted(folder.glob("*.key")):
-        for suffix in (".num", ".was"):
-            try:
-                numbers = path.with_suffix(suffix).read_bytes()
-            except FileNotFoundError:
-                continue  # renamed at this instant, or not there yet
-            lines = path.read_bytes().split(b"\n")[:-1]  # the last is empty, or not written to its end yet
-            view = cast("Numbers", memoryview(numbers).cast("d"))  # as above
-            yield view, [_KEYS.decode(line) for line in lines], suffix == ".num"
-            break
-
-
 def _add_up(
     sums: dict[tuple[str, Labels], list[float]], family: Family, key: _Key, numbers: Sequence[float]
 ) -> None:
@@ -207,29 +246,28 @@ def _add_up(
     elif family.merge == "max":
         total[0] = max(total[0], mine[0])
     else:
-        for i, number in enumerate(mine):
-            total[i] += number
+        total[:] = map(add, total, mine)
 
 
 def _lines(family: Family, name: str, series: Series) -> Iterable[str]:
-    labels = dict(sorted(zip(family.labels, series.values, strict=True)))
+    labels = _inside(family, series.values)
+    braces = f"{{{labels}}}" if labels else ""
     if family.kind != "histogram":
-        yield f"{name}{_braces(labels)} {series.numbers[0]!r}"
+        yield f"{name}{braces} {series.numbers[0]!r}"
         return
     so_far = 0.0
+    begin = f"{name}_bucket{{{labels}," if labels else f"{name}_bucket{{"
     bounds = [*map(repr, map(float, family.buckets)), "+Inf"]
     for bound, number in zip(bounds, series.numbers, strict=False):
         so_far += number
-        yield f"{name}_bucket{_braces({**labels, 'le': bound})} {so_far!r}"
-    yield f"{name}_count{_braces(labels)} {so_far!r}"
-    yield f"{name}_sum{_braces(labels)} {series.numbers[-1]!r}"
+        yield f'{begin}le="{bound}"}} {so_far!r}'
+    yield f"{name}_count{braces} {so_far!r}"
+    yield f"{name}_sum{braces} {series.numbers[-1]!r}"
 
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-def _braces(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
-    inside = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
-    return f"{{{inside}}}"
+def _inside(family: Family, values: Labels) -> str:
+    pairs = sorted(zip(family.labels, values, strict=True))
+    return ",".join([f'{name}="{value.translate(_ESCAPES)}"' for name, value in pairs])
