@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -125,3 +126,21 @@ async def test_googles_own_client_speaks_through_the_gateway(certificate):
     spoken = [record.outcome.usage for record in records if record.outcome.error is None]
     assert sum(usage.n_input for usage in spoken) == served.input_tokens
     assert sum(usage.n_output for usage in spoken) == served.output_tokens
+
+
+async def test_googles_own_client_for_node_speaks_through_the_gateway():
+    """It has its key in the address, and doubles the first slash."""
+    home = environment("node-google-genai")
+    (home / "live.mjs").write_bytes((HERE / "bulk" / "node-google-live.mjs").read_bytes())
+    async with test_live.speaking("realtime: {key_in_query: true}") as rig:
+        process = await asyncio.create_subprocess_exec(
+            *("node", str(home / "live.mjs"), rig.url, test_live.KEY),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        )
+        said, noise = await asyncio.wait_for(process.communicate(), RUN_S)
+        assert process.returncode == 0, noise.decode(errors="replace")[-4000:]
+        record = await test_live.recorded(rig)
+    assert json.loads(said) == {"said": "one two three", "tokens": [14, 3]}
+    assert (record.outcome.error, record.outcome.usage.n_output) == (None, 3)

@@ -169,6 +169,20 @@ async def test_whoever_may_not_come_in_is_told_so_by_an_http_answer():
     assert not rig.emulator.served
 
 
+async def test_a_key_in_the_address_is_taken_where_that_is_wanted():
+    async with speaking("realtime: {key_in_query: true}") as rig:
+        async with dial(rig, f"/{PATH}?key={KEY}", None) as socket:
+            assert await begin(socket) == {"setupComplete": {"sessionId": "live_emulated"}}
+        for path, key, status in (
+            (f"{PATH}?key=tn_no", None, 401),
+            (f"{PATH}?key={KEY}&a=b", None, 400),
+            (f"{PATH}?key=tn_other", KEY, 400),
+        ):
+            with pytest.raises(InvalidStatus) as refused:
+                await dial(rig, path, key)
+            assert refused.value.response.status_code == status
+
+
 @pytest.mark.parametrize(
     ("first", "reason"),
     [

@@ -11,6 +11,7 @@ Theory of operation (ADR 155).
 
 import asyncio
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlencode
 
 from turnout.codecs import live
 from turnout.codecs.base import Body
@@ -45,14 +46,18 @@ class Live:
     def __init__(self, engine: Engine, steps: Steps, realtime: Realtime) -> None:
         self._engine = engine
         self._ids = steps.ids
+        self._settings = steps.settings
         self._realtime = realtime
 
     def mount(self, paths: Paths[Visit]) -> None:
-        """Serve the paths, one for each version of the format."""
+        """Serve the paths, one for each version; Google's client for JavaScript doubles the first slash."""
         for path in live.PATHS:
             paths.add_root(path, self._serve, ("GET",), GEMINI)
+            paths.add_root(f"/{path}", self._serve, ("GET",), GEMINI)
 
     async def _serve(self, visit: Visit) -> None:
+        if self._settings().realtime.key_in_query:
+            _take_key(visit)
         offer, config = self._realtime.entered(visit)
         if visit.scope["query_string"]:
             raise UnsupportedParameter("a session's address has no query; keys go in x-goog-api-key")
@@ -102,3 +107,11 @@ class Live:
             end = await Session(client, reply, opened.exchange, config, drain).run()
             opened.exchange.outcome_error = None if end.error is None else end.error.row.word
         return end
+
+
+def _take_key(visit: Visit) -> None:
+    """Read the key out of the address, and take it away: nothing after this sees it there."""
+    pairs = parse_qsl(visit.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    visit.inbound.keys = (*visit.inbound.keys, *(value for name, value in pairs if name == "key"))
+    left = [(name, value) for name, value in pairs if name != "key"]
+    visit.scope["query_string"] = urlencode(left).encode()
