@@ -73,7 +73,9 @@ class Upstreams:
 
     def send(self, encoded: Encoded, call: Call) -> Awaitable[Response]:
         """Send with the deployment's credential; wait for the head of the answer."""
-        http, name = self._told(encoded.http, call), call.deployment.id
+        http, name, ask = encoded.http, call.deployment.id, call.exchange.ask
+        if ask.hops is not None or call.exchange.trace is not None:
+            http = self._told(http, call)
         if name in self._prepared:
             return self._when_prepared(http, call, self._prepared[name])
         authorise = self._authorise.get(name)
@@ -175,7 +177,8 @@ class _Attempt:
             encoded = codec.forward(wire, call.deployment, stream=request.stream)
         else:
             encoded = codec.encode(request, call.deployment)
-        self._note(encoded)
+        if encoded.dropped or encoded.warnings:
+            self._note(encoded)
         response = self._response = await self._upstreams.send(encoded, call)
         status = call.status = response.status
         if status // 100 != 2:

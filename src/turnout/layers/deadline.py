@@ -98,7 +98,8 @@ class _Limited:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._disarm()
+        if self._exchange.deadline is not None:
+            self._disarm()
         try:
             return await self._inner.__aexit__(kind, error, trace)
         finally:
@@ -119,9 +120,14 @@ class _Limited:
         exchange.deadline_at = deadline_at
         if self._is_far or self._timer is not None:
             self._drop_timer()
-        if deadline_at is not None and not self._fired and not self.arm(self._layer.clock()):
+        if deadline_at is None or self._fired:
+            return
+        layer = self._layer
+        if deadline_at - layer.clock() > NEAR_S:
             self._is_far = True
-            self._layer.postpone(self, self._task.get_loop())
+            layer.postpone(self, self._task.get_loop())
+        else:
+            self.arm(layer.clock())
 
     def arm(self, now: float) -> bool:
         """Set a timer of its own if the deadline is near; tell whether nothing is left to look after."""

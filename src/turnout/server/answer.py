@@ -70,7 +70,7 @@ class Answer:
                 response = await reply.response()
         if response is not None:
             body = self._dialect.render(response, request, self.summary(exchange, reply, final=True))
-        return self._whole(exchange, reply, body)
+        return self.finished(exchange, reply, body, [JSON_TYPE])
 
     async def vectors(self, opened: Opened) -> Whole:
         """Serve one opened embeddings request. Raises `TurnoutError`."""
@@ -81,9 +81,6 @@ class Answer:
         async with opened as reply:
             found = await reply.vectors()
         body = self._dialect.render_embed(found, request, self.summary(exchange, reply, final=True))
-        return self._whole(exchange, reply, body)
-
-    def _whole(self, exchange: Exchange, reply: Reply, body: bytes) -> Whole:
         return self.finished(exchange, reply, body, [JSON_TYPE])
 
     def finished(self, exchange: Exchange, reply: Reply, body: bytes, types: RawHeaders) -> Whole:

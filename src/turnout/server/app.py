@@ -179,7 +179,8 @@ class Gateway:
 
     async def _visit(self, visit: Visit) -> None:
         scope = visit.scope
-        found = self._paths_of(visit).find(scope["method"], scope["path"])
+        paths = self.plane.paths if ADMIN_SIDE in scope else self._paths
+        found = paths.find(scope["method"], scope["path"])
         if found is None and ADMIN_SIDE not in scope:
             found = self.passing.find(scope["method"], scope["path"])
         dialect = dialect_of(scope["path"]) if found is None else found.dialect
@@ -206,9 +207,6 @@ class Gateway:
             await self._fail(visit, dialect, failure)
         finally:
             self._visits.discard(visit)
-
-    def _paths_of(self, visit: Visit) -> Paths[Visit]:
-        return self.plane.paths if ADMIN_SIDE in visit.scope else self._paths
 
     def _defers(self, path: str) -> bool:
         """Tell whether a path can be asked in the background."""
@@ -246,7 +244,7 @@ class Gateway:
 
     async def _unknown(self, visit: Visit, dialect: str) -> None:
         method, path = visit.scope["method"][:16], visit.scope["path"]
-        methods = self._paths_of(visit).methods(path)
+        methods = (self.plane.paths if ADMIN_SIDE in visit.scope else self._paths).methods(path)
         error = NotFound(f"no such endpoint: {method} {path[:200]}")
         if not methods:
             raise error
@@ -272,11 +270,12 @@ class Gateway:
             visit.principal, visit.hops = self._gate.named(visit.owner), self._first_hop
             check_use(visit.principal, endpoint, None)
             return
-        check_url(visit.scope["query_string"])
+        if visit.scope["query_string"]:
+            check_url(visit.scope["query_string"])
         principal = visit.principal = self._gate.principal(visit.inbound.keys, visit.address)
         if principal.endpoints or principal.networks:
             check_use(principal, endpoint, visit.address)
-        if self.n_open > self.settings.max_open:
+        if len(self._visits) > self.settings.max_open:
             raise GatewayOverloaded("too many requests are open at this gateway", retry_after_s=1)
         hops = visit.inbound.hops
         visit.hops = self._first_hop if hops is None else pass_on(hops, self._instance)

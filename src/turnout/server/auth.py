@@ -86,7 +86,7 @@ class Gate:
             RateLimited: The address has failed too often.
             InvalidRequest: Two carriers hold different credentials.
         """
-        if not self.is_closed and not self._known and self._directory is None:
+        if self._directory is None and not self._closed and not self._known:
             return ANONYMOUS
         if len(set(presented)) > 1:
             raise InvalidRequest("credentials in several headers differ", code="conflicting_credentials")

@@ -1,6 +1,6 @@
 """The two faces of the format: `OpenAIChat` to upstreams, `OpenAIChatDialect` to clients. Floor 2."""
 
-from turnout.codecs.base import Body, EmbedBody, Encoded, Glance, Summary, TaskTap
+from turnout.codecs.base import EmbedBody, Encoded, Summary, TaskTap
 from turnout.codecs.openai_chat import tasks
 from turnout.codecs.openai_chat.embeddings import decode_embed, encode_embed, parse_embed, render_embed
 from turnout.codecs.openai_chat.encode import encode, forward
@@ -16,7 +16,6 @@ from turnout.codecs.openai_chat.writer import OpenAIChatStream
 from turnout.codecs.openai_failure import write_error
 from turnout.codecs.unsaid import SHOWN, told
 from turnout.errors import TurnoutError
-from turnout.types.ask import Wire
 from turnout.types.chat import ChatRequest, ChatResponse
 from turnout.types.deployment import Deployment
 from turnout.types.embed import EmbedRequest, EmbedResponse
@@ -36,6 +35,8 @@ class OpenAIChat:
     """Speaks chat completions, embeddings and the other operations to any OpenAI-compatible host."""
 
     wire = WIRE
+    forward = staticmethod(forward)  # what each request of the express track calls, without a call between
+    glance = staticmethod(glance)
 
     def encode(self, request: ChatRequest, to: Deployment) -> Encoded:
         """Write the call."""
@@ -45,17 +46,9 @@ class OpenAIChat:
             said |= _MARKS
         return told(encode(request, to), request, WIRE, said)
 
-    def forward(self, wire: Wire, to: Deployment, *, stream: bool) -> Encoded:
-        """Write the call from the client's own JSON."""
-        return forward(wire, to, stream=stream)
-
     def decode(self, response: HttpResponse) -> ChatResponse:
         """Read a complete answer."""
         return decode(response)
-
-    def glance(self, response: HttpResponse) -> Glance:
-        """Read what the engine needs from an answer that passes through."""
-        return glance(response)
 
     def decoder(self) -> OpenAIChatDecoder:
         """Return a new stream parser."""
@@ -94,10 +87,7 @@ class OpenAIChatDialect:
     """Speaks chat completions and embeddings to clients."""
 
     wire = WIRE
-
-    def parse(self, body: bytes) -> Body:
-        """Read a request."""
-        return parse_request(body)
+    parse = staticmethod(parse_request)
 
     def render(self, response: ChatResponse, request: ChatRequest, summary: Summary) -> bytes:
         """Write a complete answer."""
