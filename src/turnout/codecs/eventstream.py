@@ -16,6 +16,7 @@ Source: "Event stream encoding" of the Amazon Transcribe and S3 developer guides
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from zlib import crc32
 
 from msgspec import Struct
@@ -25,6 +26,8 @@ from turnout.errors import ProviderBadResponse, TurnoutError
 MAX_FRAME = 16 * 1024 * 1024
 MAX_HEADERS = 128 * 1024
 _PRELUDE = 12
+_SHORT = 256
+"""Bytes of headers that may be kept."""
 _OVERHEAD = 16
 """Prelude and the CRC at the end."""
 _FIXED: Mapping[int, tuple[str, int]] = {
@@ -78,15 +81,18 @@ class EventStreamParser:
         if self._broken is not None:
             raise self._broken
         pending = self._pending
-        pending += data
+        given: bytes | bytearray = data
+        if pending:
+            pending += data
+            given = pending
         found: list[EventFrame] = []
-        start = 0
+        start, n_bytes = 0, len(given)
         try:
-            while len(pending) - start >= _PRELUDE:
-                total = _total(pending, start)
-                if len(pending) - start < total:
+            while n_bytes - start >= _PRELUDE:
+                total = _total(given, start)
+                if n_bytes - start < total:
                     break
-                found.append(_frame(bytes(pending[start : start + total])))
+                found.append(_frame(bytes(given[start : start + total])))
                 start += total
         except ProviderBadResponse as error:
             self._broken = error
@@ -94,7 +100,10 @@ class EventStreamParser:
             if not found:
                 raise
             return found
-        del pending[:start]
+        if given is pending:
+            del pending[:start]
+        elif start < n_bytes:
+            pending += data[start:]
         return found
 
 
@@ -124,7 +133,7 @@ def write_exception(name: str, payload: bytes) -> bytes:
     return write_frame(headers, payload)
 
 
-def _total(data: bytearray, start: int) -> int:
+def _total(data: bytes | bytearray, start: int) -> int:
     total, n_headers, checksum = struct.unpack_from(">III", data, start)
     if crc32(data[start : start + 8]) != checksum:
         raise ProviderBadResponse("the provider's event stream has a prelude with a wrong checksum")
@@ -140,13 +149,18 @@ def _frame(frame: bytes) -> EventFrame:
     (n_headers,) = struct.unpack_from(">I", frame, 4)
     end = _PRELUDE + n_headers
     try:
-        headers = _headers(frame[_PRELUDE:end])
+        headers = (_known_headers if n_headers <= _SHORT else _headers)(frame[_PRELUDE:end])
     except (IndexError, UnicodeDecodeError, struct.error) as error:
         raise ProviderBadResponse("the provider's event stream has a frame with broken headers") from error
     return EventFrame(headers, frame[end:-4])
 
 
-def _headers(block: bytes) -> dict[str, str]:
+@lru_cache(maxsize=64)  # frames of one kind have the same: it names the kind, and nothing of what is said
+def _known_headers(block: bytes) -> Mapping[str, str]:
+    return _headers(block)
+
+
+def _headers(block: bytes) -> Mapping[str, str]:
     found: dict[str, str] = {}
     at = 0
     while at < len(block):
