@@ -6,6 +6,7 @@ import pytest
 from tests.server.test_openai_responses import asked, client, running, words
 from turnout.codecs.openai_responses.compaction import INSTRUCTIONS
 from turnout.codecs.openai_responses.seal import summary_in
+from turnout.testing.emulator.script import reply_with
 
 TURNS = [
     {"role": "user", "content": "My name is Ann."},
@@ -47,6 +48,9 @@ async def test_what_no_provider_of_it_makes_short_is_refused():
         with pytest.raises(openai.BadRequestError, match=r"responses\.compact to own") as refused:
             await ai.responses.compact(model="ant/one", input=TURNS)
         assert refused.value.code == "unsupported_parameter"
+        later = {"turnout": {"background": {}}}
+        with pytest.raises(openai.BadRequestError, match="at once"):
+            await ai.responses.compact(model="res/one", input=TURNS, extra_body=later)
         assert not rig.emulator.served
 
 
@@ -95,3 +99,18 @@ async def test_what_only_a_provider_can_read_is_not_asked_for_behind_guards():
     async with running(GUARDED) as rig, client(rig) as ai:
         with pytest.raises(openai.PermissionDeniedError, match="guards apply here"):
             await ai.responses.compact(model="res/one", input=TURNS)
+
+
+async def test_notes_that_were_cut_short_are_no_answer_and_a_key_asks_twice_for_one():
+    async with running(OWN) as rig, client(rig) as ai:
+        rig.emulator.add("ant-one", lambda request: reply_with(request, (), model="x"))
+        with pytest.raises(openai.InternalServerError, match="nothing whole"):
+            await ai.responses.compact(model="ant/one", input=TURNS)
+        seen = asked(rig, "ant/one")
+        again = {"idempotency-key": "k-1"}
+        first = await ai.responses.compact(model="ant/one", input=TURNS, extra_headers=again)
+        second = await ai.responses.compact(model="ant/one", input=TURNS, extra_headers=again)
+        opaque = [{"type": "compaction", "encrypted_content": "gAAAA"}]
+        with pytest.raises(openai.BadRequestError, match="only its provider can read"):
+            await ai.responses.compact(model="ant/one", input=opaque)
+    assert (first, len(seen)) == (second, 1)

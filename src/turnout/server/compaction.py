@@ -20,7 +20,7 @@ from turnout.codecs.openai_responses import compaction
 from turnout.codecs.openai_responses.seal import is_sealed
 from turnout.config.responses import ResponsesConfig
 from turnout.engine.engine import Engine
-from turnout.errors import InvalidModelOutput, UnsupportedParameter
+from turnout.errors import InvalidModelOutput, InvalidRequest, UnsupportedParameter
 from turnout.server.answer import Answer, Whole
 from turnout.server.asking import make_ask
 from turnout.server.kept import input_items
@@ -65,6 +65,8 @@ class Compaction:
         steps.enter(visit, "chat")
         came = await steps.body(visit)
         raw, body = await self._read(visit, compaction.whole(came))
+        if "background" in body.ours:
+            raise InvalidRequest("a conversation is made short at once", param="turnout.background")
         config = steps.settings().responses
         if await self._is_native(visit, raw, body, config):
             task = compaction.as_task(body, raw)
