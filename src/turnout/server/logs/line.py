@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 
 class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,15 +62,17 @@ class Told(Protocol):
         ...
 
 
-_FIRST = frozenset({"at", "level", "logger", "message"})
-_REST = tuple(name for name in Line.__struct_fields__ if name not in _FIRST)
+_N_FIRST = 4
+"""Fields that every line has: `at`, `level`, `logger`, `message`."""
+_REST = Line.__struct_fields__[_N_FIRST:]
 _ENCODER = msgspec.json.Encoder()
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {10: "\\n", 13: "\\r", 9: "\\t"}
 
 
 def fields_of(line: Line) -> dict[str, str | int | float]:
     """Return what a line holds beside its message."""
-    return {name: value for name in _REST if (value := getattr(line, name)) is not None}
+    rest = zip(_REST, astuple(line)[_N_FIRST:], strict=True)
+    return {name: value for name, value in rest if value is not None}
 
 
 def as_json(told: Told) -> bytes:
@@ -93,4 +96,6 @@ def as_text(told: Told) -> bytes:
     line = told.line()
     rest = "".join(f" {name}={value}" for name, value in fields_of(line).items())
     text = f"{line.level.upper()} {line.logger}: {line.message}{rest}"
-    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace")
+    if not text.isprintable():
+        text = text.translate(_CONTROLS)
+    return text.encode("utf-8", "backslashreplace")
