@@ -144,6 +144,9 @@ DEAREST: Final = """
 DROP INDEX journal_dearest;
 CREATE INDEX journal_dearest ON journal ((at_us / 86400000000), cost_nusd DESC, seq DESC) INCLUDE (at_us)
     WHERE cost_nusd IS NOT NULL;
+-- The same of each model: those of a cheap one stand behind all others of a day.
+CREATE INDEX journal_dearest_model ON journal (model, (at_us / 86400000000), cost_nusd DESC, seq DESC)
+    INCLUDE (at_us) WHERE cost_nusd IS NOT NULL;
 """
 
 STEPS: Final = (
