@@ -28,7 +28,9 @@ from typing import Any, cast
 
 import msgspec
 
-FORMATS = ("openai_chat", "openai_responses", "anthropic", "gemini")
+FORMATS = ("openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "bedrock")
+"""Clients and upstreams; nobody but the emulator serves Converse to clients, so that row is left out."""
+CLIENTS = FORMATS[:-1]
 RESULTS = Path(__file__).parent / "results" / "translation.json"
 HERE = Path(__file__).parents[1] / "src"
 N_CHUNKS = 200
@@ -53,6 +55,8 @@ class Version:
             load = self._module("registry").load
             self._chat, self._deployment = self._module("types.chat"), self._module("types.deployment")
             self._event, base = self._module("types.event"), self._module("codecs.base")
+            self._strict, self._wire = self._module("codecs.strict"), self._module("codecs.openai_chat.wire")
+            self._facts = self._module("codecs.openai_chat.facts")
             self._usage = self._module("types.usage").Usage
             self.codecs = {name: load("turnout.codecs", name)() for name in FORMATS}
             self.dialects = {name: load("turnout.dialects", name)() for name in FORMATS}
@@ -68,7 +72,7 @@ class Version:
         """Return what serves one request of each client at each upstream."""
         asked = self._long() if long else self._asked
         cells: Cells = {}
-        for client in FORMATS:
+        for client in CLIENTS:
             raw = self.codecs[client].encode(asked, self._to(client)).http.body
             many = [raw.replace(b'"find"', b'"find%03d"' % at) for at in range(N_UNSEEN)]
             bodies = itertools.cycle(many if unseen else [raw])
@@ -79,21 +83,31 @@ class Version:
     def steps(self) -> Cells:
         """Return how far a request of each client comes on its way to another upstream."""
         cells: Cells = {}
-        for client in FORMATS:
+        for client in CLIENTS:
             raw = self.codecs[client].encode(self._asked, self._to(client)).http.body
             upstream = FORMATS[0] if client != FORMATS[0] else "anthropic"
             read, write = self._reader(client), self._serve(client, upstream, itertools.repeat(raw))
+            cells[client, "parsed"] = (partial(self._strict.parse, raw), 1)
             cells[client, "read"] = (partial(read, raw), 1)
             cells[client, "read, with its turns"] = (partial(_look_at, read, raw), 1)
             cells[client, f"written for {upstream}"] = (write, 1)
+        cells["openai_chat", "counted alone"] = (self._count(), 1)
         return cells
+
+    def _count(self) -> Call:
+        """Return what counts the characters of a request of chat completions, as every reading does."""
+        raw = self.codecs["openai_chat"].encode(self._asked, self._to("openai_chat")).http.body
+        tree, shape = msgspec.json.decode(raw), self._wire.RequestIn
+        tools = self._reader("openai_chat")(raw).request.tools
+        read: Call = partial(self._facts.read_facts, tree, msgspec.convert(tree, shape), tools)
+        return read
 
     def chunks(self) -> Cells:
         """Return what serves one streamed answer, and of how many chunks."""
         streams = {name: self._stream(name) for name in FORMATS}
         return {
             (client, upstream): (self._pass(client, upstream, streams[upstream]), N_CHUNKS)
-            for client in FORMATS
+            for client in CLIENTS
             for upstream in FORMATS
         }
 
@@ -228,7 +242,7 @@ def _measured(cells: dict[str, Cells], n_calls: int, n_rounds: int) -> dict[str,
                 for _ in range(n_calls):
                     call()
                 slices[name][pair].append((time.process_time_ns() - started) / 1000 / n_calls / n_units)
-    tables: dict[str, Table] = {name: {client: {} for client in FORMATS} for name in cells}
+    tables: dict[str, Table] = {name: {client: {} for client in CLIENTS} for name in cells}
     for name, costs in slices.items():
         for (client, to), found in costs.items():
             tables[name][client][to] = round(sorted(found)[n_rounds // 10], 2)
@@ -248,7 +262,10 @@ def _show(title: str, table: Table) -> None:
 
 def _look_at(read: Callable[[bytes], Any], raw: bytes) -> None:
     request = read(raw).request
-    list(request.messages)
+    if hasattr(request.messages, "turns"):
+        list(request.messages.turns)  # as a codec looks at them
+    else:
+        list(request.messages)
     list(request.tools)
 
 
