@@ -18,8 +18,8 @@ class _Names:
         self._db = db
 
     def is_known(self, cube: int, named: Mapping[str, str]) -> bool:
-        tests = " AND ".join(f"{name} = ?" for name in named)
-        found = self._db.execute(_KNOWN + tests + " LIMIT 1", (cube, *named.values()))
+        statement = _KNOWN + " AND ".join(f"{name} = ?" for name in named) + " LIMIT 1"
+        found = self._db.execute(statement, (cube, *named.values()))
         return found.fetchone() is not None
 
     def values_with(self, term: Term, most: int) -> Sequence[Value] | None:

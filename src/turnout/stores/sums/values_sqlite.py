@@ -76,7 +76,8 @@ def first_noted(db: sqlite3.Connection) -> int:
 def values_with(db: sqlite3.Connection, term: Term, most: int) -> Sequence[tuple[str, str]] | None:
     """Return columns and their values that hold a word; None = there are more than `most`."""
     ends = (term.word, term.word + "\U0010ffff") if term.begins else (term.word, term.word)
-    found = db.execute(_WITH.format("<" if term.begins else "<="), (*ends, most + 1)).fetchall()
+    statement = _WITH.format("<" if term.begins else "<=")
+    found = db.execute(statement, (*ends, most + 1)).fetchall()
     return None if len(found) > most else found
 
 

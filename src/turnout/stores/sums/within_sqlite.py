@@ -140,7 +140,8 @@ class _Reading(Reading):
         if len(subjects) * (part.last - part.first) <= MOST_SOUGHT:
             source = _SEEK
             values["subjects"] = msgspec.json.encode([number for number, _ in subjects]).decode()
-        return self._db.execute(source.format(columns=columns, table=TABLES[part.width]) + tail, values)
+        statement = source.format(columns=columns, table=TABLES[part.width]) + tail
+        return self._db.execute(statement, values)
 
 
 def read_within(db: sqlite3.Connection, query: UsageQuery) -> tuple[Used, ...] | None:
