@@ -35,12 +35,12 @@ class Numbers(NamedTuple):
     live: LiveView | None
 
 
-class Paid(Struct, frozen=True):
+class Paid(Struct, frozen=True, omit_defaults=True):
     """A predicted cost as it is encoded. Named as in `CostView`."""
 
     mean: int
     worst: int
-    price_version: str
+    price_version: str = ""
 
 
 class Seat(Struct, omit_defaults=True):

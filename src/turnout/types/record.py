@@ -58,7 +58,7 @@ class Dropped(Struct, frozen=True):
     """A closed word, such as `no_tools`, `window_too_small`, `breaker_open`."""
 
 
-class CostView(Struct, frozen=True):
+class CostView(Struct, frozen=True, omit_defaults=True):
     """Predicted cost; None where the price is unknown."""
 
     mean: NanoUsd | None
