@@ -58,6 +58,7 @@ _ENDINGS: Final = (
     *("plein", "gracht", "kade", "dijk", "stræti", "straeti", "braut"),
 )
 """Ends of names of streets: German, Dutch, Swedish, Norwegian, Danish, Finnish, Icelandic."""
+_LAST_TWO: Final = frozenset(ending[-2:] for ending in _ENDINGS)
 _KINDS: Final = frozenset(
     (
         *("straße", "strasse", "str.", "str", "weg", "allee", "platz", "ring", "utca", "u.", "út", "tér"),
@@ -72,6 +73,7 @@ _FLATS: Final = (
     *("apt", "apartment", "suite", "ste", "unit", "flat", "floor", "whg", "piso", "appartement"),
     "interno",
 )
+_IS_FLAT: Final = frozenset(_FLATS)
 _FLAT_WORDS: Final = "|".join(_FLATS)
 _FLAT: Final = rf"(?:[,\s>?]{{1,6}}(?i:{_FLAT_WORDS})\.? ?#?[0-9A-Za-z-]{{1,6}}\b)"
 _CODE: Final = (
@@ -84,6 +86,9 @@ _TAIL: Final = re.compile(
     rf"|(?:[,\s>]{{1,5}}[^\W\d_][^\n,>?!:;@0-9]{{1,30}}){{0,3}}"
     rf"[,\s>]{{1,5}}(?:[A-Z]{{2}} )?{_CODE}(?![\w-]))?"
 )
+_FLAT_TAIL: Final = re.compile(rf"\.?(?P<flat>{_FLAT}{{0,2}})")
+_REACH: Final = re.compile(r"[^0-9!:;@]{1,180}+[0-9]")
+"""A digit so near that it may be a postal code's: without one the costlier look is not taken."""
 _PART: Final = rf"(?:{_NAMED}|[0-9]{{1,5}})"
 _TO_FLAT: Final = re.compile(
     rf"(?<![\w.,-])[0-9]{{1,5}}[A-Za-z]?,? (?:{_PART}[ .,]{{1,2}}){{0,5}}{_PART}[.,]?[\s,>?]{{1,8}}"
@@ -125,7 +130,7 @@ def addresses(text: str, around: Sequence[tuple[int, int]]) -> Iterator[Finding]
             found = _street(text, match.start(), match.end())
             if found is not None:
                 begin, stop = found
-                tail = _TAIL.match(text, stop)
+                tail = (_TAIL if _REACH.match(text, stop) else _FLAT_TAIL).match(text, stop)
                 last = stop if tail is None else tail.end()
                 yield Finding(begin, last, "postal_address", 0.7)
 
@@ -149,13 +154,18 @@ def _street(text: str, start: int, end: int) -> tuple[int, int] | None:
     word = line.rstrip(" ,").rpartition(" ")[2].lstrip("(\"'>")
     lowered = word.lower()
     kind = lowered.rstrip(".")
-    if len(kind) > 4 and kind.endswith(_ENDINGS) and not kind.endswith(("nstrate", "ate")):
+    if (
+        len(kind) > 4
+        and kind[-2:] in _LAST_TWO
+        and kind.endswith(_ENDINGS)
+        and not kind.endswith(("nstrate", "ate"))
+    ):
         return _drawn(text, start - len(line) + line.rindex(word)), stop
     if lowered in _KINDS:
         return _drawn(
             text, start - len(line) + max(0, line.rstrip(" ,").rfind(" ", 0, -len(word) - 1)) + 1
         ), stop
-    if kind in _FLATS:
+    if kind in _IS_FLAT:
         flat = _TO_FLAT.search(before.rstrip("#"))
         return None if flat is None else (start - len(before) + flat.start(), stop)
     return _by_words(text, start, stop, before)

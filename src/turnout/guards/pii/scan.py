@@ -51,8 +51,9 @@ Windows = Sequence[tuple[int, int]]
 NARROW: Final = 45
 """The same where an entity begins with digits or few letters: an IBAN has 34 characters and spaces."""
 EVERYWHERE: Final = ((0, 1 << 40),)
-_AT: Final = re.compile("@")
-_DIGIT: Final = re.compile("[0-9]+", re.ASCII)
+_ATS: Final = re.compile(f"@(?:[^@]{{0,{2 * WINDOW}}}+@)*+")
+_DIGITS: Final = re.compile(f"[0-9]++(?:[^0-9]{{1,{2 * NARROW}}}+[0-9]++)*+")
+"""Signs whose windows touch, from the first to the last of them."""
 _LICENSE_SIGNS: Final = ("icen", "ICEN", "schein", "permis")
 
 _EMAIL: Final = re.compile(
@@ -156,10 +157,10 @@ class Pii(Struct, frozen=True, kw_only=True, tag_field="type", tag="pii"):
 
 def _found(text: str, kinds: frozenset[Kind]) -> Iterator[Finding]:
     if "@" in text and "email" in kinds:
-        yield from _spans(_EMAIL, text, "email", _windows(_AT, text))
+        yield from _spans(_EMAIL, text, "email", _windows(_ATS, text, WINDOW))
     if "url" in kinds and ("://" in text or "www." in text.lower()):
         yield from _spans(_URL, text, "url")
-    around = _windows(_DIGIT, text, NARROW)
+    around = _windows(_DIGITS, text, NARROW)
     if not around:
         return
     for kind, find in _FAMILIES:
@@ -173,20 +174,9 @@ def _found(text: str, kinds: frozenset[Kind]) -> Iterator[Finding]:
                 yield from _number(text, match, kinds)
 
 
-def _windows(sign: re.Pattern[str], text: str, width: int = WINDOW) -> list[tuple[int, int]]:
-    """Return the parts of a text that are near a sign; most of a text is not, and is never looked at."""
-    found: list[tuple[int, int]] = []
-    start = end = -1
-    for match in sign.finditer(text):
-        at, last = match.span()
-        if end < 0 or at - width > end:
-            if end >= 0:
-                found.append((start, end))
-            start = max(0, at - width)
-        end = last + width
-    if end >= 0:
-        found.append((start, end))
-    return found
+def _windows(signs: re.Pattern[str], text: str, width: int) -> list[tuple[int, int]]:
+    """Return the parts of a text that are near signs; most of a text is not, and is never looked at."""
+    return [(max(0, match.start() - width), match.end() + width) for match in signs.finditer(text)]
 
 
 def _spans(pattern: re.Pattern[str], text: str, kind: str, around: Windows = EVERYWHERE) -> Iterator[Finding]:
