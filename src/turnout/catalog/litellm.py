@@ -18,7 +18,7 @@ flags. It becomes `Model`s by these rules, in this order:
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -50,7 +50,8 @@ _SHORTHAND: Final = re.compile(r"fireworks_ai/[^/]+")
 """Names of litellm's own making; the host knows only `accounts/…`."""
 _CLASS: Final = re.compile(r"(?:.*/)?(?:\d+-x-\d+|max-x-max|\d+-steps|low|medium|high|hd|standard)/.*")
 """Prices of one model by the size or quality of a picture: none of them is the model's."""
-_TASKS: Final[Mapping[str, TaskKind]] = {
+_Task = Literal["rerank", "image", "speech", "transcription", "moderation"]
+_TASKS: Final[Mapping[str, _Task]] = {
     "rerank": "rerank",
     "image_generation": "image",
     "image_edit": "image",

@@ -244,7 +244,9 @@ def _job(found: Comparison, record: Exchange) -> None:
         ours = [[_read(line.body), _read(line.custom_id)] for line in read]
         found.equal("request", "requests", [sent["displayName"], told], [name, ours])
     told = _read(record.response_body)
-    held = operation(msgspec.structs.replace(_BATCH, counts=Counts(2), endpoint=endpoint_of("m")))
+    held = operation(
+        msgspec.structs.replace(_BATCH, counts=Counts(2), endpoint=endpoint_of("m", ":generateContent"))
+    )
     _members(found, told, msgspec.to_builtins(held), frozenset())
     about, stats = told["metadata"], told["metadata"]["batchStats"]
     shown = msgspec.to_builtins(held)["metadata"]

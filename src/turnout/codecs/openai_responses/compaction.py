@@ -58,7 +58,7 @@ def as_task(body: Body, raw: bytes) -> TaskBody:
     if isinstance(items, list):
         told["input"] = _opened(items)
     request = TaskRequest(
-        kind=COMPACTION,
+        kind="compaction",
         path=PATH,
         model=body.request.model,
         body=told,
