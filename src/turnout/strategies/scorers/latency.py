@@ -78,44 +78,36 @@ class Latency(Struct, frozen=True, tag="latency", kw_only=True, forbid_unknown_f
         request = context.request
         streamed = isinstance(request, ChatRequest) and request.stream
         first = self.measure == "ttft" or (self.measure == "auto" and streamed)
-        usual = self._usual(candidates, first=first)
-        return self._blended(context, candidates, first=first) if usual is None else usual
+        seen, stand_alone = self._seen(context, candidates, first=first)
+        if not stand_alone:
+            known = [own for own in seen if own is not None]
+            least, prior = min(known, default=None), self.prior_ttft_s if first else self.prior_total_s
+            seen = [
+                own
+                if own is not None and candidate.stats.n_observed >= MIN_OBSERVED
+                else expected(own, candidate.stats, prior, least)
+                for own, candidate in zip(seen, candidates, strict=True)
+            ]
+        seconds = [own for own in seen if own is not None]
+        if self.damp_failures:
+            seconds = _damped(seconds, [candidate.stats for candidate in candidates])
+        return [-s for s in seconds]
 
-    def _usual(self, candidates: Sequence[Candidate], *, first: bool) -> list[float] | None:
-        """Return the numbers where every one stands alone, in one pass; None where one does not."""
-        if self.quantile != 0.5:
-            return None
-        found: list[float] = []
-        for candidate in candidates:
-            stats = candidate.stats
-            seconds = stats.ttft_recent_s if first else stats.total_recent_s
-            failing = stats.error_ratio if self.damp_failures else None
-            if seconds is None or stats.n_observed < MIN_OBSERVED or (failing or 0.0) > MIN_FAILING:
-                return None
-            found.append(-seconds)
-        return found
-
-    def _blended(self, context: Context, candidates: Sequence[Candidate], *, first: bool) -> list[float]:
-        prior = self.prior_ttft_s if first else self.prior_total_s
-        usual, n_out = self.quantile == 0.5, context.n_tokens_out
+    def _seen(
+        self, context: Context, candidates: Sequence[Candidate], *, first: bool
+    ) -> tuple[list[float | None], bool]:
+        """Return what was seen of each, and whether every number stands alone, as it usually does."""
+        usual, stand_alone = self.quantile == 0.5, True
         seen: list[float | None] = []
-        least: float | None = None
         for candidate in candidates:
             stats = candidate.stats
             own = (stats.ttft_recent_s if first else stats.total_recent_s) if usual else None
             if own is None:
-                own = self._ttft(stats) if first else self._total(stats, n_out)
+                own = self._ttft(stats) if first else self._total(stats, context.n_tokens_out)
             seen.append(own)
-            if own is not None and (least is None or own < least):
-                least = own
-        seconds: list[float] = []
-        for own, candidate in zip(seen, candidates, strict=True):
-            stats = candidate.stats
-            alone = own is not None and stats.n_observed >= MIN_OBSERVED
-            seconds.append(own if own is not None and alone else expected(own, stats, prior, least))
-        if self.damp_failures:
-            seconds = _damped(seconds, [candidate.stats for candidate in candidates])
-        return [-s for s in seconds]
+            if own is None or stats.n_observed < MIN_OBSERVED:
+                stand_alone = False
+        return seen, stand_alone
 
     def _ttft(self, stats: Stats) -> float | None:
         if self.quantile != 0.5 and stats.ttft_p50_s is not None:
