@@ -83,16 +83,18 @@ def compressed(view: CompressView) -> RawHeaders:
 def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:
     """Return what the tightest quotas leave, as clients of OpenAI read it, and those of Anthropic theirs."""
     headers: RawHeaders = []
-    for (limit_at, left_at, reset_at), kind, found in (
-        (_OF_REQUESTS, b"requests", left.requests),
-        (_OF_TOKENS, b"tokens", left.tokens),
+    for (limit_at, left_at, reset_at, kind), found in (
+        (_OF_REQUESTS, left.requests),
+        (_OF_TOKENS, left.tokens),
     ):
         if found is None:
             continue
         limit, remaining, reset_s = found
-        headers.append((limit_at, b"%d" % limit))
-        headers.append((left_at, b"%d" % remaining))
-        headers.append((reset_at, duration(reset_s).encode()))
+        headers += (
+            (limit_at, b"%d" % limit),
+            (left_at, b"%d" % remaining),
+            (reset_at, duration(reset_s).encode()),
+        )
         if wire == "anthropic":
             reset = (at + timedelta(seconds=ceil(reset_s))).strftime("%Y-%m-%dT%H:%M:%SZ")
             headers += [
@@ -104,7 +106,7 @@ def room(left: Room, at: datetime, *, wire: str) -> RawHeaders:
 
 
 _OF_REQUESTS, _OF_TOKENS = (
-    tuple(b"x-ratelimit-" + what + b"-" + kind for what in (b"limit", b"remaining", b"reset"))
+    (*(b"x-ratelimit-%b-%b" % (what, kind) for what in (b"limit", b"remaining", b"reset")), kind)
     for kind in (b"requests", b"tokens")
 )
 
