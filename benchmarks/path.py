@@ -1,11 +1,12 @@
 """What a request costs inside one process, in µs of CPU and in calls: no socket, no kernel, no upstream.
 
-    .venv/bin/python -m benchmarks.path [--profile PROFILE] [--without PART] [--files] [--json FILE]
+    .venv/bin/python -m benchmarks.path [--profile PROFILE] [--without PART] [--files] [--steps] [--json FILE]
 
 Made for changes of the hot path: `make bench` measures the whole gateway beside plain proxies and takes
 minutes, this takes seconds. The least of many short slices is what the event loop's thread costs when nobody
 else wants the core; `beside` is what other threads cost, the journal's writer that is, as a mean, and so no
-better than the machine is quiet. Calls are those a profiler sees, functions of C included.
+better than the machine is quiet. Calls are those a profiler sees, functions of C included. `--steps` counts
+bytecodes and Python frames of the event loop instead, which no neighbour changes.
 
 `front` is a client connection with an application that does nothing; the others are the gateway behind ASGI
 with an upstream that answers at once: `bare` as in `make bench`, `keyed` with a key, `production` with a key,
@@ -26,6 +27,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from time import process_time, thread_time
+from types import FrameType
 
 import uvloop
 from uvicorn.config import Config
@@ -90,6 +92,7 @@ HEADERS = [
 ]
 SHOWN = [(b"authorization", b"Bearer " + KEY.encode())]
 One = Callable[[], Awaitable[None]]
+Watch = Callable[[FrameType, str, object], "Watch"]
 
 
 class Answered:
@@ -289,6 +292,46 @@ async def _slice(one: One) -> float:
     return (thread_time() - before) / SLICE
 
 
+async def steps(name: str, *, without: str = "", shown: int = 0) -> tuple[float, float]:
+    """Return bytecodes and Python frames per request: the same however busy the machine is.
+
+    Args:
+        name: The profile.
+        without: A part that is left out.
+        shown: Print so many functions, those with the most bytecodes first.
+    """
+    codes: Counter[str] = Counter()
+    frames: Counter[str] = Counter()
+
+    def watch(frame: FrameType, event: str, _: object) -> Watch:
+        code = frame.f_code
+        where = f"{code.co_filename.rpartition('turnout/')[2]}:{code.co_qualname}"
+        if event == "call":
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            frames[where] += 1
+        elif event == "opcode":
+            codes[where] += 1
+        return watch
+
+    with tempfile.TemporaryDirectory() as folder:
+        async with profile(name, Path(folder), without) as one:
+            for _ in range(5 * WARM):
+                await one()
+            sys.settrace(watch)
+            await one()  # some frames of the first were there before
+            codes.clear()
+            frames.clear()
+            for _ in range(SLICE):
+                await one()
+            sys.settrace(None)
+    for counted in (codes, frames):
+        for where in [each for each in counted if "benchmarks" in each]:
+            del counted[where]
+    for where, n in codes.most_common(shown):
+        print(f"{n / SLICE:9.1f} bytecodes {frames[where] / SLICE:7.1f} frames  {where}")
+    return codes.total() / SLICE, frames.total() / SLICE
+
+
 def _by_file(stats: pstats.Stats) -> None:
     calls: Counter[str] = Counter()
     spent: Counter[str] = Counter()
@@ -306,15 +349,21 @@ def main() -> None:
     parser.add_argument("--profile", action="append", choices=("front", "bare", "keyed", "production"))
     parser.add_argument("--without", action="append", choices=PARTS, help="production less a part")
     parser.add_argument("--files", action="store_true", help="where the time goes, under a profiler")
+    parser.add_argument("--steps", action="store_true", help="count bytecodes instead of measuring time")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found = {}
     parts = args.without or ()
     names = args.profile or (() if parts else ("front", "bare", "keyed", "production"))
     for name, part in (*((name, "") for name in names), *(("production", part) for part in parts)):
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            us, beside, calls = runner.run(measure(name, files=args.files, without=part))
         shown = f"no {part}" if part else name
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            if args.steps:
+                n, frames = runner.run(steps(name, without=part, shown=70 if args.files else 0))
+                found[shown] = {"bytecodes": round(n), "frames": round(frames)}
+                print(f"{shown:12} {n:9.0f} bytecodes {frames:7.0f} frames")
+                continue
+            us, beside, calls = runner.run(measure(name, files=args.files, without=part))
         found[shown] = {"us": round(us, 1), "beside_us": round(beside, 1), "calls": round(calls, 1)}
         print(f"{shown:12} {us:7.1f} µs {beside:7.1f} µs beside {calls:7.1f} calls")
     if args.json is not None:
