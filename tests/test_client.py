@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import os
 import socket
 import threading
 import time
@@ -178,7 +179,20 @@ async def test_a_wrong_parameter_is_told_before_anything_is_sent(config, emulato
             await client.chat([{"role": "user", "content": threading.Event()}])
         with pytest.raises(ModelNotFound, match="did you mean 'oai/one'"):
             await client.chat("x", model="oai/onee")
+        with pytest.raises(InvalidRequest, match=r"client.stream\(…\) streams"):
+            await client.chat("x", stream=True)
+        for nothing in (None, {"role": "user", "content": "x"}):
+            with pytest.raises(InvalidRequest, match="messages: expected a text or a list"):
+                await client.chat(nothing)
     assert emulator.served == {}
+
+
+async def test_where_nothing_is_configured_the_failure_says_what_is_missing(monkeypatch):
+    for name in [name for name in os.environ if name.endswith("_API_KEY")]:
+        monkeypatch.delenv(name)
+    async with AsyncClient(Config(journal=JournalConfig(enabled=False))) as client:
+        with pytest.raises(ModelNotFound, match="none is configured, and no provider has its key in the env"):
+            await client.chat("x")
 
 
 async def test_a_client_is_entered_before_it_is_used_and_once(config):

@@ -117,6 +117,16 @@ def test_a_reference_that_leads_nowhere_is_told(value, line):
     assert problems(f'providers: {{a: {{secret: "{value}"}}}}') == [line]
 
 
+def test_a_secret_of_another_kind_is_told_with_its_place():
+    assert problems("providers: {a: {secret: [x]}}") == ["f: providers.a.secret: expected str, got list"]
+
+
+def test_a_reference_that_ends_a_mapping_too_early_is_told_to_stand_in_quotes():
+    (line,) = problems("providers:\n  a: {secret: ${env:A}}")
+    assert line.startswith("f: line 2, column ")
+    assert line.endswith('; write references in quotes: "${env:NAME}"')
+
+
 def test_all_missing_variables_are_told_at_once():
     text = 'providers: {a: {secret: "${env:A}"}, b: {secret: "${env:B}"}}'
     assert [line.split(": ")[1] for line in problems(text)] == ["providers.a.secret", "providers.b.secret"]
@@ -133,6 +143,7 @@ def test_all_missing_variables_are_told_at_once():
         f"providers: [{CANARY}]",
         f"providers: {{a: {{secret: '{CANARY}${{x'}}}}",
         "providers: {a: {secret: 998877665544332211}}",
+        f"providers: {{a: {{secret: [{CANARY}]}}}}",
     ],
 )
 def test_no_problem_quotes_what_may_be_a_secret(text):

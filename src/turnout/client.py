@@ -4,7 +4,7 @@ Messages and parameters are written as OpenAI's chat completions writes them and
 dialect as a request that arrives at the gateway.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -254,8 +254,7 @@ class AsyncClient(Operations):
         """
         from turnout.server.local import hand_in  # noqa: PLC0415  loaded with the queue
 
-        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        body = {"model": model, "messages": turns, **params}
+        body = {"model": model, "messages": _turns(messages), **params}
         return await hand_in(self._queue, body, deadline, idempotency_key)
 
     def job(self, job_id: str) -> "BackgroundJob":
@@ -348,11 +347,18 @@ def _with_models(config: Config, names: Sequence[str]) -> Config:
     return msgspec.structs.replace(config, models=(*config.models, *new))
 
 
+def _turns(messages: Messages) -> list[Mapping[str, Any]]:
+    if isinstance(messages, Mapping | bytes) or not isinstance(messages, Iterable):
+        raise InvalidRequest(f"messages: expected a text or a list, not {type(messages).__name__}")
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+
+
 def _request(messages: Messages, model: str, params: ChatParams, *, stream: bool) -> tuple[ChatRequest, Ask]:
     from turnout.codecs.openai_chat import OpenAIChatDialect  # noqa: PLC0415  loaded with the first call
 
-    turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-    tree = {"model": model, "messages": turns, "stream": stream, **params}
+    if params.get("stream", stream) is not stream:  # its type lacks it, but the vendor's own client takes it
+        raise InvalidRequest("stream: client.stream(…) streams, client.chat(…) waits for the whole answer")
+    tree = {**params, "model": model, "messages": _turns(messages), "stream": stream}
     try:
         text = msgspec.json.encode(tree)
     except TypeError as error:

@@ -11,6 +11,7 @@ from tests.cli.run import turnout
 from turnout.cli.check import EXAMPLE
 from turnout.cli.main import COMMANDS, cli
 from turnout.config import json_schema, parse_config, to_builtins
+from turnout.engine.snapshot import NO_MODEL_SERVED
 
 KEYS = {"OPENAI_API_KEY": "sk-canary-openai", "ANTHROPIC_API_KEY": "sk-canary-anthropic"}
 LOCAL = """
@@ -55,6 +56,11 @@ def test_without_a_file_the_environment_decides(tmp_path):
     result = turnout("check", cwd=tmp_path, env={"OPENAI_API_KEY": "sk-x"})
     assert result.returncode == 0
     assert result.stderr.splitlines()[-1].startswith("turnout: environment: good; deployments: ")
+    empty = turnout("check", cwd=tmp_path)
+    assert (empty.returncode, empty.stderr.splitlines()) == (
+        0,
+        [f"turnout: {NO_MODEL_SERVED}", "turnout: environment: good; deployments: 0, routes: 0"],
+    )
     (tmp_path / "turnout.yaml").write_text(LOCAL)
     found = turnout("check", cwd=tmp_path)
     assert found.stderr == "turnout: turnout.yaml: good; deployments: 1, routes: 1\n"
@@ -102,11 +108,11 @@ def test_without_a_file_the_environment_decides(tmp_path):
     ],
 )
 def test_a_problem_is_one_line_and_the_status_is_2(tmp_path, text, lines):
-    result, _ = check(tmp_path, text)
+    result, path = check(tmp_path, text)
     told = result.stderr.splitlines()
     assert (result.returncode, result.stdout, len(told)) == (2, "", len(lines))
     for line, expected in zip(told, lines, strict=True):
-        assert line.startswith("turnout: ")
+        assert line.startswith(f"turnout: {path}: ")
         assert expected in line
 
 

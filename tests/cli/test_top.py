@@ -66,7 +66,9 @@ async def test_a_gateway_is_asked_over_its_admin_api_and_says_what_is_wrong(tmp_
     assert any(line.endswith("up") for line in told)
     assert (refused.exit_code, gone.exit_code) == (1, 1)
     assert refused.stderr.startswith(f"Error: {url} answers 403: ")
-    assert gone.stderr.startswith(f"Error: {url} cannot be reached: ")
+    assert gone.stderr.startswith(
+        f"Error: {url} cannot be reached: Connection refused; `turnout serve` starts"
+    )
 
 
 async def run_aside(key, *words):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from tests.strategies.kit import price
 from turnout.catalog.catalog import Catalog
-from turnout.cli.roi import EXAMPLE, roi
+from turnout.cli.roi import EXAMPLE, read_mix, roi
 from turnout.errors import ConfigError
 from turnout.evaluate.roi import Mix, from_mix, from_records, usd
 from turnout.stores.spool.journal import SpooledJournal
@@ -31,6 +31,12 @@ def mix(**changes):
 
 def costs(report):
     return {line.policy: usd(line.cost_nusd) for line in report.lines}
+
+
+def test_a_mix_that_is_no_text_is_told_with_its_path(tmp_path):
+    (tmp_path / "mix").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="mix: is not UTF-8 text"):
+        read_mix(tmp_path / "mix")
 
 
 def test_the_published_example_is_reproduced_to_the_dollar():

@@ -448,6 +448,7 @@ async def test_a_known_path_with_another_method_names_those_it_has(rig, method, 
     reply = await call(rig, path, method=method)
     assert (reply.status, reply.header("allow")) == (405, allow)
     assert told(path, reply)[0] == "not_found"
+    assert f"no such endpoint: {method} {path}; use {' or '.join(allow.split(', '))}".encode() in reply.body
 
 
 @pytest.mark.parametrize(
@@ -457,6 +458,14 @@ async def test_an_unknown_path_is_not_found(rig, path):
     for method in ("GET", "POST"):
         reply = await call(rig, path, {} if method == "POST" else None, method=method)
         assert reply.status == 404 or (reply.status, method) == (405, "GET")
+
+
+async def test_a_base_url_with_v1_too_many_is_told_in_the_clients_own_format(rig):
+    for path in (CHAT, MESSAGES):
+        reply = await call(rig, f"/v1{path}", {})
+        hint = f"no such endpoint: POST /v1{path}; leave /v1 out of the client's base URL".encode()
+        assert (reply.status, hint in reply.body) == (404, True)
+        assert (b'"type":"error"' in reply.body) == (path == MESSAGES)
 
 
 async def test_head_answers_without_a_body(rig):

@@ -153,7 +153,8 @@ def _read(file: Path, first: "Catalog") -> tuple["Catalog", Sequence[str]]:
     try:
         edition = read_edition(file.read_bytes(), str(file), as_of=today, base=first)
     except ConfigError as error:
-        raise CatalogError.of(error) from error
+        named = (line if line.startswith(str(file)) else f"{file}: {line}" for line in error.problems)
+        raise CatalogError.of(ConfigError(tuple(named))) from error
     return edition.catalog, edition.refused
 
 

@@ -1,6 +1,7 @@
 """`turnout check`: is the configuration good, and what does it say in full? Floor 7."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,8 @@ import click
 import msgspec
 
 from turnout.cli.options import config_option, read_config
-from turnout.engine.snapshot import Route
+from turnout.engine.snapshot import NO_MODEL_SERVED, Route
+from turnout.errors import ConfigError
 from turnout.types.deployment import Deployment
 from turnout.types.json import Json
 
@@ -68,11 +70,12 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
     from turnout.stores.sightings import sightings_beside
 
     config, path = read_config(config_path)
-    snapshot = compiled(config, os.environ, asyncio.run(stored_secrets(config)))
-    credentials(snapshot)
-    egress(config, snapshot)
-    check_bind(config, has_keys=asyncio.run(has_keys(config)))
-    check_upstreams(snapshot.deployments.values(), config.server.host, config.server.port)
+    with _named(path):
+        snapshot = compiled(config, os.environ, asyncio.run(stored_secrets(config)))
+        credentials(snapshot)
+        egress(config, snapshot)
+        check_bind(config, has_keys=asyncio.run(has_keys(config)))
+        check_upstreams(snapshot.deployments.values(), config.server.host, config.server.port)
     tree = strategies(config) if expanded else to_builtins(config)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode())
@@ -91,6 +94,17 @@ def check(config_path: Path | None, schema: bool, example: bool, as_json: bool, 
     click.echo(f"turnout: {path or 'environment'}: good; deployments: {n}, routes: {routes}", err=True)
 
 
+@contextmanager
+def _named(path: Path | None) -> Iterator[None]:
+    """Name the file in each problem, as the problems that reading it finds do."""
+    try:
+        yield
+    except ConfigError as error:
+        if path is None:
+            raise
+        raise ConfigError(tuple(f"{path}: {problem}" for problem in error.problems)) from error
+
+
 def strategies(config: "Config") -> Json:
     """Return, by route, the row that its strategy stands for: presets in full, defaults written out."""
     from turnout.strategies.rows import expand
@@ -106,7 +120,9 @@ def warnings(deployments: Iterable[Deployment]) -> list[str]:
 
     today = datetime.now(UTC).date()
     found: list[str] = []
-
+    deployments = list(deployments)
+    if not deployments:
+        found.append(NO_MODEL_SERVED)
     for each in deployments:
         model = each.model
         if model.price is None:

@@ -77,10 +77,19 @@ def _import(file: Path, out: Path | None, read: "Callable[[Json, Catalog], Impor
 
     try:
         tree: Json = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError((f"{file}: is not UTF-8 text",)) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError((f"{file}: {at}{error.problem}",)) from None
+    except yaml.YAMLError as error:
         raise ConfigError((f"{file}: cannot be read: {error}",)) from None
     catalog = Catalog.load()
-    found = read(tree, catalog)
+    try:
+        found = read(tree, catalog)
+    except ConfigError as error:
+        raise ConfigError(tuple(f"{file}: {problem}" for problem in error.problems)) from None
     text = yaml.safe_dump(found.config, sort_keys=False, allow_unicode=True, width=110)
     _check(text, catalog)
     if out is None:

@@ -89,6 +89,10 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a full disk, a folder that is not there or not to be written
+        where = "" if error.filename is None else f"{error.filename}: "
+        _tell(f"{where}{error.strerror or error}")
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -112,6 +112,8 @@ def read_mix(path: Path) -> "Mix":
         tree = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506  strings only: prices stay exact
     except OSError as error:
         raise ConfigError((f"{path}: cannot be read: {error.strerror}",)) from None
+    except UnicodeDecodeError:
+        raise ConfigError((f"{path}: is not UTF-8 text",)) from None
     except yaml.YAMLError as error:
         raise ConfigError((f"{path}: not valid YAML: {error}",)) from None
     try:

@@ -102,7 +102,9 @@ class Gateway:
             reply = connection.getresponse()
             body = reply.read(_MOST_BYTES)
         except (OSError, http.client.HTTPException) as error:
-            raise TopError(f"{self.name} cannot be reached: {error or type(error).__name__}") from error
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            hint = "`turnout serve` starts a gateway, --url names another, --journal reads a file"
+            raise TopError(f"{self.name} cannot be reached: {why}; {hint}") from error
         finally:
             connection.close()
         if reply.status == http.client.OK:

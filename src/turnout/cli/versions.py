@@ -168,7 +168,13 @@ def _read(file: Path) -> "Mapping[str, Json]":
 
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{file}: is not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise click.ClickException(f"{file}: {at}{error.problem}") from None
+    except yaml.YAMLError as error:
         raise click.ClickException(f"{file}: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict) or not all(isinstance(name, str) for name in tree):
         raise click.ClickException(f"{file}: expected sections of a configuration, such as `routes:`")

@@ -124,7 +124,10 @@ def _yaml(text: str, where: str) -> Json:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError((f"{where}: {at}{error.problem or 'not valid YAML'}",)) from None
+        # `{secret: ${env:KEY}}`: the braces of the reference end the mapping.
+        said = mark is not None and "${" in text.split("\n")[mark.line]
+        hint = '; write references in quotes: "${env:NAME}"' if said else ""
+        raise ConfigError((f"{where}: {at}{error.problem or 'not valid YAML'}{hint}",)) from None
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise ConfigError((f"{where}: not valid YAML: {problem}",)) from None
@@ -204,4 +207,4 @@ def _secret(kind: type, value: object) -> object:
         return Secret(value)
     if kind is Address and isinstance(value, str):
         return Address(value)
-    raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # msgspec adds where it stands

@@ -17,7 +17,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from turnout.engine.snapshot import Route, Snapshot
+from turnout.engine.snapshot import NO_MODEL_SERVED, Route, Snapshot
 from turnout.errors import Forbidden, ModelNotFound
 from turnout.strategies.base import Scorer, Strategy
 from turnout.strategies.filters import Reach, reach_of
@@ -196,6 +196,8 @@ class Pools:
         names = [*snapshot.models, *snapshot.aliases, *(f"turnout/{route}" for route in snapshot.routes)]
         near = difflib.get_close_matches(name[:200], names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; GET /v1/models lists what is served"
+        if not names:
+            hint = f"; {NO_MODEL_SERVED}"
         return ModelNotFound(f"the model {name[:200]!r} is not served here{hint}", param="model")
 
 

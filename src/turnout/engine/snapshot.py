@@ -14,6 +14,12 @@ from turnout.types.compress import CompressRule
 from turnout.types.deployment import Deployment
 from turnout.types.quality import NOTHING_HEARD, Listening
 
+NO_MODEL_SERVED = (
+    "no model is served: none is configured, and no provider has its key in the environment, such as "
+    "OPENAI_API_KEY"
+)
+"""What to say where there is no deployment at all."""
+
 
 class Route(Struct, frozen=True, kw_only=True):
     """A named pool of deployments with the strategy that chooses among them."""

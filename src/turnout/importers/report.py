@@ -53,7 +53,7 @@ class Reader:
 
     def __init__(self, value: Json, path: str, notes: list[Note]) -> None:
         if value is not None and not isinstance(value, Mapping):
-            raise ConfigError((f"{path}: expected a mapping",))
+            raise ConfigError((f"{path}: expected a mapping" if path else "expected a mapping",))
         self._values: JsonObject = value or {}
         self._left = set(self._values)
         self._path = path

@@ -46,7 +46,7 @@ from turnout.server.settings import ServerSettings
 from turnout.server.stream import Stream
 from turnout.server.tasks import Doing, Streaming, Tasks
 from turnout.server.verbs import Steps, Verbs, shown
-from turnout.server.visit import StreamPlace, Visit, inbound_of, while_there
+from turnout.server.visit import StreamPlace, Visit, inbound_of, no_endpoint, while_there
 from turnout.stores.memory import MemoryStore
 from turnout.stores.queue import Sent, Served
 
@@ -245,7 +245,7 @@ class Gateway:
     async def _unknown(self, visit: Visit, dialect: str) -> None:
         method, path = visit.scope["method"][:16], visit.scope["path"]
         methods = (self.plane.paths if ADMIN_SIDE in visit.scope else self._paths).methods(path)
-        error = NotFound(f"no such endpoint: {method} {path[:200]}")
+        error = no_endpoint(visit, methods)
         if not methods:
             raise error
         answer = self._answers.get(dialect) or self._answers[OPENAI]

@@ -40,6 +40,9 @@ _SPOKEN_UNDER = (
 )
 """Beginnings of paths that tell the client's dialect, also where there is no endpoint."""
 
+_TWICE = "/v1/v1/"
+"""Begins the paths of a client that adds `/v1` to a base URL that has it already."""
+
 
 class Found(NamedTuple, Generic[V]):
     """An endpoint, the dialect its errors speak, and the id at the end of the path."""
@@ -141,4 +144,13 @@ class Paths(Generic[V]):
 
 def dialect_of(path: str) -> str:
     """Return the dialect a client speaks, as far as the path tells it."""
+    path = path[len("/v1") :] if path.startswith(_TWICE) else path
     return next((dialect for start, dialect in _SPOKEN_UNDER if path.startswith(start)), OPENAI)
+
+
+def no_such(method: str, path: str, methods: Sequence[str] = ()) -> str:
+    """Say that nothing serves a path, or not by this method."""
+    said = f"no such endpoint: {method[:16]} {path[:200]}"
+    if methods:
+        return f"{said}; use {' or '.join(methods)}"
+    return f"{said}; leave /v1 out of the client's base URL" if path.startswith(_TWICE) else said

@@ -28,6 +28,7 @@ from msgspec import Struct
 from turnout.build import Built, build
 from turnout.config import Config, ServerConfig, load_config
 from turnout.config.stores import with_stores
+from turnout.engine.snapshot import NO_MODEL_SERVED
 from turnout.errors import ConfigError
 from turnout.parts import open_store
 from turnout.server.admin.opening import open_admin
@@ -231,6 +232,8 @@ class Process:
             built = await build(self._config, on_event=telemetry.on_event)
             opened.push_async_callback(built.close)
             check_upstreams(built.engine.registry(), self._config.server.host, sock.getsockname()[1])
+            if not built.engine.registry():
+                log.warning(NO_MODEL_SERVED)
             gateway = Gateway(built.engine, built.dialects, settings_of(self._config))
             telemetry.begin(built, gateway)
             self._scores = gateway.scores = ScoresFile(built)

@@ -1,7 +1,7 @@
 """One HTTP request at the gateway, and what it holds while it is served. Floor 6."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,6 +11,7 @@ from turnout.errors import GatewayOverloaded, NotFound, TurnoutError
 from turnout.server.http import HEAD, ON_LEAVE, Disconnected, HangUp, Leave, Receive, Scope, Send
 from turnout.server.ids import CURRENT, new_request_id
 from turnout.server.inbound import Inbound, read
+from turnout.server.paths import no_such
 from turnout.types.ask import Ask
 from turnout.types.principal import ANONYMOUS
 
@@ -126,6 +127,6 @@ def query_of(visit: Visit) -> dict[str, str]:
     return dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
 
 
-def no_endpoint(visit: Visit) -> NotFound:
-    """Return the error of a path that nothing serves."""
-    return NotFound(f"no such endpoint: {visit.scope['method'][:16]} {visit.scope['path'][:200]}")
+def no_endpoint(visit: Visit, methods: Sequence[str] = ()) -> NotFound:
+    """Return the error of a path that nothing serves, or only with other methods."""
+    return NotFound(no_such(visit.scope["method"], visit.scope["path"], methods))
