@@ -8,7 +8,8 @@ Theory of operation.
    cannot begin are passed over by the matcher itself, which is several times faster.
 3. Runs of digits are found once; card, national number and telephone are decided on the run, in this order:
    what a check digit vouches for comes before what only looks right.
-4. Where neither form nor check is enough, a word must stand near: at most `BEFORE` characters before the
+4. Only what is near a digit is looked at; digits whose windows touch are one window, and one match finds it.
+5. Where neither form nor check is enough, a word must stand near: at most `BEFORE` characters before the
    number or `AFTER` behind it.
 """
 
