@@ -83,3 +83,20 @@ def test_every_family_is_read_back_by_prometheus_own_parser():
         tally.numbers[tally.at(family.name, *family.labels)] += 1
     read = {family.name: family.type for family in text_string_to_metric_families(tally.text().decode())}
     assert read == {family.name: family.kind for family in FAMILIES}
+
+
+def test_what_is_new_since_the_scrape_before_is_in_the_next(tmp_path):
+    one, two = Tally(FOUR, tmp_path), Tally(FOUR, tmp_path)
+    counted(two, "a", 0.5)
+    before = samples(one)
+    counted(two, "b", 0.5)
+    counted(one, "b", 7)
+    assert samples(one) == {
+        **before,
+        ("x_requests_total", "end=ok", "route=b"): 2.0,
+        ("x_seconds_bucket", "le=0.1", "route=b"): 0.0,
+        ("x_seconds_bucket", "le=1.0", "route=b"): 1.0,
+        ("x_seconds_bucket", "le=+Inf", "route=b"): 2.0,
+        ("x_seconds_count", "route=b"): 2.0,
+        ("x_seconds_sum", "route=b"): 7.5,
+    }
