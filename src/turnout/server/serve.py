@@ -269,10 +269,7 @@ class Process:
                         beside.append(tasks.create_task(scrapes))
                     if sockets.admin is not None:
                         beside.append(tasks.create_task(self._serve_apart(listener, gateway, sockets.admin)))
-                    grace_s = built.config.server.grace_s
-                    await beside_it.serve(
-                        listener.serve([sock]), lambda: 0.0 if listener.force_exit else grace_s
-                    )
+                    await beside_it.serve(listener.serve([sock]), lambda: _grace_s(built, listener))
                     for task in beside:
                         task.cancel()
 
@@ -365,6 +362,10 @@ async def _sweep(listener: Listener) -> None:
     while True:
         await asyncio.sleep(1)
         sweep_all(listener.connections, loop.time())
+
+
+def _grace_s(built: Built, listener: Listener) -> float:
+    return 0.0 if listener.force_exit else built.config.server.grace_s
 
 
 def run_worker(process: Process, sockets: Sockets) -> None:
