@@ -129,6 +129,11 @@ NO_FILE = "none.yaml: no such file; `turnout check --example` prints one to star
     ("command", "line"),
     [
         ("nope", "No such command 'nope'; see `turnout --help`"),
+        ("serv", "No such command 'serv'. Did you mean 'serve'?; see `turnout --help`"),
+        (
+            "serve --journal foo",
+            "--journal: store is a word that names none; expected sqlite or postgres://…",
+        ),
         ("check --nope", "No such option '--nope'; see `turnout check --help`"),
         (
             "serve --port x",

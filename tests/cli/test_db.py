@@ -112,7 +112,7 @@ def test_a_store_that_is_none_is_one_line_without_its_password(tmp_path):
     found = turnout("serve", "--store", "mongodb://user:s3cret@host/db", cwd=tmp_path)
     assert found.returncode == 2
     assert found.stderr == (
-        "turnout: store is 'mongodb'; expected sqlite, memory, valkey://… or postgres://…\n"
+        "turnout: --store: store is 'mongodb'; expected sqlite, memory, valkey://… or postgres://…\n"
     )
 
 

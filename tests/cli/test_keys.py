@@ -124,7 +124,12 @@ def test_limits_are_made_changed_and_removed(tmp_path) -> None:
         (("keys", "show", "key_x"), "turnout: not_found: there is no key 'key_x'"),
         (
             ("team", "create", "x", "wheel=1"),
-            "turnout: forbidden: team: the field 'wheel' is not yours to write",
+            "turnout: forbidden: team: the field 'wheel' is not yours to write; those are disabled, id, name",
+        ),
+        (("budget", "create", "b", "usd=5"), "turnout: invalid_request: budget.level: is missing"),
+        (
+            ("budget", "create", "b", "level=organisation", "usd=much"),
+            "turnout: invalid_request: budget.usd: expected float, got str",
         ),
         (
             ("keys", "create", "--expires", "soon"),

@@ -33,7 +33,7 @@ MODULES = {
 @click.argument("what", type=click.Choice(list(MODULES)), default="suite")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def bench(sources: Path | None, what: str, words: tuple[str, ...]) -> None:
-    r"""Measure the gateway next to plain proxies, in the same rounds.
+    """Measure the gateway next to plain proxies, in the same rounds.
 
     `suite` is CPU, latency, memory and start-up; `growth`, `scale` and `soak` take longer; `capacity` reckons
     what a rate of requests needs. Further words go to it.
@@ -43,7 +43,7 @@ def bench(sources: Path | None, what: str, words: tuple[str, ...]) -> None:
     turnout bench growth --only keys,routes --plots charts
     turnout bench soak --minutes 30
     turnout bench capacity --rps 100,10000
-    """
+    """  # noqa: D301 (click reads the control character as "do not wrap")
     folder = _folder(sources)
     command = [sys.executable, "-m", MODULES[what], *words]
     done = subprocess.run(command, cwd=folder, check=False)  # noqa: S603  a module of our own

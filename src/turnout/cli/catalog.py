@@ -164,6 +164,8 @@ def _show_model(known: "Catalog", name: str, *, as_json: bool) -> None:
     model = known.resolve(name)
     if model is None:
         hint = known.suggest(name) or "; `turnout catalog show` lists the providers"
+        if any(each.startswith(f"{name}/") for each in known.names()):
+            hint = f"; `turnout catalog show --provider {name}` lists that provider's models"
         raise CatalogError(f"no model {name!r}{hint}")
     if as_json:
         _print_json(model)

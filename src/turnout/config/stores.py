@@ -30,18 +30,20 @@ def check_journal_store(store: Address) -> None:
 
 def with_stores(config: "Config", ledger: Address | None, journal: Address | None) -> "Config":
     """Return a configuration with other stores, where given. Raises `ConfigError`."""
+    option = "--store"
     try:
         if ledger is not None:
             row = msgspec.structs.replace(config.ledger, store=ledger)
             config = msgspec.structs.replace(config, ledger=row)
+        option = "--journal"
         if journal is not None:
             kept = msgspec.structs.replace(config.journal, store=journal)
             config = msgspec.structs.replace(config, journal=kept)
     except ValueError as error:
-        raise ConfigError((str(error),)) from None
+        raise ConfigError((f"{option}: {error}",)) from None
     return config
 
 
 def _shown(store: Address) -> str:
     """Name a store by what surely holds no secret."""
-    return repr(store.scheme if store.is_url else "a word")
+    return repr(store.scheme) if store.is_url else "a word that names none"

@@ -11,7 +11,7 @@ import msgspec
 from turnout.errors import Conflict, InvalidRequest
 from turnout.govern.office import Office, encode
 from turnout.govern.records import check, new_id, owner_named, read_body
-from turnout.govern.rules import GRANTS, MAKES, Actor
+from turnout.govern.rules import GRANTS, MAKES, Actor, not_yours
 from turnout.govern.token import N_RANDOM, make_key, shown_prefix
 from turnout.stores.desk.base import Change, Document
 from turnout.types.account import Key
@@ -36,7 +36,7 @@ async def issue(office: Office, actor: Actor, fields: JsonObject) -> tuple[Secre
     await office.may_write(actor, "key", action)
     extra = set(fields) - MAKES["key"]
     if extra:
-        await office.deny(actor, action, "key/", f"key: the field {min(extra)[:64]!r} is not yours to write")
+        await office.deny(actor, action, "key/", not_yours("key", extra, MAKES["key"]))
     role = fields.get("role", "call")
     if not isinstance(role, str):
         raise InvalidRequest("role: expected a string", param="role")

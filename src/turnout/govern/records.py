@@ -8,7 +8,7 @@ import msgspec
 from turnout.config.limits import BudgetConfig, QuotaConfig, problems
 from turnout.errors import Conflict, InvalidRequest
 from turnout.govern.office import Office, encode, owner_of
-from turnout.govern.rules import CHANGES, ENDPOINTS, GRANTS, MAKES, Actor, covers, inside, within
+from turnout.govern.rules import CHANGES, ENDPOINTS, GRANTS, MAKES, Actor, covers, inside, not_yours, within
 from turnout.stores.desk.base import Change, Document
 from turnout.types.account import Customer, Key, Kind, Organisation, Project, Team, Token, User
 from turnout.types.json import Json, JsonObject
@@ -158,7 +158,15 @@ def read_body(kind: Kind, fields: JsonObject) -> Body:
     try:
         return msgspec.convert(fields, TYPES[kind])
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InvalidRequest(f"{kind}: {error}", code="invalid_field") from None
+        raise InvalidRequest(_told(kind, str(error)), code="invalid_field") from None
+
+
+def _told(kind: Kind, complaint: str) -> str:
+    """Write what msgspec says as the configuration's problems are written: place, then fault."""
+    said, _, place = complaint.replace("`", "").partition(" - at $.")
+    missing = said.removeprefix("Object missing required field ")
+    where = ".".join(filter(None, (kind, place, "" if missing == said else missing)))
+    return f"{where}: {said[:1].lower() + said[1:] if missing == said else 'is missing'}"
 
 
 def new_id(office: Office, kind: Kind) -> str:
@@ -269,8 +277,7 @@ async def _only(
 ) -> None:
     extra = set(fields) - allowed
     if extra:
-        why = f"{kind}: the field {min(extra)[:64]!r} is not yours to write"
-        await office.deny(actor, action, f"{kind}/", why)
+        await office.deny(actor, action, f"{kind}/", not_yours(kind, extra, allowed))
 
 
 async def _unused(office: Office, document: Document) -> None:

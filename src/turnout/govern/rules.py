@@ -3,7 +3,7 @@
 The tables are SECURITY.md section 6. What is not in them is refused (S-05).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
@@ -181,3 +181,10 @@ def _lies_in(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network)
             return inner.subnet_of(outer)
         case _:
             return False
+
+
+def not_yours(kind: Kind, extra: Iterable[str], allowed: Iterable[str]) -> str:
+    """Say that fields are not written by whoever asks, and which are."""
+    return (
+        f"{kind}: the field {min(extra)[:64]!r} is not yours to write; those are {', '.join(sorted(allowed))}"
+    )

@@ -12,7 +12,7 @@ import msgspec
 from turnout.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from turnout.govern.office import Office, encode
 from turnout.govern.records import new_id, read_body
-from turnout.govern.rules import GRANTS, MAKES, RANKS, Actor, lower
+from turnout.govern.rules import GRANTS, MAKES, RANKS, Actor, lower, not_yours
 from turnout.govern.token import N_RANDOM, make_key, shown_prefix
 from turnout.govern.users import read_user
 from turnout.stores.desk.base import Change, Document
@@ -47,9 +47,7 @@ async def issue(
     action = "token.create"
     await office.may_write(actor, "token", action)
     if extra := set(fields) - MAKES["token"]:
-        await office.deny(
-            actor, action, "token/", f"token: the field {min(extra)[:64]!r} is not yours to write"
-        )
+        await office.deny(actor, action, "token/", not_yours("token", extra, MAKES["token"]))
     if actor.user is not None and actor.via != "session":
         await office.deny(actor, action, "token/", "a token makes no token; sign in")
     holder = await _holder(office, actor, user)

@@ -22,7 +22,7 @@ from msgspec import Struct
 from turnout.errors import Conflict, Forbidden, InvalidRequest
 from turnout.govern.office import Office, encode
 from turnout.govern.records import new_id, owner_named, read_body
-from turnout.govern.rules import CHANGES, GRANTS, MAKES, Actor
+from turnout.govern.rules import CHANGES, GRANTS, MAKES, Actor, not_yours
 from turnout.stores.desk.base import Change, Document
 from turnout.types.account import User, UserRole
 from turnout.types.json import Json, JsonObject
@@ -75,7 +75,7 @@ async def invite(office: Office, actor: Actor, fields: JsonObject) -> Document:
     """
     action = "user.create"
     await office.may_write(actor, "user", action)
-    await _only(office, actor, set(fields) - MAKES["user"], action)
+    await _only(office, actor, fields, MAKES["user"], action)
     if actor.organisation is not None and fields.keys() & {"issuer", "subject"}:
         await office.deny(actor, action, "user/", "user: who an issuer means is for the installation to say")
     if "organisation" not in fields and actor.organisation is not None:
@@ -102,7 +102,7 @@ async def change(
     action = "user.update"
     await office.may_write(actor, "user", action, name)
     old = await office.load(actor, "user", name, action)
-    await _only(office, actor, set(fields) - CHANGES["user"], action)
+    await _only(office, actor, fields, CHANGES["user"], action)
     before = read_user(old)
     await _theirs(office, actor, before, action)
     after = read_body("user", {**msgspec.json.decode(old.body), **fields})
@@ -275,10 +275,11 @@ async def _grants(
         raise InvalidRequest("the role owner is of the whole installation", param="organisation")
 
 
-async def _only(office: Office, actor: Actor, extra: set[str], action: str) -> None:
-    if extra:
-        why = f"user: the field {min(extra)[:64]!r} is not yours to write"
-        await office.deny(actor, action, "user/", why)
+async def _only(
+    office: Office, actor: Actor, fields: JsonObject, allowed: frozenset[str], action: str
+) -> None:
+    if extra := set(fields) - allowed:
+        await office.deny(actor, action, "user/", not_yours("user", extra, allowed))
 
 
 async def _written(

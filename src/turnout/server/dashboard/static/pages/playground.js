@@ -28,7 +28,7 @@ export default async function playground({ me, onLeave }) {
   const prompt = h('textarea', { rows: 4, name: 'prompt', required: true, 'aria-label': 'Prompt', value: FIRST });
   const system = h('input', { type: 'text', name: 'system', placeholder: 'System prompt (optional)', 'aria-label': 'System prompt' });
   const most = h('input', { type: 'number', value: 400, min: 1, max: 32000, 'aria-label': 'Most tokens', size: 6 });
-  const secret = h('input', { type: 'password', autocomplete: 'off', placeholder: 'Turnout key with the role call', 'aria-label': 'Turnout key', value: key, oninput: () => { key = secret.value; } });
+  const secret = h('input', { type: 'password', autocomplete: 'off', placeholder: 'Turnout key with the role call', size: 28, 'aria-label': 'Turnout key', value: key, oninput: () => { key = secret.value; } });
   const shape = shaped();
   const results = h('div', { class: 'columns' });
   const go = h('button', { class: 'main', type: 'submit' }, 'Ask them');
