@@ -262,6 +262,19 @@ async def test_what_arrives_goes_straight_only_while_it_is_waited_for_and_taken(
     assert response.straight is None, "it would keep its reader"
 
 
+async def test_what_goes_straight_lets_a_connection_that_was_held_back_read_on():
+    connection, response, socket = exchange(Timeouts(total_s=None), buffer_bytes=10)
+    taken = []
+    response.straight = lambda data: not taken.append(data)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n")
+    waiting = asyncio.ensure_future(response.chunk())
+    await asyncio.sleep(0)
+    connection.data_received(b"x" * 20)
+    assert (taken, socket.done) == ([b"x" * 20], ["pause", "resume"])
+    connection.data_received(b"y" * 20)
+    assert await waiting == b"y" * 20
+
+
 def test_an_answer_nobody_reads_has_a_limit():
     connection, response, socket = exchange(Timeouts(idle_s=1.0, total_s=None), unread_s=5.0)
     connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")

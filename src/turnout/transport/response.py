@@ -223,6 +223,8 @@ class PooledResponse:
             return False
         parts.clear()
         self.taken = self.received
+        if self._paused:  # one read was more than the buffer holds
+            self._resume()
         return True
 
     def fail(self, error: TurnoutError) -> None:
