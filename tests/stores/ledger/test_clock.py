@@ -69,6 +69,16 @@ def test_processes_of_a_machine_go_by_one_time_until_it_is_started_anew(machine,
     assert machine.clock(path)() == START + LASTED_S - 23 * DAY
 
 
+def test_a_machine_that_does_not_tell_its_starts_apart_is_not_taken_back_by_the_last_one(
+    machine, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("turnout.stores.ledger.clock._boot", lambda: "")
+    path = tmp_path / "clock"
+    machine.clock(path)()
+    machine.set, machine.ran = START + 10 * DAY, 0.0  # off for a while, and started anew
+    assert (machine.clock(path)(), path.exists()) == (START + 10 * DAY, False)
+
+
 async def test_spend_is_never_forgotten_by_a_leap_of_years_and_counts_once_it_is_over(machine, tmp_path):
     path, shared = tmp_path / "ledger.db", tmp_path / "clock"
 

@@ -10,7 +10,8 @@ Theory of operation.
    forgotten for having run out (`is_settled`): so what a leap of less than that made old is there when the
    clock comes back.
 3. The processes of a machine share what they know in a file, as long as it is not started anew. One that is
-   started in the middle of a leap so goes by the time that the others go by.
+   started in the middle of a leap so goes by the time that the others go by. Where a machine does not tell one
+   start from another, what stands there may be of the one before: then nothing is shared.
 """
 
 import logging
@@ -76,8 +77,9 @@ class SteadyClock:
         wall: Callable[[], float] = time.time,
         lived: Callable[[], float] = lived,
     ) -> None:
-        self._path, self._wall, self._lived = path, wall, lived
+        self._wall, self._lived = wall, lived
         self._boot = "" if path is None else _boot()
+        self._path = path if self._boot else None
         self._offset = self._told = wall() - lived()
         self._since: float | None = None
         self._believed: float | None = None
@@ -148,6 +150,7 @@ class SteadyClock:
 
 
 def _boot() -> str:
+    """Return what tells this start of the machine from others; "" = nothing does."""
     try:
         return _BOOT.read_text().strip()
     except OSError:
