@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from tests.cli.run import turnout
 from turnout.cli.main import cli
 
 MODELS = ["-k", "openai/gpt-4o", "-k", "openai/gpt-4o-mini"]
@@ -47,3 +48,9 @@ def test_bounds_are_handed_on() -> None:
 def test_prompt_and_features_together_are_one_too_many() -> None:
     assert run("x", "--features", "-", input="{}").exit_code == 2
     assert run().exit_code == 2
+
+
+def test_without_any_model_the_failure_says_what_to_do(tmp_path) -> None:
+    done = turnout("recommend", "x", cwd=tmp_path)
+    said = "no_eligible_model: no model to choose among; configure one, set a provider's key, or name some"
+    assert (done.returncode, done.stderr) == (1, f"turnout: {said}\n")

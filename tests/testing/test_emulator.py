@@ -1,6 +1,7 @@
 """The emulated provider, over real sockets, seen through our own client."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -336,9 +337,10 @@ async def test_the_process_serves_a_script_and_says_that_it_is_an_emulator(tmp_p
             answer = (await web.post("/v1beta/models/m:generateContent", json=ask)).json()
             listed = [row["id"] for row in (await web.get("/v1/models")).json()["data"]]
     finally:
-        process.terminate()
-        await process.communicate()
+        process.send_signal(signal.SIGINT)
+        _, after = await process.communicate()
     assert told.endswith(", answers are emulated\n")
+    assert (process.returncode, after) == (0, b"")
     assert answer["candidates"][0]["content"]["parts"][0]["text"] == "42"
     assert listed == ["m", "a", "b"]
 

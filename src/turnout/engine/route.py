@@ -376,5 +376,9 @@ def _nothing_left(
             return BudgetExceeded(f"what is left of the budget, {left:g} USD, may not be enough: {listing}")
         case "priced" if set(first.values()) == {"price_unknown"}:
             return PriceUnknown(f"the price is not known: {listing}")
+        case _ if not candidates:
+            return NoEligibleModel(
+                "no model to choose among; configure one, set a provider's key, or name some"
+            )
         case _:
             return NoEligibleModel(f"every candidate was filtered out: {listing}")

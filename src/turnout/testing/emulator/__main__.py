@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,8 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # a dropped connection is this program's work, not a defect
     sys.stderr.write(f"emulator: on http://{HOST}:{sock.getsockname()[1]}, answers are emulated\n")
     sys.stderr.flush()
-    asyncio.run(uvicorn.Server(config_of(emulator)).serve([sock]))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(uvicorn.Server(config_of(emulator)).serve([sock]))
     return 0
 
 
