@@ -239,14 +239,19 @@ def check_search(rows):
         (Query(tag="new"), [1]),
         (Query(search="r", customer="customer-7"), [0]),
         (Query(order="dearest"), [2, 1, 0]),
+        (Query(order="dearest", search="blue"), [1, 0]),
+        (Query(order="dearest", search="req_", tag="new"), [1]),
         (Query(order="dearest", customer="customer-8"), [1]),
         (Query(order="dearest", until=AT + DAY), [0]),
     )
     for query, expected in cases:
         assert rows.query(query).records == tuple(records[n] for n in expected), query
-    first = rows.query(Query(order="dearest", limit=2))
-    assert first.more
-    assert rows.query(Query(order="dearest", after=first.entries[-1].cursor)).records == (records[0],)
+    for search in (None, "req_", "r"):
+        for order, last in (("dearest", 0), ("newest", 0), ("oldest", 2), ("stored", 2)):
+            first = rows.query(Query(order=order, search=search, limit=2))
+            assert first.more
+            rest = rows.query(Query(order=order, search=search, after=first.entries[-1].cursor))
+            assert rest.records == (records[last],), (search, order)
     with pytest.raises(InvalidRequest):
         rows.query(Query(search="* -"))
 

@@ -37,6 +37,7 @@ _FAILED_OF: Final = ("customer", "principal", "organisation")
 """Who has an index of its failures, the most selective first."""
 _NEWEST: Final = ("(at_us, seq) < (?, ?)", " ORDER BY at_us DESC, seq DESC LIMIT ?")
 _OLDEST: Final = ("(at_us, seq) > (?, ?)", " ORDER BY at_us, seq LIMIT ?")
+_DEAREST: Final = ("(cost_nusd, seq) < (?, ?)", " ORDER BY cost_nusd DESC, seq DESC LIMIT ?")
 _TESTS: Final = {
     "request_id": "request_id = ?",
     "model": "model = ?",
@@ -54,7 +55,7 @@ _TESTS: Final = {
 }
 """Condition of a query -> its test."""
 _WORDY: Final = frozenset(_TESTS) - {"request_id", "since", "until"}
-_MATCHING: Final = f"""SELECT r.at_us, r.seq, r.record FROM {WORDS} AS w
+_MATCHING: Final = f"""SELECT {{}}, r.seq, r.record FROM {WORDS} AS w
     CROSS JOIN records AS r ON r.seq = w.rowid WHERE {WORDS} MATCH ?"""  # noqa: S608  constants
 _UNCOUNTED: Final = "SELECT ifnull((SELECT max(seq) FROM records), 0) - seq FROM usage_through"
 _LATEST: Final = "SELECT 1 FROM records NOT INDEXED WHERE seq > (SELECT seq FROM usage_through)"
@@ -67,7 +68,7 @@ def select(db: sqlite3.Connection, query: Query) -> list[Found]:
     """Return up to one row more than the limit, to see whether there is one. Raises `sqlite3.Error`."""
     if _is_nobodys(db, query):
         return []
-    if query.order == "dearest":
+    if query.order == "dearest" and query.search is None:
         return dearest(db, query, where_of)
     if query.search is not None or query.tag is not None:
         return _matching(db, query)
@@ -158,9 +159,9 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
     if query.error == ANY_ERROR:
         tests.append("error IS NOT NULL")
     if not named and all(term.is_id for term in terms):  # an id alone, which has an index of its own
-        text = _SELECT + (" WHERE " + " AND ".join(tests) if tests else "")
-        text += _NEWEST[1]
-        return db.execute(text, (*values, query.limit + 1)).fetchall()
+        sort = _ordered(query, tests, values)
+        text = f"SELECT {_place_of(query)}, seq, record FROM records WHERE " + " AND ".join(tests)  # noqa: S608
+        return db.execute(text + sort, (*values, query.limit + 1)).fetchall()
     first: int | None = None
     for bound, edge, text in ((query.since, ">=", _BEGINS), (query.until, "<=", _ENDS)):
         if bound is not None:
@@ -173,10 +174,31 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
     if contradicts(db, filters, terms, first):
         return []
     words = [*(_asked(db, term) for term in needed(db, terms, first) if not term.is_id), *named]
-    rising = query.order in {"oldest", "stored"}
-    if query.after is not None:
-        tests.append("w.rowid > ?" if rising else "w.rowid < ?")
-        values.append(query.after.seq)
-    text = _MATCHING + "".join(f" AND {test}" for test in tests)
-    text += f" ORDER BY w.rowid {'' if rising else 'DESC '}LIMIT ?"
+    sort = _ordered(query, tests, values, "w.rowid")
+    text = _MATCHING.format(_place_of(query)) + "".join(f" AND {test}" for test in tests) + sort
     return db.execute(text, (" AND ".join(words), *values, query.limit + 1)).fetchall()
+
+
+def _place_of(query: Query) -> str:
+    return "cost_nusd" if query.order == "dearest" else "at_us"
+
+
+def _ordered(query: Query, tests: list[str], values: list[str | int], number: str | None = None) -> str:
+    """Add the tests of the order and of the page before; return how to sort.
+
+    `number`: the column that rows are found in the order of, where they are found by words.
+    """
+    after = query.after
+    if query.order == "dearest":
+        tests.append("cost_nusd IS NOT NULL")
+    elif number is not None or query.order == "stored":
+        column, falls = number or "seq", query.order == "newest"
+        if after is not None:
+            tests.append(f"{column} < ?" if falls else f"{column} > ?")
+            values.append(after.seq)
+        return f" ORDER BY {column} {'DESC ' if falls else ''}LIMIT ?"
+    place, sort = {"dearest": _DEAREST, "newest": _NEWEST}.get(query.order, _OLDEST)
+    if after is not None:
+        tests.append(place)
+        values += [after.at_us, after.seq]
+    return sort
