@@ -131,6 +131,4 @@ TAXONOMY: dict[str, type[TurnoutError]] = {cls.row.word: cls for cls in _leaves(
 """Every class by its word; the closed set."""
 
 for _each in (ConfigError, TurnoutError, *TurnoutError.__subclasses__(), *TAXONOMY.values()):
-    _each.__module__ = (
-        __name__  # tracebacks and pickles name what is imported, not a file
-    )
+    _each.__module__ = __name__  # tracebacks and pickles name what is imported, not a file
