@@ -51,7 +51,7 @@ class Erasures:
 
     async def follow(self, desk: Desk, now: datetime, forgets: Forgets) -> None:
         """Forget what was announced since the last look. Raises `StoreUnavailable`: ask again."""
-        found = {each.id: _DECODE(each.body) for each in await desk.list("erasure", limit=_MOST)}
+        found = await _announced(desk)
         if self._seen is not None:
             for name in found.keys() - self._seen:
                 await forgets(found[name].keys)
@@ -59,3 +59,15 @@ class Erasures:
         old = [name for name, each in found.items() if now - each.at > timedelta(seconds=KEPT_S)]
         if old:
             await desk.forget("erasure", old)
+
+
+async def _announced(desk: Desk) -> dict[str, _Erasure]:
+    """Return all that stand at the desk, page by page: a day may have many."""
+    found: dict[str, _Erasure] = {}
+    after = ""
+    while True:
+        page = await desk.list("erasure", after=after, limit=_MOST)
+        found.update({each.id: _DECODE(each.body) for each in page})
+        if len(page) < _MOST:
+            return found
+        after = page[-1].id
