@@ -130,6 +130,23 @@ async def test_anothers_file_is_none(tmp_path):
     assert shown(seen[0]) == [("document", None, None)]
 
 
+async def test_numbers_of_any_length_and_kinds_that_are_none_are_refused(tmp_path):
+    many, long = "0" * 8 + "1" * 30, "1" * 5000
+    paths = [
+        f"/v1/{path}={number}"
+        for path in ("files?limit", "conversations/no/items?limit")
+        for number in (many, long)
+    ]
+    odd = {"type": ["file"], "file": {"file_id": "file-1"}, "file_id": "file-1"}
+    async with keeping(tmp_path) as rig, client(rig) as ai:
+        told = [(await call(rig, path, None, method="GET")).status for path in paths]
+        body = {"model": "oai/one", "messages": [{"role": "user", "content": [odd]}]}
+        refused = await call(rig, "/v1/chat/completions", body)
+        with pytest.raises(anthropic.BadRequestError, match="expires_in_seconds"):
+            await ai.files.upload(file=("a.txt", b"x"), expires_in_seconds="000003600" + "9" * 30)
+    assert (told, refused.status) == ([400] * len(paths), 400)
+
+
 async def test_openais_formats_name_files_likewise(tmp_path):
     async with (
         keeping(tmp_path) as rig,

@@ -31,7 +31,7 @@ from turnout.server.uploads import (
     send_file,
 )
 from turnout.server.verbs import Steps
-from turnout.server.visit import Visit, no_endpoint
+from turnout.server.visit import Visit, no_endpoint, number_in
 from turnout.stores.files import File
 from turnout.types.json import Json
 from turnout.types.principal import Principal
@@ -148,9 +148,9 @@ def _made(upload: Upload, who: Principal, config: FilesConfig) -> File:
     told = upload.text(_AGE)
     age_s: float | None = None
     if told:
-        if not told.isascii() or not told.isdigit() or not LEAST_AGE_S <= int(told[:9]) <= MOST_AGE_S:
+        age_s = number_in(told, LEAST_AGE_S, MOST_AGE_S)
+        if age_s is None:
             raise InvalidRequest(f"{_AGE}: expected {LEAST_AGE_S}–{MOST_AGE_S}", param=_AGE)
-        age_s = float(told)
     return upload.file(who, config, "user_data", age_s)
 
 

@@ -16,6 +16,7 @@ from turnout.errors import InvalidRequest, NotFound
 from turnout.server.deferred import Asked, Deferred
 from turnout.server.http import RawHeaders
 from turnout.server.inbound import KEY_CARRIERS, TRANSPORT, understood
+from turnout.server.visit import number_in
 from turnout.stores.queue import Booking, Job, Sent, Served
 from turnout.types.json import Json
 from turnout.types.principal import Principal
@@ -97,10 +98,9 @@ async def listing(deferred: Deferred, principal: Principal, query: bytes) -> byt
     """Return a page of the caller's jobs, newest first."""
     given = parse_qs(query.decode("latin-1"))
     after = given.get("after", [None])[0]
-    text = given.get("limit", ["20"])[0]
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_LISTED:
+    limit = number_in(given.get("limit", ["20"])[0], 1, MOST_LISTED)
+    if limit is None:
         raise InvalidRequest(f"limit: expected 1–{MOST_LISTED}", param="limit")
-    limit = int(text)
     found = await deferred.jobs(principal.key_id or "", limit + 1, after)
     page: dict[str, object] = {
         "object": "list",

@@ -99,7 +99,8 @@ def _parts(tree: Json) -> Iterator[Part]:
         for each in tree:
             yield from _parts(each)
     elif isinstance(tree, dict):
-        if tree.get("type") in _SHOWN:
+        kind = tree.get("type")
+        if isinstance(kind, str) and kind in _SHOWN:
             yield tree
             return
         for name in ("messages", "content", "system", "input", "output", "requests", "params", "body"):

@@ -44,7 +44,7 @@ from turnout.server.paths import RESPONSES, Paths
 from turnout.server.talks import history as said_in
 from turnout.server.talks import item_in
 from turnout.server.verbs import Steps, Verbs
-from turnout.server.visit import Visit, query_of
+from turnout.server.visit import Visit, number_in, query_of
 from turnout.stores.conversations import Conversations, MemoryConversations
 from turnout.stores.queue import Job
 from turnout.types.json import JsonObject
@@ -279,8 +279,7 @@ class Responses:
         if not slash:
             await self._answer(visit, document.response)
             return
-        text = query.get("limit", "20")
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_LISTED:
+        if number_in(query.get("limit", "20"), 1, MOST_LISTED) is None:
             raise InvalidRequest(f"limit: expected 1–{MOST_LISTED}", param="limit")
         await self._answer(visit, page(document.input, answer_id, query))
 

@@ -26,7 +26,7 @@ from turnout.server.inbound import speaks_anthropic
 from turnout.server.multipart import Begin, Data, End, Multipart
 from turnout.server.paths import SHARED, Paths
 from turnout.server.verbs import Steps
-from turnout.server.visit import Visit, no_endpoint, query_of
+from turnout.server.visit import Visit, no_endpoint, number_in, query_of
 from turnout.stores.files import PURPOSES, Draft, File, Files, Purpose, Room
 from turnout.stores.files.files import MIB, expiry
 from turnout.types.json import Json
@@ -386,9 +386,10 @@ def limit_of(text: str | None, default: int, most: int) -> int:
     """Read `limit`. Raises `InvalidRequest`."""
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+    limit = number_in(text, 1, most)
+    if limit is None:
         raise InvalidRequest(f"limit: expected 1–{most}", param="limit")
-    return int(text)
+    return limit
 
 
 def _purpose(text: str) -> Purpose:

@@ -17,6 +17,8 @@ from turnout.types.principal import ANONYMOUS
 
 T = TypeVar("T")
 
+MOST_DIGITS = 9
+"""Zeros before a number count: what is longer is read as none."""
 NOTHING_READ = Inbound()
 """What stands in a visit until its headers were read. Never written to."""
 _NO_EXTENSIONS: Mapping[str, Any] = {}
@@ -125,6 +127,12 @@ async def while_there(visit: Visit, work: Awaitable[T]) -> T:
 def query_of(visit: Visit) -> dict[str, str]:
     """Return the parameters behind the path; of those that are said twice, the last."""
     return dict(parse_qsl(visit.scope["query_string"].decode("latin-1")))
+
+
+def number_in(text: str, least: int, most: int) -> int | None:
+    """Return a whole number that a client wrote; None = it is none, or out of bounds."""
+    is_number = len(text) <= MOST_DIGITS and text.isascii() and text.isdigit()
+    return int(text) if is_number and least <= int(text) <= most else None
 
 
 def no_endpoint(visit: Visit, methods: Sequence[str] = ()) -> NotFound:

@@ -14,6 +14,7 @@ from turnout.errors import InvalidRequest, NotFound, TurnoutError
 from turnout.govern.office import Office
 from turnout.govern.rules import Actor
 from turnout.server.admin.permits import Permit, Reach
+from turnout.server.visit import number_in
 from turnout.stores.base import Journal
 from turnout.types.json import Json, JsonObject
 
@@ -81,9 +82,10 @@ class Call:
         text = self.query.get(name)
         if text is None:
             return default
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+        number = number_in(text, 1, most)
+        if number is None:
             raise InvalidRequest(f"{name}: expected 1 to {most}", param=name)
-        return int(text)
+        return number
 
     def instant(self, name: str) -> datetime | None:
         """Return an instant of the query; without a zone it is UTC. Raises `InvalidRequest`."""
