@@ -30,6 +30,9 @@ STRATEGIES = (
     "{type: cheapest}",
     "{type: priority}",
     "{type: weighted}",
+    "{type: least_busy}",
+    "{type: round_robin}",
+    "{type: two_choices}",
     "{type: pipeline, score: [{type: latency, mu: 0.5}, {type: cost, lambda: 2}]}",
     "{type: pipeline, score: [{type: quality, values: {a/m: 0.5, b/m: 0.7, c/m: 0.6}}]}",
 )

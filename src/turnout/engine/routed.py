@@ -231,6 +231,7 @@ class Routed(Struct, frozen=True):
         if (
             self.dropped
             or choice.quality
+            or choice.sd
             or choice.tokens_out
             or context.tokens_in
             or type(utilities) is not Column
@@ -239,7 +240,7 @@ class Routed(Struct, frozen=True):
             or isinstance(context.request, TaskRequest)
         ):
             return None
-        terms = _rows(scores.columns)
+        terms = _rows(scores.columns, len(candidates))
         if terms is None or not isfinite(sum(utilities.numbers)):
             return None
         bench = self.told.bench(self.pool.deployments)
@@ -252,8 +253,10 @@ class Routed(Struct, frozen=True):
         return bench.array(bench.statuses(chosen), terms, utilities.numbers, costs, outs)
 
 
-def _rows(columns: Sequence[tuple[str, Sequence[float]]]) -> list[dict[str, float]] | None:
-    """Return the terms of each candidate; None where one is no number."""
+def _rows(columns: Sequence[tuple[str, Sequence[float]]], n: int) -> Sequence[Mapping[str, float]] | None:
+    """Return the terms of each of `n` candidates; None where one is no number."""
+    if not columns:  # a strategy that draws, or counts calls, has no terms
+        return [NO_TERMS] * n
     if len(columns) == 1:
         ((name, column),) = columns
         return [{name: x} for x in column] if isfinite(sum(column)) else None
