@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.server.kit import SECRET, Emulator, Fault, dialects, gateway, serving, until
+from tests.server.test_realtime import revoke
 
 KEY = "tn_live_4f1c9a7e2b6d8035"
 PATH = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
@@ -252,3 +253,12 @@ async def test_a_budget_ends_a_session_and_guards_keep_it_shut():
         code, reason = await closing(socket)
         assert (code, reason.partition(":")[0]) == (1008, "forbidden")
         assert not rig.emulator.served
+
+
+async def test_whose_key_is_revoked_loses_the_session_that_is_open(monkeypatch):
+    monkeypatch.setattr("turnout.server.session.SILENT_PINGS", 1000)
+    async with speaking("realtime: {ping_s: 0.05}") as rig, dial(rig) as socket:
+        await begin(socket)
+        revoke(rig)
+        code, reason = await closing(socket)
+    assert (code, reason.partition(":")[0]) == (1008, "unauthenticated")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -23,6 +24,7 @@ from tests.server.kit import (
     until,
     wire,
 )
+from turnout.types.secret import Secret
 from turnout.types.usage import Usage
 
 KEY = "tn_speech_4f1c9a7e2b6d8035"
@@ -310,6 +312,24 @@ async def test_sessions_have_limits_of_time_and_of_number():
         idle = await closing(socket)
         reasons.append(socket.protocol.close_rcvd.reason)
     assert (expired[0], idle[0], reasons) == (1001, 1001, ["session_expired", "session_idle"])
+
+
+def revoke(rig):
+    """Take a key away, and leave another."""
+    (key,) = rig.gateway.settings.keys
+    rig.gateway.apply(replace(rig.gateway.settings, keys=(replace(key, secret=Secret("tn_another")),)))
+
+
+async def test_whose_key_is_revoked_loses_the_session_that_is_open(monkeypatch):
+    monkeypatch.setattr("turnout.server.session.SILENT_PINGS", 1000)
+    async with speaking("realtime: {ping_s: 0.05}") as rig:
+        async with dial(rig) as socket:
+            await heard(socket, "session.created")
+            revoke(rig)
+            await asyncio.wait_for(socket.wait_closed(), 30)
+            closed = socket.protocol.close_rcvd
+        record = await recorded(rig)
+    assert (closed.code, closed.reason, record.outcome.error) == (1008, "unauthenticated", "unauthenticated")
 
 
 async def test_a_client_that_takes_nothing_fills_no_memory_and_is_given_up():

@@ -10,6 +10,7 @@ Theory of operation (ADR 155).
 """
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -104,7 +105,8 @@ class Live:
         async with opened as reply:
             if not isinstance(reply, SessionReply):
                 raise UnsupportedParameter("this route's answers are looked at; sessions cannot be")
-            end = await Session(client, reply, opened.exchange, config, drain).run()
+            refused = partial(self._realtime.refused, visit)
+            end = await Session(client, reply, opened.exchange, config, drain, refused).run()
             opened.exchange.outcome_error = None if end.error is None else end.error.row.word
         return end
 

@@ -9,6 +9,7 @@ Theory of operation.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Final
 from urllib.parse import parse_qsl
@@ -83,6 +84,16 @@ class Realtime:
         """Return a place among the sessions of the key."""
         return StreamPlace(self._open, visit.principal.key_id, config.max_sessions_per_key)
 
+    def refused(self, visit: Visit) -> TurnoutError | None:
+        """Return why the caller of a session that is open could not open it now; None = it could."""
+        try:
+            self._enter(visit, "realtime")
+        except GatewayOverloaded:  # for others: this one has its place
+            return None
+        except TurnoutError as error:
+            return error
+        return None
+
     async def _serve(self, visit: Visit) -> None:
         offer, config = self.entered(visit)
         model = _model(visit.scope["query_string"])
@@ -108,7 +119,7 @@ class Realtime:
                 headers = self._head(opened.exchange, reply)
                 limit = int(config.max_message_mib * MIB)
                 client = grant(visit.scope, offer, headers, limit, drain.set)
-                session = Session(client, reply, opened.exchange, config, drain)
+                session = Session(client, reply, opened.exchange, config, drain, partial(self.refused, visit))
                 end = await session.run()
                 opened.exchange.outcome_error = None if end.error is None else end.error.row.word
         except TurnoutError as error:

@@ -10,7 +10,9 @@ Theory of operation.
    used are billed after they were passed on. When nothing is left, the client is told why.
 4. When the gateway shuts down, responses under way may end within the grace period; a session without one
    ends at once, with 1001.
-5. Nothing of what is said is kept or logged.
+5. Whoever may not open a session any more, as a key was revoked, loses the one that is open with the next
+   look at the clock.
+6. Nothing of what is said is kept or logged.
 """
 
 import asyncio
@@ -62,6 +64,7 @@ class Session:
         exchange: The request it is.
         config: Limits.
         drain: Set when it is to end as soon as no response is under way.
+        refused: Returns why the client could not open this session now; None = it could.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Session:
         exchange: Exchange,
         config: RealtimeConfig,
         drain: asyncio.Event,
+        refused: Callable[[], TurnoutError | None],
     ) -> None:
         to = reply.deployment
         self._client = client
@@ -85,6 +89,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._began = self._moved_at = self._loop.time()
         self._drain = drain
+        self._refused = refused
 
     async def run(self) -> End:
         """Carry the session to its end."""
@@ -202,6 +207,8 @@ class Session:
                 return End(GOING_AWAY, "session_expired")
             if silent_s >= config.idle_s:
                 return End(GOING_AWAY, "session_idle")
+            if (refused := self._refused()) is not None:
+                return End.of(refused)
             for end in ends:
                 if not end.is_held and now - end.heard_at > SILENT_PINGS * config.ping_s:
                     end.abort()  # the task that reads it hears of it
