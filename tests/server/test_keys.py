@@ -8,18 +8,21 @@ import pytest
 
 from tests.server.kit import HOST, SECRET
 from tests.server.kit import rig as start
+from turnout.errors import Unauthenticated
 from turnout.govern.directory import Directory
 from turnout.govern.holdings import read_holdings
 from turnout.govern.keys import issue, revoke
 from turnout.govern.office import Office
 from turnout.govern.pepper import peppers_of
-from turnout.govern.records import create
+from turnout.govern.records import change, create
 from turnout.govern.rules import CLI
 from turnout.govern.token import make_key
 from turnout.server.auth import Gate
 from turnout.server.desk import Room
 from turnout.server.protocol import sweep_all
+from turnout.server.settings import GatewayKey
 from turnout.stores.desk.sqlite import SqliteDesk
+from turnout.types.principal import Principal
 from turnout.types.secret import Secret
 
 PEPPER = "0123456789abcdef" * 4
@@ -191,6 +194,22 @@ async def filled(tmp_path):
     return made[0], shown.reveal(), document
 
 
+async def test_what_a_disabled_team_handed_in_is_not_served_for_its_configured_key(tmp_path) -> None:
+    desk, (_, directory) = SqliteDesk(tmp_path / "desk.db"), gate(tmp_path)
+    office = Office(desk, peppers_of([Secret(PEPPER)]))
+    who = Principal(key_id="batcher", team="red")
+    entrance = Gate((GatewayKey(secret=Secret("tn_configured"), principal=who),), None, directory)
+    await create(office, CLI, "organisation", {"id": "acme"})
+    await create(office, CLI, "team", {"id": "red", "organisation": "acme"})
+    directory.take(await read_holdings(desk))
+    assert entrance.named("batcher") == who
+    await change(office, CLI, "team", "red", {"disabled": True})
+    directory.take(await read_holdings(desk))
+    await desk.close()
+    with pytest.raises(Unauthenticated):
+        entrance.named("batcher")
+
+
 def garbage(rng, key):
     """Yield values that look like keys more or less, and none that is."""
     alphabet = "".join(map(chr, range(256))) + "'\"\0\n;--"
@@ -206,8 +225,6 @@ def garbage(rng, key):
 
 
 async def test_no_garbage_is_a_key_and_no_store_is_asked(tmp_path) -> None:
-    from turnout.errors import Unauthenticated
-
     entrance, key, _ = await filled(tmp_path)  # the desk is closed: a query would fail
     assert entrance.principal((key,)).key_id is not None
     for value in garbage(random.Random(1), key):

@@ -131,16 +131,17 @@ class Gate:
         """Return who a key's id stands for; None = the caller of a gateway without keys.
 
         Raises:
-            Unauthenticated: No such key is configured.
+            Unauthenticated: No such key works.
         """
         if not self.is_closed and not key_id:
             return ANONYMOUS
-        if key_id and self._directory is not None:
-            found = self._directory.named(key_id)
+        directory = self._directory
+        if key_id and directory is not None:
+            found = directory.named(key_id)
             if found is not None:
                 return found
         for principal in self._known.values():
-            if principal.key_id == key_id:
+            if principal.key_id == key_id and (directory is None or directory.admits(principal)):
                 return principal
         raise Unauthenticated("the key that handed this in is not valid here any more")
 
