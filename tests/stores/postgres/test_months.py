@@ -47,6 +47,26 @@ def test_pages_are_the_same_whichever_way_the_rows_are_found(made, monkeypatch):
     rows.close()
 
 
+def test_models_that_usage_does_not_name_are_among_the_dearest_of_their_provider(made, monkeypatch):
+    monkeypatch.setattr(dearest, "FEW", -1)
+    rows, _ = held(made(), told := records(20))
+    rows.follow()
+    first = next(each for each in told if each.outcome.provider == "a" and each.outcome.cost_nusd)
+    dear = [
+        replace(
+            first, request_id=f"req_{model}", outcome=replace(first.outcome, model=model, cost_nusd=10**9)
+        )
+        for model in ("new", None)
+    ]
+    query = Query(provider="a", order="dearest", limit=2)
+    for n, each in enumerate(dear, start=1):
+        rows.insert([encode(each)])
+        for _ in range(2):
+            assert rows.query(query).records[:n] == tuple(dear[:n][::-1]), each.request_id
+            rows.follow()
+    rows.close()
+
+
 def rows_id(payload):
     from turnout.stores.base import restore
 

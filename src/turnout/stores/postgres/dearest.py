@@ -22,7 +22,10 @@ _FEW: Final = """SELECT j.cost_nusd, j.seq, j.record FROM (SELECT seq FROM journ
     ORDER BY j.cost_nusd DESC, j.seq DESC"""
 MOST_MODELS: Final = 40
 _ANSWERED: Final = CUBES.index(("organisation", "project", "team", "route", "model", "provider"))
-_MODELS: Final = "SELECT DISTINCT model FROM usage_subjects WHERE cube = %s AND provider = %s LIMIT %s"
+# What usage has not followed yet may name others.
+_MODELS: Final = """SELECT model FROM usage_subjects WHERE cube = %s AND provider = %s
+    UNION SELECT coalesce(model, '') FROM journal
+        WHERE seq > (SELECT seq FROM usage_through) AND provider = %s LIMIT %s"""
 _BY_MODEL: Final = """SELECT j.cost_nusd, j.seq, j.record FROM (SELECT dear.cost_nusd, dear.seq FROM
     generate_series(
         (SELECT greatest(min(at_us), %s::bigint) FROM journal) / 86400000000,
@@ -68,5 +71,6 @@ def _models(db: Connection, name: str, value: str) -> list[str] | None:
         return [value]
     if name != "provider":
         return None
-    rows = db.execute(_MODELS.encode(), (_ANSWERED, value, MOST_MODELS + 1)).fetchall()
-    return [model for (model,) in rows] if len(rows) <= MOST_MODELS else None
+    rows = db.execute(_MODELS.encode(), (_ANSWERED, value, value, MOST_MODELS + 1)).fetchall()
+    models = [model for (model,) in rows]
+    return models if len(models) <= MOST_MODELS and "" not in models else None  # "" = some have none
