@@ -19,6 +19,8 @@ MODELS = {
     "p/newest": {},
     "p/end": {"retires_on": "2026-01-01"},
     "q/other": {},
+    "p/wordy": {"retires_on": "2026-06-01", "successors": ["p/terse"]},
+    "p/terse": {"max_output": 100},
 }
 CATALOG = Catalog.parse(
     msgspec.json.encode(
@@ -32,13 +34,13 @@ CATALOG = Catalog.parse(
 )
 
 
-def chosen(day, models, name="turnout/r"):
+def chosen(day, models, name="turnout/r", **asked):
     rows = "\n".join(f"  {p}: {{base_url: 'http://127.0.0.1:1/v1', auth: none}}" for p in "pq")
     config = parse_config(
         f"providers:\n{rows}\nmodels: [{models}]\nroutes: [{{name: r, models: [{models}]}}]", env={}
     )
     snapshot = compile_snapshot(config, CATALOG, {})
-    request = ChatRequest(model=name, messages=())
+    request = ChatRequest(model=name, messages=(), **asked)
     at = datetime.fromisoformat(day).replace(tzinfo=UTC)
     exchange = Exchange(request, Ask(request_id="req_1"), started=0.0, at=at, seed=0)
     routed = Router(snapshot, lambda _: Stats()).decide(exchange)
@@ -69,3 +71,9 @@ def test_a_model_named_by_the_caller_is_replaced_as_well() -> None:
 
 def test_who_has_no_successor_is_still_tried() -> None:
     assert chosen("2026-06-01", "p/end") == (("p/end",), ["model_retired"])
+
+
+def test_a_successor_that_cannot_do_what_is_asked_is_left_out() -> None:
+    models = "p/wordy, q/other"
+    assert chosen("2026-06-01", models, max_tokens=100) == (("p/terse", "q/other"), ["model_retired"])
+    assert chosen("2026-06-01", models, max_tokens=500) == (("q/other",), ["model_retired"])

@@ -26,7 +26,8 @@ def in_service(pool: Pool, retiring: Mapping[str, Retiring], today: str) -> Pool
     for deployment in pool.deployments:
         _replaced(deployment, retiring, today, found)
     warnings = (*pool.warnings, MODEL_RETIRED)
-    return msgspec.structs.replace(pool, deployments=tuple(found.values()), warnings=warnings)
+    # What those before could do says nothing of these.
+    return msgspec.structs.replace(pool, deployments=tuple(found.values()), warnings=warnings, reach=None)
 
 
 def _replaced(

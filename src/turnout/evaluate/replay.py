@@ -216,7 +216,7 @@ def _pool(then: Decision, ask: Ask, snapshot: Snapshot, router: Router) -> Pool:
     pool = router.pool(model, ask)
     if pool.route.name != then.route:
         raise LookupError(f"{then.asked.model!r} now means another route")
-    return pool
+    return msgspec.structs.replace(pool, reach=None)  # the candidates of then may be others
 
 
 def _candidate(view: CandidateView, snapshot: Snapshot) -> Candidate:
