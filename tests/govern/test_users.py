@@ -44,6 +44,7 @@ async def invited(office, role="viewer", email="ada@example.com", organisation="
         ({"email": "x@y.z", "role": "call"}, InvalidRequest),
         ({"issuer": "https://op.example", "subject": "1", "role": "viewer"}, Forbidden),
         ({"role": "viewer"}, InvalidRequest),
+        ({"email": "ada", "role": "viewer"}, InvalidRequest),
         ({"email": "ADA@example.com ", "role": "viewer"}, Conflict),
     ],
 )

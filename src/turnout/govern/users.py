@@ -13,6 +13,7 @@ Theory of operation.
 """
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -30,6 +31,7 @@ from turnout.types.json import Json, JsonObject
 _MOST: Final = 500
 _N_DERIVED: Final = 20
 """Hexadecimal digits: two first sign-ins of one person at once make one user."""
+_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _read: Final = msgspec.json.Decoder(User).decode
 
 
@@ -87,6 +89,7 @@ async def invite(office: Office, actor: Actor, fields: JsonObject) -> Document:
     user = msgspec.structs.replace(user, email=user.email.strip().lower(), organisation=organisation)
     if not user.email and not (user.issuer and user.subject):
         raise InvalidRequest("email: give one, or issuer and subject", param="email")
+    _expect_address(user.email)
     await _grants(office, actor, user.role, organisation, action)
     async for row, other in everybody(office, organisation):
         same = (other.issuer, other.subject) == (user.issuer, user.subject) if user.subject else False
@@ -111,6 +114,8 @@ async def change(
     after = msgspec.structs.replace(
         after, email=after.email.strip().lower(), generation=before.generation + ends
     )
+    if after.email != before.email:
+        _expect_address(after.email)
     facts: dict[str, Json] = {"fields": sorted(fields)}
     return await _written(office, actor, action, after, _Old(old, version), facts)
 
@@ -243,6 +248,14 @@ def _as_vouched(before: User, who: Identity, office: Office) -> User:
     return msgspec.structs.replace(
         after, role=role, organisation=organisation, generation=before.generation + moved
     )
+
+
+def _expect_address(email: str) -> None:
+    """Refuse text that nobody can be written to: no provider could vouch for it."""
+    if email and not _ADDRESS.fullmatch(email):
+        raise InvalidRequest(
+            f"email: {email!r} is no e-mail address; expected one such as ada@example.com", param="email"
+        )
 
 
 def _self(user: User, address: str) -> Actor:
