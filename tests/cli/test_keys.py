@@ -132,6 +132,10 @@ def test_limits_are_made_changed_and_removed(tmp_path) -> None:
             "turnout: invalid_request: budget.usd: expected float, got str",
         ),
         (
+            ("users", "invite", "foo", "--role", "viewer"),
+            "turnout: invalid_request: email: 'foo' is no e-mail address; expected one such as ",
+        ),
+        (
             ("keys", "create", "--expires", "soon"),
             "turnout: Invalid value: 'soon': expected 90d, 12h, 30m or an ISO date with",
         ),
@@ -158,6 +162,22 @@ def test_verify_names_the_broken_entry_and_ends_with_1(tmp_path) -> None:
     assert "the installation: entry 3 is missing" in cut.stdout
     exported = [json.loads(line) for line in run(tmp_path, "audit", "export").splitlines()]
     assert [entry["act"]["action"] for entry in exported] == ["key.create", "key.create", "audit.export"]
+
+
+def test_the_acts_of_an_organisation_that_never_was_begin_no_chain(tmp_path) -> None:
+    run(tmp_path, "org", "create", "acme")
+    run(tmp_path, "org", "remove", "acme")
+    for verb in ("export", "list"):
+        done = turnout("audit", verb, "--org", "acne", cwd=tmp_path)
+        said = "Invalid value: --org: there is no organisation 'acne'; there are: acme"
+        assert (done.returncode, done.stdout, done.stderr) == (
+            2,
+            "",
+            f"turnout: {said}; see `turnout audit {verb} --help`\n",
+        )
+    assert run(tmp_path, "audit", "verify").startswith("2 chains, ")
+    exported = [json.loads(line) for line in run(tmp_path, "audit", "export", "--org", "acme").splitlines()]
+    assert [entry["act"]["action"] for entry in exported] == ["audit.export"]
 
 
 def on_a_terminal(folder):

@@ -30,7 +30,12 @@ def audit() -> None:
 @json_option
 def list_(config_path: Path | None, org: str, limit: int, as_json: bool) -> None:
     """List the latest acts, oldest first."""
-    found = at_the_desk(config_path, lambda office: _entries(office, org))[-limit:]
+
+    async def work(office: "Office") -> "list[AuditEntry]":
+        await _expect(office, org)
+        return await _entries(office, org)
+
+    found = at_the_desk(config_path, work)[-limit:]
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
@@ -52,6 +57,7 @@ def export(config_path: Path | None, org: str) -> None:
     async def work(office: "Office") -> "list[AuditEntry]":
         from turnout.types.account import Act
 
+        await _expect(office, org)
         act = Act(
             at=office.now(), actor=CLI.id, role=CLI.role, action="audit.export", organisation=org or None
         )
@@ -110,6 +116,18 @@ def verify(config_path: Path | None, checkpoints: Path | None, as_json: bool) ->
         click.echo(f"{len(verdict.heads)} chains, {n_entries} entries{broken}")
     if verdict.faults:
         sys.exit(1)
+
+
+async def _expect(office: "Office", org: str) -> None:
+    """Refuse a name that no organisation has or had: what is noted about it would begin a chain."""
+    from turnout.govern.audit import chains
+
+    if not org:
+        return
+    known = await chains(office.desk)
+    if org not in known:
+        names = ", ".join(name for name in known if name) or "none; leave --org out for the installation"
+        raise click.BadParameter(f"--org: there is no organisation {org!r}; there are: {names}")
 
 
 async def _entries(office: "Office", org: str) -> "list[AuditEntry]":
