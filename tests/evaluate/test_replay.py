@@ -256,6 +256,29 @@ def test_the_reason_of_a_later_fallback_is_no_difference():
     assert replay(msgspec.structs.replace(record, decision=decision), snapshot).equal
 
 
+def test_a_candidate_that_is_no_longer_of_the_route_is_filtered_as_then():
+    pool = two()
+    short = msgspec.structs.replace(pool[1].deployment.model, max_output=10)
+    small = Candidate(msgspec.structs.replace(pool[1].deployment, model=short), pool[1].stats)
+    made = strategy({"type": "fastest"}, pool)
+    before, now = snapshot_of((pool[0], small), made), snapshot_of((pool[0], small), made)
+    now.routes["r"] = msgspec.structs.replace(now.routes["r"], deployments=(pool[0].deployment,))
+    asked = ChatRequest(model="turnout/r", messages=(), max_tokens=500)
+    context = msgspec.structs.replace(
+        a_context(Random(1), pool),
+        ask=Ask(request_id="req_1"),
+        request=asked,
+        at=NOON,
+        session=None,
+        surface=None,
+        max_tokens_out=500,
+        explicit_max_tokens=True,
+    )
+    record = record_of(before, (pool[0], small), context, 7)
+    assert [view.status for view in record.decision.candidates] == ["chosen", "filtered"]
+    assert replay(record, now).equal
+
+
 def test_records_that_cannot_be_replayed_say_why():
     record, pool, snapshot = a_record()
     smaller = snapshot_of(pool[:1], strategy({"type": "fastest"}, pool[:1]))
