@@ -10,8 +10,8 @@ Theory of operation.
    forgotten for having run out (`is_settled`): so what a leap of less than that made old is there when the
    clock comes back.
 3. The processes of a machine share what they know in a file, as long as it is not started anew. One that is
-   started in the middle of a leap so goes by the time that the others go by. Where a machine does not tell one
-   start from another, what stands there may be of the one before: then nothing is shared.
+   started in the middle of a leap so goes by the time that the others go by. Where a machine does not tell
+   one start from another, what stands there may be of the one before: then nothing is shared.
 """
 
 import logging
