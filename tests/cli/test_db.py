@@ -67,6 +67,13 @@ def test_files_are_checked_and_copied_while_they_are_open(tmp_path):
     assert checked.stdout == "journal .turnout/journal.db: intact\nledger .turnout/ledger.db: intact\n"
     copied = turnout("db", "backup", "--out", "copy", cwd=tmp_path)
     assert copied.returncode == 0, copied.stderr
+    before = {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()}
+    again = turnout("db", "backup", "--out", "copy", cwd=tmp_path)
+    said = "there already: copy/journal.db, copy/ledger.db; give another folder, or --force to write over"
+    assert (again.returncode, again.stdout, again.stderr) == (1, "", f"turnout: {said}\n")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()} == before
+    forced = turnout("db", "backup", "--out", "copy", "--force", cwd=tmp_path)
+    assert (forced.returncode, forced.stdout) == (0, copied.stdout)
     copy = SqliteRows(tmp_path / "copy" / "journal.db")
     assert copy.get(example_record(1).request_id) == example_record(1)
     copy.close()

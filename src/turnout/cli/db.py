@@ -89,7 +89,10 @@ def check(config_path: Path | None, store: str | None, journal: str | None) -> N
     required=True,
     help="Folder to write into; made if it is not there.",
 )
-def backup(config_path: Path | None, store: str | None, journal: str | None, out: Path) -> None:
+@click.option("--force", is_flag=True, help="Write over copies that the folder holds.")
+def backup(
+    config_path: Path | None, store: str | None, journal: str | None, out: Path, *, force: bool
+) -> None:
     """Copy every store while gateways run: SQLite as files, PostgreSQL as what `pg_restore` reads.
 
     Put SQLite files back while no gateway runs, and remove the folder `ledger.db-log` when you put a
@@ -97,13 +100,17 @@ def backup(config_path: Path | None, store: str | None, journal: str | None, out
     its own snapshots are the copy of it.
     """
     config = _config(config_path, store, journal)
+    files = [(name, path, out / f"{name}.db") for name, path in _files(config)]
+    databases = [(each, out / f"postgres-{at}.dump") for at, each in enumerate(_databases(config))]
+    targets = [*(target for *_, target in files), *(target for _, target in databases)]
+    taken = [] if force else [str(target) for target in targets if target.exists()]
+    if taken:  # said before anything is written: half of an old copy and half of a new one help nobody
+        raise DbError(f"there already: {', '.join(taken)}; give another folder, or --force to write over")
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, path in _files(config):
-        target = out / f"{name}.db"
+    for name, path, target in files:
         (_copy_ledger if name == LEDGER else _copy)(path, target)
         click.echo(f"{name} {path}: {target}")
-    for at, address in enumerate(_databases(config)):
-        target = out / f"postgres-{at}.dump"
+    for address, target in databases:
         _dump(address, target)
         click.echo(f"{address}: {target}")
 
