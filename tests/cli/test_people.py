@@ -41,6 +41,26 @@ def test_somebody_is_invited_given_a_token_and_kept_out(run) -> None:
     assert run("users", "list") == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("keys", "list"), "no keys yet"),
+        (("keys", "list", "--after", "key_1"), "no more keys"),
+        (("keys", "list", "--json"), ""),
+        (("keys", "expiring"), "none ends within 14 days"),
+        (("budget", "list"), "no budgets yet"),
+        (("org", "list"), "no organisations yet"),
+        (("tokens", "list"), "no tokens yet"),
+        (("credentials", "list"), "no credentials yet"),
+        (("audit", "list"), "no acts yet"),
+    ],
+)
+def test_a_list_of_nothing_says_so_to_people_and_not_to_pipes(tmp_path, monkeypatch, words, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert (done.stdout.strip(), done.stderr.strip()) == ("[]" if "--json" in words else "", said)
+
+
 def test_a_pepper_is_replaced_unless_keys_would_end(run) -> None:
     run("keys", "create")
     first = run("pepper", "show").split()[0]

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from turnout.cli.office import at_the_desk, json_option
-from turnout.cli.options import config_option
+from turnout.cli.options import config_option, tell_none
 
 if TYPE_CHECKING:
     from turnout.govern.audit import Checkpoint, Verdict
@@ -45,6 +45,8 @@ def list_(config_path: Path | None, org: str, limit: int, as_json: bool) -> None
         result = "" if act.result == "done" else f"  {act.result}"
         when = f"{entry.seq:6}  {act.at:%Y-%m-%d %H:%M:%S}"
         click.echo(f"{when}  {act.actor:26}  {act.action:16}  {act.object}{result}{why}")
+    if not found:
+        tell_none("acts")
 
 
 @audit.command("export")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from turnout.cli.options import config_option, read_config
+from turnout.cli.options import config_option, read_config, tell_none
 from turnout.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def list_(config_path: Path | None, state: str | None, limit: int, as_json: bool
             f"{job.id}  {job.state:9}  {job.created_at:%Y-%m-%d %H:%M}  due {job.deadline_at:%Y-%m-%d %H:%M}"
             f"  runs {job.n_runs}  {where}  {job.owner or '-'}{f'  {job.error}' if job.error else ''}"
         )
+    if not found:
+        tell_none("jobs" if state is None else f"{state} jobs")
 
 
 @background.command("show")

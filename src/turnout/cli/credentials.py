@@ -48,7 +48,8 @@ def list_(config_path: Path | None, as_json: bool) -> None:
     from turnout.govern.records import listing
     from turnout.govern.rules import CLI
 
-    tell_all(at_the_desk(config_path, lambda office: listing(office, CLI, "credential")), as_json=as_json)
+    found = at_the_desk(config_path, lambda office: listing(office, CLI, "credential"))
+    tell_all(found, kind="credential", as_json=as_json)
 
 
 @credentials.command("disable")

@@ -113,6 +113,8 @@ def expiring(config_path: Path | None, days: int, as_json: bool) -> None:
         click.echo(
             f"{each.id:26}  {each.prefix}…{each.last_four}  until {each.expires.isoformat()}  {each.name}"
         )
+    if not found:
+        click.echo(f"none ends within {days} days", err=True)
 
 
 @keys.command("disable")
@@ -145,7 +147,7 @@ def revoke(key_ids: tuple[str, ...], config_path: Path | None, as_json: bool) ->
     async def work(office: "Office") -> "tuple[Document, ...]":
         return tuple([await revoked(office, CLI, each) for each in key_ids])
 
-    tell_all(at_the_desk(config_path, work), as_json=as_json)
+    tell_all(at_the_desk(config_path, work), kind="key", as_json=as_json)
 
 
 def _switch(config_path: Path | None, key_id: str, *, disabled: bool, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
-from turnout.cli.options import config_option, read_config
+from turnout.cli.options import config_option, read_config, tell_none
 
 if TYPE_CHECKING:
     from turnout.govern.office import Office
@@ -64,8 +64,8 @@ def tell(document: "Document", *, as_json: bool) -> None:
             click.echo(f"{name:16} {_plain(value)}")
 
 
-def tell_all(documents: "tuple[Document, ...]", *, as_json: bool) -> None:
-    """Print documents: a line each, or a JSON array."""
+def tell_all(documents: "tuple[Document, ...]", *, kind: "Kind", as_json: bool, after: str = "") -> None:
+    """Print documents of a kind: a line each, or a JSON array. That there are none goes to stderr."""
     from turnout.govern.records import view
 
     trees = [view(document) for document in documents]
@@ -74,6 +74,8 @@ def tell_all(documents: "tuple[Document, ...]", *, as_json: bool) -> None:
         return
     for tree in trees:
         click.echo("  ".join(part for part in _line(tree) if part))
+    if not trees:
+        tell_none(f"{kind}s", after)
 
 
 def show_once(made: "tuple[Secret, Document]", *, as_json: bool) -> None:
@@ -103,7 +105,7 @@ def list_command(kind: "Kind", text: str = "List them.") -> click.Command:
         found = at_the_desk(
             config_path, lambda office: listing(office, CLI, kind, organisation=org, after=after, limit=limit)
         )
-        tell_all(found, as_json=as_json)
+        tell_all(found, kind=kind, as_json=as_json, after=after)
 
     return list_
 

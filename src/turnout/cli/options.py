@@ -32,6 +32,11 @@ def confidence_option(default: float) -> Callable[[F], F]:
     return share_option("--confidence", default, "Of how many samples the promise holds at least.")
 
 
+def tell_none(what: str, after: str = "") -> None:
+    """Say to whoever looks, and to no pipe, that a list holds nothing (behind `after`)."""
+    click.echo(f"no more {what}" if after else f"no {what} yet", err=True)
+
+
 def find_config(path: Path | None) -> Path | None:
     """Return the configuration file to read; None = there is none, and the environment decides."""
     return DEFAULT_FILE if path is None and DEFAULT_FILE.is_file() else path

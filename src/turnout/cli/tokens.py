@@ -60,7 +60,7 @@ def list_(config_path: Path | None, user: str | None, after: str, limit: int, as
     from turnout.govern.tokens import listing
 
     found = at_the_desk(config_path, lambda office: listing(office, CLI, user=user, after=after, limit=limit))
-    tell_all(found, as_json=as_json)
+    tell_all(found, kind="token", as_json=as_json, after=after)
 
 
 @tokens.command("revoke")
@@ -75,4 +75,4 @@ def revoke(token_ids: tuple[str, ...], config_path: Path | None, as_json: bool) 
     async def work(office: "Office") -> "tuple[Document, ...]":
         return tuple([await revoked(office, CLI, each) for each in token_ids])
 
-    tell_all(at_the_desk(config_path, work), as_json=as_json)
+    tell_all(at_the_desk(config_path, work), kind="token", as_json=as_json)
