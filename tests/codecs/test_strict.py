@@ -64,6 +64,24 @@ def test_what_is_no_json_object_is_refused(body: bytes, message: str) -> None:
     assert refused(body).message == message
 
 
+@pytest.mark.parametrize(
+    ("body", "where", "half"),
+    [
+        (rb'{"a":[{"b":"x\ud800"}]}', "a[0].b", "ud800"),
+        (rb'{"a":"x\uD83D and more", "c":1}', "a", "ud83d"),
+        (rb'{"a":"\udc00\ud800 in the wrong order"}', "a", "udc00"),
+        (rb'{"a":{"b\udfff":1}}', "a", "udfff"),
+        (rb'{"b\udfff":1}', None, "udfff"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_told_at_its_place(body: bytes, where: str | None, half: str) -> None:
+    error = refused(body)
+    said = f"{where or 'the body'}: \\{half} is half of a surrogate pair, and no character by itself"
+    assert (error.message, error.param) == (said, where)
+    assert refused(body[:-1]).message.startswith("the body is not valid JSON: ")
+    assert parse(rb'{"a":"\ud83d\ude00"}') == {"a": "\U0001f600"}
+
+
 def test_depth_is_limited() -> None:
     deepest = MAX_DEPTH - 1
     assert parse(b'{"a":' + b"[" * deepest + b"]" * deepest + b"}")

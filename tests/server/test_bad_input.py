@@ -48,6 +48,7 @@ MALFORMED = {
     "infinity": b'{"model": "oai/one", "messages": [], "temperature": -Infinity}',
     "utf-8": b'{"model": "oai/one", "messages": [{"role": "user", "content": "\xff\xfe"}]}',
     "surrogate": b'{"model": "oai/one", "messages": [{"role": "user", "content": "\xed\xa0\x80"}]}',
+    "half": rb'{"model": "oai/one", "messages": [{"role": "user", "content": "\ud800"}]}',
     "bom": b'\xef\xbb\xbf{"model": "oai/one", "messages": []}',
     "deep": nested(65),
     "very deep": nested(100_000),

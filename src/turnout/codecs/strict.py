@@ -5,7 +5,7 @@ Policy and codecs read the same tree: no second parse of the same bytes can disa
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -26,6 +26,8 @@ _LONG = 8192
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*?)`)?$", re.DOTALL)
+_HALF = re.compile(r"[\ud800-\udfff]")
+_HALF_ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 
 
@@ -38,6 +40,7 @@ def parse(body: bytes) -> JsonObject:
     except RecursionError as error:
         raise InvalidRequest(f"the body is nested deeper than {MAX_DEPTH} levels") from error
     except msgspec.MsgspecError as error:
+        _check_halves(body)
         raise InvalidRequest(f"the body is not valid JSON: {_reason(error, body)}") from error
     if not isinstance(tree, dict):
         raise InvalidRequest(f"the body must be a JSON object, not {kind(tree)}")
@@ -83,6 +86,37 @@ def refusal(error: msgspec.ValidationError, at: str = "") -> InvalidRequest:
 def join(at: str, path: str) -> str:
     """Append a msgspec path (`.a[0]`, `[...]`) to a prefix."""
     return f"{at}{path}" if at else path.removeprefix(".")
+
+
+def _check_halves(body: bytes) -> None:
+    """Refuse half of a surrogate pair by its name and place: to msgspec it is a body that ends too soon."""
+    if not _HALF_ESCAPED.search(body):
+        return
+    try:
+        half, where = _half(json.loads(body), "")
+    except (ValueError, RecursionError):  # something else is wrong too
+        return
+    if half:
+        what = f"\\u{ord(half):04x} is half of a surrogate pair, and no character by itself"
+        raise InvalidRequest(f"{where or 'the body'}: {what}", param=where or None)
+
+
+def _half(node: object, at: str) -> tuple[str, str]:
+    """Return the first half of a pair and the path of its text, of a key that of its object."""
+    below: Iterator[tuple[object, str]] = iter(())
+    match node:
+        case str():
+            found = _HALF.search(node)
+            return (found[0], at) if found else ("", "")
+        case dict():
+            half = _HALF.search("\n".join(node))
+            if half:
+                return half[0], at
+            below = ((child, join(at, f".{key}")) for key, child in node.items())
+        case list():
+            below = ((child, f"{at}[{i}]") for i, child in enumerate(node))
+    hits = (_half(child, where) for child, where in below)
+    return next((hit for hit in hits if hit[0]), ("", ""))
 
 
 def _reason(error: msgspec.MsgspecError, body: bytes) -> str:
