@@ -52,14 +52,18 @@ SEEN = Stats(
 DECODER = msgspec.msgpack.Decoder(Decision)
 
 
-def written_and_decided(router, stats, *, seed=7, **prefer):
-    exchange = Exchange(
+def asking(seed=7, **prefer):
+    return Exchange(
         request("turnout/r"),
         Ask(request_id="req_1", prefer=Preferences(**prefer)),
         started=0.0,
         at=datetime(2026, 1, 1, tzinfo=UTC),
         seed=seed,
     )
+
+
+def written_and_decided(router, stats, *, seed=7, **prefer):
+    exchange = asking(seed, **prefer)
     routed = router.decide(exchange)
     return (
         DECODER.decode(ENCODER.encode(routed.written(exchange))),
@@ -80,3 +84,15 @@ def test_what_is_stored_is_what_was_decided(strategy) -> None:
         for wish in wishes:
             stored, decided = written_and_decided(router, stats, **wish)
             assert stored == decided
+
+
+def test_nothing_is_kept_of_a_pool_that_was_made_for_one_request() -> None:
+    config = parse_config(CONFIG % {"at": AT, "strategy": "{type: fastest}"}, env={})
+    config = msgspec.structs.replace(
+        config, routes=(msgspec.structs.replace(config.routes[0], models=("a/m", "b/m")),)
+    )
+    router = Router(compile_snapshot(config, load_catalog(config), {}), lambda _: Stats())
+    plain, wished = asking(), asking(fallbacks=("c/m",))
+    assert isinstance(router.decide(plain).written(plain).candidates, msgspec.Raw)
+    views = router.decide(wished).written(wished).candidates
+    assert [view.id for view in views] == ["a/m", "b/m", "c/m"]

@@ -230,6 +230,7 @@ class Routed(Struct, frozen=True):
         utilities, scores = choice.utilities, choice.scores
         if (
             self.dropped
+            or self.pool.reach is None  # made for this request: its seats would never be asked for again
             or choice.quality
             or choice.sd
             or choice.tokens_out
