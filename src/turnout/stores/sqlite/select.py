@@ -57,6 +57,7 @@ _TESTS: Final = {
 _WORDY: Final = frozenset(_TESTS) - {"request_id", "since", "until"}
 _MATCHING: Final = f"""SELECT {{}}, r.seq, r.record FROM {WORDS} AS w
     CROSS JOIN records AS r ON r.seq = w.rowid WHERE {WORDS} MATCH ?"""  # noqa: S608  constants
+_OF_COLUMNS: Final = "SELECT {}, seq, record FROM records WHERE "
 _UNCOUNTED: Final = "SELECT ifnull((SELECT max(seq) FROM records), 0) - seq FROM usage_through"
 _LATEST: Final = "SELECT 1 FROM records NOT INDEXED WHERE seq > (SELECT seq FROM usage_through)"
 _BEGINNING: Final = "SELECT word FROM usage_words WHERE word >= ? AND word < ? LIMIT ?"
@@ -160,8 +161,8 @@ def _matching(db: sqlite3.Connection, query: Query) -> list[Found]:
         tests.append("error IS NOT NULL")
     if not named and all(term.is_id for term in terms):  # an id alone, which has an index of its own
         sort = _ordered(query, tests, values)
-        text = f"SELECT {_place_of(query)}, seq, record FROM records WHERE " + " AND ".join(tests)  # noqa: S608
-        return db.execute(text + sort, (*values, query.limit + 1)).fetchall()
+        text = _OF_COLUMNS.format(_place_of(query)) + " AND ".join(tests) + sort
+        return db.execute(text, (*values, query.limit + 1)).fetchall()
     first: int | None = None
     for bound, edge, text in ((query.since, ">=", _BEGINS), (query.until, "<=", _ENDS)):
         if bound is not None:
