@@ -117,7 +117,8 @@ def test_a_setup_names_its_model_and_comes_first():
     names = ("models/a", "a", "models/gem/a", "projects/p/locations/l/publishers/google/models/a")
     read = [live.read_setup(json.dumps({"setup": {"model": name}}).encode())[1] for name in names]
     assert read == ["a", "a", "gem/a", "a"]
-    for wrong in (b"{}", b'{"setup": 1}', b'{"setup": {}}', b'{"setup": {"model": ""}}', b"[]"):
+    nameless = (b"{}", b'{"setup": 1}', b'{"setup": {}}', b'{"setup": {"model": ""}}')
+    for wrong in (*nameless, b'{"setup": {"model": "models/"}}', b"[]"):
         with pytest.raises(InvalidRequest):
             live.read_setup(wrong)
     with pytest.raises(InvalidRequest):

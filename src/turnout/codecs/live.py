@@ -39,6 +39,8 @@ VERSIONS: Final = ("v1beta", "v1alpha", "v1")
 PATHS: Final = tuple("/" + _SERVICE.format(version) for version in VERSIONS)
 """Where clients open sessions."""
 _AUDIO: Final = "AUDIO"
+_PUBLISHED: Final = "publishers/google/models/"
+MOST_MODEL: Final = 512
 
 
 class _Counted(Struct, rename="camel"):
@@ -127,10 +129,11 @@ def read_setup(data: bytes) -> tuple[JsonObject, str]:
     if not isinstance(setup, Mapping):
         raise InvalidRequest("the first message of a session is its setup", param=SETUP)
     model = setup.get("model")
-    if not isinstance(model, str) or not 0 < len(model) <= 512:
-        raise InvalidRequest("setup.model: expected the name of a model", param="setup.model")
     # Clients of Vertex name it by its place in a project of their own.
-    return tree, model.removeprefix("models/").rpartition("publishers/google/models/")[2]
+    name = model.removeprefix("models/").rpartition(_PUBLISHED)[2] if isinstance(model, str) else ""
+    if not isinstance(model, str) or not name or len(model) > MOST_MODEL:
+        raise InvalidRequest("setup.model: expected the name of a model", param="setup.model")
+    return tree, name
 
 
 def ask(data: bytes) -> Asked:
