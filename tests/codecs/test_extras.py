@@ -191,7 +191,7 @@ def test_refused_names_are_found_in_fields_a_dialect_does_not_know() -> None:
         ({"models": [1]}, "models[0]: expected `str`, got `int`"),
         ({"num_retries": 6}, "num_retries: expected `int` <= 5"),
         ({"timeout": 0}, "timeout: expected `float` > 0.0"),
-        ({"route": "best"}, "route: invalid enum value 'best'"),
+        ({"route": "best"}, "route: invalid enum value 'best'; expected fallback"),
         (
             {"provider": {"max_price": {"prompt": "much"}}},
             (

@@ -6,9 +6,11 @@ Policy and codecs read the same tree: no second parse of the same bytes can disa
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from turnout.errors import InvalidRequest
 from turnout.types.json import Json, JsonObject
@@ -28,6 +30,7 @@ _encode = msgspec.json.Encoder().encode
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*?)`)?$", re.DOTALL)
 _HALF = re.compile(r"[\ud800-\udfff]")
 _HALF_ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
+_STEP = re.compile(r"\.[^.\[]+|\[[^\]]*\]")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 
 
@@ -66,11 +69,17 @@ def convert(value: Json, to: type[T], at: str = "") -> T:
     try:
         return msgspec.convert(value, to)
     except msgspec.ValidationError as error:
-        raise refusal(error, at) from error
+        raise refusal(error, at, to) from error
 
 
-def refusal(error: msgspec.ValidationError, at: str = "") -> InvalidRequest:
-    """Turn a msgspec complaint into an `InvalidRequest` whose `param` is the path of the offending field."""
+def refusal(error: msgspec.ValidationError, at: str = "", to: object = None) -> InvalidRequest:
+    """Turn a msgspec complaint into an `InvalidRequest` whose `param` is the path of the offending field.
+
+    Args:
+        error: The complaint.
+        at: Path in the request of what was read.
+        to: The type it was read as: a word that is none of several is told which those are.
+    """
     found = _AT.match(str(error))
     what, path = (found["what"], found["path"] or "") if found else (str(error), "")
     where = join(at, path)
@@ -78,9 +87,40 @@ def refusal(error: msgspec.ValidationError, at: str = "") -> InvalidRequest:
     if missing:
         where = join(where, "." + missing["name"])
         return InvalidRequest(f"{where} is missing", param=where, code="missing_required_parameter")
+    words = _words(to, path) if what.startswith(("Invalid enum value", "Invalid value")) else ()
+    expected = f"; expected {'one of ' if words[1:] else ''}{', '.join(words)}" if words else ""
     return InvalidRequest(
-        f"{where or 'the body'}: {what[:1].lower()}{what[1:]}", param=where or None, code="invalid_type"
+        f"{where or 'the body'}: {what[:1].lower()}{what[1:]}{expected}",
+        param=where or None,
+        code="invalid_type",
     )
+
+
+@lru_cache(maxsize=256)
+def _words(to: object, path: str) -> tuple[str, ...]:
+    """Return the words that a type allows at a path of msgspec's."""
+    kinds: list[inspect.Type] = [inspect.type_info(to)]
+    for step in _STEP.findall(path):
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+    allowed = [value for kind in kinds for each in _each(kind) for value in getattr(each, "values", ())]
+    return tuple(dict.fromkeys(map(str, allowed)))
+
+
+def _inside(kind: inspect.Type, step: str) -> Iterator[inspect.Type]:
+    """Yield the types that may stand one step below."""
+    for each in _each(kind):
+        if isinstance(each, inspect.CollectionType) and step.startswith("["):
+            yield each.item_type
+        elif isinstance(each, inspect.StructType) and step.startswith("."):
+            yield from (field.type for field in each.fields if f".{field.encode_name}" == step)
+            if f".{each.tag_field}" == step and each.tag is not None:
+                yield inspect.LiteralType((each.tag,))
+
+
+def _each(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    if isinstance(kind, inspect.Metadata):
+        return _each(kind.type)
+    return kind.types if isinstance(kind, inspect.UnionType) else (kind,)
 
 
 def join(at: str, path: str) -> str:
