@@ -31,8 +31,10 @@ def refused(**fields: Json) -> InvalidRequest:
         (
             {"messages": [{"role": "boss", "content": ""}]},
             "messages[0].role",
-            "messages[0].role: invalid enum value 'boss'; "
-            "expected one of assistant, developer, function, system, tool, user",
+            (
+                "messages[0].role: invalid enum value 'boss'; "
+                "expected one of assistant, developer, function, system, tool, user"
+            ),
         ),
         (
             {"messages": [{"role": "user", "content": 3}]},
