@@ -76,6 +76,22 @@ async def run_aside(key, *words):
     return await asyncio.to_thread(CliRunner().invoke, top, words, env=environment)
 
 
+@pytest.mark.parametrize(
+    ("file", "asked"),
+    [
+        ("server: {port: 1}", "http://127.0.0.1:1 cannot be reached: "),
+        ("server: {host: '::', port: 1, behind_proxy: true}", "http://[::1]:1 cannot be reached: "),
+        ("admin: {listen: {port: 2}}\nserver: {port: 1}", "http://127.0.0.1:2 cannot be reached: "),
+        ("server: {prot: 1}", "turnout.yaml: server.prot: unknown key; did you mean 'port'?; --url names"),
+    ],
+)
+def test_the_gateway_of_the_configuration_is_asked(tmp_path, monkeypatch, file, asked):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "turnout.yaml").write_text(file)
+    done = CliRunner().invoke(top, ["--once"])
+    assert (done.exit_code, done.stderr.startswith(f"Error: {asked}")) == (1, True), done.stderr
+
+
 def test_a_key_goes_nowhere_in_the_clear():
     with pytest.raises(TopError, match="use https"):
         Gateway("http://gateway.example:4000", "tn_secret")

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from turnout.cli.journal import JOURNAL, opened
+from turnout.cli.options import config_option, read_config
 from turnout.cli.top_frame import SORTS, Frame, Sort, drawn
 from turnout.cli.top_source import Gateway, Kept, Source, TopError
 
 if TYPE_CHECKING:
     from turnout.types.address import Address
 
-DEFAULT_URL: Final = "http://127.0.0.1:4000"
 _HELP: Final = "q quit · p pause · s sort"
 _PIPE_WIDTH: Final = 160
 _ROWS_BESIDE: Final = 22
@@ -35,14 +35,21 @@ _FEWEST, _MOST = 5, 100
 
 
 @click.command()
-@click.option("--url", default=DEFAULT_URL, show_default=True, help="The gateway whose admin API is asked.")
+@config_option
+@click.option("--url", help="The gateway whose admin API is asked. Default: where the file has it listen.")
 @click.option("--key", envvar="TURNOUT_ADMIN_KEY", show_envvar=True, help="A viewer's key, or more.")
 @click.option("--journal", type=JOURNAL, help="Read this journal instead: its file, or postgres://….")
 @click.option("--minutes", type=click.IntRange(1, 1440), default=60, show_default=True, help="How far back.")
 @click.option("--every", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds.")
 @click.option("--sort", type=click.Choice(SORTS), default="cost", show_default=True, help="Models by what.")
 @click.option("--once", is_flag=True, help="Print one frame and end; so it does without a terminal.")
-def top(url: str, key: str | None, journal: "Path | Address | None", **given: object) -> None:
+def top(
+    config_path: Path | None,
+    url: str | None,
+    key: str | None,
+    journal: "Path | Address | None",
+    **given: object,
+) -> None:
     """Watch traffic, health and spend. Keys: q quits, p pauses, s sorts by the next column.
 
     \b
@@ -55,13 +62,30 @@ def top(url: str, key: str | None, journal: "Path | Address | None", **given: ob
     assert isinstance(every, float)
     span, by = timedelta(minutes=minutes), next(each for each in SORTS if each == sort)
     try:
-        with _source(url, key, journal) as source:
+        if url is None and journal is None:
+            url = _listening(config_path)
+        with _source(url or "", key, journal) as source:
             if given["once"] or not (sys.stdin.isatty() and sys.stdout.isatty()):
                 _print(source.frame(span, _FEWEST * 3), by)
             else:
                 Screen(source, span, by).run(every)
     except TopError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _listening(config_path: Path | None) -> str:
+    """Return where a gateway of this configuration serves its admin API, as seen from this machine."""
+    from turnout.errors import ConfigError
+    from turnout.server.bind import EVERYWHERE
+
+    try:
+        config, _ = read_config(config_path)
+    except ConfigError as error:
+        raise TopError(f"{error.problems[0]}; --url names a gateway without the file") from error
+    at = config.admin.listen or config.server
+    host = at.host if at.host not in EVERYWHERE else "::1" if ":" in at.host else "127.0.0.1"
+    scheme = "http" if config.server.tls is None else "https"
+    return f"{scheme}://[{host}]:{at.port}" if ":" in host else f"{scheme}://{host}:{at.port}"
 
 
 @contextmanager
