@@ -26,7 +26,9 @@ def check(text, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         main()
     told = capsys.readouterr().err.splitlines()
-    return left.value.code, [line.removeprefix("turnout: ") for line in told]
+    lead = "turnout: f.yaml: "
+    assert all(line.startswith(lead) for line in told), told
+    return left.value.code, [line.removeprefix(lead) for line in told]
 
 
 def routed(row):
