@@ -40,7 +40,8 @@ STRONG, CHEAPER = "anthropic/claude-sonnet-5", "openai/gpt-5.4"
 RETIRES, RETIRES_IN = "openai/gpt-5.4-nano", timedelta(days=24)
 FULL, TEAMS_FULL = 0.83, 0.62
 """Shares of the company's budget, and of the fullest team's, that the month has used."""
-LEAST = 7.0
+LEAST = 70.0
+"""USD of a month: what is reserved for one long answer must not fill its budget."""
 CERTIFICATE, OVERLAY = "reports.certificate.json", "catalogue.json"
 STANDING = """
 catalog: {{overlay: {folder}/{overlay}}}
@@ -59,8 +60,13 @@ alerts:
 
 def standing(folder: Path, records: Sequence[Record], told: str) -> str:
     """Return what the configuration says besides providers, models and routes."""
-    spent = _spent(records)
-    company, team = round(spent / FULL, 2), round(spent / 2 / TEAMS_FULL, 2)
+    teams: dict[str, int] = {}
+    for each in records:
+        if each.team:
+            teams[each.team] = teams.get(each.team, 0) + (each.outcome.cost_nusd or 0)
+    spent, counted = _spent(records), sum(each.outcome.cost_nusd or 0 for each in records)
+    fullest = max(teams.values(), default=0) / counted if counted else 1.0
+    company, team = round(spent / FULL, 2), round(spent * fullest / TEAMS_FULL, 2)
     return STANDING.format(folder=folder, overlay=OVERLAY, company=company, team=team, told=told)
 
 
