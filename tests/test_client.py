@@ -311,13 +311,14 @@ def test_threads_share_a_client(config):
 
 def test_the_deadline_holds_while_a_stream_is_read(config, emulator):
     emulator.add("two", behaviour=Behaviour(tokens_per_s=10))
+    pieces = []
     with (
         Client(config) as client,
         pytest.raises(TimeoutTotal),
         client.stream("x", model="turnout/brief") as stream,
     ):
-        for _ in stream:
-            pass
+        pieces.extend(stream)
+    assert len(pieces) < 20, "two seconds at ten a second"
 
 
 def test_a_stream_that_breaks_raises_where_it_is_read_and_once(config, emulator):

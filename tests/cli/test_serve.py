@@ -16,6 +16,7 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.run import COMMAND, QUIET, turnout
+from tests.lived import lived
 from turnout.stores.base import Query
 from turnout.stores.sqlite import SqliteRows
 from turnout.testing.emulator import Behaviour, Emulator, dialects, serving
@@ -216,9 +217,10 @@ async def test_a_second_signal_ends_the_grace_period(tmp_path, emulator, upstrea
         served.signal(signal.SIGTERM)
         await asyncio.sleep(0.2)
         served.signal(signal.SIGTERM)
-        status = await served.rest()
+        status, slept_s = await lived(served.rest())
         reply = await waiting
     assert (status, reply.status_code) == (0, 503)
+    assert slept_s < 5
     assert [record.outcome.error for record in served.records()] == ["gateway_overloaded"]
 
 

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
+from tests.lived import lived, refusal
 from tests.stores.ledger.model import Model
 from turnout.errors import ConfigError, StoreUnavailable
 from turnout.stores.base import Query, Stored, encode
@@ -199,10 +200,11 @@ async def test_a_database_that_is_gone_or_frozen_is_told_in_time_and_the_spool_l
         await journal.flush()
         assert await ledger.used([take]) == (0,)
         server.freeze()
-        with pytest.raises(StoreUnavailable, match="no answer in time"):
-            await ledger.used([take])
-        with pytest.raises(StoreUnavailable, match="postgres: no"):
-            await ledger.used([take])
+        first, first_s = await lived(refusal(ledger.used([take])))
+        second, second_s = await lived(refusal(ledger.used([take])))
+        assert "no answer in time" in first
+        assert "postgres: no" in second
+        assert first_s + second_s < 4
         server.thaw()
         assert await ledger.used([take]) == (0,)
         server.kill()
