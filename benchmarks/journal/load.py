@@ -15,10 +15,10 @@ from turnout.stores.columns import microseconds, read_columns, words_of
 from turnout.stores.postgres.connect import Connection, connect
 from turnout.stores.postgres.migrate import migrate
 from turnout.stores.postgres.rows import PostgresRows
-from turnout.stores.postgres.within import COUNTED
 from turnout.stores.sqlite import SqliteRows
 from turnout.stores.sums import spread, usage_sqlite, within_sqlite
 from turnout.stores.sums.cells import COUNTERS, packed_errors, unpacked_errors
+from turnout.stores.sums.within import COUNTED
 
 SLICE = 20_000
 A_DAY = 12

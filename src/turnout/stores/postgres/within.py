@@ -5,17 +5,16 @@ See `stores.sums.within_sqlite`. Cells are written by whoever holds the row of `
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
 from turnout.stores.columns import microseconds
 from turnout.stores.postgres.connect import Connection, Row
-from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.cells import COUNTERS, N_SPENT, Subject, Within, days_within, first_numbers_of
+from turnout.stores.sums.cells import Subject, Within, days_within
 from turnout.stores.sums.held import KEPT, Named, Reading
 from turnout.stores.sums.usage import (
-    CUBES,
     DAY_US,
     MINUTE_US,
     MINUTES,
@@ -26,10 +25,8 @@ from turnout.stores.sums.usage import (
     Width,
     cube_within,
 )
+from turnout.stores.sums.within import COUNTED, MODELS, MOST_SOUGHT, TABLES, rows_of
 
-TABLES: Final[Mapping[Width, str]] = {"hour": "usage_within_hours", "day": "usage_within_days"}
-COUNTED: Final = COUNTERS[:N_SPENT]
-"""What the sums of spend have too."""
 _CELLS: Final = (
     "cube INTEGER NOT NULL, model BIGINT NOT NULL, at BIGINT NOT NULL, subject BIGINT NOT NULL, "
     + "".join(f"{name} BIGINT NOT NULL, " for name in COUNTED)
@@ -50,16 +47,12 @@ _ADD: Final[Mapping[Width, str]] = {
     + ", ".join(f"{name} = held.{name} + excluded.{name}" for name in COUNTED)
     for width, table in TABLES.items()
 }
-_MODELS: Final = CUBES.index(("model",))
-_MODEL: Final = DIMENSIONS.index("model")
 _MODEL_OF: Final = "SELECT id FROM usage_subjects WHERE cube = %s AND model = %s"
 _SINCE: Final = "SELECT day FROM usage_noted"
 _KNOWN: Final = "SELECT through FROM usage_noted"
 _BEGIN: Final = """UPDATE usage_noted SET seq = %s,
     day = (SELECT coalesce(max(at_us) / 86400000000 + 1, -1000000) FROM journal)"""
 _THROUGH: Final = "UPDATE usage_noted SET through = %s"
-MOST_SOUGHT: Final = 4_000
-"""Cells that are looked up one by one; beyond, all of the model and range are read."""
 _SEEK: Final = """SELECT {columns} FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS t (at)
     CROSS JOIN unnest(%(subjects)s::bigint[]) AS wanted (id)
     CROSS JOIN LATERAL (SELECT * FROM {table} AS one WHERE one.cube = %(cube)s AND one.model = %(model)s
@@ -77,24 +70,10 @@ Number = Callable[[Connection, Subject], int]
 def add(db: Connection, batch: Within, number: Number) -> None:
     """Add cells to those that are there."""
     for width, cells in (("hour", batch), ("day", days_within(batch))):
-        rows = _rows(db, cells, number)
+        rows = rows_of(cells, partial(number, db))
         if rows:
             statement = _ADD["hour" if width == "hour" else "day"]
             db.execute(statement.encode(), [list(column) for column in zip(*rows, strict=True)])
-
-
-def _rows(db: Connection, batch: Within, number: Number) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = []
-    for (at, model), cells in batch.items():
-        names = ["" for _ in DIMENSIONS]
-        names[_MODEL] = model
-        place = number(db, (_MODELS, tuple(names)))
-        found += [
-            (subject[0], place, at, number(db, subject), *first_numbers_of(counters))
-            for subject, counters in cells.items()
-        ]
-    found.sort()  # as they lie in the index
-    return found
 
 
 def noted(db: Connection, before: int, through: int) -> None:
@@ -113,7 +92,7 @@ class _Reading(Reading):
     def __init__(self, db: Connection, query: UsageQuery, cube: int) -> None:
         super().__init__(replace(query, latencies=False), cube)
         self._db = db
-        row = db.execute(_MODEL_OF, (_MODELS, self.given.pop("model"))).fetchone()
+        row = db.execute(_MODEL_OF, (MODELS, self.given.pop("model"))).fetchone()
         self._model: int | None = None if row is None else row[0]
 
     def subjects(self) -> Named:
@@ -150,7 +129,7 @@ def prune(db: Connection, now: datetime, most: int) -> int:
     """Delete hours that were kept long enough; at most so many."""
     end = microseconds(now - dict(KEPT)["hour"]) // MINUTE_US // MINUTES["hour"]
     deleted = 0
-    for (model,) in db.execute(_EVERY_MODEL, (_MODELS,)).fetchall():
+    for (model,) in db.execute(_EVERY_MODEL, (MODELS,)).fetchall():
         for cube in WITHIN:
             if deleted < most:
                 deleted += db.execute(_PRUNE, (cube, model, end, most - deleted)).rowcount

@@ -15,17 +15,16 @@ Theory of operation.
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from turnout.stores.columns import microseconds
-from turnout.stores.sums.base import DIMENSIONS
-from turnout.stores.sums.cells import COUNTERS, N_SPENT, Subject, Within, days_within, first_numbers_of
+from turnout.stores.sums.cells import Subject, Within, days_within
 from turnout.stores.sums.held import KEPT, Named, Reading
 from turnout.stores.sums.usage import (
-    CUBES,
     DAY_US,
     MINUTE_US,
     MINUTES,
@@ -36,10 +35,8 @@ from turnout.stores.sums.usage import (
     Width,
     cube_within,
 )
+from turnout.stores.sums.within import COUNTED, MODELS, MOST_SOUGHT, TABLES, rows_of
 
-TABLES: Final[Mapping[Width, str]] = {"hour": "usage_within_hours", "day": "usage_within_days"}
-COUNTED: Final = COUNTERS[:N_SPENT]
-"""What the sums of spend have too."""
 _CELLS: Final = (
     "cube INTEGER NOT NULL, model INTEGER NOT NULL, at INTEGER NOT NULL, subject INTEGER NOT NULL, "
     + "".join(f"{name} INTEGER NOT NULL, " for name in COUNTED)
@@ -56,16 +53,12 @@ _ADD: Final[Mapping[Width, str]] = {
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTED)
     for width, table in TABLES.items()
 }
-_MODELS: Final = CUBES.index(("model",))
-_MODEL: Final = DIMENSIONS.index("model")
 _MODEL_OF: Final = "SELECT id FROM usage_subjects WHERE cube = ? AND model = ?"
 _SINCE: Final = "SELECT day FROM usage_noted"
 _KNOWN: Final = "SELECT through FROM usage_noted"
 _BEGIN: Final = """UPDATE usage_noted SET seq = ?,
     day = (SELECT ifnull(max(at_us) / 86400000000 + 1, -1000000) FROM records)"""
 _THROUGH: Final = "UPDATE usage_noted SET through = ?"
-MOST_SOUGHT: Final = 4_000
-"""Cells that are looked up one by one; beyond, all of the model and range are read."""
 _SEEK: Final = """WITH RECURSIVE steps (at) AS (
         SELECT :first UNION ALL SELECT at + 1 FROM steps WHERE at + 1 < :last),
     wanted (id) AS MATERIALIZED (SELECT value FROM json_each(:subjects))
@@ -82,27 +75,13 @@ Number = Callable[[sqlite3.Connection, Subject], int]
 
 def add(db: sqlite3.Connection, batch: Within, number: Number) -> None:
     """Add cells to those that are there."""
-    rows = _rows(db, batch, number)
+    rows = rows_of(batch, partial(number, db))
     db.executemany(_ADD["hour"], rows)
     if len({at for at, _ in batch}) == 1:  # what is one hour's is its day's too
         rows = [(cube, model, at // 24, *rest) for cube, model, at, *rest in rows]
     else:
-        rows = _rows(db, days_within(batch), number)
+        rows = rows_of(days_within(batch), partial(number, db))
     db.executemany(_ADD["day"], rows)
-
-
-def _rows(db: sqlite3.Connection, batch: Within, number: Number) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = []
-    for (at, model), cells in batch.items():
-        names = ["" for _ in DIMENSIONS]
-        names[_MODEL] = model
-        place = number(db, (_MODELS, tuple(names)))
-        found += [
-            (subject[0], place, at, number(db, subject), *first_numbers_of(counters))
-            for subject, counters in cells.items()
-        ]
-    found.sort()  # as they lie in the file
-    return found
 
 
 def noted(db: sqlite3.Connection, before: int, through: int) -> None:
@@ -121,7 +100,7 @@ class _Reading(Reading):
     def __init__(self, db: sqlite3.Connection, query: UsageQuery, cube: int) -> None:
         super().__init__(replace(query, latencies=False), cube)
         self._db = db
-        row = db.execute(_MODEL_OF, (_MODELS, self.given.pop("model"))).fetchone()
+        row = db.execute(_MODEL_OF, (MODELS, self.given.pop("model"))).fetchone()
         self._model: int | None = None if row is None else row[0]
 
     def subjects(self) -> Named:
@@ -158,7 +137,7 @@ def prune(db: sqlite3.Connection, now: datetime, most: int) -> int:
     kept = dict(KEPT)["hour"]
     end, deleted = microseconds(now - kept) // MINUTE_US // MINUTES["hour"], 0
     oldest, delete = (text.format(table=TABLES["hour"]) for text in (_OLDEST, _PRUNE))
-    models = [model for (model,) in db.execute(_EVERY_MODEL, (_MODELS,))]
+    models = [model for (model,) in db.execute(_EVERY_MODEL, (MODELS,))]
     for place in ((cube, model) for cube in WITHIN for model in models):
         while deleted < most and (row := db.execute(oldest, place).fetchone()) and row[0] < end:
             deleted += db.execute(delete, (*place, row[0])).rowcount
