@@ -20,8 +20,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from turnout.codecs import strict
-from turnout.codecs.speech import Asked, Heard
-from turnout.codecs.speech import Ear as Reader
+from turnout.codecs.speech import Asked, Heard, Speech
 from turnout.errors import InvalidRequest
 from turnout.types.deployment import Deployment
 from turnout.types.json import JsonObject
@@ -243,27 +242,14 @@ def _within(value: int, most: int) -> int:
     return min(max(value, 0), most)
 
 
-class _Speech:
-    """The format, as a session asks for it."""
-
-    audio_chars_per_token = AUDIO_CHARS_PER_TOKEN
-    has_errors = False
-    has_bytes = True
-
-    def address(self, to: Deployment) -> str:
-        return address(to)
-
-    def is_spoken(self, to: Deployment) -> bool:
-        return is_spoken(to)
-
-    def opening(self, body: JsonObject, to: Deployment) -> bytes | None:
-        return opening(body, to)
-
-    def ear(self) -> Reader:
-        return Ear()
-
-    def ask(self, data: bytes) -> Asked:
-        return ask(data)
-
-
-SPEECH: Final = _Speech()
+SPEECH: Final = Speech(
+    audio_chars_per_token=AUDIO_CHARS_PER_TOKEN,
+    has_errors=False,
+    has_bytes=True,
+    address=address,
+    is_spoken=is_spoken,
+    opening=opening,
+    ear=Ear,
+    ask=ask,
+)
+"""The format, as a session asks for it."""

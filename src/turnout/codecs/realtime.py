@@ -13,9 +13,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from turnout.codecs import strict
-from turnout.codecs.speech import Asked, Ear, Heard
+from turnout.codecs.speech import Asked, Heard, Speech
 from turnout.types.deployment import Deployment
-from turnout.types.json import JsonObject
 from turnout.types.usage import Usage
 
 WIRE: Final = "openai_realtime"
@@ -152,27 +151,18 @@ def _within(value: int, most: int) -> int:
     return min(max(value, 0), most)
 
 
-class _Speech:
-    """The format, as a session asks for it."""
-
-    audio_chars_per_token = AUDIO_CHARS_PER_TOKEN
-    has_errors = True
-    has_bytes = False
-
-    def address(self, to: Deployment) -> str:
-        return address(to)
-
-    def is_spoken(self, to: Deployment) -> bool:
-        return is_spoken(to)
-
-    def opening(self, body: JsonObject, to: Deployment) -> bytes | None:
-        return None
-
-    def ear(self) -> Ear:
-        return lambda data: (hear(data),)
-
-    def ask(self, data: bytes) -> Asked:
-        return ask(data)
+def _heard(data: bytes) -> tuple[Heard]:
+    return (hear(data),)
 
 
-SPEECH: Final = _Speech()
+SPEECH: Final = Speech(
+    audio_chars_per_token=AUDIO_CHARS_PER_TOKEN,
+    has_errors=True,
+    has_bytes=False,
+    address=address,
+    is_spoken=is_spoken,
+    opening=lambda _body, _to: None,
+    ear=lambda: _heard,
+    ask=ask,
+)
+"""The format, as a session asks for it."""

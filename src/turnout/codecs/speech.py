@@ -5,7 +5,7 @@ answers run and what they used, and what a client may not ask for. Everything el
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -70,8 +70,8 @@ Ear = Callable[[bytes], Sequence[Heard]]
 """Reads the upstream's messages of one session, in their order."""
 
 
-class Speech(Protocol):
-    """One format."""
+class Speech(Struct, frozen=True, kw_only=True):
+    """One format: what it is, and the functions that read and write it."""
 
     audio_chars_per_token: int
     """Base64 of spoken output that is one token."""
@@ -79,23 +79,13 @@ class Speech(Protocol):
     """Whether a client can be told of a failure while the session goes on; else it ends with a word."""
     has_bytes: bool
     """Whether messages may come as bytes."""
-
-    def address(self, to: Deployment) -> str:
-        """Return where a deployment's sessions are opened."""
-        ...
-
-    def is_spoken(self, to: Deployment) -> bool:
-        """Tell whether a deployment's vendor has sessions of this format."""
-        ...
-
-    def opening(self, body: JsonObject, to: Deployment) -> bytes | None:
-        """Return the message that opens a session, naming the upstream's model; None = none does."""
-        ...
-
-    def ear(self) -> Ear:
-        """Return a reader for one session."""
-        ...
-
-    def ask(self, data: bytes) -> Asked:
-        """Read a message of the client strictly. Raises `InvalidRequest`."""
-        ...
+    address: Callable[[Deployment], str]
+    """Where a deployment's sessions are opened."""
+    is_spoken: Callable[[Deployment], bool]
+    """Whether a deployment's vendor has sessions of this format."""
+    opening: Callable[[JsonObject, Deployment], bytes | None]
+    """The message that opens a session, naming the upstream's model; None = none does."""
+    ear: Callable[[], Ear]
+    """A reader for one session."""
+    ask: Callable[[bytes], Asked]
+    """Reads a message of the client strictly. Raises `InvalidRequest`."""
