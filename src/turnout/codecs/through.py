@@ -19,15 +19,12 @@ from turnout.types.usage import Usage
 _QUIET = (Start, UsageUpdate, Finish)
 
 
-class FrameTap(ABC):
-    """Hands on whole reads in which nothing may stand that is to be known; cuts the others into frames."""
+class _Known:
+    """What is known of a stream so far."""
 
-    __slots__ = ("_buffer", "done", "error", "finish", "has_content", "model", "upstream_id", "usage")
-    _last: ClassVar[str]
-    """What is said to be missing of a stream without its terminal event."""
+    __slots__ = ("done", "error", "finish", "has_content", "model", "upstream_id", "usage")
 
     def __init__(self) -> None:
-        self._buffer = FrameBuffer()
         self.has_content = False
         self.usage: Usage | None = None
         self.finish: FinishReason | None = None
@@ -35,6 +32,18 @@ class FrameTap(ABC):
         self.upstream_id: str | None = None
         self.model: str | None = None
         self.error: TurnoutError | None = None
+
+
+class FrameTap(_Known, ABC):
+    """Hands on whole reads in which nothing may stand that is to be known; cuts the others into frames."""
+
+    __slots__ = ("_buffer",)
+    _last: ClassVar[str]
+    """What is said to be missing of a stream without its terminal event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._buffer = FrameBuffer()
 
     def feed(self, data: bytes) -> bytes:
         """Take upstream bytes, return the whole frames for the client."""
@@ -73,20 +82,14 @@ class FrameTap(ABC):
         self.error = error
 
 
-class DecodingTap:
+class DecodingTap(_Known):
     """Reads one upstream stream while it passes."""
 
-    __slots__ = ("_decoder", "done", "error", "finish", "has_content", "model", "upstream_id", "usage")
+    __slots__ = ("_decoder",)
 
     def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
         self._decoder = decoder
-        self.has_content = False
-        self.usage: Usage | None = None
-        self.finish: FinishReason | None = None
-        self.done = False
-        self.upstream_id: str | None = None
-        self.model: str | None = None
-        self.error: TurnoutError | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Look at bytes and hand them on. Raises the class of an in-stream error before content."""
