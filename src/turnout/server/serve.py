@@ -50,6 +50,8 @@ from turnout.types.json import Json
 log = logging.getLogger("turnout.server")
 
 RELOAD_POLL_S = 1.0
+SETTLES_S = 0.05
+"""How long a changed file must stay as it is before it is read."""
 COLLECT_AFTER = (50_000, 20, 100)
 """Net new objects before a collection, and how many of each generation make one of the next: some hundred
 requests' worth, so that a cycle made by a failing request still goes soon."""
@@ -313,13 +315,24 @@ class Process:
         """Reload on SIGHUP and when the file changed."""
         port = sock.getsockname()[1]
         while True:
-            stamp = self._source.stamp()
+            stamp = await settled(self._source, self._seen)
             if reload_asked.is_set() or stamp != self._seen or self._scores.changed():
                 reload_asked.clear()
                 self._seen = stamp
                 reload(self._source, built, listener, port, has_keys=self._room.has_keys)
             with suppress(TimeoutError):
                 await asyncio.wait_for(reload_asked.wait(), RELOAD_POLL_S)
+
+
+async def settled(source: Source, seen: tuple[int, int]) -> tuple[int, int]:
+    """Return the file's stamp, of one that changed once it stays: who writes may have emptied it first."""
+    stamp = source.stamp()
+    while stamp != seen:
+        await asyncio.sleep(SETTLES_S)
+        before, stamp = stamp, source.stamp()
+        if stamp == before:
+            break
+    return stamp
 
 
 def reload(source: Source, built: Built, listener: Listener, port: int, *, has_keys: bool = False) -> bool:
